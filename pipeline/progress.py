@@ -1,0 +1,127 @@
+"""Progress of long work: a bar with rate and time left on a terminal, log lines elsewhere.
+
+Jobs that run at the same time share one terminal. Only one of them may draw: whoever holds the
+lock on the terminal's lock file; the others write to their logs until it is free.
+"""
+
+import fcntl
+import logging
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+log = logging.getLogger(__name__)
+
+LOG_EVERY_SECONDS = 10.0
+
+
+class _RateColumn(ProgressColumn):
+    def __init__(self, unit: str) -> None:
+        super().__init__()
+        self.unit = unit
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{_quantity(speed)} {self.unit}/s" if speed else "", style="cyan")
+
+
+def _quantity(value: float) -> str:
+    for limit, suffix in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
+        if value >= limit:
+            return f"{value / limit * (10 if suffix == 'k' else 1):.3g}{suffix}"
+    return f"{value:.3g}"
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
+
+
+def _terminal_lock() -> IO[str] | None:
+    """Take this terminal for drawing; None if stderr is no terminal or another job draws on it."""
+    if not sys.stderr.isatty():
+        return None
+    name = f"coalition-pipeline-{os.getuid()}-{os.ttyname(sys.stderr.fileno()).replace('/', '-')}"
+    # Append mode: two jobs may open the file at the same moment, and neither may truncate it.
+    lock = (Path(tempfile.gettempdir()) / f"{name}.lock").open("a")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        return None
+    return lock
+
+
+@contextmanager
+def progress(description: str, total: int | None, unit: str) -> Iterator[Callable[..., None]]:
+    """Show the progress of a block of work.
+
+    Args:
+        description: what is being done, e.g. ``"frames_features: validation clips"``.
+        total: how many units there are in all, or None if that is not known.
+        unit: what is counted, in the plural, e.g. ``"clips"``.
+
+    Yields:
+        ``advance(n=1, note="")``: say that ``n`` more units are done; ``note`` (a loss, say) is
+        shown behind the bar.
+    """
+    start = time.monotonic()
+    done = 0
+    last_logged = start
+    lock = _terminal_lock()
+    bar = Progress(
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        _RateColumn(unit),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}", style="dim"),
+        console=Console(stderr=True),
+        transient=True,
+        disable=lock is None,
+        refresh_per_second=4,
+    )
+    task = bar.add_task(description, total=total, note="")
+
+    def advance(n: int = 1, note: str = "") -> None:
+        nonlocal done, last_logged
+        done += n
+        bar.update(task, advance=n, note=note)
+        now = time.monotonic()
+        if now - last_logged >= LOG_EVERY_SECONDS:
+            last_logged = now
+            rate = done / (now - start)
+            left = f", {_duration((total - done) / rate)} left" if total and rate else ""
+            amount = f"{done}/{total}" if total else f"{done}"
+            tail = f" ({note})" if note else ""
+            rate_text = f"{_quantity(rate)} {unit}/s"
+            log.info("%s: %s %s, %s%s%s", description, amount, unit, rate_text, left, tail)
+
+    try:
+        with bar:
+            yield advance
+    finally:
+        if lock is not None:
+            lock.close()
+    seconds = time.monotonic() - start
+    rate = done / seconds if seconds else float("inf")
+    rate_text = f"{_quantity(rate)} {unit}/s"
+    log.info("%s: %d %s in %s, %s", description, done, unit, _duration(seconds), rate_text)

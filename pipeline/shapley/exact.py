@@ -1,0 +1,121 @@
+"""Exact Shapley values of all players and outputs at once, from complete tables of values.
+
+Both the values and the mean marginal contributions by size of coalition follow from two sums a
+size: over the coalitions that hold a player, and over all. With M_k,i the mean value of the
+coalitions of size k that hold i, and M_k,¬i that of those which do not,
+
+    marginal_s,i = M_(s+1),i − M_s,¬i        and        φ_i = mean over s = 0 … n−1 of marginal_s,i
+
+which is the conditional-expectation form of the Shapley value (Play Fair, supplement, Eq. 22).
+"""
+
+from math import comb
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pipeline import coalitions
+from pipeline.errors import InputError
+
+_BLOCK_BYTES = 1 << 23
+
+
+class SizeSums:
+    """Sums of values over the coalitions of each size: what a stream of values is reduced to.
+
+    Args:
+        n_players: number of players.
+        shape: shape of one coalition's value, e.g. (instance, output).
+        device: where the values are; sums are kept there, in float64.
+    """
+
+    def __init__(
+        self, n_players: int, shape: tuple[int, ...], device: torch.device | str = "cpu"
+    ) -> None:
+        self.n_players = n_players
+        self.totals = torch.zeros((n_players + 1, *shape), dtype=torch.float64, device=device)
+        self.holding = torch.zeros(
+            (n_players + 1, n_players, *shape), dtype=torch.float64, device=device
+        )
+
+    def add(self, size: int, membership: Tensor, values: Tensor) -> None:
+        """Add coalitions of one size.
+
+        Args:
+            size: how many players each of them has.
+            membership: (n_players, coalition), 1 where the player is present, in values' dtype.
+            values: (coalition, *shape).
+        """
+        flat = values.reshape(len(values), -1)
+        self.holding[size] += (membership @ flat).view(self.holding.shape[1:])
+        self.totals[size] += flat.sum(dim=0).view(self.totals.shape[1:])
+
+    def marginals(self) -> Tensor:
+        """Mean marginal contribution by size of coalition: (size, player, *shape) float64.
+
+        Row ``s`` is the mean over the coalitions of ``s`` players that do not hold the player,
+        s = 0 … n − 1.
+        """
+        n = self.n_players
+        count = [comb(n - 1, s) for s in range(n)]
+        per_size = torch.tensor(count, dtype=torch.float64, device=self.totals.device)
+        per_size = per_size.view(n, *([1] * self.totals.dim()))
+        without = self.totals[:-1].unsqueeze(1) - self.holding[:-1]
+        return (self.holding[1:] - without) / per_size
+
+
+def marginals_by_size(values: np.ndarray | Tensor) -> np.ndarray:
+    """Mean marginal contribution of every player to coalitions of every size.
+
+    Args:
+        values: (..., 2**n, output), complete tables in mask order, float32 or float64.
+
+    Returns:
+        (..., size, player, output) float64, size = 0 … n − 1. The mean over sizes is the Shapley
+        value.
+
+    Raises:
+        InputError: if the number of coalitions is no power of two, or a value is NaN or Inf.
+    """
+    table = torch.as_tensor(values)
+    n_players = _players(table.shape[-2])
+    if not torch.isfinite(table).all():
+        raise InputError("the table of coalition values holds NaN or Inf: no Shapley value exists")
+    leading, n_outputs = table.shape[:-2], table.shape[-1]
+    table = table.reshape(-1, *table.shape[-2:])
+    sums = SizeSums(n_players, (len(table), n_outputs))
+    block = max(1, _BLOCK_BYTES // max(1, len(table) * n_outputs * table.element_size()))
+    for size in range(n_players + 1):
+        masks = coalitions.of_size(n_players, size)
+        for start in range(0, len(masks), block):
+            chosen = masks[start : start + block]
+            membership = torch.from_numpy(coalitions.to_bool(chosen, n_players).T.copy())
+            rows = table[:, torch.from_numpy(chosen.astype(np.int64))].transpose(0, 1)
+            sums.add(size, membership.to(table.dtype), rows)
+    result = sums.marginals().permute(2, 0, 1, 3)
+    return result.reshape(*leading, n_players, n_players, n_outputs).numpy()
+
+
+def shapley_values(values: np.ndarray | Tensor) -> np.ndarray:
+    """Shapley values of every player for every output.
+
+    Args:
+        values: (..., 2**n, output), complete tables in mask order, float32 or float64.
+
+    Returns:
+        (..., player, output) float64. They sum over players to v(N) − v(∅).
+
+    Raises:
+        InputError: as :func:`marginals_by_size`.
+    """
+    return marginals_by_size(values).mean(axis=-3)
+
+
+def _players(n_coalitions: int) -> int:
+    n_players = n_coalitions.bit_length() - 1
+    if n_coalitions != 2**n_players or n_players < 1:
+        raise InputError(
+            f"a complete table has 2**n rows with n ≥ 1; this one has {n_coalitions}"
+        )
+    return n_players

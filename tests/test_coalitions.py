@@ -1,0 +1,62 @@
+from itertools import combinations
+from math import comb
+
+import numpy as np
+import oracle
+import pytest
+
+from pipeline import coalitions
+from pipeline.errors import InputError
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 9])
+def test_sizes_members_and_ranks_agree_with_itertools(n):
+    for size in range(n + 1):
+        expected = sorted(oracle.mask_of(c) for c in combinations(range(n), size))
+        masks = coalitions.of_size(n, size)
+        assert masks.tolist() == expected
+        assert (coalitions.sizes(n)[masks] == size).all()
+        assert coalitions.ranks(n)[masks].tolist() == list(range(comb(n, size)))
+        players = coalitions.members(masks, size)
+        assert [oracle.mask_of(row) for row in players.tolist()] == expected
+        assert all(list(row) == sorted(row) for row in players.tolist())
+
+
+@pytest.mark.parametrize(("n", "size"), [(1, 1), (6, 3), (9, 1), (9, 9), (12, 5)])
+@pytest.mark.parametrize("block", [1, 7, 10_000])
+def test_members_are_found_from_ranks_in_blocks(n, size, block):
+    expected = coalitions.members(coalitions.of_size(n, size), size)
+    total = comb(n, size)
+    found = [
+        coalitions.members_of_ranks(n, size, start, min(start + block, total))
+        for start in range(0, total, block)
+    ]
+    np.testing.assert_array_equal(np.concatenate(found), expected)
+
+
+def test_ranks_are_walked_where_masks_cannot_be_listed():
+    last = comb(60, 8)
+    rows = coalitions.members_of_ranks(60, 8, last - 2, last)
+    assert rows.tolist() == [[51, 53, 54, 55, 56, 57, 58, 59], [52, 53, 54, 55, 56, 57, 58, 59]]
+
+
+def test_masks_and_membership_are_each_others_inverse():
+    masks = np.random.default_rng(0).integers(0, 2**63, 50, dtype=np.uint64)
+    membership = coalitions.to_bool(masks, 64)
+    assert membership[:, 3].tolist() == [bool(int(m) >> 3 & 1) for m in masks]
+    np.testing.assert_array_equal(coalitions.from_bool(membership), masks)
+    with pytest.raises(InputError, match="65 players"):
+        coalitions.from_bool(np.zeros((2, 65), dtype=bool))
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 6])
+def test_shapley_weights_give_the_definition(n):
+    values = np.random.default_rng(n).normal(size=(2**n, 2))
+    expected = oracle.shapley_values(lambda c: values[oracle.mask_of(c)], n)
+    np.testing.assert_allclose(coalitions.shapley_weights(n) @ values, expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [0, 27])
+def test_too_many_players_to_enumerate_are_refused(n):
+    with pytest.raises(InputError, match=f"{n} players"):
+        coalitions.sizes(n)

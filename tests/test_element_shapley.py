@@ -1,0 +1,172 @@
+"""The fast paths over frames against the definition, whatever the sizes, scores and blocks."""
+
+import numpy as np
+import oracle
+import pytest
+import torch
+
+from pipeline.errors import InputError
+from pipeline.frames import coalition_scores, element_shapley
+from pipeline.networks.sequences import Averaging, MultiScale, SingleScale
+from pipeline.shapley import shapley_values
+
+SCORES = ["probability", "logit", "mean_of_softmax"]
+devices = pytest.mark.parametrize(
+    "device",
+    [
+        "cpu",
+        pytest.param(
+            "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+        ),
+    ],
+)
+
+
+def make_model(kind, *, n_max=3, dim=5, hidden=6, n_classes=4, seed=0):
+    torch.manual_seed(seed)
+    if kind == "trn":
+        scales = [SingleScale(s, dim, hidden, n_classes) for s in range(1, n_max + 1)]
+        model = MultiScale(scales)
+    else:
+        model = Averaging(dim, n_classes)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(2.0)
+    return model.eval()
+
+
+def make_game(kind):
+    return oracle.multi_scale_game if kind == "trn" else oracle.averaging_game
+
+
+def make_input(model, n_sequences, n_frames, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    features = torch.randn((n_sequences, n_frames, model.feature_dim), generator=generator)
+    empty = torch.rand(model.n_classes, generator=generator).softmax(0)
+    return features, empty
+
+
+def oracle_table(kind, model, features, empty, score):
+    n = features.shape[1]
+    result = np.empty((len(features), 2**n, model.n_classes))
+    for index, frames in enumerate(features):
+        v = make_game(kind)(model, frames, empty, score)
+        for mask in range(2**n):
+            result[index, mask] = v(tuple(i for i in range(n) if mask >> i & 1))
+    return result
+
+
+@devices
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize(
+    ("kind", "n_max", "n"),
+    [("trn", 1, 4), ("trn", 2, 6), ("trn", 5, 5), ("trn", 8, 4), ("trn", 3, 1), ("trn", 8, 8)]
+    + [("tsn", 1, 1), ("tsn", 1, 7)],
+)
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-12)])
+def test_tables_and_values_agree_with_brute_force(kind, n_max, n, score, dtype, tolerance, device):
+    model = make_model(kind, n_max=n_max, seed=n)
+    features, empty = make_input(model, 2, n)
+    expected = oracle_table(kind, model, features, empty, score)
+    model, features = model.to(device, dtype), features.to(device, dtype)
+    found = coalition_scores.table(model, features, empty, score).cpu().numpy()
+    np.testing.assert_allclose(found, expected, atol=tolerance)
+
+    values = element_shapley.element_shapley_values(model, features, empty, score).cpu().numpy()
+    marginals = element_shapley.marginals_by_size(model, features, empty, score).cpu().numpy()
+    for index in range(2):
+
+        def v(players, table=expected[index]):
+            return table[oracle.mask_of(players)]
+
+        np.testing.assert_allclose(values[index], oracle.shapley_values(v, n), atol=tolerance)
+        np.testing.assert_allclose(marginals[index], oracle.mean_marginals(v, n), atol=tolerance)
+
+    whole = coalition_scores.whole_scores(model, features, score).cpu().numpy()
+    np.testing.assert_allclose(whole, expected[:, -1], atol=tolerance)
+
+
+def test_one_class():
+    model = make_model("trn", n_classes=1)
+    features, empty = make_input(model, 1, 4)
+    values = element_shapley.element_shapley_values(model, features, empty)
+    np.testing.assert_allclose(values.numpy(), 0, atol=1e-12)
+
+
+def test_averaging_logits_have_a_closed_form_at_40_frames():
+    model = make_model("tsn").double()
+    features, empty = make_input(model, 2, 40)
+    features = features.double()
+    found = element_shapley.element_shapley_values(model, features, empty, "logit").numpy()
+    logits = model.classifier(features).detach().numpy()
+    for index in range(2):
+        expected = oracle.averaging_closed_form(logits[index], empty.numpy())
+        np.testing.assert_allclose(found[index], expected, atol=1e-12)
+
+
+def test_averaging_closed_form_holds_where_coalitions_can_be_enumerated():
+    model = make_model("tsn")
+    features, empty = make_input(model, 1, 12)
+    table = coalition_scores.table(model, features, empty, "logit")
+    logits = model.classifier(features).detach().double().numpy()
+    expected = oracle.averaging_closed_form(logits[0], empty.numpy())
+    np.testing.assert_allclose(shapley_values(table)[0], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("score", ["logit", "mean_of_softmax"])
+def test_linear_scores_are_exact_beyond_listed_coalitions(score):
+    """23 frames: the polynomial path unranks its subsequences; the table walks all 2**23."""
+    model = make_model("trn", n_max=2, dim=2, hidden=3, n_classes=1)
+    features, empty = make_input(model, 1, 23)
+    found = element_shapley.marginals_by_size(model, features, empty, score)
+    table = coalition_scores.table(model, features, empty, score)
+    expected = shapley_values(table)
+    np.testing.assert_allclose(found.mean(dim=1).numpy(), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["trn", "tsn"])
+def test_results_do_not_depend_on_batch_or_block(kind, monkeypatch):
+    model = make_model(kind, n_max=4)
+    features, empty = make_input(model, 5, 9)
+    together = coalition_scores.table(model, features, empty)
+    values = element_shapley.element_shapley_values(model, features, empty)
+    monkeypatch.setattr(coalition_scores, "_BLOCK_BYTES", {"cpu": 1})
+    one_by_one = torch.cat([coalition_scores.table(model, f[None], empty) for f in features])
+    np.testing.assert_allclose(together, one_by_one, atol=1e-6)
+    again = element_shapley.element_shapley_values(model, features, empty)
+    np.testing.assert_allclose(values, again, atol=1e-6)
+
+
+def test_values_sum_to_the_score_of_the_whole_less_that_of_nobody():
+    model = make_model("trn", n_max=8)
+    features, empty = make_input(model, 3, 13)
+    values = element_shapley.element_shapley_values(model, features, empty)
+    expected = coalition_scores.whole_scores(model, features) - empty
+    np.testing.assert_allclose(values.sum(dim=1), expected, atol=1e-6)
+
+
+def test_equal_frames_of_an_averaging_model_share_equally():
+    model = make_model("tsn")
+    features, empty = make_input(model, 1, 6)
+    features[:, 4] = features[:, 1]
+    values = element_shapley.element_shapley_values(model, features, empty)
+    np.testing.assert_allclose(values[:, 4], values[:, 1], atol=1e-7)
+
+
+def test_unusable_features_are_refused():
+    model = make_model("trn")
+    features, empty = make_input(model, 3, 4)
+    with pytest.raises(InputError, match=r"\(sequence, frame, 5\)"):
+        coalition_scores.table(model, features[..., :4], empty)
+    features[1, 2, 0] = float("nan")
+    with pytest.raises(InputError, match=r"NaN or Inf in sequence\(s\) \[1\]"):
+        coalition_scores.table(model, features, empty)
+    with pytest.raises(InputError, match="30 players"):
+        element_shapley.marginals_by_size(model, torch.zeros(1, 30, 5), empty)
+
+
+def test_memory_budget_sets_the_number_of_sequences():
+    model = make_model("trn", n_classes=4)
+    assert coalition_scores.sequences_at_once(model, 8, 0) == 1
+    each = 4 * 4 * (2**8 + 2 * 70)
+    assert coalition_scores.sequences_at_once(model, 8, 10 * each) == 10
