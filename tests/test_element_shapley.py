@@ -60,8 +60,16 @@ def oracle_table(kind, model, features, empty, score):
 @pytest.mark.parametrize("score", SCORES)
 @pytest.mark.parametrize(
     ("kind", "n_max", "n"),
-    [("trn", 1, 4), ("trn", 2, 6), ("trn", 5, 5), ("trn", 8, 4), ("trn", 3, 1), ("trn", 8, 8)]
-    + [("tsn", 1, 1), ("tsn", 1, 7)],
+    [
+        ("trn", 1, 4),
+        ("trn", 2, 6),
+        ("trn", 5, 5),
+        ("trn", 8, 4),
+        ("trn", 3, 1),
+        ("trn", 8, 8),
+        ("tsn", 1, 1),
+        ("tsn", 1, 7),
+    ],
 )
 @pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-6), (torch.float64, 1e-12)])
 def test_tables_and_values_agree_with_brute_force(kind, n_max, n, score, dtype, tolerance, device):

@@ -114,9 +114,9 @@ def single_scores(logits: Tensor, score: Score) -> Tensor:
 
 
 def projections(model: MultiScale, features: Tensor, size: int) -> Tensor:
-    """First-layer contribution of each frame at each position: (size * frame, sequence * hidden)."""
+    """First-layer terms of each frame at each position: (size * frame, sequence * hidden)."""
     mlp = model.scale(size)
-    n_sequences, n_frames, feature_dim = features.shape
+    _, n_frames, feature_dim = features.shape
     weight = mlp.first.weight.view(-1, size, feature_dim)
     projected = torch.einsum("vnd,hpd->pnvh", features, weight)
     projected[0] += mlp.first.bias

@@ -135,7 +135,7 @@ def _scale_means(
     mlp = model.scale(size)
     projected = projections(model, features, size)
     position = n_frames * torch.arange(size, dtype=torch.int32, device=features.device)
-    # The output layer is linear: unless a softmax follows it, hidden units are averaged in its stead.
+    # The output layer is linear: unless a softmax follows, hidden units are averaged instead.
     averages_hidden = score == "logit"
     width = model.hidden if averages_hidden else model.n_classes
     sums = SizeSums(n_frames, (n_sequences, width), features.device)
@@ -154,8 +154,6 @@ def _scale_means(
     if averages_hidden:
         weight, bias = mlp.second.weight.double(), mlp.second.bias.double()
         with_frame = with_frame @ weight.t() + bias
-        if size < n_frames:
-            without = without @ weight.t() + bias
-        else:
-            without = torch.zeros_like(with_frame)
+        some_are_without = size < n_frames
+        without = without @ weight.t() + bias * some_are_without
     return with_frame.transpose(0, 1), without.transpose(0, 1)

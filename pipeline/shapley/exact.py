@@ -115,7 +115,5 @@ def shapley_values(values: np.ndarray | Tensor) -> np.ndarray:
 def _players(n_coalitions: int) -> int:
     n_players = n_coalitions.bit_length() - 1
     if n_coalitions != 2**n_players or n_players < 1:
-        raise InputError(
-            f"a complete table has 2**n rows with n ≥ 1; this one has {n_coalitions}"
-        )
+        raise InputError(f"a complete table has 2**n rows with n ≥ 1; this one has {n_coalitions}")
     return n_players

@@ -1,0 +1,106 @@
+"""``python -m pipeline …``: what people call by hand."""
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.errors import InputError
+from pipeline.store_commands import app as store_app
+
+app = typer.Typer(
+    help="Tells what a model's output is owed to.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(store_app, name="store", help="Look into the stores of evaluated coalitions.")
+
+
+class ModelName(StrEnum):
+    """Models that can be explained."""
+
+    trn = "trn"
+    tsn = "tsn"
+
+
+class ScoreName(StrEnum):
+    """Class scores."""
+
+    probability = "probability"
+    logit = "logit"
+    mean_of_softmax = "mean_of_softmax"
+
+
+@app.callback()
+def _root() -> None:
+    """Tells what a model's output is owed to."""
+
+
+@app.command()
+def explain(
+    video: Annotated[Path, typer.Argument(help="A video file.")],
+    model: Annotated[ModelName, typer.Option(help="Which of the trained models.")] = ModelName.trn,
+    frames: Annotated[
+        int | None, typer.Option(min=1, help="Frames spread over the video; default: the study's.")
+    ] = None,
+    score: Annotated[
+        ScoreName | None, typer.Option(help="What a class score is; default: the study's.")
+    ] = None,
+    class_name: Annotated[
+        str | None, typer.Option("--class", help="Explain this class beside the predicted one.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The picture; default: <video's name>.<model>.esv.png here.")
+    ] = None,
+    params: Annotated[Path, typer.Option(help="The study's parameters.")] = Path("params.yaml"),
+    results: Annotated[Path, typer.Option(help="Where the trained models are.")] = Path("results"),
+    device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:<number>.")] = None,
+) -> None:
+    """Element Shapley Values of one video's frames, as a table and a picture."""
+    # Here, and not above: `store` should not wait for torch to load.
+    from pipeline.frames.explain import explain_video  # noqa: PLC0415
+    from pipeline.frames.explained import draw_explanation, explained_table  # noqa: PLC0415
+    from pipeline.params import load  # noqa: PLC0415
+
+    study = load(params)
+    settings = study.frames.coalitions
+    chosen_score = score.value if score is not None else settings.score
+    found = explain_video(
+        video,
+        model.value,
+        n_frames=frames or settings.n,
+        n_max=study.frames.scales.n_max,
+        score=chosen_score,
+        results=results,
+        device=device or study.device,
+    )
+    target = out or Path(f"{video.stem}.{model.value}.esv.png")
+    table: Table = explained_table(found, model.value, chosen_score, class_name)
+    draw_explanation(found, video, model.value, chosen_score, class_name, target)
+    console = Console()
+    console.print(table)
+    if found.repeated:
+        console.print("The video has fewer frames than were asked for: some are repeated.")
+    console.print(f"Picture: {target}")
+
+
+def main() -> None:
+    """Run a command; bad input ends in its message and status 1."""
+    try:
+        app()
+    except InputError as error:
+        Console(stderr=True, soft_wrap=True).print(f"[bold red]error:[/] {_escaped(error)}")
+        sys.exit(1)
+
+
+def _escaped(error: InputError) -> str:
+    return str(error).replace("[", r"\[")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Videos, images and tables, read from disk or made here: one record type each."""

@@ -1,0 +1,227 @@
+"""Figures of the frames study, from arrays."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+from pipeline.plotting import (
+    DISTRACTS,
+    GREEN,
+    GREY,
+    MODEL_COLOURS,
+    MODEL_MARKERS,
+    MODEL_NAMES,
+    SUPPORTS,
+)
+
+
+@dataclass(frozen=True)
+class ExplainedClass:
+    """Values of a video's frames for one class of one model."""
+
+    title: str
+    """What the class is and what the model gives it, in words."""
+    values: NDArray[np.floating]
+    """(frame,) Element Shapley Values"""
+
+
+def draw_video(
+    title: str,
+    pictures: Sequence[NDArray[np.uint8]] | None,
+    frame_numbers: NDArray[np.integer],
+    rows: Sequence[ExplainedClass],
+    *,
+    inside_action: NDArray[np.bool_] | None = None,
+    unit: str = "probability",
+) -> Figure:
+    """A video's frames with bars under them: one row of bars a model and class.
+
+    Args:
+        title: names the video.
+        pictures: (height, width, 3) uint8 of each frame; None if there is no video.
+        frame_numbers: (frame,) numbers of the frames in the video file.
+        rows: what is drawn below the frames, all on one scale.
+        inside_action: (frame,) whether the frame lies inside the action; marked where known.
+        unit: of the class score.
+    """
+    n = len(frame_numbers)
+    heights = ([1.0] if pictures is not None else []) + [0.9] * len(rows)
+    width = max(6.0, min(16.0, 1.15 * n + 1.2))
+    picture_height = width / (n + 1)
+    figure = plt.figure(figsize=(width, picture_height + 1.35 * len(rows) + 0.9))
+    ratios = ([picture_height] if pictures is not None else []) + [1.35] * len(rows)
+    grid = figure.add_gridspec(len(heights), 1, height_ratios=ratios)
+    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    first_row = 0
+    if pictures is not None:
+        _draw_pictures(figure.add_subplot(grid[0]), pictures, inside_action)
+        first_row = 1
+    largest = max(float(np.abs(row.values).max()) for row in rows) or 1.0
+    for index, row in enumerate(rows):
+        axes = figure.add_subplot(grid[first_row + index])
+        is_last = index == len(rows) - 1
+        _draw_bars(axes, row, frame_numbers, largest, unit, label_frames=is_last)
+    return figure
+
+
+def _draw_pictures(
+    axes: Axes, pictures: Sequence[NDArray[np.uint8]], inside_action: NDArray[np.bool_] | None
+) -> None:
+    gap = 0.04
+    for i, picture in enumerate(pictures):
+        axes.imshow(picture, extent=(i - 0.5 + gap, i + 0.5 - gap, 0, 1 - 2 * gap), aspect="auto")
+        if inside_action is not None and inside_action[i]:
+            frame = Rectangle(
+                (i - 0.5 + gap, 0), 1 - 2 * gap, 1 - 2 * gap, fill=False, edgecolor=GREEN, lw=3
+            )
+            axes.add_patch(frame)
+    axes.set(xlim=(-0.5, len(pictures) - 0.5), ylim=(-0.02, 1))
+    axes.axis("off")
+    if inside_action is not None:
+        axes.set_title("frames inside the action are framed in green", fontsize=9, weight="normal")
+
+
+def _draw_bars(
+    axes: Axes,
+    row: ExplainedClass,
+    frame_numbers: NDArray[np.integer],
+    largest: float,
+    unit: str,
+    *,
+    label_frames: bool,
+) -> None:
+    n = len(row.values)
+    colours = [SUPPORTS if value > 0 else DISTRACTS for value in row.values]
+    axes.bar(range(n), row.values, color=colours, width=0.7)
+    axes.axhline(0, color="black", lw=0.8)
+    if n <= 20:
+        for i, value in enumerate(row.values):
+            offset, place = (3, "bottom") if value >= 0 else (-3, "top")
+            axes.annotate(
+                f"{value:+.2f}",
+                (i, value),
+                (0, offset),
+                textcoords="offset points",
+                ha="center",
+                va=place,
+                fontsize=8,
+            )
+    axes.set(xlim=(-0.5, n - 0.5), ylim=(-1.35 * largest, 1.35 * largest))
+    axes.set_title(row.title, fontsize=10, weight="normal")
+    axes.set_ylabel(f"ESV\n({unit})", fontsize=9)
+    axes.grid(visible=False, axis="x")
+    axes.set_xticks(range(n), [str(number) for number in frame_numbers] if label_frames else [])
+    if label_frames:
+        axes.set_xlabel("frame (number in the video file)")
+
+
+def draw_accuracy(accuracy: Mapping[str, Any]) -> Figure:
+    """Accuracy against the number of frames (Play Fair, Fig. 10), and on pairs of classes.
+
+    Args:
+        accuracy: what the stage ``accuracy`` writes.
+    """
+    frames = accuracy["frames"]
+    chance = accuracy["chance"]
+    panels = [
+        ("top1", "all clips"),
+        ("within_pairs", "pairs that only order tells apart:\nwhich of the two?"),
+        ("top1_rest", "classes without counterpart"),
+    ]
+    panels = [(key, title) for key, title in panels if key in accuracy["trn"]]
+    figure, all_axes = plt.subplots(
+        1, len(panels), figsize=(4.2 * len(panels), 3.6), sharey=True, squeeze=False
+    )
+    for axes, (key, title) in zip(all_axes[0], panels, strict=True):
+        for model in ("trn", "tsn"):
+            values = np.array(accuracy[model][key]) * 100
+            axes.plot(
+                frames,
+                values,
+                color=MODEL_COLOURS[model],
+                marker=MODEL_MARKERS[model],
+                ms=5,
+                label=MODEL_NAMES[model],
+            )
+        axes.axhline(100 * chance[key], color=GREY, ls="--", lw=1.2, label="chance")
+        axes.set_title(title, fontsize=10)
+        axes.set(xlabel="frames given to the model", ylim=(0, 102))
+        axes.set_xticks([n for n in frames if n % 2 == 0 or len(frames) < 6])
+    all_axes[0][0].set_ylabel("validation accuracy (%)")
+    all_axes[0][0].legend(loc="lower right")
+    return figure
+
+
+def draw_positions(
+    values: Mapping[str, NDArray[np.floating]], *, unit: str = "probability"
+) -> Figure:
+    """Mean ESV of the true class by a frame's position, with 95 % intervals of the mean.
+
+    Args:
+        values: for each model (video, frame) ESVs of the true class.
+        unit: of the class score.
+    """
+    figure, axes = plt.subplots(figsize=(6.0, 3.6))
+    for shift, (model, esv) in zip((-0.19, 0.19), values.items(), strict=True):
+        mean = esv.mean(axis=0)
+        error = 1.96 * esv.std(axis=0, ddof=1) / np.sqrt(len(esv)) if len(esv) > 1 else None
+        positions = np.arange(1, esv.shape[1] + 1)
+        axes.bar(
+            positions + shift,
+            mean,
+            yerr=error,
+            width=0.36,
+            color=MODEL_COLOURS[model],
+            error_kw={"lw": 1.2, "ecolor": "#333333"},
+            label=f"{MODEL_NAMES[model]} ({len(esv)} videos)",
+        )
+        axes.set_xticks(positions)
+    axes.axhline(0, color="black", lw=0.8)
+    axes.set(xlabel="position of the frame", ylabel=f"mean ESV, true class\n({unit})")
+    axes.set_title("What a frame is worth, by its position")
+    axes.grid(visible=False, axis="x")
+    axes.legend()
+    return figure
+
+
+def draw_action(shares: Mapping[str, Mapping[str, float]]) -> Figure:
+    """How often the frame of highest ESV lies inside the action, against chance.
+
+    Args:
+        shares: for each model ``inside``, ``chance`` and ``standard_error``, as shares of videos.
+    """
+    figure, axes = plt.subplots(figsize=(4.6, 3.6))
+    for x, (model, share) in enumerate(shares.items()):
+        axes.bar(
+            x,
+            100 * share["inside"],
+            yerr=196 * share["standard_error"],
+            width=0.55,
+            color=MODEL_COLOURS[model],
+            error_kw={"lw": 1.2, "ecolor": "#333333"},
+        )
+        chance = 100 * share["chance"]
+        axes.plot([x - 0.36, x + 0.36], [chance, chance], color="black", ls="--", lw=1.4)
+        axes.annotate(
+            f"chance {chance:.0f} %", (x, chance), (0, 4), textcoords="offset points", ha="center"
+        )
+        axes.annotate(
+            f"{100 * share['inside']:.0f} %",
+            (x, 100 * share["inside"] + 196 * share["standard_error"]),
+            (0, 4),
+            textcoords="offset points",
+            ha="center",
+            weight="bold",
+        )
+    axes.set_xticks(range(len(shares)), [MODEL_NAMES[model] for model in shares])
+    axes.set(ylabel="videos (%)", ylim=(0, 105))
+    axes.set_title("The frame of highest ESV\nlies inside the action")
+    axes.grid(visible=False, axis="x")
+    return figure

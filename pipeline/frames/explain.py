@@ -1,0 +1,96 @@
+"""Element Shapley Values of one video file, with the trained models."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.datasets.decoding import decode
+from pipeline.errors import InputError
+from pipeline.frames import sampling
+from pipeline.frames.backbone import load_backbone
+from pipeline.frames.coalition_scores import Score, whole_scores
+from pipeline.frames.element_shapley import element_shapley_values
+from pipeline.frames.features import picture_features
+from pipeline.frames.priors import empty_score, read_priors
+from pipeline.frames.trained import load_model
+from pipeline.networks import devices
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a model's scores of a video are owed to."""
+
+    classes: tuple[str, ...]
+    frames: NDArray[np.int64]
+    """(frame,) numbers in the video file"""
+    seconds: NDArray[np.float64]
+    """(frame,) times in the video"""
+    scores: NDArray[np.float64]
+    """(class,) v(all frames)"""
+    empty: NDArray[np.float64]
+    """(class,) v(∅)"""
+    esv: NDArray[np.float64]
+    """(frame, class)"""
+    repeated: bool
+    """whether the video is so short that frames had to be repeated"""
+
+
+def explain_video(
+    video: Path,
+    model: str,
+    *,
+    n_frames: int,
+    n_max: int,
+    score: Score = "probability",
+    results: Path = Path("results"),
+    device: str = "auto",
+) -> Explanation:
+    """ESVs of ``n_frames`` frames spread evenly over a video, for every class.
+
+    Args:
+        video: a file in any format that libav decodes.
+        model: ``trn`` or ``tsn``.
+        n_frames: players.
+        n_max: single-scale models of the TRN.
+        score: what v is; with ``logit`` more frames than 26 can be exact.
+        results: where the trained models are.
+        device: as the parameter.
+
+    Raises:
+        InputError: an undecodable video, models that are not trained yet, too many frames.
+    """
+    folder = results / "frames"
+    weights = [folder / "tsn.pt"]
+    if model == "trn":
+        weights = [folder / "scales" / f"{s}.pt" for s in range(1, n_max + 1)]
+    needed = [folder / "backbone" / f"{model}.pt", folder / "priors.json", *weights]
+    missing = [path for path in needed if not path.exists()]
+    if missing:
+        raise InputError(
+            f"there is no {missing[0]}: the models are not trained yet; run "
+            "`uv run snakemake --cores all` first"
+        )
+    target = devices.resolve(device)
+    backbone, decoding = load_backbone(needed[0])
+    decoded = decode(video, fps=decoding.fps, size=decoding.size)
+    length = len(decoded.frames)
+    chosen = sampling.spread(np.array([length]), n_frames)[0]
+    # A frame that stands for several players is looked at once.
+    kept, inverse = np.unique(chosen, return_inverse=True)
+    rows = picture_features(backbone.to(target), [decoded.frames[kept]], target)[0][inverse]
+    classes, counts = read_priors(needed[1])
+    network = load_model(model, weights).to(target)
+    features = torch.from_numpy(rows)[None].to(target)
+    empty = empty_score(counts, score)
+    return Explanation(
+        classes=classes,
+        frames=decoded.indices[chosen],
+        seconds=decoded.seconds[chosen],
+        scores=whole_scores(network, features, score)[0].cpu().double().numpy(),
+        empty=empty.double().numpy(),
+        esv=element_shapley_values(network, features, empty, score)[0].cpu().numpy(),
+        repeated=length < n_frames,
+    )

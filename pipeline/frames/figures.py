@@ -1,0 +1,175 @@
+"""Stage: what people look at: some videos with their values, the accuracy curve, a summary."""
+
+import json
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.datasets.decoding import VideoError, decode
+from pipeline.datasets.something import VIDEOS, read_action_intervals
+from pipeline.errors import InputError
+from pipeline.files import replacing_directory, write_json
+from pipeline.frames import drawing
+from pipeline.frames.drawing import ExplainedClass
+from pipeline.frames.priors import read_priors
+from pipeline.frames.values import FrameValues, read_values
+from pipeline.params import FiguresParams
+from pipeline.plotting import MODEL_NAMES, figure_style, save
+from pipeline.stage import run
+
+log = logging.getLogger(__name__)
+
+
+def main(
+    *,
+    trn: Path,
+    tsn: Path,
+    accuracy: Path,
+    priors: Path,
+    params: FiguresParams,
+    clips: Path,
+    accuracy_figure: Path,
+    positions_figure: Path,
+    action_figure: Path,
+    summary: Path,
+    root: Path | None = None,
+    threads: int = 1,  # noqa: ARG001
+) -> None:
+    """Draw all figures; each PNG has an SVG beside it. ``root`` is the videos' data set."""
+    values = {"trn": read_values(trn), "tsn": read_values(tsn)}
+    unit = values["trn"].unit
+    classes, _ = read_priors(priors)
+    intervals = read_action_intervals(root) if root is not None else {}
+    found: dict[str, Any] = {name: summarise(v, intervals) for name, v in values.items()}
+    with figure_style():
+        save(drawing.draw_accuracy(json.loads(accuracy.read_bytes())), accuracy_figure)
+        true = {name: v.esv_true for name, v in values.items()}
+        save(drawing.draw_positions(true, unit=unit), positions_figure)
+        shares = {name: s["highest_in_action"] for name, s in found.items()}
+        save(drawing.draw_action(shares), action_figure)
+        with replacing_directory(clips) as directory:
+            for number, video in enumerate(choose(values["trn"], params.clips), start=1):
+                uid = values["trn"].uids[video]
+                figure = _draw_clip(uid, values, classes, intervals, root, unit)
+                save(figure, directory / f"{number}_{uid}.png")
+    write_json(summary, found)
+
+
+def choose(values: FrameValues, count: int) -> list[int]:
+    """Videos to draw: the first of each class in turn, and of the wrongly predicted the first."""
+    wrong = np.flatnonzero(values.true_class != values.predicted_class)
+    chosen: list[int] = [int(wrong[0])] if len(wrong) else []
+    for repeat in range(len(values.uids)):
+        seen = dict.fromkeys(int(c) for c in values.true_class[chosen]) if repeat == 0 else {}
+        for video in range(len(values.uids)):
+            if len(chosen) >= min(count, len(values.uids)):
+                return sorted(chosen)
+            if video not in chosen and int(values.true_class[video]) not in seen:
+                seen[int(values.true_class[video])] = None
+                chosen.append(video)
+    return sorted(chosen)
+
+
+def summarise(values: FrameValues, intervals: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
+    """Figures of one model that the default data can answer.
+
+    Returns:
+        ``videos``; ``accuracy`` of the explained predictions; ``mean_esv_by_position`` (true
+        class); ``supporting_share``, of frames with a positive value; and, where action intervals
+        are known, ``highest_in_action``.
+    """
+    result: dict[str, Any] = {
+        "videos": len(values.uids),
+        "accuracy": float((values.true_class == values.predicted_class).mean()),
+        "mean_esv_by_position": values.esv_true.mean(axis=0).tolist(),
+        "supporting_share": float((values.esv_true > 0).mean()),
+    }
+    known = [i for i, uid in enumerate(values.uids) if uid in intervals]
+    if known:
+        bounds = np.array([intervals[values.uids[i]] for i in known])
+        inside = inside_interval(values.frames[known], bounds)
+        result["highest_in_action"] = highest_inside(values.esv_true[known], inside)
+    return result
+
+
+def inside_interval(frames: NDArray[Any], bounds: NDArray[Any]) -> NDArray[np.bool_]:
+    """Whether frames (video, frame) lie in their video's interval (video, 2), ends included."""
+    return (frames >= bounds[:, :1]) & (frames <= bounds[:, 1:])
+
+
+def highest_inside(esv: NDArray[Any], inside: NDArray[np.bool_]) -> dict[str, float]:
+    """How often the frame of highest value is one of those inside.
+
+    Args:
+        esv: (video, frame).
+        inside: (video, frame).
+
+    Returns:
+        ``inside``: share of videos; ``chance``: the same if the frame were drawn evenly;
+        ``standard_error`` of ``inside``; ``videos``.
+    """
+    hits = np.take_along_axis(inside, esv.argmax(axis=1)[:, None], axis=1)[:, 0]
+    share = hits.mean()
+    return {
+        "inside": float(share),
+        "chance": float(inside.mean()),
+        "standard_error": float(np.sqrt(share * (1 - share) / len(hits))),
+        "videos": len(hits),
+    }
+
+
+def _draw_clip(
+    uid: str,
+    values: Mapping[str, FrameValues],
+    classes: tuple[str, ...],
+    intervals: Mapping[str, tuple[int, int]],
+    root: Path | None,
+    unit: str,
+) -> Any:
+    rows = []
+    frames = np.empty(0, dtype=np.int64)
+    true_name = ""
+    for name, of_model in values.items():
+        if uid not in of_model.uids:
+            continue
+        i = of_model.uids.index(uid)
+        frames = of_model.frames[i]
+        true, predicted = int(of_model.true_class[i]), int(of_model.predicted_class[i])
+        true_name = classes[true]
+        which = "true and predicted class" if true == predicted else "true class"
+        score = f"{MODEL_NAMES[name]} gives it {of_model.whole_true[i]:.2f}"
+        title = f"{MODEL_NAMES[name]}, {which}: {classes[true]} ({score})"
+        rows.append(ExplainedClass(title, of_model.esv_true[i]))
+        if true != predicted:
+            score = f"{MODEL_NAMES[name]} gives it {of_model.whole_predicted[i]:.2f}"
+            title = f"{MODEL_NAMES[name]}, predicted class: {classes[predicted]} ({score})"
+            rows.append(ExplainedClass(title, of_model.esv_predicted[i]))
+    pictures = None
+    if root is not None:
+        pictures = frame_pictures(root / VIDEOS / f"{uid}.webm", frames)
+    inside = None
+    if uid in intervals:
+        inside = inside_interval(frames[None], np.array([intervals[uid]]))[0]
+    title = f"Video {uid}: {true_name}"
+    return drawing.draw_video(title, pictures, frames, rows, inside_action=inside, unit=unit)
+
+
+def frame_pictures(path: Path, frames: NDArray[Any]) -> list[NDArray[np.uint8]] | None:
+    """Pictures of some frames of a video file, at their own size; None if it cannot be decoded."""
+    try:
+        video = decode(path, fps=1e6, size=None)
+    except VideoError as error:
+        log.warning("drawn without pictures: %s", error)
+        return None
+    by_number = dict(zip(video.indices.tolist(), video.frames, strict=True))
+    if not set(frames.tolist()) <= by_number.keys():
+        raise InputError(f"{path}: has no frames {frames.tolist()}; its features are of another")
+    return [by_number[number] for number in frames.tolist()]
+
+
+if __name__ == "__main__":
+    run(main)

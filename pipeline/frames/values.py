@@ -1,0 +1,179 @@
+"""Stage: Element Shapley Values of every frame, read from the coalition store.
+
+Nothing is evaluated here. The result is HDF5 for programs and, for the true and the predicted class
+alone, a table (CSV) for people.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from pipeline.errors import InputError
+from pipeline.evaluation import read_receipt
+from pipeline.files import replacing
+from pipeline.frames import sampling
+from pipeline.frames.coalitions import TRUE_AND_PREDICTED
+from pipeline.frames.feature_files import read_features
+from pipeline.progress import progress
+from pipeline.shapley import marginals_by_size
+from pipeline.stage import run
+from pipeline.store import CoalitionStore, open_store
+
+BYTES_AT_ONCE = 1 << 28
+
+AXES = {
+    "esv": ("video", "frame", "output"),
+    "marginals": ("video", "size", "frame", "output"),
+    "whole": ("video", "output"),
+    "empty": ("video", "output"),
+    "frames": ("video", "frame"),
+}
+COLUMNS = (
+    "video",
+    "position",
+    "frame_in_file",
+    "true_class",
+    "predicted_class",
+    "esv_true_class",
+    "esv_predicted_class",
+)
+
+
+@dataclass(frozen=True)
+class FrameValues:
+    """What the stage writes, for the true and the predicted class of each video."""
+
+    uids: tuple[str, ...]
+    frames: np.ndarray
+    """(video, frame) numbers in the video file"""
+    true_class: np.ndarray
+    """(video,)"""
+    predicted_class: np.ndarray
+    """(video,)"""
+    esv_true: np.ndarray
+    """(video, frame)"""
+    esv_predicted: np.ndarray
+    """(video, frame)"""
+    whole_true: np.ndarray
+    """(video,) score of the true class with all frames"""
+    whole_predicted: np.ndarray
+    """(video,)"""
+    unit: str
+    """of the class score"""
+
+
+def main(
+    *, receipt: Path, features: Path, out: Path, table: Path, label: str | None = None
+) -> None:
+    """Values of all videos in the store that ``receipt`` vouches for.
+
+    ``features`` says the true classes and which frames of the video file the players are.
+    """
+    record = read_receipt(receipt)
+    store = open_store(record.store)
+    if store.record.identity != record.identity:
+        raise InputError(
+            f"{record.store}: holds another game than {receipt} says; run frames_coalitions again"
+        )
+    arrays = stored_values(store)
+    known = read_features(features, label=label)
+    number = {uid: i for i, uid in enumerate(known.uids)}
+    videos = np.array([number[uid] for uid in store.instances])
+    frames = sampling.spread(known.lengths[videos], store.record.n_players)
+    if known.frame_indices is not None:
+        frames = known.frame_indices[known.starts[videos][:, None] + frames]
+    arrays["frames"] = frames
+    arrays["true_class"] = known.labels[videos]
+    if store.output_classes is not None:
+        arrays["predicted_class"] = store.output_classes[:, 1].astype(np.int64)
+    else:
+        arrays["predicted_class"] = arrays["whole"].argmax(axis=1)
+    with replacing(out) as temporary:
+        _write_hdf5(temporary, store, arrays)
+        values = read_values(temporary)
+        with replacing(table) as temporary_table:
+            _write_csv(temporary_table, values)
+
+
+def stored_values(store: CoalitionStore) -> dict[str, np.ndarray]:
+    """Values of every instance of a store of complete tables.
+
+    Returns:
+        float32 each: ``esv`` (video, frame, output), ``marginals`` (video, size, frame, output),
+        ``whole`` and ``empty`` (video, output), the scores of all frames and of none.
+    """
+    n, n_videos, n_outputs = store.record.n_players, len(store), len(store.record.outputs)
+    shapes = {"marginals": (n, n, n_outputs), "whole": (n_outputs,), "empty": (n_outputs,)}
+    arrays = {k: np.empty((n_videos, *shape), np.float32) for k, shape in shapes.items()}
+    at_once = max(1, BYTES_AT_ONCE // (4 * store.record.rows * n_outputs))
+    esv = np.empty((n_videos, n, n_outputs), np.float32)
+    with progress(f"frames_values {store.record.game}", n_videos, "videos") as advance:
+        for start in range(0, n_videos, at_once):
+            chosen = slice(start, min(start + at_once, n_videos))
+            tables = store.read_many(range(chosen.start, chosen.stop))
+            marginals = marginals_by_size(tables)
+            arrays["marginals"][chosen], esv[chosen] = marginals, marginals.mean(axis=1)
+            arrays["empty"][chosen], arrays["whole"][chosen] = tables[:, 0], tables[:, -1]
+            advance(len(tables))
+    return {"esv": esv, **arrays}
+
+
+def unit_of(score: str) -> str:
+    """What a class score is measured in."""
+    return "logit" if score == "logit" else "probability"
+
+
+def read_values(path: Path) -> FrameValues:
+    """Read back what the stage wrote."""
+    with h5py.File(path, "r") as file:
+        true, predicted = file["true_class"][:], file["predicted_class"][:]
+        names = tuple(name.decode() for name in file["outputs"][:])
+        kept_two = names == TRUE_AND_PREDICTED
+        videos = np.arange(len(true))
+        first = np.zeros_like(true) if kept_two else true
+        second = np.ones_like(true) if kept_two else predicted
+        esv, whole = file["esv"][:], file["whole"][:]
+        return FrameValues(
+            tuple(uid.decode() for uid in file["uids"][:]),
+            file["frames"][:],
+            true,
+            predicted,
+            esv[videos, :, first],
+            esv[videos, :, second],
+            whole[videos, first],
+            whole[videos, second],
+            str(file.attrs["unit"]),
+        )
+
+
+def _write_hdf5(path: Path, store: CoalitionStore, arrays: dict[str, np.ndarray]) -> None:
+    with h5py.File(path, "w") as file:
+        text = h5py.string_dtype()
+        file.create_dataset("uids", data=list(store.instances), dtype=text)
+        file.create_dataset("outputs", data=list(store.record.outputs), dtype=text)
+        for name, values in arrays.items():
+            dataset = file.create_dataset(name, data=values)
+            for axis, label in enumerate(AXES.get(name, ("video",))):
+                dataset.dims[axis].label = label
+        file.attrs["game"] = store.record.game
+        file.attrs["identity"] = store.record.identity
+        file.attrs["value"] = store.record.value
+        file.attrs["unit"] = unit_of(str(store.record.specification["score"]))
+
+
+def _write_csv(path: Path, values: FrameValues) -> None:
+    with path.open("w", newline="", encoding="utf-8") as lines:
+        writer = csv.writer(lines)
+        writer.writerow(COLUMNS)
+        for i, uid in enumerate(values.uids):
+            classes = (values.true_class[i], values.predicted_class[i])
+            for k, frame in enumerate(values.frames[i]):
+                esv = (f"{values.esv_true[i, k]:.7g}", f"{values.esv_predicted[i, k]:.7g}")
+                writer.writerow([uid, k + 1, frame, *classes, *esv])
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,83 @@
+"""Weights on disk, with what is needed to build the network that they belong to."""
+
+import io
+import pickle
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.errors import InputError
+from pipeline.files import array_digest, replacing
+
+FORMAT = "coalition-pipeline checkpoint"
+
+
+def save(path: Path, network: nn.Module, description: Mapping[str, Any]) -> None:
+    """Write a network's state and its description (plain values) so that the bytes depend on
+    nothing else.
+    """
+    state = {name: value.detach().cpu() for name, value in network.state_dict().items()}
+    buffer = io.BytesIO()
+    torch.save({"format": FORMAT, "description": dict(description), "state": state}, buffer)
+    with replacing(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())
+
+
+def load(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Description and state of a checkpoint; a plain state dict has an empty description.
+
+    Raises:
+        InputError: if the file is missing, damaged, holds anything but plain values and tensors,
+            or no state.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no such checkpoint") from None
+    except (RuntimeError, EOFError, zipfile.BadZipFile, pickle.UnpicklingError) as error:
+        first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(
+            f"{path}: cannot be read as a checkpoint of weights alone ({first_line}); save it with "
+            "torch.save(network.state_dict(), path)"
+        ) from None
+    if isinstance(content, dict) and content.get("format") == FORMAT:
+        return content["description"], content["state"]
+    if isinstance(content, dict) and "state_dict" in content:
+        content = content["state_dict"]
+    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+        raise InputError(f"{path}: holds no state dict (a mapping of names to tensors)")
+    return {}, {name.removeprefix("module."): value for name, value in content.items()}
+
+
+def fill(network: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:
+    """Load a state into a network.
+
+    Raises:
+        InputError: naming the parameters that are missing, left over or of another shape.
+    """
+    own = network.state_dict()
+    missing = sorted(own.keys() - state.keys())
+    surplus = sorted(state.keys() - own.keys())
+    shapes = sorted(k for k in own.keys() & state.keys() if own[k].shape != state[k].shape)
+    problems = [
+        f"{title}: {', '.join(names[:4])}{' …' if len(names) > 4 else ''}"
+        for title, names in (("missing", missing), ("unknown", surplus), ("other shape", shapes))
+        if names
+    ]
+    if problems:
+        raise InputError(
+            f"{source}: does not fit a {type(network).__name__}: {'; '.join(problems)}"
+        )
+    network.load_state_dict(dict(state))
+
+
+def state_digest(network: nn.Module) -> str:
+    """sha256 over the names, dtypes, shapes and bytes of a network's state, as hex."""
+    state = network.state_dict()
+    names = sorted(state)
+    encoded = [torch.tensor(list("\n".join(names).encode()), dtype=torch.uint8).numpy()]
+    return array_digest([*encoded, *(state[name].detach().cpu().numpy() for name in names)])

@@ -1,0 +1,41 @@
+"""Where computations run."""
+
+import torch
+
+from pipeline.errors import InputError
+
+
+def resolve(device: str) -> torch.device:
+    """The device that a parameter asks for.
+
+    Args:
+        device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:<number>``.
+
+    Raises:
+        InputError: if a GPU is asked for that is not there.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    chosen = torch.device(device)
+    if chosen.type == "cuda":
+        count = torch.cuda.device_count()
+        if (chosen.index or 0) >= count:
+            raise InputError(
+                f"device: {device} is asked for, but {count} CUDA device(s) can be used here; "
+                "set device: auto or cpu"
+            )
+    return chosen
+
+
+def describe(device: torch.device) -> str:
+    """Name of the device, for records."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return "cpu"
+
+
+def working_memory(device: torch.device) -> int:
+    """Bytes that a batch of evaluations may take: half of a GPU's free memory, 1 GiB elsewhere."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0] // 2
+    return 1 << 30

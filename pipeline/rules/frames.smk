@@ -1,0 +1,272 @@
+FRAMES = PARAMS.frames
+
+
+wildcard_constraints:
+    model="trn|tsn",
+    scale=r"\d+",
+
+
+rule frames_all:
+    input:
+        "results/frames/accuracy.json",
+        "results/frames/values/trn.h5",
+        "results/frames/values/tsn.h5",
+        "results/frames/figures/summary.json",
+
+
+rule frames_videos:
+    output:
+        directory(house.RENDERED),
+    params:
+        spec=house.option(FRAMES.videos),
+    threads: 64
+    log:
+        "results/logs/frames/videos.log",
+    conda:
+        "environment.yaml"
+    shell:
+        "python -m pipeline.frames.videos --params {params.spec:q} --out {output:q}"
+        " --threads {threads} --log {log:q}"
+
+
+rule frames_backbone:
+    input:
+        root=house.dataset_root(FRAMES),
+    output:
+        "results/frames/backbone/{model}.pt",
+    params:
+        spec=house.option(FRAMES.backbone),
+        dataset=house.option(FRAMES.dataset),
+        decoding=house.option(FRAMES.decoding),
+        device=PARAMS.device,
+    # One thread: both backbones train side by side, to the same weights whatever the machine.
+    threads: 1
+    resources:
+        gpu=house.gpus(PARAMS),
+    log:
+        "results/logs/frames/backbone_{model}.log",
+    conda:
+        "environment.yaml"
+    shell:
+        "python -m pipeline.frames.backbone --model {wildcards.model} --root {input.root:q}"
+        " --params {params.spec:q} --dataset {params.dataset:q} --decoding {params.decoding:q}"
+        " --device {params.device} --out {output:q} --threads {threads} --log {log:q}"
+
+
+rule frames_features:
+    input:
+        root=house.dataset_root(FRAMES),
+        trn="results/frames/backbone/trn.pt",
+        tsn="results/frames/backbone/tsn.pt",
+    output:
+        trn_train="results/frames/features/trn_train.h5",
+        trn_validation="results/frames/features/trn_validation.h5",
+        tsn_train="results/frames/features/tsn_train.h5",
+        tsn_validation="results/frames/features/tsn_validation.h5",
+        skipped="results/frames/skipped.csv",
+    params:
+        dataset=house.option(FRAMES.dataset),
+        decoding=house.option(FRAMES.decoding),
+        device=PARAMS.device,
+    threads: 64
+    resources:
+        gpu=house.gpus(PARAMS),
+    log:
+        "results/logs/frames/features.log",
+    conda:
+        "environment.yaml"
+    shell:
+        "python -m pipeline.frames.features --root {input.root:q}"
+        " --trn-backbone {input.trn:q} --tsn-backbone {input.tsn:q}"
+        " --dataset {params.dataset:q} --decoding {params.decoding:q} --device {params.device}"
+        " --trn-train {output.trn_train:q} --trn-validation {output.trn_validation:q}"
+        " --tsn-train {output.tsn_train:q} --tsn-validation {output.tsn_validation:q}"
+        " --skipped {output.skipped:q} --threads {threads} --log {log:q}"
+
+
+rule frames_priors:
+    input:
+        features=house.feature_file(FRAMES, "trn", "train"),
+    output:
+        "results/frames/priors.json",
+    params:
+        classes=house.class_options(FRAMES),
+        label=house.label_option(FRAMES),
+    threads: 1
+    log:
+        "results/logs/frames/priors.log",
+    conda:
+        "environment.yaml"
+    shell:
+        "python -m pipeline.frames.priors --features {input.features:q} {params.classes}"
+        " {params.label} --out {output:q} --threads {threads} --log {log:q}"
+
+
+rule frames_scales:
+    input:
+        features=house.feature_file(FRAMES, "trn", "train"),
+        priors="results/frames/priors.json",
+    output:
+        "results/frames/scales/{scale}.pt",
+    params:
+        spec=house.option(FRAMES.scales),
+        label=house.label_option(FRAMES),
+        device=PARAMS.device,
+    threads: 1
+    resources:
+        gpu=house.gpus(PARAMS),
+    log:
+        "results/logs/frames/scales_{scale}.log",
+    conda:
+        "environment.yaml"
+    shell:
+        "python -m pipeline.frames.scales --features {input.features:q} --priors {input.priors:q}"
+        " --scale {wildcards.scale} --params {params.spec:q} {params.label}"
+        " --device {params.device} --out {output:q} --threads {threads} --log {log:q}"
+
+
+rule frames_tsn:
+    input:
+        features=house.feature_file(FRAMES, "tsn", "train"),
+        priors="results/frames/priors.json",
+    output:
+        "results/frames/tsn.pt",
+    params:
+        spec=house.option(FRAMES.tsn),
+        label=house.label_option(FRAMES),
+        device=PARAMS.device,
+    threads: 1
+    resources:
+        gpu=house.gpus(PARAMS),
+    log:
+        "results/logs/frames/tsn.log",
+    conda:
+        "environment.yaml"
+    shell:
+        "python -m pipeline.frames.tsn --features {input.features:q} --priors {input.priors:q}"
+        " --params {params.spec:q} {params.label} --device {params.device} --out {output:q}"
+        " --threads {threads} --log {log:q}"
+
+
+rule frames_accuracy:
+    input:
+        trn=house.feature_file(FRAMES, "trn", "validation"),
+        tsn=house.feature_file(FRAMES, "tsn", "validation"),
+        scales=house.model_weights(FRAMES, "trn"),
+        classifier=house.model_weights(FRAMES, "tsn"),
+        priors="results/frames/priors.json",
+    output:
+        "results/frames/accuracy.json",
+    params:
+        spec=house.option(FRAMES.accuracy),
+        label=house.label_option(FRAMES),
+        root=house.root_option(FRAMES),
+        device=PARAMS.device,
+    threads: 2
+    resources:
+        gpu=house.gpus(PARAMS),
+    log:
+        "results/logs/frames/accuracy.log",
+    conda:
+        "environment.yaml"
+    shell:
+        "python -m pipeline.frames.accuracy --trn-features {input.trn:q}"
+        " --tsn-features {input.tsn:q} --scales {input.scales:q} --tsn {input.classifier:q}"
+        " --priors {input.priors:q} --params {params.spec:q} {params.label} {params.root}"
+        " --device {params.device} --out {output:q} --threads {threads} --log {log:q}"
+
+
+# The store itself is no output: Snakemake would delete it before each run, and with it the values
+# that the run could reuse. What vouches for it is the receipt.
+rule frames_coalitions:
+    input:
+        features=lambda wildcards: house.feature_file(FRAMES, wildcards.model, "validation"),
+        weights=lambda wildcards: house.model_weights(FRAMES, wildcards.model),
+        priors="results/frames/priors.json",
+    output:
+        "results/frames/coalitions/{model}.json",
+    params:
+        spec=house.option(FRAMES.coalitions),
+        label=house.label_option(FRAMES),
+        device=PARAMS.device,
+    threads: 1
+    resources:
+        gpu=house.gpus(PARAMS),
+    log:
+        "results/logs/frames/coalitions_{model}.log",
+    conda:
+        "environment.yaml"
+    shell:
+        "python -m pipeline.frames.coalitions --model {wildcards.model}"
+        " --features {input.features:q} --weights {input.weights:q} --priors {input.priors:q}"
+        " --params {params.spec:q} {params.label} --device {params.device}"
+        " --store results/coalitions/frames/{wildcards.model}.zarr --out {output:q}"
+        " --threads {threads} --log {log:q}"
+
+
+rule frames_values:
+    input:
+        receipt="results/frames/coalitions/{model}.json",
+        features=lambda wildcards: house.feature_file(FRAMES, wildcards.model, "validation"),
+    output:
+        values="results/frames/values/{model}.h5",
+        table="results/frames/values/{model}.csv",
+    params:
+        label=house.label_option(FRAMES),
+    threads: 1
+    log:
+        "results/logs/frames/values_{model}.log",
+    conda:
+        "environment.yaml"
+    shell:
+        "python -m pipeline.frames.values --receipt {input.receipt:q} --features {input.features:q}"
+        " {params.label} --out {output.values:q} --table {output.table:q}"
+        " --threads {threads} --log {log:q}"
+
+
+rule frames_figures:
+    input:
+        trn="results/frames/values/trn.h5",
+        tsn="results/frames/values/tsn.h5",
+        accuracy="results/frames/accuracy.json",
+        priors="results/frames/priors.json",
+        videos=[house.dataset_root(FRAMES)] if house.has_videos(FRAMES) else [],
+    output:
+        clips=report(
+            directory("results/frames/figures/clips"),
+            patterns=["{clip}.png"],
+            caption="report/clips.rst",
+            category="Frames",
+            subcategory="Videos",
+        ),
+        accuracy=report(
+            "results/frames/figures/accuracy.png",
+            caption="report/accuracy.rst",
+            category="Frames",
+        ),
+        positions=report(
+            "results/frames/figures/positions.png",
+            caption="report/positions.rst",
+            category="Frames",
+        ),
+        action=report(
+            "results/frames/figures/action.png",
+            caption="report/action.rst",
+            category="Frames",
+        ),
+        summary="results/frames/figures/summary.json",
+    params:
+        spec=house.option(FRAMES.figures),
+        root=house.root_option(FRAMES),
+    threads: 1
+    log:
+        "results/logs/frames/figures.log",
+    conda:
+        "environment.yaml"
+    shell:
+        "python -m pipeline.frames.figures --trn {input.trn:q} --tsn {input.tsn:q}"
+        " --accuracy {input.accuracy:q} --priors {input.priors:q} {params.root}"
+        " --params {params.spec:q} --clips {output.clips:q}"
+        " --accuracy-figure {output.accuracy:q} --positions-figure {output.positions:q}"
+        " --action-figure {output.action:q} --summary {output.summary:q}"
+        " --threads {threads} --log {log:q}"

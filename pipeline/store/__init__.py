@@ -1,0 +1,28 @@
+"""Coalition stores: the values of a game's coalitions, evaluated once and kept.
+
+Knows no model and no estimator. ``plan`` lists what is wanted, ``CoalitionStore.write`` fills it
+in any order, ``CoalitionStore.read`` gives it back, ``verify`` tells what is damaged. A store is
+a plain zarr group: ``zarr.open`` and ``xarray.open_zarr`` read it without this package.
+"""
+
+from pipeline.store.errors import DamagedShard, DamagedStore, MissingInstance, UnusableValues
+from pipeline.store.planning import plan
+from pipeline.store.record import FORMAT, FORMAT_VERSION, JSON, GameRecord
+from pipeline.store.shards import CoalitionStore, open_store
+from pipeline.store.verification import Damage, verify
+
+__all__ = [
+    "FORMAT",
+    "FORMAT_VERSION",
+    "JSON",
+    "CoalitionStore",
+    "Damage",
+    "DamagedShard",
+    "DamagedStore",
+    "GameRecord",
+    "MissingInstance",
+    "UnusableValues",
+    "open_store",
+    "plan",
+    "verify",
+]

@@ -1,0 +1,167 @@
+"""How a store lies on disk: its arrays, its chunks, the names of its files.
+
+Chunk keys hold dots instead of slashes (``values/c.12.0.0``), so the shards of an array are the
+entries of one directory, and one listing of it tells which instances are done.
+"""
+
+import os
+import re
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import Crc32cCodec, ZstdCodec
+
+from pipeline.store.record import GameRecord
+
+CHUNK_BYTES = 1 << 20
+"""Upper limit of a chunk inside a shard, before compression."""
+
+SHARD = re.compile(r"c\.(0|[1-9]\d*)\.0(?:\.0)?")
+DEBRIS = ".partial"
+NO_CLASS = -1
+
+
+@dataclass(frozen=True)
+class Lists:
+    """What a store lists, instance by instance."""
+
+    instances: tuple[str, ...]
+    input_sha256: tuple[str, ...]
+    output_classes: NDArray[np.int32] | None
+    """(instance, output)."""
+    masks: NDArray[np.unsignedinteger[Any]] | None
+    """(instance, coalition) uint64, or past 64 players (instance, coalition, byte) uint8."""
+
+
+def create(path: Path, record: GameRecord, lists: Lists) -> None:
+    """Write a store without values."""
+    output_classes, masks = lists.output_classes, lists.masks
+    n_instances, n_outputs = len(lists.instances), len(record.outputs)
+    group = zarr.create_group(path, zarr_format=3, attributes=record.attributes())
+    _create_sharded(
+        group,
+        "values",
+        shape=(n_instances, record.rows, n_outputs),
+        dtype="float32",
+        fill_value=float("nan"),
+        dimensions=("instance", "coalition", "output"),
+    )
+    for name, dimension, texts in (
+        ("instance", "instance", lists.instances),
+        ("input_sha256", "instance", lists.input_sha256),
+        ("output", "output", record.outputs),
+    ):
+        array = _create_plain(
+            group, name, shape=(len(texts),), dtype="string", fill_value="", dimensions=(dimension,)
+        )
+        array[:] = np.array(texts, dtype=np.dtypes.StringDType())
+    if output_classes is not None:
+        array = _create_plain(
+            group,
+            "output_class",
+            shape=output_classes.shape,
+            dtype="int32",
+            fill_value=NO_CLASS,
+            dimensions=("instance", "output"),
+        )
+        array[:] = output_classes
+    if masks is not None:
+        dimensions = ("instance", "coalition", "byte")[: masks.ndim]
+        array = _create_sharded(
+            group,
+            "masks",
+            shape=masks.shape,
+            dtype=masks.dtype.name,
+            fill_value=0,
+            dimensions=dimensions,
+        )
+        # Masks equal to the fill value are masks all the same: their shard has to be there.
+        array.with_config({"write_empty_chunks": True})[:] = masks
+    with warnings.catch_warnings():
+        # Inline consolidated metadata are not in the zarr 3 specification yet; readers that do
+        # not know them pass over them, and xarray opens stores with them without a warning.
+        warnings.filterwarnings("ignore", message="Consolidated metadata")
+        zarr.consolidate_metadata(group.store)
+    _flush(path)
+
+
+def _create_sharded(
+    group: zarr.Group,
+    name: str,
+    *,
+    shape: tuple[int, ...],
+    dtype: str,
+    fill_value: float,
+    dimensions: tuple[str, ...],
+) -> zarr.Array[Any]:
+    """An array with one shard an instance, cut along the coalitions."""
+    _, rows, *rest = shape
+    row_bytes = int(np.prod(rest)) * np.dtype(dtype).itemsize
+    # A power of two divides a complete table; a sampled one's shard is rounded up to whole chunks.
+    chunk_rows = min(1 << max(0, (CHUNK_BYTES // row_bytes).bit_length() - 1), rows)
+    shard_rows = -(-rows // chunk_rows) * chunk_rows
+    return group.create_array(
+        name,
+        shape=shape,
+        dtype=dtype,
+        chunks=(1, chunk_rows, *rest),
+        shards=(1, shard_rows, *rest),
+        fill_value=fill_value,
+        compressors=(ZstdCodec(level=3), Crc32cCodec()),
+        chunk_key_encoding={"name": "default", "separator": "."},
+        dimension_names=dimensions,
+    )
+
+
+def _create_plain(
+    group: zarr.Group,
+    name: str,
+    *,
+    shape: tuple[int, ...],
+    dtype: str,
+    fill_value: int | str,
+    dimensions: tuple[str, ...],
+) -> zarr.Array[Any]:
+    """A small array, in one chunk."""
+    return group.create_array(
+        name,
+        shape=shape,
+        dtype=dtype,
+        chunks=shape,
+        fill_value=fill_value,
+        compressors=(ZstdCodec(level=3), Crc32cCodec()),
+        chunk_key_encoding={"name": "default", "separator": "."},
+        dimension_names=dimensions,
+    )
+
+
+def _flush(path: Path) -> None:
+    """Ask the disk to keep the metadata and lists of a store.
+
+    A shard that a power cut emptied fails its checksum and is made again, so shards are not waited
+    for. Emptied lists would cost all of them.
+    """
+    for folder, folders, names in os.walk(path):
+        folders[:] = [f for f in folders if f != "masks"]
+        for name in names:
+            descriptor = os.open(Path(folder, name), os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+
+
+def shard_name(instance: int, dimensions: int = 3) -> str:
+    """File name of an instance's shard in its array's directory."""
+    return ".".join(("c", str(instance), *["0"] * (dimensions - 1)))
+
+
+def shard_index(name: str) -> int | None:
+    """The instance whose shard a file is, by its name; None if it is no shard."""
+    match = SHARD.fullmatch(name)
+    return int(match[1]) if match else None

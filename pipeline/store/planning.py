@@ -1,0 +1,334 @@
+"""What a store is to hold, decided once, before anything is evaluated.
+
+A plan never changes a store in place. It builds a directory beside the store, gives every shard
+that is still good its place there by a hard link, and swaps the two directories. The one that was
+there goes to ``set-aside/``, and is removed once all that it holds is held elsewhere. So whenever
+a plan is killed, every shard is where a later plan of the same game looks for it, under the id and
+the digests that it was written for, and whatever is half-made is in a place where nothing is
+looked for.
+"""
+
+import errno
+import hashlib
+import logging
+import os
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from pipeline.errors import InputError
+from pipeline.store.errors import DamagedShard, DamagedStore
+from pipeline.store.layout import DEBRIS, Lists, create, shard_index
+from pipeline.store.locking import locked
+from pipeline.store.record import GameRecord
+from pipeline.store.shards import CoalitionStore, glob_escaped, open_store, refusing_full_disk
+
+log = logging.getLogger(__name__)
+
+SET_ASIDE = "set-aside"
+
+Key = tuple[object, ...]
+"""What the values of one instance were computed from, within one identity."""
+
+
+def plan(
+    path: str | os.PathLike[str],
+    record: GameRecord,
+    instances: Sequence[str],
+    input_sha256: Sequence[str],
+    *,
+    output_classes: ArrayLike | None = None,
+    masks: NDArray[np.unsignedinteger[Any]] | None = None,
+) -> CoalitionStore:
+    """Make the store at ``path`` list these instances of this game, and open it for writing.
+
+    Values that were evaluated for the same game (by its identity), instance and digest are kept,
+    at whatever index the instance stands now. Nothing else is found in the store afterwards.
+    Values that are not asked for any more, because of the instance, its digest or the game, are set
+    aside in ``set-aside/`` beside the store, whence a later plan that asks for them takes them.
+
+    A store whose metadata or lists cannot be read back is set aside too, and an empty one begun;
+    a warning is logged. To be called by one process, before any evaluates; processes that are
+    writing into the store when its lists change are refused their next write.
+
+    Args:
+        path: directory of the store, on a local disk; made if it is not there.
+        record: the game. The versions of libraries that it gives are recorded when no values are
+            kept; otherwise those that made the kept values stay.
+        instances: ids, all different, none empty.
+        input_sha256: for each instance, the digest of what its values are computed from.
+        output_classes: (instance, output) integers ≥ 0, where the class that an output is differs
+            by instance.
+        masks: the coalitions of a sampled game (one with ``n_coalitions``): (instance, coalition)
+            uint64, or past 64 players (instance, coalition, byte) uint8, player i being bit i % 8
+            of byte i // 8.
+
+    Raises:
+        InputError: the lists do not fit; at ``path`` is something else than a coalition store, or
+            one of a later format version; the disk is full.
+    """
+    given = os.fspath(path)
+    classes = None if output_classes is None else np.asarray(output_classes).astype(np.int32)
+    lists = Lists(tuple(instances), tuple(input_sha256), classes, masks)
+    _refuse_unfit(given, record, lists)
+    # Behind a link, what stands beside the store's directory is on its own disk.
+    target = Path(path).resolve() if Path(path).is_symlink() else Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with locked(target.parent, exclusive=True), refusing_full_disk(given):
+        _remove(_new(target))
+        _remove(_trash(target))
+        _clear_place(target, record)
+        with _held(target):
+            _settle(target, record, lists)
+    return open_store(given, "r+")
+
+
+def _settle(target: Path, record: GameRecord, lists: Lists) -> None:
+    """Bring the store at ``target``, of the same identity if it is there, to the wanted lists."""
+    current = open_store(target) if target.exists() else None
+    aside = _set_aside_stores(target, record)
+    wanted = _keys(lists)
+    held: dict[Key, Path] = {}
+    for source in [current, *aside]:
+        if source is not None:
+            for key, i in _done_keys(source).items():
+                held.setdefault(key, source.shard(i))
+    kept = [i for i, key in enumerate(wanted) if key in held]
+    if current is not None and len(kept) == len(current.shards()) and _same(current, record, lists):
+        _sweep(target)
+        return
+    if kept:
+        source = next(s for s in [current, *aside] if s is not None and s.done().any())
+        record = replace(record, versions=source.record.versions)
+    new = _new(target)
+    try:
+        create(new, record, lists)
+        fresh = open_store(new)
+        for i in kept:
+            _link(held[wanted[i]], fresh.shard(i))
+    except BaseException:
+        _remove(new)
+        raise
+    if current is not None:
+        _set_aside(target, current.record.identity)
+    new.rename(target)
+    _drop_redundant(target, record)
+
+
+def _same(current: CoalitionStore, record: GameRecord, lists: Lists) -> bool:
+    """Whether a store of the same identity is as wanted already."""
+    if current.done().any():
+        record = replace(record, versions=current.record.versions)
+    if record.attributes() != current.record.attributes():
+        return False
+    try:
+        return _keys(_lists_of(current)) == _keys(lists)
+    except DamagedShard:
+        return False
+
+
+def _lists_of(store: CoalitionStore) -> Lists:
+    masks = None
+    if store.record.n_coalitions is not None:
+        masks = np.stack([store.masks(i) for i in range(len(store))])
+    return Lists(store.instances, store.input_sha256, store.output_classes, masks)
+
+
+def _keys(lists: Lists) -> list[Key]:
+    return [
+        _key(
+            lists.instances[i],
+            lists.input_sha256[i],
+            None if lists.output_classes is None else lists.output_classes[i],
+            None if lists.masks is None else lists.masks[i],
+        )
+        for i in range(len(lists.instances))
+    ]
+
+
+def _done_keys(store: CoalitionStore) -> dict[Key, int]:
+    """Index of every instance that is done, by what its values were computed from."""
+    result: dict[Key, int] = {}
+    for i in np.flatnonzero(store.done()).tolist():
+        try:
+            masks = None if store.record.n_coalitions is None else store.masks(i)
+        except DamagedShard as error:
+            log.warning("%s", error)
+            continue
+        classes = None if store.output_classes is None else store.output_classes[i]
+        result[_key(store.instances[i], store.input_sha256[i], classes, masks)] = i
+    return result
+
+
+def _key(
+    instance: str,
+    digest: str,
+    classes: NDArray[np.int32] | None,
+    masks: NDArray[np.unsignedinteger[Any]] | None,
+) -> Key:
+    return (
+        instance,
+        digest,
+        None if classes is None else tuple(classes.tolist()),
+        None if masks is None else hashlib.sha256(np.ascontiguousarray(masks).data).hexdigest(),
+    )
+
+
+def _clear_place(target: Path, record: GameRecord) -> None:
+    """Leave at ``target`` a store of the wanted identity or nothing."""
+    if target.is_dir() and not any(target.iterdir()):
+        target.rmdir()
+    if not target.exists():
+        return
+    try:
+        identity = open_store(target).record.identity
+    except DamagedStore as error:
+        log.warning("%s", error)
+        with _held(target):
+            _set_aside(target, "damaged")
+        return
+    if identity != record.identity:
+        with _held(target):
+            _set_aside(target, identity)
+
+
+def _set_aside_stores(target: Path, record: GameRecord) -> list[CoalitionStore]:
+    """The stores of the wanted identity that were set aside from this place."""
+    pattern = f"{glob_escaped(target.stem)}-{record.identity[:16]}*.zarr"
+    stores = []
+    for path in sorted((target.parent / SET_ASIDE).glob(pattern)):
+        try:
+            store = open_store(path)
+        except InputError as error:
+            log.warning("%s", error)
+            continue
+        if store.record.identity == record.identity:
+            stores.append(store)
+    return stores
+
+
+def _set_aside(target: Path, label: str) -> None:
+    """Move a store out of the way, to a place of its own; remove one without values."""
+    if not any(shard_index(name) is not None for name in _names(target / "values")):
+        target.rename(_trash(target))
+        _remove(_trash(target))
+        return
+    folder = target.parent / SET_ASIDE
+    folder.mkdir(exist_ok=True)
+    number = 1
+    while (place := folder / f"{target.stem}-{label[:16]}{_suffix(number)}.zarr").exists():
+        number += 1
+    target.rename(place)
+
+
+def _suffix(number: int) -> str:
+    return "" if number == 1 else f"-{number}"
+
+
+def _drop_redundant(target: Path, record: GameRecord) -> None:
+    """Remove the stores set aside of which every value is held by another that stays."""
+    aside = _set_aside_stores(target, record)
+    keys = {store.path: frozenset(_done_keys(store)) for store in [open_store(target), *aside]}
+    # Smallest first, so that the fewest stay.
+    for store in sorted(aside, key=lambda store: len(keys[store.path])):
+        others = frozenset[Key]().union(*(k for path, k in keys.items() if path != store.path))
+        if keys[store.path] <= others:
+            del keys[store.path]
+            Path(store.path).rename(_trash(target))
+            _remove(_trash(target))
+    folder = target.parent / SET_ASIDE
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+def _sweep(target: Path) -> None:
+    """Remove what killed writes left."""
+    for name in _names(target / "values"):
+        if name.endswith(DEBRIS):
+            (target / "values" / name).unlink(missing_ok=True)
+
+
+def _names(folder: Path) -> list[str]:
+    return [entry.name for entry in folder.iterdir()] if folder.is_dir() else []
+
+
+@contextmanager
+def _held(target: Path) -> Iterator[None]:
+    """Keep others from writing into the store at ``target``, if there is one."""
+    if target.exists():
+        with locked(target, exclusive=True):
+            yield
+    else:
+        yield
+
+
+def _link(source: Path, destination: Path) -> None:
+    """A second name for a shard. Shards are replaced, never changed, so that sharing is safe."""
+    try:
+        os.link(source, destination)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        # A file system without hard links, or with too many of this file.
+        shutil.copyfile(source, destination)
+
+
+def _remove(path: Path) -> None:
+    if path.exists():
+        shutil.rmtree(path)
+
+
+def _new(target: Path) -> Path:
+    return target.parent / f".{target.name}.new"
+
+
+def _trash(target: Path) -> Path:
+    return target.parent / f".{target.name}.trash"
+
+
+def _refuse_unfit(path: str, record: GameRecord, lists: Lists) -> None:
+    """Raise InputError unless the lists fit the game and each other."""
+    instances, digests, classes, masks = (
+        lists.instances,
+        lists.input_sha256,
+        lists.output_classes,
+        lists.masks,
+    )
+    n = len(instances)
+    if n == 0:
+        raise InputError(f"{path}: no instances to plan; there must be one at least")
+    repeated = [name for name, count in Counter(instances).items() if count > 1]
+    if repeated or not all(isinstance(i, str) and i for i in instances):
+        what = f"repeated: {', '.join(map(repr, repeated[:5]))}" if repeated else "empty or no text"
+        raise InputError(f"{path}: instance ids are {what}; each must be a text of its own")
+    if len(digests) != n or not all(isinstance(d, str) and d for d in digests):
+        raise InputError(
+            f"{path}: {len(digests)} input digests for {n} instances, or some are empty; "
+            f"each instance needs one"
+        )
+    if classes is not None and (classes.shape != (n, len(record.outputs)) or (classes < 0).any()):
+        raise InputError(
+            f"{path}: output classes of shape {classes.shape}; (instance, output) is "
+            f"{(n, len(record.outputs))} here, and classes are numbers from 0"
+        )
+    if (masks is None) != (record.n_coalitions is None):
+        raise InputError(
+            f"{path}: masks are given for a sampled game, one whose record says n_coalitions, "
+            f"and only for such a game"
+        )
+    if masks is not None:
+        packed = record.n_players > 64
+        shape = (n, record.rows, *([-(-record.n_players // 8)] if packed else []))
+        dtype = np.dtype(np.uint8 if packed else np.uint64)
+        if masks.shape != shape or masks.dtype != dtype:
+            raise InputError(
+                f"{path}: masks of shape {masks.shape}, {masks.dtype}; {shape}, {dtype} is "
+                f"what {record.n_players} players and {record.rows} coalitions need"
+            )

@@ -1,0 +1,93 @@
+"""What the Snakefile asks of Python: validated parameters, options of stages, paths."""
+
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from pipeline.errors import InputError
+from pipeline.params import FramesParams, Params, validate
+
+RENDERED = "data/frames/moving-digits"
+
+
+def read_config(config: Mapping[str, Any]) -> Params:
+    """The merged configuration as parameters; what they name on disk must exist.
+
+    Raises:
+        InputError: as :func:`pipeline.params.validate`, or for a path that is not there.
+    """
+    params = validate(config, "parameters")
+    frames = params.frames
+    named = {"frames.dataset.root": frames.dataset.root}
+    named["frames.features.classes"] = frames.features.classes
+    for model in ("trn", "tsn"):
+        files = getattr(frames.features, model)
+        weights = frames.backbone.weights
+        for split in ("train", "validation"):
+            named[f"frames.features.{model}.{split}"] = files and getattr(files, split)
+        if isinstance(weights, BaseModel):
+            named[f"frames.backbone.weights.{model}"] = getattr(weights, model)
+    for name, path in named.items():
+        if path is not None and not Path(path).exists():
+            raise InputError(f"parameter {name}: there is no {path}")
+    return params
+
+
+def option(section: BaseModel) -> str:
+    """A section of the parameters as the option of a stage (JSON)."""
+    return section.model_dump_json()
+
+
+def gpus(params: Params) -> int:
+    """GPUs that a job that uses one asks the scheduler for: 0 where it will run on the CPU."""
+    if params.device == "auto":
+        return int(Path("/dev", "nvidia0").exists())
+    return int(params.device.startswith("cuda"))
+
+
+def dataset_root(frames: FramesParams) -> str:
+    """Where the videos are."""
+    return frames.dataset.root or RENDERED
+
+
+def feature_file(frames: FramesParams, model: str, split: str) -> str:
+    """Where a model's features of a split are."""
+    given = getattr(frames.features, model)
+    if given is not None:
+        return getattr(given, split)
+    return f"results/frames/features/{model}_{split}.h5"
+
+
+def model_weights(frames: FramesParams, model: str) -> list[str]:
+    """Checkpoints of the model that is explained."""
+    if model == "tsn":
+        return ["results/frames/tsn.pt"]
+    return [f"results/frames/scales/{s}.pt" for s in range(1, frames.scales.n_max + 1)]
+
+
+def class_options(frames: FramesParams) -> str:
+    """Options that tell ``priors`` where classes have their names."""
+    if frames.features.classes is not None:
+        return f"--classes {shlex.quote(frames.features.classes)}"
+    return root_option(frames)
+
+
+def label_option(frames: FramesParams) -> str:
+    """Option that tells which labels of given features hold class numbers."""
+    label = frames.features.label
+    if label is None or frames.features.trn is None:
+        return ""
+    return f"--label {shlex.quote(label)}"
+
+
+def has_videos(frames: FramesParams) -> bool:
+    """Whether the features are of videos at hand: then there are pictures, and names of classes."""
+    return frames.features.trn is None or frames.dataset.root is not None
+
+
+def root_option(frames: FramesParams) -> str:
+    """Option that tells where the videos are, if they are at hand."""
+    return f"--root {shlex.quote(dataset_root(frames))}" if has_videos(frames) else ""
