@@ -205,6 +205,22 @@ def test_a_full_disk_keeps_what_was_finished(
     check(path)
 
 
+def test_what_another_process_has_done_meanwhile_is_reused(
+    path: Path, store: CoalitionStore
+) -> None:
+    evaluator, other = Evaluator(store), open_store(path, "r+")
+
+    def tables(indices: Sequence[int]) -> np.ndarray:
+        for name in ("v3", "v4", "v5"):
+            other.write(name, value_of(name))
+        return evaluator(indices)
+
+    receipt = play(store, tables, batch_size=2)
+    assert evaluator.batches == [["v0", "v1"], ["v2"], ["v6", "v7"], ["v8", "v9"]]
+    assert (receipt.instances_evaluated, receipt.instances_reused) == (7, 3)
+    check(path)
+
+
 def test_more_instances_cost_theirs_only(path: Path, store: CoalitionStore) -> None:
     play(store, Evaluator(store), batch_size=4)
     names = ["v20", *reversed(NAMES), "v21"]

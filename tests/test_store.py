@@ -383,6 +383,15 @@ def test_prose_may_change_without_losing_values(path: Path) -> None:
     assert names_in(path.parent) == ["trn.zarr"]
 
 
+def test_the_versions_are_those_that_made_the_values(path: Path) -> None:
+    later = replace(RECORD, versions={"torch": "3"})
+    plan(path, RECORD, ["a"], ["1"])
+    store = plan(path, later, ["a"], ["1"])
+    assert store.record.versions == {"torch": "3"}
+    fill(store)
+    assert plan(path, RECORD, ["b", "a"], ["2", "1"]).record.versions == {"torch": "3"}
+
+
 def test_a_changed_digest_erases_that_instance_only(path: Path) -> None:
     fill(plan(path, RECORD, ["a", "b", "c"], ["1", "2", "3"]))
     store = plan(path, RECORD, ["a", "b", "c"], ["1", "x", "3"])

@@ -6,6 +6,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NoReturn, cast
@@ -84,6 +85,37 @@ def decode(path: Path, *, fps: float, size: int | None) -> DecodedVideo:
     """
     if not 0 < fps < math.inf or (size is not None and size < 1):
         raise ValueError(f"fps and size must be positive and finite, found fps={fps}, size={size}")
+    with _opened(path) as container:
+        return _sample(path, container, fps, size)
+
+
+def decode_frames(path: Path, numbers: Iterable[int]) -> dict[int, NDArray[np.uint8]]:
+    """Decode some frames of a video, at its own size.
+
+    Args:
+        path: as for :func:`decode`.
+        numbers: frames as they are numbered in the file, like ``DecodedVideo.indices``.
+
+    Returns:
+        (H, W, 3) uint8, RGB, of each frame that there is.
+
+    Raises:
+        VideoError: as :func:`decode`.
+    """
+    wanted = set(numbers)
+    found: dict[int, NDArray[np.uint8]] = {}
+    with _opened(path) as container:
+        convert = _converter(None)
+        for index, _, frame in _timed_frames(path, container, _video_stream(path, container)):
+            if index in wanted:
+                found[index] = convert(frame)
+            if len(found) == len(wanted):
+                break
+    return found
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[InputContainer]:
     _refuse_unreadable(path)
     try:
         # Without the "file:" a colon in a relative path would be taken for a network protocol.
@@ -93,7 +125,7 @@ def decode(path: Path, *, fps: float, size: int | None) -> DecodedVideo:
             options={"protocol_whitelist": "file"},
             metadata_errors="replace",
         ) as container:
-            return _sample(path, container, fps, size)
+            yield container
     except av.error.FFmpegError as error:
         _refuse_damaged(path, error)
 

@@ -159,69 +159,83 @@ def draw_accuracy(accuracy: Mapping[str, Any]) -> Figure:
     return figure
 
 
-def draw_positions(
-    values: Mapping[str, NDArray[np.floating]], *, unit: str = "probability"
+def draw_summary(
+    values: Mapping[str, NDArray[np.floating]],
+    inside_action: Mapping[str, Mapping[str, float]],
+    *,
+    unit: str = "probability",
 ) -> Figure:
-    """Mean ESV of the true class by a frame's position, with 95 % intervals of the mean.
+    """What a frame is worth by its position, and whether the best one shows the action.
 
     Args:
         values: for each model (video, frame) ESVs of the true class.
+        inside_action: for each model ``inside``, ``chance`` and ``standard_error`` of the frame of
+            highest value, as shares of videos; empty where nobody knows when the action happens.
         unit: of the class score.
     """
-    figure, axes = plt.subplots(figsize=(6.0, 3.6))
+    widths = [1.7, 1.0] if inside_action else [1.0]
+    figure, axes = plt.subplots(
+        1,
+        len(widths),
+        figsize=(5.9 * sum(widths) / widths[0], 3.7),
+        width_ratios=widths,
+        squeeze=False,
+    )
+    _draw_positions(axes[0][0], values, unit)
+    if inside_action:
+        _draw_action(axes[0][1], inside_action)
+    return figure
+
+
+def _draw_positions(axes: Axes, values: Mapping[str, NDArray[np.floating]], unit: str) -> None:
     for shift, (model, esv) in zip((-0.19, 0.19), values.items(), strict=True):
-        mean = esv.mean(axis=0)
         error = 1.96 * esv.std(axis=0, ddof=1) / np.sqrt(len(esv)) if len(esv) > 1 else None
         positions = np.arange(1, esv.shape[1] + 1)
         axes.bar(
             positions + shift,
-            mean,
+            esv.mean(axis=0),
             yerr=error,
             width=0.36,
             color=MODEL_COLOURS[model],
             error_kw={"lw": 1.2, "ecolor": "#333333"},
-            label=f"{MODEL_NAMES[model]} ({len(esv)} videos)",
+            label=f"{MODEL_NAMES[model]}, {len(esv)} videos",
         )
         axes.set_xticks(positions)
     axes.axhline(0, color="black", lw=0.8)
-    axes.set(xlabel="position of the frame", ylabel=f"mean ESV, true class\n({unit})")
-    axes.set_title("What a frame is worth, by its position")
+    axes.set(xlabel="position of the frame in the video", ylabel=f"mean ESV, true class ({unit})")
+    axes.set_title("What a frame is worth, by its position\n(mean and its 95 % interval)", fontsize=10)
     axes.grid(visible=False, axis="x")
-    axes.legend()
-    return figure
+    axes.margins(y=0.25)
+    axes.legend(ncols=2, loc="upper center")
 
 
-def draw_action(shares: Mapping[str, Mapping[str, float]]) -> Figure:
-    """How often the frame of highest ESV lies inside the action, against chance.
-
-    Args:
-        shares: for each model ``inside``, ``chance`` and ``standard_error``, as shares of videos.
-    """
-    figure, axes = plt.subplots(figsize=(4.6, 3.6))
+def _draw_action(axes: Axes, shares: Mapping[str, Mapping[str, float]]) -> None:
     for x, (model, share) in enumerate(shares.items()):
+        inside, chance = 100 * share["inside"], 100 * share["chance"]
+        error = 196 * share["standard_error"]
         axes.bar(
             x,
-            100 * share["inside"],
-            yerr=196 * share["standard_error"],
-            width=0.55,
+            inside,
+            yerr=error,
+            width=0.6,
             color=MODEL_COLOURS[model],
             error_kw={"lw": 1.2, "ecolor": "#333333"},
         )
-        chance = 100 * share["chance"]
-        axes.plot([x - 0.36, x + 0.36], [chance, chance], color="black", ls="--", lw=1.4)
-        axes.annotate(
-            f"chance {chance:.0f} %", (x, chance), (0, 4), textcoords="offset points", ha="center"
-        )
-        axes.annotate(
-            f"{100 * share['inside']:.0f} %",
-            (x, 100 * share["inside"] + 196 * share["standard_error"]),
-            (0, 4),
-            textcoords="offset points",
-            ha="center",
-            weight="bold",
-        )
+        axes.plot([x - 0.42, x + 0.42], [chance, chance], color="black", ls="--", lw=1.4)
+        for text, height, weight in (
+            (f"chance {chance:.0f} %", chance, "normal"),
+            (f"{inside:.0f} %", inside + error, "bold"),
+        ):
+            axes.annotate(
+                text,
+                (x, height),
+                (0, 3),
+                textcoords="offset points",
+                ha="center",
+                weight=weight,
+                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8},
+            )
     axes.set_xticks(range(len(shares)), [MODEL_NAMES[model] for model in shares])
-    axes.set(ylabel="videos (%)", ylim=(0, 105))
-    axes.set_title("The frame of highest ESV\nlies inside the action")
+    axes.set(ylabel="videos (%)", ylim=(0, 108), xlim=(-0.6, len(shares) - 0.4))
+    axes.set_title("The frame of highest ESV\nlies inside the action", fontsize=10)
     axes.grid(visible=False, axis="x")
-    return figure

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.datasets.decoding import VideoError, decode
+from pipeline.datasets.decoding import VideoError, decode_frames
 from pipeline.datasets.something import VIDEOS, read_action_intervals
 from pipeline.errors import InputError
 from pipeline.files import replacing_directory, write_json
@@ -33,8 +33,7 @@ def main(
     params: FiguresParams,
     clips: Path,
     accuracy_figure: Path,
-    positions_figure: Path,
-    action_figure: Path,
+    summary_figure: Path,
     summary: Path,
     root: Path | None = None,
     threads: int = 1,  # noqa: ARG001
@@ -48,9 +47,8 @@ def main(
     with figure_style():
         save(drawing.draw_accuracy(json.loads(accuracy.read_bytes())), accuracy_figure)
         true = {name: v.esv_true for name, v in values.items()}
-        save(drawing.draw_positions(true, unit=unit), positions_figure)
-        shares = {name: s["highest_in_action"] for name, s in found.items()}
-        save(drawing.draw_action(shares), action_figure)
+        known = {m: s["highest_in_action"] for m, s in found.items() if "highest_in_action" in s}
+        save(drawing.draw_summary(true, known, unit=unit), summary_figure)
         with replacing_directory(clips) as directory:
             for number, video in enumerate(choose(values["trn"], params.clips), start=1):
                 uid = values["trn"].uids[video]
@@ -161,14 +159,13 @@ def _draw_clip(
 def frame_pictures(path: Path, frames: NDArray[Any]) -> list[NDArray[np.uint8]] | None:
     """Pictures of some frames of a video file, at their own size; None if it cannot be decoded."""
     try:
-        video = decode(path, fps=1e6, size=None)
+        pictures = decode_frames(path, frames.tolist())
     except VideoError as error:
         log.warning("drawn without pictures: %s", error)
         return None
-    by_number = dict(zip(video.indices.tolist(), video.frames, strict=True))
-    if not set(frames.tolist()) <= by_number.keys():
+    if not set(frames.tolist()) <= pictures.keys():
         raise InputError(f"{path}: has no frames {frames.tolist()}; its features are of another")
-    return [by_number[number] for number in frames.tolist()]
+    return [pictures[number] for number in frames.tolist()]
 
 
 if __name__ == "__main__":

@@ -244,17 +244,12 @@ rule frames_figures:
             caption="report/accuracy.rst",
             category="Frames",
         ),
-        positions=report(
-            "results/frames/figures/positions.png",
-            caption="report/positions.rst",
+        summary=report(
+            "results/frames/figures/summary.png",
+            caption="report/summary.rst",
             category="Frames",
         ),
-        action=report(
-            "results/frames/figures/action.png",
-            caption="report/action.rst",
-            category="Frames",
-        ),
-        summary="results/frames/figures/summary.json",
+        numbers="results/frames/figures/summary.json",
     params:
         spec=house.option(FRAMES.figures),
         root=house.root_option(FRAMES),
@@ -267,6 +262,6 @@ rule frames_figures:
         "python -m pipeline.frames.figures --trn {input.trn:q} --tsn {input.tsn:q}"
         " --accuracy {input.accuracy:q} --priors {input.priors:q} {params.root}"
         " --params {params.spec:q} --clips {output.clips:q}"
-        " --accuracy-figure {output.accuracy:q} --positions-figure {output.positions:q}"
-        " --action-figure {output.action:q} --summary {output.summary:q}"
+        " --accuracy-figure {output.accuracy:q} --summary-figure {output.summary:q}"
+        " --summary {output.numbers:q}"
         " --threads {threads} --log {log:q}"

@@ -1,0 +1,181 @@
+"""Exact Shapley values of the same games by the libraries that one would turn to instead.
+
+They are captum's ``ShapleyValues``, shapiq's ``ExactComputer`` and shap's exact explainer. Each is
+given the coalitions' values in two ways: *evaluated*, by a plain batched forward pass
+(``games.plain_scores``), and as a *table* that is there already, from which values are only looked
+up, so that nothing but the library's own work is timed. What a library takes too long for is not
+run; how long it would take is extrapolated from its largest game that was.
+"""
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from math import factorial
+from typing import Literal
+
+import numpy as np
+import shap
+import torch
+from captum.attr import ShapleyValues
+from numpy.typing import NDArray
+from shapiq.game_theory.exact import ExactComputer
+from torch import Tensor
+
+from benchmarks import games
+from benchmarks.games import Game, ModelName
+from benchmarks.measuring import Timing, timed
+from pipeline.frames.coalition_scores import table
+from pipeline.frames.element_shapley import element_shapley_values
+
+Values = Literal["table", "evaluated"]
+Scores = Callable[[Tensor], Tensor]
+"""Class probabilities (coalition, class) of coalitions (coalition, frame) bool."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One library on one game."""
+
+    model: ModelName
+    n_frames: int
+    library: str
+    values: Values
+    classes: int
+    timing: Timing | None
+    """None where it was not run."""
+    extrapolated: float | None
+    """Seconds that it would take, where it was not run."""
+    difference: float | None
+    """Largest absolute difference from the pipeline's values."""
+
+
+@dataclass(frozen=True)
+class Library:
+    """A way to compute exact Shapley values of the first video's frames."""
+
+    name: str
+    run: Callable[[Game, Scores], NDArray[np.floating]]
+    """(frame, class) of all classes, or (frame, 1) of the game's target."""
+    all_classes: bool
+    orders: bool
+    """Whether it walks the orders of the players, rather than the coalitions."""
+
+    def cost(self, name: ModelName, n_frames: int, values: Values) -> float:
+        """What its time is about proportional to."""
+        plain = games.plain_cost(name, n_frames) / 2**n_frames if values == "evaluated" else 1.0
+        if self.orders:
+            return float(n_frames * factorial(n_frames)) * (plain if name == "TRN" else 1.0)
+        return max(n_frames * 2.0**n_frames, plain * 2.0**n_frames)
+
+
+def _captum(game: Game, scores: Scores) -> NDArray[np.floating]:
+    method = ShapleyValues(lambda rows: scores(rows > 0.5))
+    everyone = torch.ones((1, game.n_frames), device=game.features.device)
+    with warnings.catch_warnings():
+        # It warns from 10 players on that there are many orders.
+        warnings.simplefilter("ignore")
+        result: Tensor = method.attribute(
+            everyone,
+            baselines=torch.zeros_like(everyone),
+            target=game.target,
+            perturbations_per_eval=game.n_frames,
+        )
+    return result.T.cpu().numpy()
+
+
+def _shapiq(game: Game, scores: Scores) -> NDArray[np.floating]:
+    target = game.target
+
+    def play(coalitions: NDArray[np.bool_]) -> NDArray[np.float64]:
+        present = torch.from_numpy(np.asarray(coalitions)).to(game.features.device)
+        return scores(present)[:, target].double().cpu().numpy()
+
+    values = ExactComputer(play, n_players=game.n_frames)("SV", 1)
+    return np.array([[values[(frame,)]] for frame in range(game.n_frames)])
+
+
+def _shap(game: Game, scores: Scores) -> NDArray[np.floating]:
+    def play(rows: NDArray[np.floating]) -> NDArray[np.floating]:
+        present = torch.from_numpy(rows > 0.5).to(game.features.device)
+        return scores(present).cpu().numpy()
+
+    masker = shap.maskers.Independent(np.zeros((1, game.n_frames)))
+    explainer = shap.explainers.Exact(play, masker)
+    explained = explainer(
+        np.ones((1, game.n_frames)), max_evals=2**game.n_frames, batch_size=4096, silent=True
+    )
+    return np.asarray(explained.values[0])
+
+
+LIBRARIES = (
+    Library("captum", _captum, all_classes=False, orders=True),
+    Library("shapiq", _shapiq, all_classes=False, orders=False),
+    Library("shap", _shap, all_classes=True, orders=False),
+)
+
+
+def compare(
+    name: ModelName, frames: list[int], device: torch.device, longest: float, seconds: float
+) -> list[Comparison]:
+    """Time the libraries on games of each number of frames, ascending.
+
+    Args:
+        name: the model.
+        frames: numbers of frames.
+        device: where the model is.
+        longest: seconds beyond which a library is not run, by extrapolation.
+        seconds: about how long each is repeated.
+    """
+    return list(_compare(name, sorted(frames), device, longest, seconds))
+
+
+def _compare(
+    name: ModelName, frames: list[int], device: torch.device, longest: float, seconds: float
+) -> Iterator[Comparison]:
+    known: dict[tuple[str, Values], float] = {}
+    _warm_up(name, device)
+    ways: tuple[Values, ...] = ("table", "evaluated")
+    for n_frames in frames:
+        game = games.make(name, n_frames, device)
+        ours = element_shapley_values(game.model, game.features, game.empty)[0].cpu().numpy()
+        for values in ways:
+            scores: Scores | None = None
+            for library in LIBRARIES:
+                cost = library.cost(name, n_frames, values)
+                expected = known.get((library.name, values), 0.0) * cost
+                classes = games.N_CLASSES if library.all_classes else 1
+                if expected > longest:
+                    skipped = (None, expected, None)
+                    yield Comparison(name, n_frames, library.name, values, classes, *skipped)
+                    continue
+                scores = scores or _scores(game, values)
+                timing, difference = _measured(library, game, scores, ours, seconds)
+                known[library.name, values] = timing.median / cost
+                result = (timing, None, difference)
+                yield Comparison(name, n_frames, library.name, values, classes, *result)
+
+
+def _warm_up(name: ModelName, device: torch.device) -> None:
+    """Have everything compiled that is compiled on a first use."""
+    tiny = games.make(name, 3, device)
+    for library in LIBRARIES:
+        library.run(tiny, _scores(tiny, "evaluated"))
+
+
+def _measured(
+    library: Library, game: Game, scores: Scores, ours: NDArray[np.float64], seconds: float
+) -> tuple[Timing, float]:
+    found: list[NDArray[np.floating]] = []
+    timing = timed(
+        lambda: found.append(library.run(game, scores)), game.features.device, seconds=seconds
+    )
+    expected = ours if library.all_classes else ours[:, [game.target]]
+    return timing, float(np.abs(found[-1] - expected).max())
+
+
+def _scores(game: Game, values: Values) -> Scores:
+    if values == "evaluated":
+        return lambda present: games.plain_scores(game, present)
+    known = table(game.model, game.features, game.empty)[0]
+    bits = 1 << torch.arange(game.n_frames, device=known.device)
+    return lambda present: known[(present * bits).sum(dim=1)]

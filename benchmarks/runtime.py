@@ -1,0 +1,290 @@
+"""Time exact Element Shapley Values, beside what one would use instead on the same games.
+
+    python -m benchmarks.runtime [--quick] [--device auto|cpu|cuda] [--json FILE]
+
+Three tables, all measured in the one run:
+
+1. the Element Shapley Values of one video for all classes at once, by
+   ``pipeline.frames.element_shapley``, for the multi-scale (TRN) and averaging (TSN) models, from
+   features to values: every coalition is evaluated. Each row has a process of its own, so that
+   the peak memory is that row's (not with ``--quick``, which therefore shows none);
+2. captum's ``ShapleyValues``, shapiq's ``ExactComputer`` and shap's exact explainer on the same
+   model, features and v(∅), as ratios to the times of the first table. They are timed with values
+   that are evaluated by a plain batched forward pass, and with the finished table of values given
+   to them (see ``benchmarks.others``). Where they disagree with the pipeline the run fails;
+3. many videos in one batch.
+
+Weights and features are random. Times are medians of repeated calls after a first one, which makes
+what all videos of the same length share; a first call that takes long is itself the measurement.
+"""
+
+import argparse
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from benchmarks import games
+from benchmarks.games import ModelName
+from benchmarks.measuring import (
+    Timing,
+    in_own_process,
+    machine,
+    peak_bytes,
+    ratio_text,
+    seconds_text,
+    size_text,
+    timed,
+)
+from pipeline.frames.element_shapley import element_shapley_values
+from pipeline.networks import devices
+
+if TYPE_CHECKING:
+    from benchmarks.others import Comparison
+
+TOLERANCE = 1e-4
+"""Largest absolute difference that counts as agreement; values are of probabilities."""
+
+FRAMES: dict[ModelName, list[int]] = {
+    "TRN": [4, 5, 6, 8, 12, 16, 18, 20],
+    "TSN": [4, 5, 6, 8, 16, 20],
+}
+QUICK_FRAMES: dict[ModelName, list[int]] = {"TRN": [5], "TSN": [5]}
+BATCHES = {"cpu": [(8, 16), (16, 2)], "cuda": [(8, 64), (16, 8)]}
+"""(frames, videos)"""
+LONGEST_S = 30.0
+"""Seconds beyond which a library is not run."""
+QUICK_S, FULL_S = 0.02, 1.0
+"""Seconds over which a measurement is repeated."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """Element Shapley Values of some videos at once."""
+
+    model: ModelName
+    n_frames: int
+    n_videos: int
+    timing: Timing
+    peak_bytes: int | None
+    own_bytes: int | None
+    """The part of the peak that came on top of a process that has loaded the model."""
+
+    @property
+    def evaluations_per_second(self) -> float:
+        """Coalitions evaluated, each for all classes, in a second."""
+        return self.n_videos * 2**self.n_frames / self.timing.median
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that a run measured."""
+
+    machine: dict[str, str | int]
+    rows: list[Row]
+    comparisons: "list[Comparison]"
+    batches: list[Row]
+
+    def seconds(self, model: ModelName, n_frames: int) -> float:
+        """The pipeline's time for one video."""
+        (row,) = [r for r in self.rows if (r.model, r.n_frames) == (model, n_frames)]
+        return row.timing.median
+
+    def ratio(self, comparison: "Comparison") -> float | None:
+        """How many times as long as the pipeline a library took; None where it was not run."""
+        if comparison.timing is None:
+            return None
+        return comparison.timing.median / self.seconds(comparison.model, comparison.n_frames)
+
+    def disagreements(self) -> "list[Comparison]":
+        """Where a library's values are not the pipeline's."""
+        compared = [c for c in self.comparisons if c.difference is not None]
+        # Written so that NaN counts.
+        return [c for c in compared if not (c.difference or 0.0) <= TOLERANCE]
+
+    def as_json(self) -> dict[str, Any]:
+        """The report with rates and ratios, of types that JSON knows."""
+        return {
+            "machine": self.machine,
+            "tolerance": TOLERANCE,
+            "rows": [_row_json(row) for row in self.rows],
+            "comparisons": [{**asdict(c), "ratio": self.ratio(c)} for c in self.comparisons],
+            "batches": [_row_json(row) for row in self.batches],
+        }
+
+
+def measure_row(model: ModelName, n_frames: int, n_videos: int, device: str, seconds: float) -> Row:
+    """Time the Element Shapley Values of some videos; to be called in a process of its own."""
+    place = torch.device(device)
+    game = games.make(model, n_frames, place, n_videos)
+    before = peak_bytes(place)
+    timing = timed(
+        lambda: element_shapley_values(game.model, game.features, game.empty),
+        place,
+        seconds=seconds,
+    )
+    peak = peak_bytes(place)
+    return Row(model, n_frames, n_videos, timing, peak, peak - before)
+
+
+def measure_libraries(
+    frames: dict[ModelName, list[int]], device: str, longest: float, seconds: float
+) -> "list[Comparison]":
+    """Time the libraries; to be called in another process, since importing them takes memory."""
+    from benchmarks.others import compare  # noqa: PLC0415
+
+    place = torch.device(device)
+    return [c for name in frames for c in compare(name, frames[name], place, longest, seconds)]
+
+
+def measure(device: torch.device, quick: bool) -> Report:
+    """Measure all tables, one thing at a time."""
+    frames = QUICK_FRAMES if quick else FRAMES
+    batches = [(5, 4)] if quick else BATCHES[device.type]
+    rows = [_row(name, n, 1, device, quick) for name in frames for n in frames[name]]
+    if quick:
+        comparisons = measure_libraries(frames, str(device), LONGEST_S, QUICK_S)
+    else:
+        comparisons = in_own_process(measure_libraries, frames, str(device), LONGEST_S, FULL_S)
+    batch_rows = [
+        _row(name, n_frames, n_videos, device, quick)
+        for name in frames
+        for n_frames, n_videos in batches
+    ]
+    return Report(machine(device), rows, comparisons, batch_rows)
+
+
+def _row(name: ModelName, n_frames: int, n_videos: int, device: torch.device, quick: bool) -> Row:
+    if quick:
+        row = measure_row(name, n_frames, n_videos, str(device), QUICK_S)
+        return replace(row, peak_bytes=None, own_bytes=None)
+    return in_own_process(measure_row, name, n_frames, n_videos, str(device), FULL_S)
+
+
+def show(report: Report, console: Console) -> None:
+    """Print the tables."""
+    about = ", ".join(f"{name} {value}" for name, value in report.machine.items())
+    console.print(f"\n{about}\nD = {games.FEATURE_DIM}, hidden {games.HIDDEN}, ", end="")
+    console.print(f"C = {games.N_CLASSES}, n_max = {games.N_MAX}, random weights\n")
+    console.print(_rows_table(report))
+    console.print(_comparisons_table(report))
+    console.print(
+        "evaluated: each coalition's value by a plain batched forward pass, which is timed too. "
+        "table: the finished table of\nvalues is given; only the library's own work is timed. The "
+        "pipeline's time is always from features to values of\nall classes. ≈: extrapolated from "
+        f"the same library's largest game above, not run since beyond {LONGEST_S:g} s. captum "
+        "(ShapleyValues)\nwalks all n! orders; it and shapiq (ExactComputer) explain one class a call, "
+        "shap (explainers.Exact) all of them.\n"
+    )
+    console.print(_batches_table(report))
+
+
+def _row_json(row: Row) -> dict[str, Any]:
+    return {**asdict(row), "evaluations_per_second": row.evaluations_per_second}
+
+
+def _new_table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    for name in left:
+        table.add_column(name)
+    for name in right:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _timing_cells(timing: Timing) -> list[str]:
+    span = f"{seconds_text(timing.shortest)} – {seconds_text(timing.longest)}"
+    return [seconds_text(timing.median), span, str(timing.runs), seconds_text(timing.first)]
+
+
+def _memory_cells(row: Row) -> list[str]:
+    return ["" if size is None else size_text(size) for size in (row.peak_bytes, row.own_bytes)]
+
+
+def _rows_table(report: Report) -> Table:
+    table = _new_table(
+        f"Exact Element Shapley Values of one video, all {games.N_CLASSES} classes",
+        ["model"],
+        ["n", "median", "min – max", "runs", "first", "coalitions/s", "peak", "own share"],
+    )
+    for row in report.rows:
+        table.add_row(
+            row.model,
+            str(row.n_frames),
+            *_timing_cells(row.timing),
+            f"{row.evaluations_per_second:,.0f}",
+            *_memory_cells(row),
+        )
+    return table
+
+
+def _comparisons_table(report: Report) -> Table:
+    table = _new_table(
+        "Other libraries on the same games: ratios are theirs / the pipeline's",
+        ["model", "n", "library", "values", "classes"],
+        ["median", "min – max", "runs", "pipeline", "ratio", "difference"],
+    )
+    for c in report.comparisons:
+        ours = seconds_text(report.seconds(c.model, c.n_frames))
+        cells = [c.model, str(c.n_frames), c.library, c.values, str(c.classes)]
+        if c.timing is None or c.difference is None:
+            table.add_row(*cells, f"≈ {seconds_text(c.extrapolated or 0.0)}", "", "–", ours)
+            continue
+        *timing, _ = _timing_cells(c.timing)
+        ratio = ratio_text(report.ratio(c) or math.nan)
+        table.add_row(*cells, *timing, ours, ratio, f"{c.difference:.0e}")
+    return table
+
+
+def _batches_table(report: Report) -> Table:
+    table = _new_table(
+        "Many videos in one batch",
+        ["model"],
+        ["n", "videos", "median", "min – max", "runs", "first", "videos/s", "peak", "own share"],
+    )
+    for row in report.batches:
+        table.add_row(
+            row.model,
+            str(row.n_frames),
+            str(row.n_videos),
+            *_timing_cells(row.timing),
+            f"{row.n_videos / row.timing.median:,.1f}",
+            *_memory_cells(row),
+        )
+    return table
+
+
+def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.runtime",
+        description="Time exact Element Shapley Values beside other libraries on the same games.",
+    )
+    parser.add_argument("--quick", action="store_true", help="small games only: some seconds")
+    parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Measure, print, and fail where values disagree."""
+    given = _arguments(arguments)
+    report = measure(devices.resolve(given.device), given.quick)
+    # Wide enough for the tables where the output is no terminal.
+    console = Console()
+    show(report, console if console.is_terminal else Console(width=130))
+    if given.json:
+        given.json.write_text(json.dumps(report.as_json(), indent=2, allow_nan=False) + "\n")
+    if wrong := report.disagreements():
+        text = "; ".join(f"{c.library} on {c.model} n={c.n_frames}: {c.difference}" for c in wrong)
+        raise SystemExit(f"values differ by more than {TOLERANCE}: {text}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""A study so small that all of it runs in a test."""
+
+import copy
+from pathlib import Path
+
+import yaml
+
+from pipeline import params
+
+ROOT = Path(__file__).parent.parent
+
+OVERRIDES = {
+    "device": "cpu",
+    "frames": {
+        "dataset": {"max_skipped": 0.2},
+        "videos": {"train_clips": 34, "validation_clips": 17, "test_clips": 1, "frames": 16},
+        "decoding": {"size": 32},
+        "backbone": {"feature_dim": 8, "frames": 3, "epochs": 1, "batch_clips": 17},
+        "scales": {"n_max": 3, "frames": 4, "hidden": 6, "epochs": 2, "draws": 1},
+        "tsn": {"frames": 4, "epochs": 2, "draws": 1},
+        "accuracy": {"max_frames": 5},
+        "coalitions": {"n": 5},
+        "figures": {"clips": 2},
+    },
+}
+
+
+def merged(base, changes):
+    result = copy.deepcopy(base)
+    for name, value in changes.items():
+        is_section = isinstance(value, dict) and isinstance(result.get(name), dict)
+        result[name] = merged(result[name], value) if is_section else copy.deepcopy(value)
+    return result
+
+
+def defaults():
+    return yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+def tiny_params(**frames):
+    """The tiny parameters, with sections of `frames` changed further."""
+    content = merged(defaults(), OVERRIDES)
+    return params.validate(merged(content, {"frames": frames}))
