@@ -60,7 +60,7 @@ def make(name: ModelName, n_frames: int, device: torch.device, n_videos: int = 1
     else:
         model = Averaging(FEATURE_DIM, N_CLASSES)
     # Large features, so that classes differ in their scores and frames in what they add.
-    features = 4 * torch.randn(n_videos, n_frames, FEATURE_DIM)
+    features = 16 * torch.randn(n_videos, n_frames, FEATURE_DIM)
     empty = torch.randn(N_CLASSES).softmax(dim=0)
     return Game(name, model.eval().to(device), features.to(device), empty.to(device))
 

@@ -1,4 +1,4 @@
-"""How the benchmarks measure: repeated timings, peak memory of a process of its own, the machine."""
+"""How the benchmarks measure: repeated timings, peak memory of a process, the machine."""
 
 import multiprocessing
 import os
@@ -33,6 +33,21 @@ class Timing:
     longest: float
     runs: int
     first: float
+
+
+@dataclass(frozen=True)
+class Setting:
+    """How a process measures."""
+
+    device: str
+    threads: int
+    seconds: float
+    """Over about how many a measurement is repeated."""
+
+    def enter(self) -> torch.device:
+        """Have torch use so many threads in this process; the device."""
+        torch.set_num_threads(self.threads)
+        return torch.device(self.device)
 
 
 def timed(
@@ -106,12 +121,17 @@ def seconds_text(seconds: float) -> str:
     """A time in the unit that suits it, to three digits."""
     if seconds < 1:
         return f"{1000 * seconds:.3g} ms"
-    if seconds < 600:
-        return f"{seconds:.3g} s"
-    for unit, length in (("years", 365.25 * 86400), ("days", 86400), ("hours", 3600)):
-        if seconds >= length:
-            return f"{seconds / length:,.3g} {unit}" if seconds / length < 1e6 else f"> 1e6 {unit}"
-    return f"{seconds / 60:.3g} minutes"
+    years = seconds / (365.25 * 86400)
+    if years > 1e6:
+        return "> 1,000,000 years"
+    for unit, length in (("years", years), ("days", seconds / 86400), ("hours", seconds / 3600)):
+        if length >= 2:
+            return f"{_three_digits(length)} {unit}"
+    return f"{_three_digits(seconds)} s" if seconds < 600 else f"{seconds / 60:.3g} min"
+
+
+def _three_digits(number: float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 def ratio_text(ratio: float) -> str:

@@ -47,6 +47,8 @@ class Comparison:
     """Seconds that it would take, where it was not run."""
     difference: float | None
     """Largest absolute difference from the pipeline's values."""
+    largest: float | None
+    """Largest absolute value of the pipeline's that was compared."""
 
 
 @dataclass(frozen=True)
@@ -145,13 +147,13 @@ def _compare(
                 expected = known.get((library.name, values), 0.0) * cost
                 classes = games.N_CLASSES if library.all_classes else 1
                 if expected > longest:
-                    skipped = (None, expected, None)
+                    skipped = (None, expected, None, None)
                     yield Comparison(name, n_frames, library.name, values, classes, *skipped)
                     continue
                 scores = scores or _scores(game, values)
-                timing, difference = _measured(library, game, scores, ours, seconds)
+                timing, difference, largest = _measured(library, game, scores, ours, seconds)
                 known[library.name, values] = timing.median / cost
-                result = (timing, None, difference)
+                result = (timing, None, difference, largest)
                 yield Comparison(name, n_frames, library.name, values, classes, *result)
 
 
@@ -164,13 +166,13 @@ def _warm_up(name: ModelName, device: torch.device) -> None:
 
 def _measured(
     library: Library, game: Game, scores: Scores, ours: NDArray[np.float64], seconds: float
-) -> tuple[Timing, float]:
+) -> tuple[Timing, float, float]:
     found: list[NDArray[np.floating]] = []
     timing = timed(
         lambda: found.append(library.run(game, scores)), game.features.device, seconds=seconds
     )
     expected = ours if library.all_classes else ours[:, [game.target]]
-    return timing, float(np.abs(found[-1] - expected).max())
+    return timing, float(np.abs(found[-1] - expected).max()), float(np.abs(expected).max())
 
 
 def _scores(game: Game, values: Values) -> Scores:

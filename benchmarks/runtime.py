@@ -1,6 +1,6 @@
 """Time exact Element Shapley Values, beside what one would use instead on the same games.
 
-    python -m benchmarks.runtime [--quick] [--device auto|cpu|cuda] [--json FILE]
+    python -m benchmarks.runtime [--quick] [--device auto|cpu|cuda] [--threads N] [--json FILE]
 
 Three tables, all measured in the one run:
 
@@ -16,6 +16,8 @@ Three tables, all measured in the one run:
 
 Weights and features are random. Times are medians of repeated calls after a first one, which makes
 what all videos of the same length share; a first call that takes long is itself the measurement.
+Measure small games on idle processors, or with ``--threads 1``: threads wait for each other after
+every operation, so that one of them being kept waiting makes a small game many times slower.
 """
 
 import argparse
@@ -34,6 +36,7 @@ from rich.table import Table
 from benchmarks import games
 from benchmarks.games import ModelName
 from benchmarks.measuring import (
+    Setting,
     Timing,
     in_own_process,
     machine,
@@ -58,11 +61,22 @@ FRAMES: dict[ModelName, list[int]] = {
 }
 QUICK_FRAMES: dict[ModelName, list[int]] = {"TRN": [5], "TSN": [5]}
 BATCHES = {"cpu": [(8, 16), (16, 2)], "cuda": [(8, 64), (16, 8)]}
+QUICK_BATCHES = [(5, 4)]
 """(frames, videos)"""
 LONGEST_S = 30.0
 """Seconds beyond which a library is not run."""
 QUICK_S, FULL_S = 0.02, 1.0
 """Seconds over which a measurement is repeated."""
+
+NOTES = f"""\
+evaluated: each coalition's value by a plain batched forward pass, which is timed too.
+table: the finished table of values is given; only the library's own work is timed.
+The pipeline's time is from features to the values of all classes in both cases.
+captum (ShapleyValues) and shapiq (ExactComputer) explain one class a call, shap (Exact) all.
+captum walks all n! orders, the others all coalitions.
+difference, of: the largest from the pipeline's values, and the largest of these.
+≈: not run since beyond {LONGEST_S:g} s; extrapolated from the same library's largest game above.
+"""
 
 
 @dataclass(frozen=True)
@@ -120,52 +134,51 @@ class Report:
         }
 
 
-def measure_row(model: ModelName, n_frames: int, n_videos: int, device: str, seconds: float) -> Row:
+def measure_row(model: ModelName, n_frames: int, n_videos: int, setting: Setting) -> Row:
     """Time the Element Shapley Values of some videos; to be called in a process of its own."""
-    place = torch.device(device)
-    game = games.make(model, n_frames, place, n_videos)
-    before = peak_bytes(place)
+    device = setting.enter()
+    game = games.make(model, n_frames, device, n_videos)
+    before = peak_bytes(device)
     timing = timed(
         lambda: element_shapley_values(game.model, game.features, game.empty),
-        place,
-        seconds=seconds,
+        device,
+        seconds=setting.seconds,
     )
-    peak = peak_bytes(place)
+    peak = peak_bytes(device)
     return Row(model, n_frames, n_videos, timing, peak, peak - before)
 
 
-def measure_libraries(
-    frames: dict[ModelName, list[int]], device: str, longest: float, seconds: float
-) -> "list[Comparison]":
+def measure_libraries(frames: dict[ModelName, list[int]], setting: Setting) -> "list[Comparison]":
     """Time the libraries; to be called in another process, since importing them takes memory."""
     from benchmarks.others import compare  # noqa: PLC0415
 
-    place = torch.device(device)
-    return [c for name in frames for c in compare(name, frames[name], place, longest, seconds)]
-
-
-def measure(device: torch.device, quick: bool) -> Report:
-    """Measure all tables, one thing at a time."""
-    frames = QUICK_FRAMES if quick else FRAMES
-    batches = [(5, 4)] if quick else BATCHES[device.type]
-    rows = [_row(name, n, 1, device, quick) for name in frames for n in frames[name]]
-    if quick:
-        comparisons = measure_libraries(frames, str(device), LONGEST_S, QUICK_S)
-    else:
-        comparisons = in_own_process(measure_libraries, frames, str(device), LONGEST_S, FULL_S)
-    batch_rows = [
-        _row(name, n_frames, n_videos, device, quick)
-        for name in frames
-        for n_frames, n_videos in batches
+    device = setting.enter()
+    return [
+        comparison
+        for name, numbers in frames.items()
+        for comparison in compare(name, numbers, device, LONGEST_S, setting.seconds)
     ]
+
+
+def measure(setting: Setting, quick: bool) -> Report:
+    """Measure all tables, one thing at a time."""
+    device = setting.enter()
+    frames = QUICK_FRAMES if quick else FRAMES
+    batches = QUICK_BATCHES if quick else BATCHES[device.type]
+    rows = [_row(name, n, 1, setting, quick) for name in frames for n in frames[name]]
+    if quick:
+        comparisons = measure_libraries(frames, setting)
+    else:
+        comparisons = in_own_process(measure_libraries, frames, setting)
+    batch_rows = [_row(name, *batch, setting, quick) for name in frames for batch in batches]
     return Report(machine(device), rows, comparisons, batch_rows)
 
 
-def _row(name: ModelName, n_frames: int, n_videos: int, device: torch.device, quick: bool) -> Row:
+def _row(name: ModelName, n_frames: int, n_videos: int, setting: Setting, quick: bool) -> Row:
     if quick:
-        row = measure_row(name, n_frames, n_videos, str(device), QUICK_S)
+        row = measure_row(name, n_frames, n_videos, setting)
         return replace(row, peak_bytes=None, own_bytes=None)
-    return in_own_process(measure_row, name, n_frames, n_videos, str(device), FULL_S)
+    return in_own_process(measure_row, name, n_frames, n_videos, setting)
 
 
 def show(report: Report, console: Console) -> None:
@@ -175,14 +188,7 @@ def show(report: Report, console: Console) -> None:
     console.print(f"C = {games.N_CLASSES}, n_max = {games.N_MAX}, random weights\n")
     console.print(_rows_table(report))
     console.print(_comparisons_table(report))
-    console.print(
-        "evaluated: each coalition's value by a plain batched forward pass, which is timed too. "
-        "table: the finished table of\nvalues is given; only the library's own work is timed. The "
-        "pipeline's time is always from features to values of\nall classes. ≈: extrapolated from "
-        f"the same library's largest game above, not run since beyond {LONGEST_S:g} s. captum "
-        "(ShapleyValues)\nwalks all n! orders; it and shapiq (ExactComputer) explain one class a call, "
-        "shap (explainers.Exact) all of them.\n"
-    )
+    console.print(NOTES)
     console.print(_batches_table(report))
 
 
@@ -229,18 +235,23 @@ def _comparisons_table(report: Report) -> Table:
     table = _new_table(
         "Other libraries on the same games: ratios are theirs / the pipeline's",
         ["model", "n", "library", "values", "classes"],
-        ["median", "min – max", "runs", "pipeline", "ratio", "difference"],
+        ["median", "min – max", "runs", "pipeline", "ratio", "difference", "of"],
     )
     for c in report.comparisons:
         ours = seconds_text(report.seconds(c.model, c.n_frames))
         cells = [c.model, str(c.n_frames), c.library, c.values, str(c.classes)]
         if c.timing is None or c.difference is None:
-            table.add_row(*cells, f"≈ {seconds_text(c.extrapolated or 0.0)}", "", "–", ours)
+            table.add_row(*cells, _about(c.extrapolated or 0.0), "", "–", ours)
             continue
         *timing, _ = _timing_cells(c.timing)
         ratio = ratio_text(report.ratio(c) or math.nan)
-        table.add_row(*cells, *timing, ours, ratio, f"{c.difference:.0e}")
+        table.add_row(*cells, *timing, ours, ratio, f"{c.difference:.0e}", f"{c.largest:.1g}")
     return table
+
+
+def _about(seconds: float) -> str:
+    text = seconds_text(seconds)
+    return text if text.startswith(">") else f"≈ {text}"
 
 
 def _batches_table(report: Report) -> Table:
@@ -268,6 +279,9 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument("--quick", action="store_true", help="small games only: some seconds")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
+    parser.add_argument(
+        "--threads", type=int, metavar="N", help="of torch (as it chooses; 1 with --quick)"
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
     return parser.parse_args(arguments)
 
@@ -275,7 +289,10 @@ def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure, print, and fail where values disagree."""
     given = _arguments(arguments)
-    report = measure(devices.resolve(given.device), given.quick)
+    device = devices.resolve(given.device)
+    seconds = QUICK_S if given.quick else FULL_S
+    threads = given.threads or (1 if given.quick else torch.get_num_threads())
+    report = measure(Setting(str(device), threads, seconds), given.quick)
     # Wide enough for the tables where the output is no terminal.
     console = Console()
     show(report, console if console.is_terminal else Console(width=130))

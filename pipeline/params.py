@@ -20,7 +20,7 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
 
 class DatasetParams(_Section):
@@ -188,6 +188,18 @@ class Params(_Section):
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
             raise ValueError("must be auto, cpu, cuda or cuda:<number>")
         return value
+
+
+def typed(value: Any) -> Any:
+    """What a command line gives as text, as the number, truth value or null that it spells.
+
+    ``snakemake --config 'frames={coalitions: {n: 4}}'`` hands every value over as a string.
+    """
+    if isinstance(value, Mapping):
+        return {name: typed(inner) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [typed(inner) for inner in value]
+    return yaml.safe_load(value) if isinstance(value, str) and value.strip() else value
 
 
 def validate(content: Mapping[str, Any], source: str = "params.yaml") -> Params:

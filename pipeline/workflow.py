@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from pipeline.errors import InputError
-from pipeline.params import FramesParams, Params, validate
+from pipeline.params import FramesParams, Params, typed, validate
 
 RENDERED = "data/frames/moving-digits"
 
@@ -19,7 +19,7 @@ def read_config(config: Mapping[str, Any]) -> Params:
     Raises:
         InputError: as :func:`pipeline.params.validate`, or for a path that is not there.
     """
-    params = validate(config, "parameters")
+    params = validate(typed(config), "parameters")
     frames = params.frames
     named = {"frames.dataset.root": frames.dataset.root}
     named["frames.features.classes"] = frames.features.classes

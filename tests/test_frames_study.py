@@ -152,7 +152,9 @@ def test_a_damaged_shard_is_named_and_made_again(copy, caplog):
     assert receipt.evaluations_made == 2**5
     assert store.instances[3] in caplog.text
     assert CliRunner().invoke(app, command).exit_code == 0
-    np.testing.assert_array_equal(open_store(copy.store("tsn")).read_many(range(len(store))), before)
+    np.testing.assert_array_equal(
+        open_store(copy.store("tsn")).read_many(range(len(store))), before
+    )
 
 
 def test_the_store_of_another_game_is_not_read(copy):
@@ -246,9 +248,10 @@ def test_figures_and_summary(study):
 
 def test_figures_without_videos(copy):
     run.make_figures(copy, root=None)
-    assert "highest_in_action" not in json.loads(
-        (copy.folder / "figures/summary.json").read_text()
-    )["trn"]
+    assert (
+        "highest_in_action"
+        not in json.loads((copy.folder / "figures/summary.json").read_text())["trn"]
+    )
 
 
 def test_accuracy_is_counted_by_hand(study):

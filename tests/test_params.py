@@ -47,7 +47,8 @@ def test_presets_name_known_parameters(preset):
         ("frames.qqqq", 1, "unknown parameter frames.qqqq; here are allowed: dataset, videos"),
         ("frames.coalitions.n", 27, r"frames.coalitions.n: .*less than or equal to 26.*27"),
         ("frames.coalitions.n", 0, "frames.coalitions.n: .*greater than or equal to 1"),
-        ("frames.coalitions.n", "8", "frames.coalitions.n: .*integer.*'8'"),
+        ("frames.coalitions.n", "eight", "frames.coalitions.n: .*integer.*'eight'"),
+        ("frames.coalitions.n", 8.5, "frames.coalitions.n: .*integer.*8.5"),
         ("frames.coalitions.score", "odds", "'probability', 'logit' or 'mean_of_softmax'.*'odds'"),
         ("frames.backbone.learning_rate", 0, "backbone.learning_rate: .*greater than 0"),
         ("frames.backbone.learning_rate", float("nan"), "finite"),
@@ -62,6 +63,15 @@ def test_presets_name_known_parameters(preset):
 def test_bad_parameters_are_refused_by_name(path, value, message):
     with pytest.raises(InputError, match=message):
         params.validate(changed(path, value))
+
+
+def test_values_of_a_command_line_are_text_that_spells_them():
+    content = params.typed(
+        {"n": "4", "clips": "null", "x": ["0.5", "logit"], "root": "a/b", "s": ""}
+    )
+    assert content == {"n": 4, "clips": None, "x": [0.5, "logit"], "root": "a/b", "s": ""}
+    given = params.typed(changed("frames.coalitions", {**DEFAULTS["frames"]["coalitions"]}))
+    assert params.validate(given) == params.validate(DEFAULTS)
 
 
 def test_everything_wrong_is_told_at_once():

@@ -35,7 +35,7 @@ the single evaluations' softmaxes."""
 
 Model = MultiScale | Averaging
 
-_BLOCK_BYTES = {"cpu": 1 << 23, "cuda": 1 << 28}
+_BLOCK_BYTES = {"cpu": 1 << 21, "cuda": 1 << 28}
 _MAX_INDEXED = 20
 """Frames up to which the members of all coalitions are kept listed (84 MB at 20)."""
 
@@ -115,12 +115,15 @@ def single_scores(logits: Tensor, score: Score) -> Tensor:
 
 def projections(model: MultiScale, features: Tensor, size: int) -> Tensor:
     """First-layer terms of each frame at each position: (size * frame, sequence * hidden)."""
-    mlp = model.scale(size)
-    _, n_frames, feature_dim = features.shape
-    weight = mlp.first.weight.view(-1, size, feature_dim)
-    projected = torch.einsum("vnd,hpd->pnvh", features, weight)
-    projected[0] += mlp.first.bias
-    return projected.reshape(size * n_frames, -1)
+    first = model.scale(size).first
+    n_sequences, n_frames, feature_dim = features.shape
+    rows = features.transpose(0, 1).reshape(-1, feature_dim)
+    projected = rows.new_empty((size, len(rows), model.hidden))
+    # Position by position, the weights are read where they are; all at once, they would be copied.
+    for position, weight in enumerate(first.weight.split(feature_dim, dim=1)):
+        torch.mm(rows, weight.t(), out=projected[position])
+    projected[0] += first.bias
+    return projected.view(size * n_frames, n_sequences * model.hidden)
 
 
 def _multi_scale_blocks(model: MultiScale, features: Tensor, score: Score) -> Iterator[Block]:

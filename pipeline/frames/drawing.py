@@ -21,6 +21,9 @@ from pipeline.plotting import (
     SUPPORTS,
 )
 
+MOST_NUMBERED = 20
+"""Bars up to which each has its number written at its end."""
+
 
 @dataclass(frozen=True)
 class ExplainedClass:
@@ -52,47 +55,50 @@ def draw_video(
         unit: of the class score.
     """
     n = len(frame_numbers)
-    heights = ([1.0] if pictures is not None else []) + [0.9] * len(rows)
     width = max(6.0, min(16.0, 1.15 * n + 1.2))
-    picture_height = width / (n + 1)
-    figure = plt.figure(figsize=(width, picture_height + 1.35 * len(rows) + 0.9))
-    ratios = ([picture_height] if pictures is not None else []) + [1.35] * len(rows)
-    grid = figure.add_gridspec(len(heights), 1, height_ratios=ratios)
+    # A picture is as high as it is wide, whatever their number.
+    heights = ([(width - 0.9) / n] if pictures is not None else []) + [1.35] * len(rows)
+    figure = plt.figure(figsize=(width, sum(heights) + 1.0))
+    grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
     figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
-    first_row = 0
     if pictures is not None:
         _draw_pictures(figure.add_subplot(grid[0]), pictures, inside_action)
-        first_row = 1
-    largest = max(float(np.abs(row.values).max()) for row in rows) or 1.0
-    for index, row in enumerate(rows):
-        axes = figure.add_subplot(grid[first_row + index])
-        is_last = index == len(rows) - 1
-        _draw_bars(axes, row, frame_numbers, largest, unit, label_frames=is_last)
+    limits = _common_limits([row.values for row in rows])
+    for index, row in enumerate(rows, start=len(heights) - len(rows)):
+        axes = figure.add_subplot(grid[index])
+        is_last = index == len(heights) - 1
+        _draw_bars(axes, row, frame_numbers, limits, unit, label_frames=is_last)
     return figure
+
+
+def _common_limits(values: Sequence[NDArray[np.floating]]) -> tuple[float, float]:
+    """Limits that hold all bars and the numbers at their ends."""
+    lowest = min(0.0, *(float(v.min()) for v in values))
+    highest = max(0.0, *(float(v.max()) for v in values))
+    room = 0.3 * ((highest - lowest) or 1.0)
+    return (lowest - room if lowest < 0 else 0.0), highest + room
 
 
 def _draw_pictures(
     axes: Axes, pictures: Sequence[NDArray[np.uint8]], inside_action: NDArray[np.bool_] | None
 ) -> None:
-    gap = 0.04
+    half = 0.47
     for i, picture in enumerate(pictures):
-        axes.imshow(picture, extent=(i - 0.5 + gap, i + 0.5 - gap, 0, 1 - 2 * gap), aspect="auto")
+        axes.imshow(picture, extent=(i - half, i + half, -half, half), aspect="auto")
         if inside_action is not None and inside_action[i]:
-            frame = Rectangle(
-                (i - 0.5 + gap, 0), 1 - 2 * gap, 1 - 2 * gap, fill=False, edgecolor=GREEN, lw=3
-            )
-            axes.add_patch(frame)
-    axes.set(xlim=(-0.5, len(pictures) - 0.5), ylim=(-0.02, 1))
+            corner, side = (i - half, -half), 2 * half
+            axes.add_patch(Rectangle(corner, side, side, fill=False, edgecolor=GREEN, lw=3))
+    axes.set(xlim=(-0.5, len(pictures) - 0.5), ylim=(-0.5, 0.5))
     axes.axis("off")
-    if inside_action is not None:
-        axes.set_title("frames inside the action are framed in green", fontsize=9, weight="normal")
+    if inside_action is not None and inside_action.any():
+        axes.set_title("framed in green: inside the action", fontsize=9, weight="normal")
 
 
 def _draw_bars(
     axes: Axes,
     row: ExplainedClass,
     frame_numbers: NDArray[np.integer],
-    largest: float,
+    limits: tuple[float, float],
     unit: str,
     *,
     label_frames: bool,
@@ -101,11 +107,11 @@ def _draw_bars(
     colours = [SUPPORTS if value > 0 else DISTRACTS for value in row.values]
     axes.bar(range(n), row.values, color=colours, width=0.7)
     axes.axhline(0, color="black", lw=0.8)
-    if n <= 20:
+    if n <= MOST_NUMBERED:
         for i, value in enumerate(row.values):
             offset, place = (3, "bottom") if value >= 0 else (-3, "top")
             axes.annotate(
-                f"{value:+.2f}",
+                f"{value:+.2f}".replace("-", "\N{MINUS SIGN}"),
                 (i, value),
                 (0, offset),
                 textcoords="offset points",
@@ -113,7 +119,7 @@ def _draw_bars(
                 va=place,
                 fontsize=8,
             )
-    axes.set(xlim=(-0.5, n - 0.5), ylim=(-1.35 * largest, 1.35 * largest))
+    axes.set(xlim=(-0.5, n - 0.5), ylim=limits)
     axes.set_title(row.title, fontsize=10, weight="normal")
     axes.set_ylabel(f"ESV\n({unit})", fontsize=9)
     axes.grid(visible=False, axis="x")
@@ -155,7 +161,7 @@ def draw_accuracy(accuracy: Mapping[str, Any]) -> Figure:
         axes.set(xlabel="frames given to the model", ylim=(0, 102))
         axes.set_xticks([n for n in frames if n % 2 == 0 or len(frames) < 6])
     all_axes[0][0].set_ylabel("validation accuracy (%)")
-    all_axes[0][0].legend(loc="lower right")
+    all_axes[0][0].legend(loc="center right", bbox_to_anchor=(1.0, 0.3))
     return figure
 
 
@@ -203,7 +209,9 @@ def _draw_positions(axes: Axes, values: Mapping[str, NDArray[np.floating]], unit
         axes.set_xticks(positions)
     axes.axhline(0, color="black", lw=0.8)
     axes.set(xlabel="position of the frame in the video", ylabel=f"mean ESV, true class ({unit})")
-    axes.set_title("What a frame is worth, by its position\n(mean and its 95 % interval)", fontsize=10)
+    axes.set_title(
+        "What a frame is worth, by its position\n(mean and its 95 % interval)", fontsize=10
+    )
     axes.grid(visible=False, axis="x")
     axes.margins(y=0.25)
     axes.legend(ncols=2, loc="upper center")
@@ -212,30 +220,19 @@ def _draw_positions(axes: Axes, values: Mapping[str, NDArray[np.floating]], unit
 def _draw_action(axes: Axes, shares: Mapping[str, Mapping[str, float]]) -> None:
     for x, (model, share) in enumerate(shares.items()):
         inside, chance = 100 * share["inside"], 100 * share["chance"]
-        error = 196 * share["standard_error"]
         axes.bar(
             x,
             inside,
-            yerr=error,
+            yerr=196 * share["standard_error"],
             width=0.6,
             color=MODEL_COLOURS[model],
             error_kw={"lw": 1.2, "ecolor": "#333333"},
         )
-        axes.plot([x - 0.42, x + 0.42], [chance, chance], color="black", ls="--", lw=1.4)
-        for text, height, weight in (
-            (f"chance {chance:.0f} %", chance, "normal"),
-            (f"{inside:.0f} %", inside + error, "bold"),
-        ):
-            axes.annotate(
-                text,
-                (x, height),
-                (0, 3),
-                textcoords="offset points",
-                ha="center",
-                weight=weight,
-                bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.75, "pad": 0.8},
-            )
+        axes.annotate(f"{inside:.0f} %", (x, 4), ha="center", weight="bold", color="white")
+        label = f"chance ({chance:.0f} %)" if x == 0 else None
+        axes.plot([x - 0.42, x + 0.42], [chance, chance], color="black", ls="--", label=label)
     axes.set_xticks(range(len(shares)), [MODEL_NAMES[model] for model in shares])
-    axes.set(ylabel="videos (%)", ylim=(0, 108), xlim=(-0.6, len(shares) - 0.4))
+    axes.set(ylabel="videos (%)", ylim=(0, 105), xlim=(-0.6, len(shares) - 0.4))
     axes.set_title("The frame of highest ESV\nlies inside the action", fontsize=10)
     axes.grid(visible=False, axis="x")
+    axes.legend(loc="upper center")

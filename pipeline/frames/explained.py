@@ -14,8 +14,6 @@ from pipeline.frames.figures import frame_pictures
 from pipeline.frames.values import unit_of
 from pipeline.plotting import MODEL_NAMES, figure_style, save
 
-SUPPORT_SHOWN = 12
-
 
 def shown_classes(found: Explanation, class_name: str | None) -> list[int]:
     """Numbers of the predicted class, the one asked for or else the runner-up.
@@ -35,22 +33,25 @@ def shown_classes(found: Explanation, class_name: str | None) -> list[int]:
 def explained_table(
     found: Explanation, model: str, score: str, class_name: str | None = None
 ) -> Table:
-    """Frames as rows, ESVs for the shown classes as columns, and what they sum to."""
+    """Frames as rows, ESVs for the shown classes as columns.
+
+    Below: the values' sum is the score of all frames less that of none.
+    """
     shown = shown_classes(found, class_name)
     unit = unit_of(score)
     title = f"Element Shapley Values, {MODEL_NAMES[model]} ({unit})"
-    table = Table(title=title, show_footer=True, title_style="bold")
-    table.add_column("frame in file", justify="right", footer="no frames")
-    table.add_column("time (s)", justify="right", footer="")
+    table = Table(title=title, title_style="bold")
+    table.add_column("frame in file", justify="right")
+    table.add_column("time (s)", justify="right")
     for number, c in enumerate(shown):
         what = "predicted: " if number == 0 else ""
-        table.add_column(
-            f"{what}{found.classes[c]}", justify="right", footer=f"{found.empty[c]:+.3f}"
-        )
+        table.add_column(f"{what}{found.classes[c]}", justify="right")
     for i, frame in enumerate(found.frames):
         cells = [_coloured(found.esv[i, c]) for c in shown]
         table.add_row(str(frame), f"{found.seconds[i]:.2f}", *cells)
     table.add_section()
+    table.add_row("sum", "", *(f"{found.esv[:, c].sum():+.3f}" for c in shown))
+    table.add_row("no frames", "", *(f"{found.empty[c]:+.3f}" for c in shown))
     table.add_row("all frames", "", *(f"[bold]{found.scores[c]:+.3f}[/]" for c in shown))
     return table
 
