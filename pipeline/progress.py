@@ -113,7 +113,8 @@ def progress(description: str, total: int | None, unit: str) -> Iterator[Callabl
             amount = f"{done}/{total}" if total else f"{done}"
             tail = f" ({note})" if note else ""
             rate_text = f"{_quantity(rate)} {unit}/s"
-            log.info("%s: %s %s, %s%s%s", description, amount, unit, rate_text, left, tail)
+            text = f"{description}: {amount} {unit}, {rate_text}{left}{tail}"
+            log.info(text, extra={"is_progress": True})
 
     try:
         with bar:

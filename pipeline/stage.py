@@ -102,6 +102,9 @@ def _model(model: type[BaseModel], text: str) -> BaseModel:
 def _start_logging(log_file: Path | None) -> None:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     handlers[0].setFormatter(logging.Formatter("%(message)s"))
+    if sys.stderr.isatty():
+        # There the bar tells the progress; in the log it stands in lines.
+        handlers[0].addFilter(lambda record: not getattr(record, "is_progress", False))
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
         handlers.append(logging.FileHandler(log_file, mode="w", encoding="utf-8"))

@@ -17,13 +17,13 @@ rule frames_all:
 rule frames_videos:
     output:
         directory(house.RENDERED),
-    params:
-        spec=house.option(FRAMES.videos),
-    threads: 64
     log:
         "results/logs/frames/videos.log",
     conda:
         "environment.yaml"
+    threads: 64
+    params:
+        spec=house.option(FRAMES.videos),
     shell:
         "python -m pipeline.frames.videos --params {params.spec:q} --out {output:q}"
         " --threads {threads} --log {log:q}"
@@ -34,19 +34,19 @@ rule frames_backbone:
         root=house.dataset_root(FRAMES),
     output:
         "results/frames/backbone/{model}.pt",
+    log:
+        "results/logs/frames/backbone_{model}.log",
+    conda:
+        "environment.yaml"
+    # One thread: both backbones train side by side, to the same weights whatever the machine.
+    threads: 1
+    resources:
+        gpu=house.gpus(PARAMS),
     params:
         spec=house.option(FRAMES.backbone),
         dataset=house.option(FRAMES.dataset),
         decoding=house.option(FRAMES.decoding),
         device=PARAMS.device,
-    # One thread: both backbones train side by side, to the same weights whatever the machine.
-    threads: 1
-    resources:
-        gpu=house.gpus(PARAMS),
-    log:
-        "results/logs/frames/backbone_{model}.log",
-    conda:
-        "environment.yaml"
     shell:
         "python -m pipeline.frames.backbone --model {wildcards.model} --root {input.root:q}"
         " --params {params.spec:q} --dataset {params.dataset:q} --decoding {params.decoding:q}"
@@ -64,17 +64,17 @@ rule frames_features:
         tsn_train="results/frames/features/tsn_train.h5",
         tsn_validation="results/frames/features/tsn_validation.h5",
         skipped="results/frames/skipped.csv",
-    params:
-        dataset=house.option(FRAMES.dataset),
-        decoding=house.option(FRAMES.decoding),
-        device=PARAMS.device,
-    threads: 64
-    resources:
-        gpu=house.gpus(PARAMS),
     log:
         "results/logs/frames/features.log",
     conda:
         "environment.yaml"
+    threads: 64
+    resources:
+        gpu=house.gpus(PARAMS),
+    params:
+        dataset=house.option(FRAMES.dataset),
+        decoding=house.option(FRAMES.decoding),
+        device=PARAMS.device,
     shell:
         "python -m pipeline.frames.features --root {input.root:q}"
         " --trn-backbone {input.trn:q} --tsn-backbone {input.tsn:q}"
@@ -89,14 +89,14 @@ rule frames_priors:
         features=house.feature_file(FRAMES, "trn", "train"),
     output:
         "results/frames/priors.json",
-    params:
-        classes=house.class_options(FRAMES),
-        label=house.label_option(FRAMES),
-    threads: 1
     log:
         "results/logs/frames/priors.log",
     conda:
         "environment.yaml"
+    threads: 1
+    params:
+        classes=house.class_options(FRAMES),
+        label=house.label_option(FRAMES),
     shell:
         "python -m pipeline.frames.priors --features {input.features:q} {params.classes}"
         " {params.label} --out {output:q} --threads {threads} --log {log:q}"
@@ -108,17 +108,17 @@ rule frames_scales:
         priors="results/frames/priors.json",
     output:
         "results/frames/scales/{scale}.pt",
-    params:
-        spec=house.option(FRAMES.scales),
-        label=house.label_option(FRAMES),
-        device=PARAMS.device,
-    threads: 1
-    resources:
-        gpu=house.gpus(PARAMS),
     log:
         "results/logs/frames/scales_{scale}.log",
     conda:
         "environment.yaml"
+    threads: 1
+    resources:
+        gpu=house.gpus(PARAMS),
+    params:
+        spec=house.option(FRAMES.scales),
+        label=house.label_option(FRAMES),
+        device=PARAMS.device,
     shell:
         "python -m pipeline.frames.scales --features {input.features:q} --priors {input.priors:q}"
         " --scale {wildcards.scale} --params {params.spec:q} {params.label}"
@@ -131,17 +131,17 @@ rule frames_tsn:
         priors="results/frames/priors.json",
     output:
         "results/frames/tsn.pt",
-    params:
-        spec=house.option(FRAMES.tsn),
-        label=house.label_option(FRAMES),
-        device=PARAMS.device,
-    threads: 1
-    resources:
-        gpu=house.gpus(PARAMS),
     log:
         "results/logs/frames/tsn.log",
     conda:
         "environment.yaml"
+    threads: 1
+    resources:
+        gpu=house.gpus(PARAMS),
+    params:
+        spec=house.option(FRAMES.tsn),
+        label=house.label_option(FRAMES),
+        device=PARAMS.device,
     shell:
         "python -m pipeline.frames.tsn --features {input.features:q} --priors {input.priors:q}"
         " --params {params.spec:q} {params.label} --device {params.device} --out {output:q}"
@@ -157,18 +157,18 @@ rule frames_accuracy:
         priors="results/frames/priors.json",
     output:
         "results/frames/accuracy.json",
+    log:
+        "results/logs/frames/accuracy.log",
+    conda:
+        "environment.yaml"
+    threads: 2
+    resources:
+        gpu=house.gpus(PARAMS),
     params:
         spec=house.option(FRAMES.accuracy),
         label=house.label_option(FRAMES),
         root=house.root_option(FRAMES),
         device=PARAMS.device,
-    threads: 2
-    resources:
-        gpu=house.gpus(PARAMS),
-    log:
-        "results/logs/frames/accuracy.log",
-    conda:
-        "environment.yaml"
     shell:
         "python -m pipeline.frames.accuracy --trn-features {input.trn:q}"
         " --tsn-features {input.tsn:q} --scales {input.scales:q} --tsn {input.classifier:q}"
@@ -180,22 +180,24 @@ rule frames_accuracy:
 # that the run could reuse. What vouches for it is the receipt.
 rule frames_coalitions:
     input:
-        features=lambda wildcards: house.feature_file(FRAMES, wildcards.model, "validation"),
+        features=lambda wildcards: house.feature_file(
+            FRAMES, wildcards.model, "validation"
+        ),
         weights=lambda wildcards: house.model_weights(FRAMES, wildcards.model),
         priors="results/frames/priors.json",
     output:
         "results/frames/coalitions/{model}.json",
-    params:
-        spec=house.option(FRAMES.coalitions),
-        label=house.label_option(FRAMES),
-        device=PARAMS.device,
-    threads: 1
-    resources:
-        gpu=house.gpus(PARAMS),
     log:
         "results/logs/frames/coalitions_{model}.log",
     conda:
         "environment.yaml"
+    threads: 1
+    resources:
+        gpu=house.gpus(PARAMS),
+    params:
+        spec=house.option(FRAMES.coalitions),
+        label=house.label_option(FRAMES),
+        device=PARAMS.device,
     shell:
         "python -m pipeline.frames.coalitions --model {wildcards.model}"
         " --features {input.features:q} --weights {input.weights:q} --priors {input.priors:q}"
@@ -207,17 +209,19 @@ rule frames_coalitions:
 rule frames_values:
     input:
         receipt="results/frames/coalitions/{model}.json",
-        features=lambda wildcards: house.feature_file(FRAMES, wildcards.model, "validation"),
+        features=lambda wildcards: house.feature_file(
+            FRAMES, wildcards.model, "validation"
+        ),
     output:
         values="results/frames/values/{model}.h5",
         table="results/frames/values/{model}.csv",
-    params:
-        label=house.label_option(FRAMES),
-    threads: 1
     log:
         "results/logs/frames/values_{model}.log",
     conda:
         "environment.yaml"
+    threads: 1
+    params:
+        label=house.label_option(FRAMES),
     shell:
         "python -m pipeline.frames.values --receipt {input.receipt:q} --features {input.features:q}"
         " {params.label} --out {output.values:q} --table {output.table:q}"
@@ -250,14 +254,14 @@ rule frames_figures:
             category="Frames",
         ),
         numbers="results/frames/figures/summary.json",
-    params:
-        spec=house.option(FRAMES.figures),
-        root=house.root_option(FRAMES),
-    threads: 1
     log:
         "results/logs/frames/figures.log",
     conda:
         "environment.yaml"
+    threads: 1
+    params:
+        spec=house.option(FRAMES.figures),
+        root=house.root_option(FRAMES),
     shell:
         "python -m pipeline.frames.figures --trn {input.trn:q} --tsn {input.tsn:q}"
         " --accuracy {input.accuracy:q} --priors {input.priors:q} {params.root}"

@@ -1,0 +1,103 @@
+import logging
+import re
+
+import pytest
+
+from pipeline import stage
+from pipeline.errors import InputError
+from pipeline.files import replacing, replacing_directory, write_json
+from pipeline.params import TsnParams
+from pipeline.progress import progress
+
+SPEC = TsnParams(
+    frames=1, dropout=0.0, learning_rate=0.1, batch=1, draws=1, epochs=1, seed=0
+).model_dump_json()
+
+
+def run(main, *arguments):
+    with pytest.raises(SystemExit) as ended:
+        stage.run(main, arguments)
+    return ended.value.code
+
+
+@pytest.fixture(autouse=True)
+def _keep_logging():
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+    logging.captureWarnings(False)
+
+
+def test_arguments_come_by_name_and_type(tmp_path):
+    seen = {}
+
+    def main(*, params: TsnParams, paths: list[stage.Path], scale: int, label: str | None = None,
+             threads: int = 1) -> None:  # fmt: skip
+        seen.update(locals())
+
+    arguments = ["--params", SPEC, "--paths", "a", "b", "--scale", "3", "--threads", "2"]
+    assert run(main, *arguments) == 0
+    assert seen["params"].learning_rate == 0.1
+    assert [str(p) for p in seen["paths"]] == ["a", "b"]
+    assert (seen["scale"], seen["label"], seen["threads"]) == (3, None, 2)
+
+
+def test_bad_parameters_and_bad_input_are_said_without_a_traceback(tmp_path, capsys):
+    def main(*, params: TsnParams) -> None:
+        raise InputError("that file: is bad")
+
+    log = tmp_path / "logs" / "x.log"
+    assert run(main, "--params", SPEC, "--log", str(log)) == 1
+    assert "that file: is bad" in log.read_text()
+    said = capsys.readouterr().err
+    assert "that file: is bad" in said
+    assert "Traceback" not in said
+    wrong = SPEC.replace("epochs", "epoch")
+    assert run(main, "--params", wrong) == 1
+    assert "unknown parameter epoch; did you mean epochs?" in capsys.readouterr().err
+
+
+def test_an_unexpected_error_has_its_traceback_in_the_log(tmp_path):
+    def main() -> None:
+        raise RuntimeError("surprise")
+
+    log = tmp_path / "x.log"
+    log.write_text("of an earlier run")
+    assert run(main, "--log", str(log)) == 1
+    assert "Traceback" in log.read_text()
+    assert "surprise" in log.read_text()
+    assert "of an earlier run" not in log.read_text()
+
+
+def test_progress_tells_rate_and_time_left(caplog, monkeypatch):
+    monkeypatch.setattr("pipeline.progress.LOG_EVERY_SECONDS", 0.0)
+    with caplog.at_level(logging.INFO), progress("work", 4, "clips") as advance:
+        advance(2, note="loss 1.0")
+    lines = [record.getMessage() for record in caplog.records]
+    assert re.fullmatch(r"work: 2/4 clips, .+ clips/s, \d+:\d\d left \(loss 1.0\)", lines[0])
+    assert re.fullmatch(r"work: 2 clips in 0:00, .+ clips/s", lines[-1])
+
+
+def test_files_appear_whole_or_not_at_all(tmp_path):
+    target = tmp_path / "a.json"
+    write_json(target, {"x": 1})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(target, {"x": float("nan")})
+
+    def fail_within(context):
+        with context as temporary:
+            (temporary / "f" if temporary.is_dir() else temporary).write_text("half")
+            raise RuntimeError("stop")
+
+    with pytest.raises(RuntimeError):
+        fail_within(replacing(target))
+    assert '"x": 1' in target.read_text()
+    folder = tmp_path / "folder"
+    with replacing_directory(folder) as temporary:
+        (temporary / "f").write_text("whole")
+    with pytest.raises(RuntimeError):
+        fail_within(replacing_directory(folder))
+    assert (folder / "f").read_text() == "whole"
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "folder"]
