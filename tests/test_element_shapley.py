@@ -5,6 +5,7 @@ import oracle
 import pytest
 import torch
 
+from pipeline import blocks
 from pipeline.errors import InputError
 from pipeline.frames import coalition_scores, element_shapley
 from pipeline.networks.sequences import Averaging, MultiScale, SingleScale
@@ -138,7 +139,7 @@ def test_results_do_not_depend_on_batch_or_block(kind, monkeypatch):
     features, empty = make_input(model, 5, 9)
     together = coalition_scores.table(model, features, empty)
     values = element_shapley.element_shapley_values(model, features, empty)
-    monkeypatch.setattr(coalition_scores, "_BLOCK_BYTES", {"cpu": 1})
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", {"cpu": 1})
     one_by_one = torch.cat([coalition_scores.table(model, f[None], empty) for f in features])
     np.testing.assert_allclose(together, one_by_one, atol=1e-6)
     again = element_shapley.element_shapley_values(model, features, empty)
@@ -178,3 +179,44 @@ def test_memory_budget_sets_the_number_of_sequences():
     assert coalition_scores.sequences_at_once(model, 8, 0) == 1
     each = 4 * 4 * (2**8 + 2 * 70)
     assert coalition_scores.sequences_at_once(model, 8, 10 * each) == 10
+
+
+@pytest.mark.parametrize("score", ["probability", "logit"])
+def test_results_do_not_depend_on_threads(monkeypatch, score):
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", {"cpu": 2000})
+    model = make_model("trn", n_max=4)
+    features, empty = make_input(model, 2, 11)
+    before = torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2, 3):
+            torch.set_num_threads(threads)
+            found.append(
+                (
+                    coalition_scores.table(model, features, empty, score),
+                    element_shapley.element_shapley_values(model, features, empty, score),
+                    coalition_scores.whole_scores(model, features, score),
+                )
+            )
+            assert torch.get_num_threads() == threads
+    finally:
+        torch.set_num_threads(before)
+    for other in found[1:]:
+        for one, two in zip(found[0], other, strict=True):
+            assert torch.equal(one, two)
+
+
+def test_a_failure_in_a_block_is_raised_and_threads_are_given_back(monkeypatch):
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", {"cpu": 2000})
+    model = make_model("trn")
+    features, _ = make_input(model, 1, 10)
+    before = torch.get_num_threads()
+
+    def fail(block):
+        if block.size == 5:
+            raise RuntimeError("in a block")
+        return block.size
+
+    with pytest.raises(RuntimeError, match="in a block"):
+        list(coalition_scores.map_scores(model, features, "probability", fail))
+    assert torch.get_num_threads() == before

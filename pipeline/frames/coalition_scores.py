@@ -14,18 +14,19 @@ of a working table holds a coalition's values in all sequences side by side: ind
 the sequences, and one pass serves as many of them as memory holds.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, reduce
 from math import comb
 from typing import Literal
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline import coalitions
+from pipeline.blocks import Result, Workers, row_blocks
 from pipeline.errors import InputError
 from pipeline.networks.sequences import Averaging, MultiScale
 
@@ -35,7 +36,6 @@ the single evaluations' softmaxes."""
 
 Model = MultiScale | Averaging
 
-_BLOCK_BYTES = {"cpu": 1 << 21, "cuda": 1 << 28}
 _MAX_INDEXED = 20
 """Frames up to which the members of all coalitions are kept listed (84 MB at 20)."""
 
@@ -81,13 +81,6 @@ def _sizes(n_players: int, device: torch.device) -> tuple[_Size, ...]:
     return tuple(result)
 
 
-def row_blocks(n_rows: int, row_bytes: int, device: torch.device) -> Iterator[slice]:
-    """Cut rows into blocks that stay in a processor's cache, or fill a GPU."""
-    step = max(64, _BLOCK_BYTES.get(device.type, 1 << 26) // row_bytes)
-    for start in range(0, n_rows, step):
-        yield slice(start, min(start + step, n_rows))
-
-
 def check(model: Model, features: Tensor) -> None:
     """Raise InputError unless the features are finite and of the shape that the model takes."""
     if features.dim() != 3 or features.shape[2] != model.feature_dim:
@@ -126,57 +119,96 @@ def projections(model: MultiScale, features: Tensor, size: int) -> Tensor:
     return projected.view(size * n_frames, n_sequences * model.hidden)
 
 
-def _multi_scale_blocks(model: MultiScale, features: Tensor, score: Score) -> Iterator[Block]:
-    n_sequences, n_frames, _ = features.shape
-    n_classes, device, dtype = model.n_classes, features.device, features.dtype
-    row_bytes = n_sequences * max(model.hidden, n_classes) * features.element_size()
-    smaller = torch.empty(0, dtype=dtype, device=device)
-    for size, index in enumerate(_sizes(n_frames, device)[1:], start=1):
-        table = torch.empty((len(index.masks), n_sequences * n_classes), dtype=dtype, device=device)
-        if size <= model.n_max:
-            mlp = model.scale(size)
-            projected = projections(model, features, size)
-            position = n_frames * torch.arange(size, dtype=torch.int32, device=device)
-            weight, bias = mlp.second.weight.t(), mlp.second.bias
-        for rows in row_blocks(len(index.masks), row_bytes, device):
-            block = table[rows]
-            if size > 1:
-                mean = functional.embedding_bag(index.subsets[rows], smaller, mode="mean")
-            if size > model.n_max:
-                block.copy_(mean)
+def map_scores(
+    model: Model, features: Tensor, score: Score, work: Callable[[Block], Result]
+) -> Iterator[Result]:
+    """Do some work on the scores of every coalition but the empty one, by size upward.
+
+    Args:
+        model: in evaluation mode, on the features' device and of their dtype.
+        features: (sequence, frame, feature_dim).
+        score: what v is.
+        work: called on blocks of coalitions, on the CPU from several threads at once.
+
+    Yields:
+        What ``work`` returns, in the blocks' order.
+    """
+    coalitions.check_enumerable(features.shape[1])
+    device = features.device
+    width = model.n_classes if isinstance(model, Averaging) else max(model.hidden, model.n_classes)
+    row_bytes = len(features) * width * features.element_size()
+    smaller = features.new_empty(0)
+    with Workers(device) as workers:
+        for size, index in enumerate(_sizes(features.shape[1], device)[1:], start=1):
+            if isinstance(model, MultiScale):
+                table = features.new_empty((len(index.masks), len(features) * model.n_classes))
+                evaluate = _multi_scale_size(model, features, score, index, smaller, table)
+                smaller = table
             else:
-                slots = index.players[rows] + position
-                inner = functional.embedding_bag(slots, projected, mode="sum").relu_()
-                inner = inner.view(-1, inner.shape[1] // n_sequences)
-                single = single_scores(torch.addmm(bias, inner, weight), score)
-                single = single.view(len(block), -1)
-                if size > 1:
-                    torch.lerp(mean, single, 1 / size, out=block)
-                else:
-                    block.copy_(single)
-            scores = class_scores(block.view(-1, n_sequences, n_classes), score)
-            yield Block(size, index.masks[rows], scores)
-        smaller = table
+                evaluate = _averaging_size(model, features, score, index)
+
+            def step(
+                rows: slice,
+                size: int = size,
+                masks: Tensor = index.masks,
+                evaluate: Callable[[slice], Tensor] = evaluate,
+            ) -> Result:
+                return work(Block(size, masks[rows], evaluate(rows)))
+
+            yield from workers.map(step, row_blocks(len(index.masks), row_bytes, device))
 
 
-def _averaging_blocks(model: Averaging, features: Tensor, score: Score) -> Iterator[Block]:
+def _multi_scale_size(
+    model: MultiScale, features: Tensor, score: Score, index: _Size, smaller: Tensor, table: Tensor
+) -> Callable[[slice], Tensor]:
+    """Evaluation of the coalitions of one size, given the table of those one smaller.
+
+    The function that is returned fills rows of ``table`` and gives their class scores.
+    """
+    n_sequences, n_frames, _ = features.shape
+    size = index.players.shape[1]
+    shape = (-1, n_sequences, model.n_classes)
+
+    def average(rows: slice) -> Tensor:
+        mean = functional.embedding_bag(index.subsets[rows], smaller, mode="mean")
+        table[rows] = mean
+        return class_scores(mean.view(shape), score)
+
+    if size > model.n_max:
+        return average
+
+    projected = projections(model, features, size)
+    position = n_frames * torch.arange(size, dtype=torch.int32, device=features.device)
+    second = model.scale(size).second
+
+    def blend(rows: slice) -> Tensor:
+        block = table[rows]
+        slots = index.players[rows] + position
+        inner = functional.embedding_bag(slots, projected, mode="sum").relu_()
+        single = single_scores(second(inner.view(-1, model.hidden)), score).view(len(block), -1)
+        if size == 1:
+            block.copy_(single)
+        else:
+            mean = functional.embedding_bag(index.subsets[rows], smaller, mode="mean")
+            torch.lerp(mean, single, 1 / size, out=block)
+        return class_scores(block.view(shape), score)
+
+    return blend
+
+
+def _averaging_size(
+    model: Averaging, features: Tensor, score: Score, index: _Size
+) -> Callable[[slice], Tensor]:
+    """Evaluation of the coalitions of one size."""
     n_sequences, n_frames, _ = features.shape
     single = single_scores(model.classifier(features), score).transpose(0, 1)
     single = single.reshape(n_frames, -1)
-    row_bytes = single.shape[1] * features.element_size()
-    for size, index in enumerate(_sizes(n_frames, features.device)[1:], start=1):
-        for rows in row_blocks(len(index.masks), row_bytes, features.device):
-            mean = functional.embedding_bag(index.players[rows], single, mode="mean")
-            mean = mean.view(-1, n_sequences, model.n_classes)
-            yield Block(size, index.masks[rows], class_scores(mean, score))
 
+    def average(rows: slice) -> Tensor:
+        mean = functional.embedding_bag(index.players[rows], single, mode="mean")
+        return class_scores(mean.view(-1, n_sequences, model.n_classes), score)
 
-def score_blocks(model: Model, features: Tensor, score: Score) -> Iterator[Block]:
-    """Scores of every coalition but the empty one, by size upward, a block at a time."""
-    coalitions.check_enumerable(features.shape[1])
-    if isinstance(model, MultiScale):
-        return _multi_scale_blocks(model, features, score)
-    return _averaging_blocks(model, features, score)
+    return average
 
 
 @torch.no_grad()
@@ -199,21 +231,43 @@ def table(model: Model, features: Tensor, empty: Tensor, score: Score = "probabi
     n_sequences, n_frames, _ = features.shape
     result = features.new_empty((n_sequences, 2**n_frames, model.n_classes))
     result[:, 0] = empty.to(result)
-    for block in score_blocks(model, features, score):
+
+    def keep(block: Block) -> None:
         result[:, block.masks] = block.scores.transpose(0, 1)
+
+    for _ in map_scores(model, features, score, keep):
+        pass
     return result
 
 
-def subsequences(
-    n_frames: int, size: int, row_bytes: int, device: torch.device
-) -> Iterator[Tensor]:
-    """Frames of every subsequence of one length, (rows, size) int32, in blocks of whole rows."""
-    for rows in row_blocks(comb(n_frames, size), row_bytes, device):
+def map_subsequences(
+    n_frames: int,
+    size: int,
+    row_bytes: int,
+    device: torch.device,
+    work: Callable[[Tensor], Result],
+) -> Iterator[Result]:
+    """Do some work on the frames of every subsequence of one length.
+
+    Args:
+        n_frames: frames of the whole sequence.
+        size: the length.
+        row_bytes: what a subsequence takes in ``work``.
+        device: where it is done.
+        work: called on blocks (rows, size) int32, on the CPU from several threads at once.
+
+    Yields:
+        What ``work`` returns, in the blocks' order.
+    """
+
+    def step(rows: slice) -> Result:
         if n_frames <= _MAX_INDEXED:
-            yield _sizes(n_frames, device)[size].players[rows]
-        else:
-            players = coalitions.members_of_ranks(n_frames, size, rows.start, rows.stop)
-            yield torch.from_numpy(players).to(device, torch.int32)
+            return work(_sizes(n_frames, device)[size].players[rows])
+        players = coalitions.members_of_ranks(n_frames, size, rows.start, rows.stop)
+        return work(torch.from_numpy(players).to(device, torch.int32))
+
+    with Workers(device) as workers:
+        yield from workers.map(step, row_blocks(comb(n_frames, size), row_bytes, device))
 
 
 @torch.no_grad()
@@ -233,20 +287,26 @@ def whole_scores(model: Model, features: Tensor, score: Score = "probability") -
     n_scales = min(n_frames, model.n_max)
     result = features.new_zeros((n_sequences, model.n_classes))
     for size in range(1, n_scales + 1):
-        mlp = model.scale(size)
+        second = model.scale(size).second
         projected = projections(model, features, size)
         position = n_frames * torch.arange(size, dtype=torch.int32, device=features.device)
-        width = model.n_classes if score == "mean_of_softmax" else model.hidden
-        total = features.new_zeros((n_sequences, width))
-        row_bytes = projected.shape[1] * features.element_size()
-        for players in subsequences(n_frames, size, row_bytes, features.device):
+
+        def total(
+            players: Tensor,
+            projected: Tensor = projected,
+            position: Tensor = position,
+            second: nn.Linear = second,
+        ) -> Tensor:
             inner = functional.embedding_bag(players + position, projected, mode="sum").relu_()
             inner = inner.view(len(players), n_sequences, -1)
             if score == "mean_of_softmax":
-                inner = mlp.second(inner).softmax(dim=-1)
-            total += inner.sum(dim=0)
-        mean = total / comb(n_frames, size)
-        result += mean if score == "mean_of_softmax" else mlp.second(mean)
+                inner = second(inner).softmax(dim=-1)
+            return inner.sum(dim=0)
+
+        row_bytes = projected.shape[1] * features.element_size()
+        sums = map_subsequences(n_frames, size, row_bytes, features.device, total)
+        mean = reduce(torch.add, sums) / comb(n_frames, size)
+        result += mean if score == "mean_of_softmax" else second(mean)
     return class_scores(result / n_scales, score)
 
 

@@ -23,16 +23,17 @@ from torch.nn import functional
 
 from pipeline.errors import InputError
 from pipeline.frames.coalition_scores import (
+    Block,
     Model,
     Score,
     check,
+    map_scores,
+    map_subsequences,
     projections,
-    score_blocks,
     single_scores,
-    subsequences,
 )
 from pipeline.networks.sequences import Averaging, MultiScale
-from pipeline.shapley import SizeSums
+from pipeline.shapley import SizeSums, block_sums
 
 MAX_SUBSEQUENCES = 200_000_000
 """Subsequences of up to n_max frames beyond which an exact answer is refused."""
@@ -67,9 +68,13 @@ def marginals_by_size(
     nobody = features.new_zeros((n_frames, 1))
     sums.add(0, nobody, empty.to(features).expand(1, n_sequences, -1))
     bits = torch.arange(n_frames, device=features.device).unsqueeze(1)
-    for block in score_blocks(model, features, score):
+
+    def reduce(block: Block) -> tuple[int, Tensor, Tensor]:
         membership = ((block.masks >> bits) & 1).to(features.dtype)
-        sums.add(block.size, membership, block.scores)
+        return block.size, *block_sums(membership, block.scores)
+
+    for reduced in map_scores(model, features, score, reduce):
+        sums.add_sums(*reduced)
     return sums.marginals().permute(2, 0, 1, 3)
 
 
@@ -140,14 +145,18 @@ def _scale_means(
     width = model.hidden if averages_hidden else model.n_classes
     sums = SizeSums(n_frames, (n_sequences, width), features.device)
     row_bytes = projected.shape[1] * features.element_size()
-    for players in subsequences(n_frames, size, row_bytes, features.device):
+
+    def reduced(players: Tensor) -> tuple[Tensor, Tensor]:
         inner = functional.embedding_bag(players + position, projected, mode="sum").relu_()
         values = inner.view(len(players), n_sequences, -1)
         if not averages_hidden:
             values = single_scores(mlp.second(values), score)
         membership = features.new_zeros((len(players), n_frames))
         membership.scatter_(1, players.long(), 1.0)
-        sums.add(size, membership.t(), values)
+        return block_sums(membership.t(), values)
+
+    for part in map_subsequences(n_frames, size, row_bytes, features.device, reduced):
+        sums.add_sums(size, *part)
     total, holding = sums.totals[size], sums.holding[size]
     with_frame = holding / comb(n_frames - 1, size - 1)
     without = (total - holding) / max(1, comb(n_frames - 1, size))

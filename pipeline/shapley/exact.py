@@ -47,9 +47,12 @@ class SizeSums:
             membership: (n_players, coalition), 1 where the player is present, in values' dtype.
             values: (coalition, *shape).
         """
-        flat = values.reshape(len(values), -1)
-        self.holding[size] += (membership @ flat).view(self.holding.shape[1:])
-        self.totals[size] += flat.sum(dim=0).view(self.totals.shape[1:])
+        self.add_sums(size, *block_sums(membership, values))
+
+    def add_sums(self, size: int, holding: Tensor, total: Tensor) -> None:
+        """Add what :func:`block_sums` made of coalitions of one size."""
+        self.holding[size] += holding
+        self.totals[size] += total
 
     def marginals(self) -> Tensor:
         """Mean marginal contribution by size of coalition: (size, player, *shape) float64.
@@ -63,6 +66,21 @@ class SizeSums:
         per_size = per_size.view(n, *([1] * self.totals.dim()))
         without = self.totals[:-1].unsqueeze(1) - self.holding[:-1]
         return (self.holding[1:] - without) / per_size
+
+
+def block_sums(membership: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+    """Sums over the coalitions that hold each player, and over all.
+
+    Args:
+        membership: (n_players, coalition), 1 where the player is present, in values' dtype.
+        values: (coalition, *shape).
+
+    Returns:
+        (n_players, *shape) and (*shape).
+    """
+    flat = values.reshape(len(values), -1)
+    holding = (membership @ flat).view(len(membership), *values.shape[1:])
+    return holding, values.sum(dim=0)
 
 
 def marginals_by_size(values: np.ndarray | Tensor) -> np.ndarray:
