@@ -67,6 +67,9 @@ def explain(
     from pipeline.frames.explained import draw_explanation, explained_table  # noqa: PLC0415
     from pipeline.params import load  # noqa: PLC0415
 
+    target = out or Path(f"{video.stem}.{model.value}.esv.png")
+    if target.suffix.lower() != ".png" or target.is_dir():
+        raise InputError(f"--out: {target} must name a .png file (an .svg goes beside it)")
     study = load(params)
     settings = study.frames.coalitions
     chosen_score = score.value if score is not None else settings.score
@@ -74,12 +77,10 @@ def explain(
         video,
         model.value,
         n_frames=frames or settings.n,
-        n_max=study.frames.scales.n_max,
         score=chosen_score,
         results=results,
         device=device or study.device,
     )
-    target = out or Path(f"{video.stem}.{model.value}.esv.png")
     table: Table = explained_table(found, model.value, chosen_score, class_name)
     draw_explanation(found, video, model.value, chosen_score, class_name, target)
     console = Console()

@@ -1,7 +1,11 @@
 """Long tables in blocks of rows, and the threads that work on them."""
 
+import os
+import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
+from functools import lru_cache
+from itertools import pairwise
 from typing import TypeVar
 
 import torch
@@ -12,43 +16,59 @@ BLOCK_BYTES = {"cpu": 1 << 21, "cuda": 1 << 28}
 
 
 def row_blocks(n_rows: int, row_bytes: int, device: torch.device) -> list[slice]:
-    """Cut rows into blocks that stay in a processor's cache, or fill a GPU."""
-    step = max(64, BLOCK_BYTES.get(device.type, 1 << 26) // row_bytes)
-    return [slice(start, min(start + step, n_rows)) for start in range(0, n_rows, step)]
+    """Cut rows into blocks that stay in a processor's cache, or fill a GPU.
 
-
-class Workers:
-    """Threads that each take whole blocks.
-
-    With PyTorch's own threads all cores would meet after every operation, a few thousand times
-    at 20 frames: if another process keeps one of them waiting, each time all of them wait.
+    They are of about one size, and one alone or a multiple of four, so that threads finish
+    together. How many threads there are does not matter: it must not, for results to be the same.
     """
+    most = max(64, BLOCK_BYTES.get(device.type, 1 << 26) // row_bytes)
+    count = -(-n_rows // most)
+    if count > 1:
+        count = min(-(-count // 4) * 4, n_rows)
+    bounds = [n_rows * i // count for i in range(count + 1)]
+    return [slice(start, stop) for start, stop in pairwise(bounds)]
 
-    def __init__(self, device: torch.device) -> None:
-        """As many as PyTorch has threads; on a GPU there is just the caller."""
-        self.count = torch.get_num_threads() if device.type == "cpu" else 1
-        self.pool: ThreadPoolExecutor | None = None
 
-    def __enter__(self) -> "Workers":
-        """Threads are started when there is work for several."""
-        return self
+def available_bytes(device: torch.device) -> int:
+    """Memory that is free on a device; where the system does not tell, without limit."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    if "SC_AVPHYS_PAGES" not in os.sysconf_names:
+        return sys.maxsize
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
-    def __exit__(self, *_: object) -> None:
-        """Work that has not begun is dropped."""
-        if self.pool is not None:
-            self.pool.shutdown(cancel_futures=True)
 
-    def map(self, step: Callable[[slice], Result], blocks: list[slice]) -> Iterator[Result]:
-        """What ``step`` returns for each block, in their order; no gradients are kept."""
-        if self.count == 1 or len(blocks) == 1:
-            with torch.no_grad():
-                yield from (step(rows) for rows in blocks)
-            return
-        if self.pool is None:
-            self.pool = ThreadPoolExecutor(self.count, "blocks", torch.set_num_threads, (1,))
-        # Some of PyTorch's libraries keep one count for all threads: it has to be 1 meanwhile.
-        torch.set_num_threads(1)
-        try:
-            yield from self.pool.map(torch.no_grad()(step), blocks)
-        finally:
-            torch.set_num_threads(self.count)
+@lru_cache(maxsize=2)
+def _pool(count: int, process: int) -> ThreadPoolExecutor:  # noqa: ARG001
+    """Threads that stay: what they have allocated once they use again.
+
+    ``process`` tells a forked process, which has no threads, from the one that had them.
+    """
+    return ThreadPoolExecutor(count, "blocks", torch.set_num_threads, (1,))
+
+
+def map_blocks(
+    step: Callable[[slice], Result], blocks: list[slice], device: torch.device
+) -> Iterator[Result]:
+    """What ``step`` returns for each block, in their order; no gradients are kept.
+
+    On the CPU each of as many threads as PyTorch has takes whole blocks. With PyTorch's own threads
+    all cores would meet after every operation, a few thousand times at 20 frames: if another
+    process keeps one of them waiting, each time all of them wait.
+    """
+    count = torch.get_num_threads()
+    if device.type != "cpu" or count == 1 or len(blocks) == 1:
+        with torch.no_grad():
+            yield from (step(rows) for rows in blocks)
+        return
+    # Some of PyTorch's libraries keep one count for all threads: it has to be 1 meanwhile.
+    torch.set_num_threads(1)
+    futures = [_pool(count, os.getpid()).submit(torch.no_grad()(step), rows) for rows in blocks]
+    try:
+        for future in futures:
+            yield future.result()
+    finally:
+        for future in futures:
+            future.cancel()
+        wait(futures)
+        torch.set_num_threads(count)

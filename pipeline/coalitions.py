@@ -17,7 +17,7 @@ Masks = NDArray[np.uint64]
 """Coalitions, one mask each, of at most 64 players: (coalition,)."""
 
 MAX_ENUMERABLE = 26
-"""Players beyond which a complete table is refused: 2**27 coalitions fill memory before use."""
+"""Players beyond which listing all coalitions is refused."""
 
 
 def check_enumerable(n_players: int) -> None:
@@ -71,25 +71,6 @@ def members(masks: NDArray[np.unsignedinteger], size: int) -> NDArray[np.uint8]:
         below_lowest = (rest & (~rest + one)) - one
         result[:, position] = np.bitwise_count(below_lowest)
         rest &= rest - one
-    return result
-
-
-def members_of_ranks(n_players: int, size: int, start: int, stop: int) -> NDArray[np.uint8]:
-    """Players of the coalitions of one size ranked ``start`` … ``stop`` − 1, in mask order.
-
-    The ``r``-th mask of ``size`` bits is found from ``r`` alone (the combinatorial number system),
-    so that sizes of which there are too many to list can be walked through in blocks.
-
-    Returns:
-        (stop − start, size) uint8, ascending in each row.
-    """
-    rest = np.arange(start, stop, dtype=np.int64)
-    result = np.empty((len(rest), size), dtype=np.uint8)
-    for position in range(size, 0, -1):
-        counts = np.array([comb(c, position) for c in range(n_players)], dtype=np.int64)
-        player = np.searchsorted(counts, rest, side="right") - 1
-        result[:, position - 1] = player
-        rest -= counts[player]
     return result
 
 

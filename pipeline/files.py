@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -17,10 +16,12 @@ def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` that takes its place if the block succeeds.
 
     The suffix is kept, for writers that read the file's kind off it. After an exception nothing is
-    left, and what stood at ``path`` still stands.
+    left, and what stood at ``path`` still stands. What a killed process left behind is swept by
+    the next that writes the same file; no two may write it at once.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
+    temporary.unlink(missing_ok=True)
     try:
         yield temporary
         temporary.replace(path)
@@ -32,20 +33,29 @@ def replacing(path: Path) -> Iterator[Path]:
 def replacing_directory(path: Path) -> Iterator[Path]:
     """Give an empty directory beside ``path`` that takes its place if the block succeeds.
 
-    What a killed process left behind is swept by the next.
+    After an exception what stood at ``path`` still stands. A link there is replaced itself, not
+    what it leads to. What a killed process left behind is swept by the next; no two processes may
+    write the same directory at once.
     """
     new, old = (path.with_name(f".{path.name}.{suffix}.partial") for suffix in ("new", "old"))
     for leftover in (new, old):
-        shutil.rmtree(leftover, ignore_errors=True)
+        _remove(leftover)
     new.mkdir(parents=True)
     try:
         yield new
-        if path.exists():
+        if path.exists() or path.is_symlink():
             path.rename(old)
         new.rename(path)
+        _remove(old)
     finally:
-        shutil.rmtree(new, ignore_errors=True)
-        shutil.rmtree(old, ignore_errors=True)
+        _remove(new)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def write_json(path: Path, content: Any) -> None:

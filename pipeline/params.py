@@ -8,13 +8,29 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from pipeline.coalitions import MAX_ENUMERABLE
 from pipeline.errors import InputError
 
-Count = Annotated[int, Field(ge=1)]
-Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+def _no_truth_value(value: Any) -> Any:
+    if isinstance(value, bool):
+        raise ValueError("must be a number, not a truth value")
+    return value
+
+
+Number = Annotated[int, BeforeValidator(_no_truth_value)]
+Count = Annotated[Number, Field(ge=1)]
+Seed = Annotated[Number, Field(ge=0, lt=2**63)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 
@@ -37,10 +53,10 @@ class VideosParams(_Section):
 
     train_clips: Count
     validation_clips: Count
-    test_clips: Annotated[int, Field(ge=0)]
-    frames: Annotated[int, Field(ge=8, le=10_000)]
-    fps: Annotated[int, Field(ge=1, le=240)]
-    size: Annotated[int, Field(ge=48, le=1024, multiple_of=2)]
+    test_clips: Annotated[Number, Field(ge=0)]
+    frames: Annotated[Number, Field(ge=8, le=10_000)]
+    fps: Annotated[Number, Field(ge=1, le=240)]
+    size: Annotated[Number, Field(ge=48, le=1024, multiple_of=2)]
     noise: Annotated[float, Field(ge=0, le=64)]
     jitter: Annotated[float, Field(ge=0, le=16)]
     seed: Seed
@@ -50,7 +66,7 @@ class DecodingParams(_Section):
     """How frames are taken from a video."""
 
     fps: Annotated[float, Field(gt=0, le=1000)]
-    size: Annotated[int, Field(ge=8, le=4096)]
+    size: Annotated[Number, Field(ge=8, le=4096)]
 
 
 class FeatureFiles(_Section):
@@ -90,7 +106,7 @@ class BackboneParams(_Section):
     weights: Literal["imagenet"] | BackboneWeights | None
     feature_dim: Count
     frames: Count
-    epochs: Annotated[int, Field(ge=0)]
+    epochs: Annotated[Number, Field(ge=0)]
     batch_clips: Count
     learning_rate: Rate
     seed: Seed
@@ -107,7 +123,7 @@ class BackboneParams(_Section):
 class ScalesParams(_Section):
     """Training of the single-scale models of the multi-scale TRN."""
 
-    n_max: Annotated[int, Field(ge=1, le=16)]
+    n_max: Annotated[Number, Field(ge=1, le=16)]
     frames: Count
     hidden: Count
     dropout: Share
@@ -142,13 +158,13 @@ class TsnParams(_Section):
 class AccuracyParams(_Section):
     """Accuracy against the number of frames."""
 
-    max_frames: Annotated[int, Field(ge=1, le=20)]
+    max_frames: Annotated[Number, Field(ge=1, le=20)]
 
 
 class CoalitionsParams(_Section):
     """The game that is enumerated for every validation clip."""
 
-    n: Annotated[int, Field(ge=1, le=MAX_ENUMERABLE)]
+    n: Annotated[Number, Field(ge=1, le=MAX_ENUMERABLE)]
     score: Literal["probability", "logit", "mean_of_softmax"]
     outputs: Literal["all", "true_and_predicted"]
     short_videos: Literal["repeat", "leave_out"]
@@ -191,15 +207,16 @@ class Params(_Section):
 
 
 def typed(value: Any) -> Any:
-    """What a command line gives as text, as the number, truth value or null that it spells.
+    """What a command line gives as text, with null where it spells null.
 
-    ``snakemake --config 'frames={coalitions: {n: 4}}'`` hands every value over as a string.
+    ``snakemake --config 'frames={coalitions: {clips: null}}'`` hands every value over as a string.
+    Texts that spell numbers are taken for numbers by the parameters that are numbers.
     """
     if isinstance(value, Mapping):
         return {name: typed(inner) for name, inner in value.items()}
     if isinstance(value, list):
         return [typed(inner) for inner in value]
-    return yaml.safe_load(value) if isinstance(value, str) and value.strip() else value
+    return None if value in ("null", "~") else value
 
 
 def validate(content: Mapping[str, Any], source: str = "params.yaml") -> Params:

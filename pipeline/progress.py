@@ -1,19 +1,19 @@
 """Progress of long work: a bar with rate and time left on a terminal, log lines elsewhere.
 
 Jobs that run at the same time share one terminal. Only one of them may draw: whoever holds the
-lock on the terminal's lock file; the others write to their logs until it is free.
+lock on the terminal's lock file; the others write to their logs until it is free. Where the system
+has no such locks, all draw.
 """
 
-import fcntl
 import logging
 import os
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
-from typing import IO
+from typing import Any
 
 from rich.console import Console
 from rich.progress import (
@@ -26,6 +26,11 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover (no such locks on this system)
+    fcntl = None  # type: ignore[assignment]
 
 log = logging.getLogger(__name__)
 
@@ -55,10 +60,12 @@ def _duration(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}" if hours else f"{minutes}:{rest:02d}"
 
 
-def _terminal_lock() -> IO[str] | None:
+def _terminal() -> AbstractContextManager[Any] | None:
     """Take this terminal for drawing; None if stderr is no terminal or another job draws on it."""
     if not sys.stderr.isatty():
         return None
+    if fcntl is None:
+        return nullcontext()
     name = f"coalition-pipeline-{os.getuid()}-{os.ttyname(sys.stderr.fileno()).replace('/', '-')}"
     # Append mode: two jobs may open the file at the same moment, and neither may truncate it.
     lock = (Path(tempfile.gettempdir()) / f"{name}.lock").open("a")
@@ -86,7 +93,7 @@ def progress(description: str, total: int | None, unit: str) -> Iterator[Callabl
     start = time.monotonic()
     done = 0
     last_logged = start
-    lock = _terminal_lock()
+    terminal = _terminal()
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(bar_width=24),
@@ -96,7 +103,7 @@ def progress(description: str, total: int | None, unit: str) -> Iterator[Callabl
         TextColumn("{task.fields[note]}", style="dim"),
         console=Console(stderr=True),
         transient=True,
-        disable=lock is None,
+        disable=terminal is None,
         refresh_per_second=4,
     )
     task = bar.add_task(description, total=total, note="")
@@ -116,12 +123,8 @@ def progress(description: str, total: int | None, unit: str) -> Iterator[Callabl
             text = f"{description}: {amount} {unit}, {rate_text}{left}{tail}"
             log.info(text, extra={"is_progress": True})
 
-    try:
-        with bar:
-            yield advance
-    finally:
-        if lock is not None:
-            lock.close()
+    with terminal or nullcontext(), bar:
+        yield advance
     seconds = time.monotonic() - start
     rate = done / seconds if seconds else float("inf")
     rate_text = f"{_quantity(rate)} {unit}/s"

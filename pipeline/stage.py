@@ -45,7 +45,7 @@ def _run(main: Callable[..., None], argv: Sequence[str]) -> int:
         print(f"error: {study}_{name}: {error}", file=sys.stderr)
         return 1
     _start_logging(log_file)
-    _limit_threads(threads)
+    _set_up_torch(threads)
     if "threads" in inspect.signature(main).parameters:
         arguments["threads"] = threads
     start = time.monotonic()
@@ -114,7 +114,11 @@ def _start_logging(log_file: Path | None) -> None:
     logging.captureWarnings(True)
 
 
-def _limit_threads(threads: int) -> None:
-    """Keep numerical libraries to the cores that the scheduler gave to this job."""
+def _set_up_torch(threads: int) -> None:
+    """Keep PyTorch to the cores that the scheduler gave to this job, and to repeatable results."""
     if "torch" in sys.modules:
-        sys.modules["torch"].set_num_threads(threads)
+        torch = sys.modules["torch"]
+        torch.set_num_threads(threads)
+        # Without this setting matrix products on a GPU may differ from run to run.
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.errors import InputError
-from pipeline.store import CoalitionStore, open_store, verify
+from pipeline.store import CoalitionStore, DamagedStore, open_store, verify
 from pipeline.store.planning import SET_ASIDE
 
 ROOT = Path("results/coalitions")
@@ -31,26 +31,25 @@ def list_stores(
     root: Annotated[Path, typer.Argument(help="Directory that holds stores.")] = ROOT,
     as_json: AsJson = False,
 ) -> None:
-    """List the stores under a directory, also those that were set aside."""
-    if not root.is_dir():
-        _fail(f"{root}: there is no such directory; evaluate a game first, or give another ROOT")
+    """List the stores under a directory, also those set aside; exit with 1 if any is unreadable."""
     summaries: list[dict[str, Any]] = []
     for path in _stores_under(root):
         try:
             summaries.append(_summary(open_store(path)))
         except (InputError, OSError) as error:
             summaries.append({"path": str(path), "error": str(error)})
+    errors = [summary["error"] for summary in summaries if "error" in summary]
     if as_json:
         typer.echo(json.dumps(summaries, indent=2, ensure_ascii=False))
-        return
-    if not summaries:
+    elif not summaries:
         typer.echo(f"{root}: no stores")
-        return
-    console = Console()
-    console.print(_listing(summaries, root, wide=console.width >= WIDE))
-    for summary in summaries:
-        if "error" in summary:
-            typer.echo(summary["error"])
+    else:
+        console = Console()
+        console.print(_listing(summaries, root, wide=console.width >= WIDE))
+        for text in errors:
+            typer.echo(text)
+    if errors:
+        raise typer.Exit(1)
 
 
 def _listing(summaries: list[dict[str, Any]], root: Path, *, wide: bool) -> Table:
@@ -131,28 +130,58 @@ def show(
 
 @app.command("verify")
 def verify_stores(
-    paths: Annotated[list[str], typer.Argument(help="Stores, or their names.")],
+    paths: Annotated[
+        list[str] | None, typer.Argument(help="Stores, or their names; all if none is given.")
+    ] = None,
     root: Root = ROOT,
 ) -> None:
     """Read all that the stores hold; name what is damaged and exit with status 1 if anything is."""
+    chosen = paths or [str(path) for path in _stores_under(root)]
+    if not chosen:
+        typer.echo(f"{root}: no stores")
     sound = True
-    for path in paths:
+    remedies: dict[str, None] = {}
+    for path in chosen:
+        place = path
         try:
-            store = open_store(_resolved(path, root))
+            place = _resolved(path, root)
+            store = open_store(place)
             damages = verify(store)
         except (InputError, OSError) as error:
             typer.echo(f"damaged: {error}")
             sound = False
+            if isinstance(error, DamagedStore):
+                # Its record cannot be read; stores lie at <root>/<study>/<game>.zarr.
+                study = Path(place).absolute().parent.name
+                remedies[_remedy(Path(place), study)] = None
             continue
         for damage in damages:
             of = f"instance {damage.instance}: " if damage.instance is not None else ""
             typer.echo(f"damaged: {store.path}: {of}{damage.reason}")
+            by_run = damage.index is not None
+            remedies[_remedy(Path(store.path), store.record.study, by_run=by_run)] = None
         sound &= not damages
         done, asked = int(store.done().sum()), len(store)
         state = "sound" if not damages else f"{len(damages)} damaged"
         typer.echo(f"{store.path}: {done} of {asked} instances done, {state}")
+    for remedy in remedies:
+        typer.echo(remedy)
     if not sound:
         raise typer.Exit(1)
+
+
+def _remedy(path: Path, study: str, *, by_run: bool = True) -> str:
+    """A line that says how to mend a store."""
+    if path.parent.name == SET_ASIDE:
+        return f"to mend: remove {path}; no result uses what was set aside"
+    # Without being forced Snakemake would see results that are up to date, and run nothing.
+    run = f"run `snakemake --cores all --forcerun {study}_coalitions`"
+    if not by_run:
+        return (
+            f"to mend: remove from {path} the files that are no part of it; if a zarr.json differs "
+            f"from its copy, remove the store and {run}, which evaluates all of it again"
+        )
+    return f"to mend: {run}, which evaluates only what is damaged again"
 
 
 def _summary(store: CoalitionStore) -> dict[str, Any]:
@@ -170,6 +199,8 @@ def _summary(store: CoalitionStore) -> dict[str, Any]:
 
 
 def _stores_under(root: Path) -> Iterator[Path]:
+    if not root.is_dir():
+        _fail(f"{root}: there is no such directory; evaluate a game first, or give another root")
     for folder, folders, _ in os.walk(root):
         folders.sort()
         yield from (Path(folder, f) for f in folders if f.endswith(".zarr") and f[0] != ".")

@@ -7,8 +7,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from pipeline.datasets.something import VIDEOS, label_files
 from pipeline.errors import InputError
-from pipeline.params import FramesParams, Params, typed, validate
+from pipeline.params import BackboneWeights, FramesParams, Params, typed, validate
 
 RENDERED = "data/frames/moving-digits"
 
@@ -28,11 +29,13 @@ def read_config(config: Mapping[str, Any]) -> Params:
         weights = frames.backbone.weights
         for split in ("train", "validation"):
             named[f"frames.features.{model}.{split}"] = files and getattr(files, split)
-        if isinstance(weights, BaseModel):
+        if isinstance(weights, BackboneWeights):
             named[f"frames.backbone.weights.{model}"] = getattr(weights, model)
     for name, path in named.items():
         if path is not None and not Path(path).exists():
             raise InputError(f"parameter {name}: there is no {path}")
+    if has_videos(frames):
+        dataset_files(frames)
     return params
 
 
@@ -41,16 +44,56 @@ def option(section: BaseModel) -> str:
     return section.model_dump_json()
 
 
+def device(params: Params) -> str:
+    """The device as stages are told it: where ``auto`` can only mean the CPU, that."""
+    return "cpu" if params.device == "auto" and not gpus(params) else params.device
+
+
 def gpus(params: Params) -> int:
     """GPUs that a job that uses one asks the scheduler for: 0 where it will run on the CPU."""
     if params.device == "auto":
-        return int(Path("/dev", "nvidia0").exists())
+        return int(any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev", "dxg").exists())
     return int(params.device.startswith("cuda"))
 
 
 def dataset_root(frames: FramesParams) -> str:
     """Where the videos are."""
     return frames.dataset.root or RENDERED
+
+
+def dataset_files(frames: FramesParams) -> list[str]:
+    """What stages that read the videos depend on.
+
+    Of a data set of the user's the files of labels one by one, since a change inside a folder is no
+    change of the folder.
+    """
+    root = frames.dataset.root
+    if root is None:
+        return [RENDERED]
+    return [*map(str, label_files(Path(root))), str(Path(root, VIDEOS))]
+
+
+def given_weights(frames: FramesParams, model: str) -> list[str]:
+    """The checkpoint that a backbone starts from, if there is one."""
+    weights = frames.backbone.weights
+    return [getattr(weights, model)] if isinstance(weights, BackboneWeights) else []
+
+
+def class_files(frames: FramesParams) -> list[str]:
+    """What tells the names of the classes."""
+    if frames.features.classes is not None:
+        return [frames.features.classes]
+    return dataset_files(frames) if has_videos(frames) else []
+
+
+def limit_option(count: int | None) -> str:
+    """Option that limits a split to its first so many clips."""
+    return "" if count is None else f"--clips {count}"
+
+
+def skipped_files(frames: FramesParams) -> list[str]:
+    """The list of videos that could not be decoded, where videos are decoded."""
+    return ["results/frames/skipped.csv"] if frames.features.trn is None else []
 
 
 def feature_file(frames: FramesParams, model: str, split: str) -> str:

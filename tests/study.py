@@ -11,10 +11,13 @@ from pipeline.frames import (
     figures,
     priors,
     scales,
+    skipped,
     tsn,
     values,
     videos,
 )
+
+SPLITS = ("train", "validation")
 
 
 @dataclass(frozen=True)
@@ -60,25 +63,33 @@ def make_features(study):
         backbone.main(
             model=model,
             root=study.root,
-            dataset=p.dataset,
             decoding=p.decoding,
             params=p.backbone,
             out=study.folder / f"backbone/{model}.pt",
             device="cpu",
         )
-    features.main(
-        root=study.root,
-        trn_backbone=study.folder / "backbone/trn.pt",
-        tsn_backbone=study.folder / "backbone/tsn.pt",
-        dataset=p.dataset,
-        decoding=p.decoding,
-        trn_train=study.features("trn", "train"),
-        trn_validation=study.features("trn", "validation"),
-        tsn_train=study.features("tsn", "train"),
-        tsn_validation=study.features("tsn", "validation"),
-        skipped=study.folder / "skipped.csv",
-        device="cpu",
-        threads=2,
+    for split in SPLITS:
+        features.main(
+            root=study.root,
+            split=split,
+            trn_backbone=study.folder / "backbone/trn.pt",
+            tsn_backbone=study.folder / "backbone/tsn.pt",
+            decoding=p.decoding,
+            trn=study.features("trn", split),
+            tsn=study.features("tsn", split),
+            skipped=study.folder / f"skipped_{split}.csv",
+            device="cpu",
+            threads=2,
+        )
+    check_skipped(study)
+
+
+def check_skipped(study):
+    skipped.main(
+        tables=[study.folder / f"skipped_{split}.csv" for split in SPLITS],
+        features=[study.features("trn", split) for split in SPLITS],
+        max_skipped=study.params.dataset.max_skipped,
+        out=study.folder / "skipped.csv",
     )
 
 

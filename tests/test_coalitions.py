@@ -4,9 +4,11 @@ from math import comb
 import numpy as np
 import oracle
 import pytest
+import torch
 
 from pipeline import coalitions
 from pipeline.errors import InputError
+from pipeline.frames.coalition_scores import members_of_ranks
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 9])
@@ -28,7 +30,7 @@ def test_members_are_found_from_ranks_in_blocks(n, size, block):
     expected = coalitions.members(coalitions.of_size(n, size), size)
     total = comb(n, size)
     found = [
-        coalitions.members_of_ranks(n, size, start, min(start + block, total))
+        members_of_ranks(n, size, slice(start, min(start + block, total)), torch.device("cpu"))
         for start in range(0, total, block)
     ]
     np.testing.assert_array_equal(np.concatenate(found), expected)
@@ -36,7 +38,7 @@ def test_members_are_found_from_ranks_in_blocks(n, size, block):
 
 def test_ranks_are_walked_where_masks_cannot_be_listed():
     last = comb(60, 8)
-    rows = coalitions.members_of_ranks(60, 8, last - 2, last)
+    rows = members_of_ranks(60, 8, slice(last - 2, last), torch.device("cpu"))
     assert rows.tolist() == [[51, 53, 54, 55, 56, 57, 58, 59], [52, 53, 54, 55, 56, 57, 58, 59]]
 
 

@@ -220,3 +220,26 @@ def test_a_failure_in_a_block_is_raised_and_threads_are_given_back(monkeypatch):
     with pytest.raises(RuntimeError, match="in a block"):
         list(coalition_scores.map_scores(model, features, "probability", fail))
     assert torch.get_num_threads() == before
+
+
+def test_what_would_take_for_ever_or_all_memory_is_refused(monkeypatch):
+    model = make_model("trn", n_max=8)
+    features, empty = make_input(model, 1, 60)
+    for score in ("logit", "mean_of_softmax"):
+        with pytest.raises(InputError, match=r"60 frames have .* subsequences of up to 8"):
+            element_shapley.element_shapley_values(model, features, empty, score)
+        with pytest.raises(InputError, match=r"60 frames have .* subsequences of up to 8"):
+            coalition_scores.whole_scores(model, features, score)
+    monkeypatch.setattr(coalition_scores, "available_bytes", lambda device: 10_000_000)
+    with pytest.raises(InputError, match=r"22 players: 0.3 GiB of memory are needed and 0.0 GiB"):
+        element_shapley.element_shapley_values(model, features[:, :22], empty)
+
+
+def test_many_frames_are_indexed_size_by_size(monkeypatch):
+    model = make_model("trn", n_max=3)
+    features, empty = make_input(model, 2, 9)
+    usual = coalition_scores.table(model, features, empty)
+    whole = coalition_scores.whole_scores(model, features)
+    monkeypatch.setattr(coalition_scores, "_MAX_INDEXED", 5)
+    assert torch.equal(coalition_scores.table(model, features, empty), usual)
+    assert torch.equal(coalition_scores.whole_scores(model, features), whole)

@@ -100,6 +100,136 @@ def test_unusable_files_are_refused(tmp_path, changes, message):
     assert "f.h5" in str(error.value)
 
 
+def test_the_backbone_is_told_where_the_file_tells_it(tmp_path):
+    with feature_writer(tmp_path / "f.h5", backbone_sha256="ab12") as append:
+        append("x", 0, rows(2), np.arange(2))
+    with h5py.File(tmp_path / "f.h5") as file:
+        assert file["features"].attrs["backbone_sha256"] == "ab12"
+    assert read_features(tmp_path / "f.h5").backbone_sha256 == "ab12"
+    write(tmp_path / "g.h5", [("x", 0, rows(2))])
+    assert read_features(tmp_path / "g.h5").backbone_sha256 is None
+    with h5py.File(tmp_path / "g.h5", "r+") as file:
+        file["features"].attrs["backbone_sha256"] = 3
+    with pytest.raises(InputError, match=r"g.h5: the attribute backbone_sha256 .* must be a text"):
+        read_features(tmp_path / "g.h5")
+
+
+@pytest.mark.parametrize("kind", [np.float64, np.int16])
+def test_features_of_other_types_become_float32(tmp_path, kind):
+    path = given(tmp_path / "f.h5")
+    values = [np.arange(6).astype(kind), np.arange(3).astype(kind)]
+    replace(path, "features", vlen(values, kind))
+    found = read_features(path)
+    assert found.rows.dtype == np.float32
+    assert found.rows.ravel().tolist() == [*range(6), *range(3)]
+
+
+def test_features_too_large_for_float32_are_refused(tmp_path):
+    path = given(tmp_path / "f.h5")
+    replace(path, "features", vlen([rows(2).ravel(), np.array([1, 1e300, 2])], np.float64))
+    with pytest.raises(InputError, match="features of video b hold NaN or Inf"):
+        read_features(path)
+    with pytest.raises(InputError, match="features of video y hold NaN or Inf"):
+        write(tmp_path / "g.h5", [("y", 0, np.full((1, DIM), 1e300))])
+
+
+def test_the_video_that_is_not_finite_is_found_in_any_block(tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.frames.feature_files.ROWS_AT_ONCE", 2)
+    videos = [rows(count).ravel() for count in (1, 4, 3)]
+    for index, uid in enumerate("abc"):
+        bad = [v.copy() for v in videos]
+        bad[index][-1] = np.inf
+        path = given(tmp_path / "f.h5", uids="abc", features=bad, labels={"x": np.arange(3)})
+        with pytest.raises(InputError, match=f"features of video {uid} hold NaN"):
+            read_features(path)
+
+
+def vlen(values, kind):
+    """Give to a file a dataset (video,) of variable-length numbers."""
+
+    def make(file, name):
+        data = file.create_dataset(name, (len(values),), h5py.vlen_dtype(kind))
+        for index, each in enumerate(values):
+            data[index] = each
+
+    return make
+
+
+def array(values):
+    return lambda file, name: file.create_dataset(name, data=values)
+
+
+def group(file, name):
+    file.create_group(name)
+
+
+def replace(path, name, make):
+    """Put something else in the place of a part of a file; attributes stay."""
+    with h5py.File(path, "r+") as file:
+        kept = dict(file[name].attrs) if name in file else {}
+        if name in file:
+            del file[name]
+        make(file, name)
+        file[name].attrs.update(kept)
+
+
+ROWS = [rows(2).ravel(), rows(4).ravel()]
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "message"),
+    [
+        ("features", group, "'features' is a group; it must be a dataset"),
+        ("features", array(np.zeros((2, 6), np.float32)), r"'features' is of shape \(2, 6\)"),
+        ("features", array(np.zeros((2, 2, 3), np.float32)), r"shape \(2, 2, 3\) and type float32"),
+        ("features", array(np.zeros(2, np.float32)), "of variable-length numbers"),
+        ("features", array(["a", "b"]), "of variable-length numbers"),
+        ("uids", group, "'uids' is a group"),
+        ("uids", array("a"), r"'uids' is of shape \(\)"),
+        ("uids", array([b"a", b"\xff"]), "a uid is not valid UTF-8"),
+        ("labels", array([1, 0]), "'labels' is a dataset; it must be a group"),
+        ("labels/action", group, "'labels/action' is a group"),
+        ("labels/action", array(1), r"'labels/action' is of shape \(\)"),
+        ("labels/action", array([[1], [0]]), r"'labels/action' is of shape \(2, 1\)"),
+        ("frame_indices", group, "'frame_indices' is a group"),
+        ("frame_indices", array([[1, 2], [3, 4]]), r"'frame_indices' is of shape \(2, 2\)"),
+        (
+            "frame_indices",
+            vlen(ROWS, np.float32),
+            "'frame_indices' is of .* variable-length float32",
+        ),
+        ("frame_indices", vlen([[0, 1]], np.int32), "1 frame_indices and 2 uids"),
+        (
+            "frame_indices",
+            vlen([[0, 1, 2], [0, 1, 2]], np.int32),
+            "video a has 3 frame_indices for 2 frames",
+        ),
+        (
+            "frame_indices",
+            vlen([[0, 1], [-1, 1, 2, 3]], np.int32),
+            "video b has the frame index -1",
+        ),
+        (
+            "frame_indices",
+            vlen([[0, 1 << 31], [0, 1, 2, 3]], np.int64),
+            "video a has the frame index 2147483648",
+        ),
+    ],
+)
+def test_parts_of_another_kind_or_shape_are_refused(tmp_path, name, make, message):
+    path = given(tmp_path / "f.h5")
+    replace(path, name, make)
+    with pytest.raises(InputError, match=message) as error:
+        read_features(path)
+    assert str(error.value).startswith(f"{path}: ")
+
+
+@pytest.mark.parametrize("value", [0, -4, 2.5, [3, 3], "3"])
+def test_a_feature_dim_that_is_no_length_is_refused(tmp_path, value):
+    with pytest.raises(InputError, match=r"feature_dim of 'features' is .* must be one whole"):
+        read_features(given(tmp_path / "f.h5", feature_dim=value))
+
+
 def test_what_is_no_feature_file_is_refused(tmp_path):
     with pytest.raises(InputError, match="there is no such feature file"):
         read_features(tmp_path / "gone.h5")

@@ -19,7 +19,7 @@ from pipeline.__main__ import app
 from pipeline.datasets.something import VIDEOS, read_split
 from pipeline.errors import InputError
 from pipeline.evaluation import read_receipt
-from pipeline.frames import sampling
+from pipeline.frames import backbone, features, sampling
 from pipeline.frames.accuracy import accuracies, counterparts
 from pipeline.frames.feature_files import read_features
 from pipeline.frames.priors import empty_score, read_priors
@@ -73,12 +73,32 @@ def test_undecodable_videos_are_left_out_and_listed(study):
 
 def test_too_many_undecodable_videos_are_an_error_that_leaves_nothing(copy):
     strict = tiny_params(dataset={"max_skipped": 0.05}).frames
-    shutil.rmtree(copy.folder / "features")
     (copy.folder / "skipped.csv").unlink()
-    with pytest.raises(InputError, match=r"of \d+ videos cannot be decoded.*max_skipped: 0.05"):
-        run.make_features(replace(copy, params=strict))
-    assert not list(copy.folder.glob("features/*"))
+    with pytest.raises(InputError, match=r"2 of 34 videos cannot be decoded.*max_skipped: 0.05"):
+        run.check_skipped(replace(copy, params=strict))
     assert not (copy.folder / "skipped.csv").exists()
+
+
+def test_a_data_set_without_videos_is_an_error_that_leaves_nothing(copy):
+    shutil.rmtree(copy.root / VIDEOS)
+    shutil.rmtree(copy.folder / "features")
+    backbones = [path.read_bytes() for path in copy.folder.glob("backbone/*")]
+    with pytest.raises(InputError, match="there was nothing to train on"):
+        run.make_features(copy)
+    assert [path.read_bytes() for path in copy.folder.glob("backbone/*")] == backbones
+    arguments = {"root": copy.root, "decoding": copy.params.decoding, "device": "cpu"}
+    with pytest.raises(InputError, match="none of the 17 validation clips can be decoded"):
+        features.main(
+            **arguments,
+            split="validation",
+            trn_backbone=copy.folder / "backbone/trn.pt",
+            tsn_backbone=copy.folder / "backbone/tsn.pt",
+            trn=copy.features("trn", "validation"),
+            tsn=copy.features("tsn", "validation"),
+            skipped=copy.folder / "new.csv",
+        )
+    assert not list(copy.folder.glob("features/*"))
+    assert not (copy.folder / "new.csv").exists()
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -161,8 +181,24 @@ def test_the_store_of_another_game_is_not_read(copy):
     run.make_coalitions(copy, "trn")  # the receipt now names the copy's store
     other = tiny_params(coalitions={"n": 4}).frames.coalitions
     run.make_coalitions(copy, "trn", params=other, out=copy.folder / "other.json")
-    with pytest.raises(InputError, match="holds another game than"):
+    with pytest.raises(InputError, match=r"holds another game than .* is removed: run the same"):
         run.make_values(copy, "trn")
+    assert not copy.receipt("trn").exists()
+
+
+def test_a_damaged_store_is_never_read_and_the_next_run_mends_it(copy):
+    run.make_coalitions(copy, "trn")
+    expected = copy.values("trn").read_bytes()
+    store = open_store(copy.store("trn"))
+    for spoil_shard in (lambda p: p.write_bytes(p.read_bytes()[:-9]), lambda p: p.unlink()):
+        spoil_shard(store.shard(2))
+        with pytest.raises(InputError, match="removed: run the same command again"):
+            run.make_values(copy, "trn")
+        assert not copy.receipt("trn").exists()
+        run.make_coalitions(copy, "trn")
+        assert read_receipt(copy.receipt("trn")).evaluations_made == 2**5
+        run.make_values(copy, "trn")
+        assert copy.values("trn").read_bytes() == expected
 
 
 def test_the_true_and_the_predicted_class_alone(copy):
@@ -246,6 +282,29 @@ def test_figures_and_summary(study):
         assert b"</svg>" in picture.with_suffix(".svg").read_bytes()
 
 
+def test_frames_that_are_not_numbered_are_not_taken_for_the_videos(copy, caplog):
+    for model in MODELS:
+        with h5py.File(copy.features(model, "validation"), "r+") as file:
+            del file["frame_indices"]
+        run.make_coalitions(copy, model)
+        run.make_values(copy, model)
+    rows = list(csv.DictReader(copy.values("trn").with_suffix(".csv").open()))
+    assert {row["frame_in_file"] for row in rows} == {""}
+    run.make_figures(copy)
+    assert "no pictures are drawn" in caplog.text
+    summary = json.loads((copy.folder / "figures/summary.json").read_text())
+    assert "highest_in_action" not in summary["trn"]
+
+
+def test_values_do_not_depend_on_what_else_is_evaluated(copy):
+    whole = open_store(copy.store("trn")).read_many(range(16))
+    shutil.rmtree(copy.store("trn").parent)
+    for count in (3, None):
+        some = tiny_params(coalitions={"clips": count}).frames.coalitions
+        run.make_coalitions(copy, "trn", params=some)
+    np.testing.assert_array_equal(open_store(copy.store("trn")).read_many(range(16)), whole)
+
+
 def test_figures_without_videos(copy):
     run.make_figures(copy, root=None)
     assert (
@@ -326,6 +385,39 @@ def test_explaining_says_what_is_wrong(study, tmp_path):
     assert "did you mean 'Moving something down'" in str(found.exception)
     found = explain(study, video, results=tmp_path)
     assert "run `uv run snakemake --cores all` first" in str(found.exception)
+
+
+def test_explaining_needs_the_backbone_that_the_models_were_trained_on(copy, tmp_path):
+    video = next((copy.root / VIDEOS).glob("*.webm"))
+    other = tiny_params(backbone={"seed": 1}).frames
+    for name in ("backbone/trn.pt", "backbone/tsn.pt"):
+        (copy.folder / name).unlink()
+    found = explain(copy, video, "--out", tmp_path / "o.png", results=copy.folder / "own")
+    assert "run `uv run snakemake --cores all` first" in str(found.exception)
+    backbone.main(
+        model="trn",
+        root=copy.root,
+        decoding=other.decoding,
+        params=other.backbone,
+        out=copy.folder / "backbone/trn.pt",
+        device="cpu",
+    )
+    found = explain(copy, video, "--out", tmp_path / "o.png", results=copy.folder / "own")
+    assert "is not the backbone on whose features" in str(found.exception)
+    with h5py.File(copy.features("trn", "train"), "r+") as file:
+        del file["features"].attrs["backbone_sha256"]
+    run.make_models(copy)
+    found = explain(copy, video, "--out", tmp_path / "o.png", results=copy.folder / "own")
+    assert "was trained on features made elsewhere" in str(found.exception)
+    assert not list(tmp_path.glob("*.png"))
+
+
+@pytest.mark.parametrize("out", ["picture.jpg", "v1.2", "."])
+def test_the_picture_is_written_where_it_is_said_or_not_at_all(study, tmp_path, out):
+    video = next((study.root / VIDEOS).glob("*.webm"))
+    found = explain(study, video, "--out", tmp_path / out)
+    assert "must name a .png file" in str(found.exception)
+    assert not list(tmp_path.iterdir())
 
 
 def test_many_frames_can_be_explained_with_logits(study, tmp_path):

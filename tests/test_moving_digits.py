@@ -1,9 +1,15 @@
 """The rendered data set: what its classes promise."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from pipeline.datasets import moving_digits as md
+from pipeline.datasets.decoding import decode
+from pipeline.frames.sampling import spread
+from pipeline.frames.videos import encode
+from pipeline.params import load
 
 
 @pytest.fixture(scope="module")
@@ -180,3 +186,16 @@ def test_refuses_nonsense(digits: md.Digits) -> None:
         md.render(17, np.random.default_rng(0), digits)
     with pytest.raises(ValueError, match="at least 3 frames, found 2"):
         md.render(0, np.random.default_rng(0), digits, frames=2)
+
+
+def test_the_frames_that_are_looked_at_lie_alike_from_either_end(tmp_path):
+    """Else a clip and its reversal would not look alike without their order."""
+    defaults = load(Path("params.yaml")).frames
+    count = defaults.videos.frames
+    path = tmp_path / "clip.webm"
+    encode(np.zeros((count, 48, 48, 3), np.uint8), path, fps=defaults.videos.fps)
+    seen = decode(path, fps=defaults.decoding.fps, size=8).indices
+    assert seen.tolist() == sorted(count - 1 - seen)
+    for n in range(1, defaults.accuracy.max_frames + 1):
+        chosen = seen[spread(np.array([len(seen)]), n)[0]]
+        assert chosen.tolist() == sorted(count - 1 - chosen)

@@ -48,6 +48,7 @@ def test_presets_name_known_parameters(preset):
         ("frames.coalitions.n", 27, r"frames.coalitions.n: .*less than or equal to 26.*27"),
         ("frames.coalitions.n", 0, "frames.coalitions.n: .*greater than or equal to 1"),
         ("frames.coalitions.n", "eight", "frames.coalitions.n: .*integer.*'eight'"),
+        ("frames.coalitions.n", True, "frames.coalitions.n: must be a number, not a truth value"),
         ("frames.coalitions.n", 8.5, "frames.coalitions.n: .*integer.*8.5"),
         ("frames.coalitions.score", "odds", "'probability', 'logit' or 'mean_of_softmax'.*'odds'"),
         ("frames.backbone.learning_rate", 0, "backbone.learning_rate: .*greater than 0"),
@@ -66,12 +67,15 @@ def test_bad_parameters_are_refused_by_name(path, value, message):
 
 
 def test_values_of_a_command_line_are_text_that_spells_them():
-    content = params.typed(
-        {"n": "4", "clips": "null", "x": ["0.5", "logit"], "root": "a/b", "s": ""}
-    )
-    assert content == {"n": 4, "clips": None, "x": [0.5, "logit"], "root": "a/b", "s": ""}
-    given = params.typed(changed("frames.coalitions", {**DEFAULTS["frames"]["coalitions"]}))
+    settings = DEFAULTS["frames"]["coalitions"]
+    texts = {k: "null" if v is None else str(v) for k, v in settings.items()}
+    given = params.typed(changed("frames.coalitions", texts))
     assert params.validate(given) == params.validate(DEFAULTS)
+    for root in ("a b #2", "/a: b", "[x", "0123", "1.50"):
+        given = params.typed(changed("frames.dataset.root", root))
+        assert params.validate(given).frames.dataset.root == root
+    given = params.typed(changed("frames.scales.learning_rate", "2e-3"))
+    assert params.validate(given).frames.scales.learning_rate == 2e-3
 
 
 def test_everything_wrong_is_told_at_once():

@@ -86,3 +86,9 @@ def test_unusable_tables_are_refused():
     values[3, 1] = np.nan
     with pytest.raises(InputError, match="NaN or Inf"):
         shapley_values(values)
+
+
+def test_large_float32_values_keep_their_differences():
+    values = (1e6 + np.random.default_rng(0).random((2**12, 1))).astype(np.float32)
+    expected = coalitions.shapley_weights(12) @ values.astype(np.float64)
+    np.testing.assert_allclose(shapley_values(values), expected, atol=1e-8)

@@ -5,15 +5,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pipeline.datasets.something import (
+    classes_from,
     read_action_intervals,
     read_classes,
     read_order_pairs,
     read_split,
 )
 from pipeline.errors import InputError
+from pipeline.frames import priors
+from pipeline.frames.feature_files import feature_writer
 
 LABELS = {"Pushing something": "1", "Moving something and something": "0"}
 ROWS = [
@@ -98,11 +102,28 @@ def test_missing_file_says_what_was_looked_for_and_the_parameter(tmp_path: Path)
         ({"A": "-1"}, "'-1'; expected digits"),
         ({"A": "²"}, "expected digits"),
         ({"A": "9" * 5000}, "expected digits"),
+        ({"[A] up": "0", "A up": "1"}, r"'\[A\] up' and 'A up' have the same name without"),
     ],
 )
 def test_refuses_bad_classes(tmp_path: Path, labels: Any, message: str) -> None:
     with pytest.raises(InputError, match=rf"labels.json.*{message}"):
         read_classes(lay_out(tmp_path, labels))
+    with pytest.raises(InputError, match=rf"labels.json.*{message}"):
+        classes_from(tmp_path / "labels" / "labels.json")
+
+
+def test_classes_of_given_features_are_read_and_refused_alike(tmp_path: Path) -> None:
+    features, names = tmp_path / "f.h5", tmp_path / "names.json"
+    with feature_writer(features) as append:
+        append("7", 1, np.ones((2, 3), np.float32), np.arange(2))
+    with pytest.raises(InputError, match=r"names.json: there is no such file of class names"):
+        priors.main(features=features, out=tmp_path / "p.json", classes=names)
+    names.write_text(json.dumps({"Pushing [something]": "1", "Moving": "0"}))
+    priors.main(features=features, out=tmp_path / "p.json", classes=names)
+    assert priors.read_priors(tmp_path / "p.json")[0] == ("Moving", "Pushing something")
+    names.write_text(json.dumps({"[A] up": "0", "A up": "1"}))
+    with pytest.raises(InputError, match="the same name without brackets"):
+        priors.main(features=features, out=tmp_path / "p.json", classes=names)
 
 
 @pytest.mark.parametrize(

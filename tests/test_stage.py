@@ -1,5 +1,7 @@
+import io
 import logging
 import re
+import sys
 
 import pytest
 
@@ -101,3 +103,48 @@ def test_files_appear_whole_or_not_at_all(tmp_path):
         fail_within(replacing_directory(folder))
     assert (folder / "f").read_text() == "whole"
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "folder"]
+
+
+def test_what_a_killed_process_left_is_swept(tmp_path):
+    target = tmp_path / "a.json"
+    with replacing(target) as left:
+        left.write_text("{}")
+    left.write_text("half of a killed process")
+    write_json(target, {"x": 1})
+    folder = tmp_path / "folder"
+    for name in (".folder.new.partial", ".folder.old.partial"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "stale").touch()
+    with replacing_directory(folder) as temporary:
+        assert not list(temporary.iterdir())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.json", "folder"]
+
+
+def test_a_link_to_a_directory_is_replaced_itself(tmp_path):
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / "folder"
+    elsewhere.mkdir()
+    (elsewhere / "kept").touch()
+    for leads_to in (elsewhere, tmp_path / "gone"):
+        if folder.exists():
+            (folder / "f").unlink()
+            folder.rmdir()
+        folder.symlink_to(leads_to)
+        with replacing_directory(folder) as temporary:
+            (temporary / "f").touch()
+        assert not folder.is_symlink()
+        assert [p.name for p in folder.iterdir()] == ["f"]
+    assert [p.name for p in elsewhere.iterdir()] == ["kept"]
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["elsewhere", "folder"]
+
+
+def test_the_bar_is_drawn_where_there_are_no_locks(monkeypatch):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setattr("pipeline.progress.fcntl", None)
+    monkeypatch.setattr("sys.stderr", Terminal())
+    with progress("drawn work", 4, "clips") as advance:
+        advance(2)
+    assert "drawn work" in sys.stderr.getvalue()

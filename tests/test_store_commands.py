@@ -68,9 +68,12 @@ def test_list_as_json(root: Path) -> None:
 def test_list_names_what_it_cannot_read(root: Path) -> None:
     os.truncate(root / "frames" / "tsn.zarr" / "zarr.json", 10)
     result = call("list", root)
-    assert result.exit_code == 0
+    assert result.exit_code == 1
     assert "unreadable" in result.output and "tsn.zarr: damaged" in result.output
-    assert sum("error" in s for s in json.loads(call("list", root, "--json").output)) == 1
+    assert "frames/trn " in result.output and result.output.count("1/2") == 2
+    result = call("list", root, "--json")
+    assert result.exit_code == 1
+    assert sum("error" in s for s in json.loads(result.output)) == 1
 
 
 def test_list_of_nothing(tmp_path: Path) -> None:
@@ -98,13 +101,56 @@ def test_show_of_what_is_not_there(root: Path) -> None:
     assert result.exception is None or isinstance(result.exception, SystemExit)
 
 
+def spoil(store: Path) -> None:
+    shard = store / "values" / "c.1.0.0"
+    content = bytearray(shard.read_bytes())
+    content[5] ^= 1
+    shard.unlink()  # another store may have the same file
+    shard.write_bytes(content)
+
+
+FORCED = "`snakemake --cores all --forcerun frames_coalitions`"
+
+
+def test_verify_of_all_stores(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    result = call("verify", "--root", root)
+    assert result.exit_code == 0 and result.output.count("1 of 2 instances done, sound") == 3
+    assert "to mend" not in result.output
+    empty = tmp_path_factory.mktemp("empty")
+    result = call("verify", "--root", empty)
+    assert result.exit_code == 0 and "no stores" in result.output
+    result = call("verify", "--root", empty / "none")
+    assert result.exit_code == 1 and "no such directory" in result.output
+
+
+def test_verify_says_how_to_mend(root: Path) -> None:
+    for game in ("trn", "tsn"):
+        spoil(root / "frames" / f"{game}.zarr")
+    result = call("verify", "--root", root)
+    assert result.exit_code == 1
+    assert FORCED in result.output.splitlines()[-1] and result.output.count(FORCED) == 1
+    assert result.output.endswith("which evaluates only what is damaged again\n")
+
+
+def test_verify_says_how_to_mend_what_a_run_does_not(root: Path) -> None:
+    (root / "frames" / "trn.zarr" / "mine.txt").touch()
+    result = call("verify", "frames/trn", "--root", root)
+    assert result.exit_code == 1
+    assert "to mend: remove from" in result.output.splitlines()[-1]
+    assert "evaluates only what is damaged" not in result.output
+    (aside,) = (root / "frames" / "set-aside").glob("*.zarr")
+    (aside / "zarr.json").write_text("{")
+    result = call("verify", aside)
+    assert f"to mend: remove {aside}" in result.output.splitlines()[-1]
+    result = call("verify", "frames/tnr", "--root", root)
+    assert result.exit_code == 1 and "to mend" not in result.output
+
+
 def test_verify(root: Path) -> None:
     result = call("verify", "frames/trn", root / "frames" / "tsn.zarr", "--root", root)
     assert result.exit_code == 0 and result.output.count("1 of 2 instances done, sound") == 2
-    shard = root / "frames" / "trn.zarr" / "values" / "c.1.0.0"
-    content = bytearray(shard.read_bytes())
-    content[5] ^= 1
-    shard.write_bytes(content)
+    assert "to mend" not in result.output
+    spoil(root / "frames" / "trn.zarr")
     result = call("verify", "frames/trn", "frames/tsn", "--root", root)
     assert result.exit_code == 1
     assert "instance b: " in result.output and "1 damaged" in result.output
@@ -115,3 +161,4 @@ def test_verify_of_damaged_metadata(root: Path) -> None:
     (root / "frames" / "trn.zarr" / "zarr.json").write_text("{")
     result = call("verify", root / "frames" / "trn.zarr")
     assert result.exit_code == 1 and "damaged: " in result.output
+    assert FORCED in result.output.splitlines()[-1]

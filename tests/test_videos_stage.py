@@ -94,7 +94,7 @@ def test_another_seed_gives_other_clips(dataset: Path, tmp_path: Path) -> None:
 
 def test_replaces_what_was_there_and_sweeps_leftovers(tmp_path: Path) -> None:
     few = params(train_clips=1, validation_clips=1, test_clips=1)
-    for name in ("v", "v.new.partial", "v.old.partial"):
+    for name in ("v", ".v.new.partial", ".v.old.partial"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "stale").touch()
     videos.main(params=few, out=tmp_path / "v")

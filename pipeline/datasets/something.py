@@ -44,15 +44,28 @@ def read_classes(root: Path) -> tuple[str, ...]:
     """Read the names of the classes: templates without brackets, in the order of their numbers.
 
     Raises:
-        InputError: the file is missing or malformed, or the numbers are not 0 to C - 1.
+        InputError: the file is missing, or what :func:`classes_from` refuses.
     """
-    path, content = _read(root, "labels")
+    return classes_from(_find(root, "labels"))
+
+
+def classes_from(path: Path) -> tuple[str, ...]:
+    """Read the names of the classes from a labels.json (or .json.gz), wherever it lies.
+
+    Raises:
+        InputError: the file is missing or malformed, the numbers are not 0 to C - 1, or two classes
+            have the same name once the brackets are gone.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file of class names; give a labels.json")
+    content = _parse(path)
     if not isinstance(content, dict) or not content:
         raise InputError(
             f"{path}: found {_kind(content)}; expected an object that maps at least one template"
             " to its class number"
         )
     by_number: dict[int, str] = {}
+    template_of: dict[str, str] = {}
     for template, number in content.items():
         digits = isinstance(number, str) and number.isascii() and number.isdigit()
         # Python refuses to convert endless strings of digits, with an error of its own.
@@ -66,7 +79,14 @@ def read_classes(root: Path) -> tuple[str, ...]:
                 f"{path}: classes {by_number[int(number)]!r} and {template!r} both have the number"
                 f" {number}; each number may be used once"
             )
-        by_number[int(number)] = _without_brackets(template)
+        name = _without_brackets(template)
+        if name in template_of:
+            raise InputError(
+                f"{path}: classes {template_of[name]!r} and {template!r} have the same name without"
+                " brackets; each name may be used once"
+            )
+        template_of[name] = template
+        by_number[int(number)] = name
     count = len(by_number)
     missing = sorted(set(range(count)) - by_number.keys())
     if missing:
@@ -89,7 +109,8 @@ def read_split(root: Path, split: str) -> list[Clip]:
     """
     if split not in SPLITS:
         raise InputError(f"split {split!r} does not exist; choose one of {', '.join(SPLITS)}")
-    path, rows = _read(root, split)
+    path = _find(root, split)
+    rows = _parse(path)
     if not isinstance(rows, list):
         raise InputError(f"{path}: found {_kind(rows)}; expected an array of clips")
     if not rows:
@@ -178,17 +199,28 @@ def read_order_pairs(root: Path) -> list[tuple[str, str]]:
     return pairs
 
 
+def label_files(root: Path) -> list[Path]:
+    """The files that say what a data set holds: classes, splits with labels, and what is extra.
+
+    Raises:
+        InputError: one that is needed is missing.
+    """
+    needed = [_find(root, name) for name in ("labels", "train", "validation")]
+    extra = [root / "labels" / f"{name}.json" for name in ("action_intervals", "order_pairs")]
+    return needed + [path for path in extra if path.exists()]
+
+
 def _candidates(root: Path, name: str) -> list[Path]:
     old = f"something-something-v2-{name}.json"
     plain = [root / "labels" / f"{name}.json", root / "labels" / old, root / old]
     return [p for path in plain for p in (path, path.with_name(path.name + ".gz"))]
 
 
-def _read(root: Path, name: str) -> tuple[Path, Any]:
+def _find(root: Path, name: str) -> Path:
     candidates = _candidates(root, name)
     for path in candidates:
         if path.is_file():
-            return path, _parse(path)
+            return path
     looked = ", ".join(str(path.relative_to(root)) for path in candidates)
     raise InputError(
         f"{root}: no {name!r} file of Something-Something V2; looked for {looked}."

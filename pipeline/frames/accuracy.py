@@ -56,10 +56,9 @@ def main(
                 for key, value in accuracies(scores, features.labels, counterpart).items():
                     measured.setdefault(key, []).append(value)
                 advance()
-        result[name] = measured
-        result["clips"] = len(features)
         paired = counterpart[features.labels] >= 0
-        result["clips_of_pairs"] = int(paired.sum())
+        counts = {"clips": len(features), "clips_of_pairs": int(paired.sum())}
+        result[name] = {**counts, **measured}
     chance = 1 / len(classes)
     result["chance"] = {"top1": chance, "top1_pairs": chance, "top1_rest": chance}
     result["chance"] |= {"within_pairs": 0.5} if (counterpart >= 0).any() else {}  # type: ignore[operator]

@@ -16,11 +16,11 @@ from torch.nn import functional
 
 from pipeline.datasets.something import read_classes, read_split
 from pipeline.frames import sampling
-from pipeline.frames.clips import check_skipped, clip_reader
+from pipeline.frames.clips import clip_reader
 from pipeline.networks import backbones, checkpoints, devices
 from pipeline.networks.sequences import Averaging, SingleScale
 from pipeline.networks.training import fit
-from pipeline.params import BackboneParams, BackboneWeights, DatasetParams, DecodingParams
+from pipeline.params import BackboneParams, BackboneWeights, DecodingParams
 from pipeline.stage import run
 
 log = logging.getLogger(__name__)
@@ -67,25 +67,32 @@ def main(
     *,
     model: str,
     root: Path,
-    dataset: DatasetParams,
     decoding: DecodingParams,
     params: BackboneParams,
     out: Path,
+    clips: int | None = None,
     device: str = "auto",
     threads: int = 1,
 ) -> None:
-    """Train the backbone of one model (trn or tsn) on the training clips below ``root``."""
+    """Train the backbone of one model (trn or tsn) on the training clips below ``root``.
+
+    Clips that cannot be decoded are left out; ``skipped`` says whether there are too many.
+    ``clips`` limits the split to its first so many.
+    """
     torch.manual_seed(params.seed)
     target = devices.resolve(device)
     backbone = backbones.build(
-        params.architecture, params.feature_dim, pretrained=params.weights == "imagenet"
+        params.architecture,
+        params.feature_dim,
+        decoding.size,
+        pretrained=params.weights == "imagenet",
     )
     if isinstance(params.weights, BackboneWeights):
         source = Path(params.weights.trn if model == "trn" else params.weights.tsn)
         checkpoints.fill(backbone, checkpoints.load(source)[1], source)
     if params.epochs > 0:
         classes = read_classes(root)
-        clips = read_split(root, "train")[: dataset.train_clips]
+        chosen = read_split(root, "train")[:clips]
         n_classes = len(classes)
         under = (
             _UnderTrn(backbone, params.feature_dim, params.frames, n_classes)
@@ -93,19 +100,19 @@ def main(
             else _UnderTsn(backbone, params.feature_dim, n_classes)
         )
         under.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
-        labels = torch.tensor([clip.label for clip in clips], device=target)
-        read, skipped = clip_reader(clips, decoding, workers=threads)
+        labels = torch.tensor([clip.label for clip in chosen], device=target)
+        read = clip_reader(chosen, decoding, workers=threads)
 
         def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
             rng = np.random.default_rng([params.seed, epoch])
-            order = rng.permutation(len(clips))
+            order = rng.permutation(len(chosen))
             for start in range(0, len(order), params.batch_clips):
                 videos = read(order[start : start + params.batch_clips])
                 if not videos:
                     continue
-                lengths = np.array([len(frames) for frames in videos.values()])
-                chosen = sampling.in_segments(lengths, rng.random((len(videos), params.frames)))
-                taken = [f[c] for f, c in zip(videos.values(), chosen, strict=True)]
+                lengths = np.array([len(pictures) for pictures in videos.values()])
+                frames = sampling.in_segments(lengths, rng.random((len(videos), params.frames)))
+                taken = [f[i] for f, i in zip(videos.values(), frames, strict=True)]
                 pictures = torch.from_numpy(np.stack(taken)).to(target, non_blocking=True)
                 yield backbones.normalise(pictures), labels[list(videos)]
 
@@ -114,13 +121,12 @@ def main(
             lambda batch: under.loss(*batch),
             batches,
             epochs=params.epochs,
-            batches_per_epoch=-(-len(clips) // params.batch_clips),
+            batches_per_epoch=-(-len(chosen) // params.batch_clips),
             learning_rate=params.learning_rate,
             description=f"frames_backbone {model}",
             schedule="one_cycle",
             weight_decay=1e-2,
         )
-        check_skipped(len(skipped), len(clips), dataset.max_skipped)
     description = {
         "architecture": params.architecture,
         "feature_dim": params.feature_dim,
@@ -133,7 +139,9 @@ def main(
 def load_backbone(path: Path) -> tuple[nn.Module, DecodingParams]:
     """A trained backbone in evaluation mode, and how its frames were decoded."""
     description, state = checkpoints.load(path)
-    backbone = backbones.build(description["architecture"], description["feature_dim"])
+    backbone = backbones.build(
+        description["architecture"], description["feature_dim"], description["size"]
+    )
     checkpoints.fill(backbone, state, path)
     decoding = DecodingParams(fps=description["fps"], size=description["size"])
     return backbone.eval(), decoding

@@ -22,11 +22,12 @@ from typing import Literal
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline import coalitions
-from pipeline.blocks import Result, Workers, row_blocks
+from pipeline.blocks import Result, available_bytes, map_blocks, row_blocks
 from pipeline.errors import InputError
 from pipeline.networks.sequences import Averaging, MultiScale
 
@@ -38,6 +39,9 @@ Model = MultiScale | Averaging
 
 _MAX_INDEXED = 20
 """Frames up to which the members of all coalitions are kept listed (84 MB at 20)."""
+
+MAX_SUBSEQUENCES = 200_000_000
+"""Subsequences of up to n_max frames beyond which an exact answer is refused: minutes."""
 
 
 @dataclass(frozen=True)
@@ -63,22 +67,32 @@ class Block:
     """(rows, sequence, class)"""
 
 
+def _size(n_players: int, size: int, device: torch.device) -> _Size:
+    masks = coalitions.of_size(n_players, size)
+    players = coalitions.members(masks, size)
+    without = masks[:, None] & ~np.left_shift(np.uint32(1), players.astype(np.uint32))
+    return _Size(
+        masks=torch.from_numpy(masks.astype(np.int64)).to(device),
+        players=torch.from_numpy(players.astype(np.int32)).to(device),
+        subsets=torch.from_numpy(_ranks(n_players)[without]).to(device),
+    )
+
+
+@lru_cache(maxsize=1)
+def _ranks(n_players: int) -> NDArray[np.int32]:
+    return coalitions.ranks(n_players).astype(np.int32)
+
+
 @lru_cache(maxsize=4)
-def _sizes(n_players: int, device: torch.device) -> tuple[_Size, ...]:
-    rank = coalitions.ranks(n_players).astype(np.int32)
-    result = []
-    for size in range(n_players + 1):
-        masks = coalitions.of_size(n_players, size)
-        players = coalitions.members(masks, size)
-        without = masks[:, None] & ~np.left_shift(np.uint32(1), players.astype(np.uint32))
-        result.append(
-            _Size(
-                masks=torch.from_numpy(masks.astype(np.int64)).to(device),
-                players=torch.from_numpy(players.astype(np.int32)).to(device),
-                subsets=torch.from_numpy(rank[without]).to(device),
-            )
-        )
-    return tuple(result)
+def _kept_sizes(n_players: int, device: torch.device) -> tuple[_Size, ...]:
+    return tuple(_size(n_players, size, device) for size in range(n_players + 1))
+
+
+def _indexed(n_players: int, size: int, device: torch.device) -> _Size:
+    """Indices of one size: kept for the next call unless there are too many."""
+    if n_players <= _MAX_INDEXED:
+        return _kept_sizes(n_players, device)[size]
+    return _size(n_players, size, device)
 
 
 def check(model: Model, features: Tensor) -> None:
@@ -96,6 +110,22 @@ def check(model: Model, features: Tensor) -> None:
         raise InputError(f"features hold NaN or Inf in sequence(s) {where[:8]}")
 
 
+def _check_memory(model: Model, features: Tensor) -> None:
+    """Raise InputError where the working tables of a multi-scale model cannot be held."""
+    n_sequences, n_frames, _ = features.shape
+    if isinstance(model, Averaging) or n_frames <= _MAX_INDEXED:
+        return
+    row_bytes = n_sequences * model.n_classes * features.element_size()
+    needed = 2 * comb(n_frames, n_frames // 2) * (row_bytes + 8 * n_frames)
+    available = available_bytes(features.device)
+    if needed > available:
+        raise InputError(
+            f"{n_frames} players: {needed / 2**30:.1f} GiB of memory are needed and "
+            f"{available / 2**30:.1f} GiB are free; use fewer frames, or score: logit, which "
+            "needs little"
+        )
+
+
 def class_scores(logits: Tensor, score: Score) -> Tensor:
     """What stands behind the averages."""
     return logits.softmax(dim=-1) if score == "probability" else logits
@@ -106,6 +136,7 @@ def single_scores(logits: Tensor, score: Score) -> Tensor:
     return logits.softmax(dim=-1) if score == "mean_of_softmax" else logits
 
 
+@torch.no_grad()
 def projections(model: MultiScale, features: Tensor, size: int) -> Tensor:
     """First-layer terms of each frame at each position: (size * frame, sequence * hidden)."""
     first = model.scale(size).first
@@ -135,29 +166,31 @@ def map_scores(
     """
     coalitions.check_enumerable(features.shape[1])
     device = features.device
+    _check_memory(model, features)
     width = model.n_classes if isinstance(model, Averaging) else max(model.hidden, model.n_classes)
     row_bytes = len(features) * width * features.element_size()
     smaller = features.new_empty(0)
-    with Workers(device) as workers:
-        for size, index in enumerate(_sizes(features.shape[1], device)[1:], start=1):
-            if isinstance(model, MultiScale):
-                table = features.new_empty((len(index.masks), len(features) * model.n_classes))
-                evaluate = _multi_scale_size(model, features, score, index, smaller, table)
-                smaller = table
-            else:
-                evaluate = _averaging_size(model, features, score, index)
+    for size in range(1, features.shape[1] + 1):
+        index = _indexed(features.shape[1], size, device)
+        if isinstance(model, MultiScale):
+            table = features.new_empty((len(index.masks), len(features) * model.n_classes))
+            evaluate = _multi_scale_size(model, features, score, index, smaller, table)
+            smaller = table
+        else:
+            evaluate = _averaging_size(model, features, score, index)
 
-            def step(
-                rows: slice,
-                size: int = size,
-                masks: Tensor = index.masks,
-                evaluate: Callable[[slice], Tensor] = evaluate,
-            ) -> Result:
-                return work(Block(size, masks[rows], evaluate(rows)))
+        def step(
+            rows: slice,
+            size: int = size,
+            masks: Tensor = index.masks,
+            evaluate: Callable[[slice], Tensor] = evaluate,
+        ) -> Result:
+            return work(Block(size, masks[rows], evaluate(rows)))
 
-            yield from workers.map(step, row_blocks(len(index.masks), row_bytes, device))
+        yield from map_blocks(step, row_blocks(len(index.masks), row_bytes, device), device)
 
 
+@torch.no_grad()
 def _multi_scale_size(
     model: MultiScale, features: Tensor, score: Score, index: _Size, smaller: Tensor, table: Tensor
 ) -> Callable[[slice], Tensor]:
@@ -196,6 +229,7 @@ def _multi_scale_size(
     return blend
 
 
+@torch.no_grad()
 def _averaging_size(
     model: Averaging, features: Tensor, score: Score, index: _Size
 ) -> Callable[[slice], Tensor]:
@@ -240,6 +274,32 @@ def table(model: Model, features: Tensor, empty: Tensor, score: Score = "probabi
     return result
 
 
+def members_of_ranks(n: int, size: int, ranks: slice, device: torch.device) -> Tensor:
+    """Members of some of the subsets of ``size`` out of ``n``, in mask order: (rank, size) int32.
+
+    The ``r``-th mask of ``size`` bits is found from ``r`` alone (the combinatorial number system),
+    so that sizes of which there are too many to list can be walked through in blocks.
+    """
+    rest = torch.arange(ranks.start, ranks.stop, device=device)
+    members = torch.empty((len(rest), size), dtype=torch.int32, device=device)
+    for position in range(size, 0, -1):
+        counts = torch.tensor([comb(c, position) for c in range(n)], device=device)
+        member = torch.searchsorted(counts, rest, right=True) - 1
+        members[:, position - 1] = member
+        rest -= counts[member]
+    return members
+
+
+def check_subsequences(n_frames: int, n_max: int) -> None:
+    """Raise InputError if there are too many subsequences of up to n_max frames to walk through."""
+    n_rows = sum(comb(n_frames, size) for size in range(1, min(n_frames, n_max) + 1))
+    if n_rows > MAX_SUBSEQUENCES:
+        raise InputError(
+            f"{n_frames} frames have {n_rows:,} subsequences of up to {n_max}; at most "
+            f"{MAX_SUBSEQUENCES:,} are walked through: use fewer frames"
+        )
+
+
 def map_subsequences(
     n_frames: int,
     size: int,
@@ -262,12 +322,10 @@ def map_subsequences(
 
     def step(rows: slice) -> Result:
         if n_frames <= _MAX_INDEXED:
-            return work(_sizes(n_frames, device)[size].players[rows])
-        players = coalitions.members_of_ranks(n_frames, size, rows.start, rows.stop)
-        return work(torch.from_numpy(players).to(device, torch.int32))
+            return work(_kept_sizes(n_frames, device)[size].players[rows])
+        return work(members_of_ranks(n_frames, size, rows, device))
 
-    with Workers(device) as workers:
-        yield from workers.map(step, row_blocks(comb(n_frames, size), row_bytes, device))
+    yield from map_blocks(step, row_blocks(comb(n_frames, size), row_bytes, device), device)
 
 
 @torch.no_grad()
@@ -284,6 +342,7 @@ def whole_scores(model: Model, features: Tensor, score: Score = "probability") -
     if isinstance(model, Averaging):
         single = single_scores(model.classifier(features), score)
         return class_scores(single.mean(dim=1), score)
+    check_subsequences(n_frames, model.n_max)
     n_scales = min(n_frames, model.n_max)
     result = features.new_zeros((n_sequences, model.n_classes))
     for size in range(1, n_scales + 1):

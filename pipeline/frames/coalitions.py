@@ -33,6 +33,9 @@ log = logging.getLogger(__name__)
 EVALUATOR_VERSION = 1
 """To be raised by whoever changes what ``table`` returns for the same input."""
 
+MOST_AT_ONCE = {"cpu": 64, "cuda": 1024}
+"""Videos in a batch; the progress bar moves, and what is done is kept, batch by batch."""
+
 TRUE_AND_PREDICTED = ("true class", "predicted class")
 
 
@@ -71,19 +74,24 @@ def main(
     instances = [found.uids[video] for video in chosen]
     planned = plan(store, record, instances, digests, output_classes=output_classes)
 
+    at_once = sequences_at_once(network, params.n, devices.working_memory(target))
+    at_once = min(at_once, MOST_AT_ONCE.get(target.type, 64))
+
     def tables(indices: Sequence[int]) -> NDArray[np.float32]:
-        batch = torch.from_numpy(inputs[list(indices)]).to(target)
-        values = table(network, batch, empty.to(target), params.score)
+        # Always the same number at once: the last bits of a product depend on its shape, and a
+        # video's values should not depend on which others were still to be done.
+        filled = [*indices, *[indices[0]] * (at_once - len(indices))]
+        batch = torch.from_numpy(inputs[filled]).to(target)
+        values = table(network, batch, empty.to(target), params.score)[: len(indices)]
         if output_classes is not None:
             kept = torch.from_numpy(output_classes[list(indices)]).to(target)
             values = values.gather(2, kept[:, None, :].expand(-1, values.shape[1], -1))
         return values.cpu().numpy()
 
-    at_once = sequences_at_once(network, params.n, devices.working_memory(target))
     receipt = play(
         planned,
         tables,
-        batch_size=min(at_once, 64 if target.type == "cpu" else 1024),
+        batch_size=at_once,
         description=f"frames_coalitions {model}",
         device=devices.describe(target),
     )

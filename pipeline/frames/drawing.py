@@ -43,16 +43,18 @@ def draw_video(
     *,
     inside_action: NDArray[np.bool_] | None = None,
     unit: str = "probability",
+    frames_are: str = "numbers in the video file",
 ) -> Figure:
     """A video's frames with bars under them: one row of bars a model and class.
 
     Args:
         title: names the video.
         pictures: (height, width, 3) uint8 of each frame; None if there is no video.
-        frame_numbers: (frame,) numbers of the frames in the video file.
+        frame_numbers: (frame,) numbers of the frames.
         rows: what is drawn below the frames, all on one scale.
         inside_action: (frame,) whether the frame lies inside the action; marked where known.
         unit: of the class score.
+        frames_are: what ``frame_numbers`` are.
     """
     n = len(frame_numbers)
     width = max(6.0, min(16.0, 1.15 * n + 1.2))
@@ -67,7 +69,7 @@ def draw_video(
     for index, row in enumerate(rows, start=len(heights) - len(rows)):
         axes = figure.add_subplot(grid[index])
         is_last = index == len(heights) - 1
-        _draw_bars(axes, row, frame_numbers, limits, unit, label_frames=is_last)
+        _draw_bars(axes, row, frame_numbers, limits, unit, f"frames ({frames_are})" * is_last)
     return figure
 
 
@@ -100,8 +102,7 @@ def _draw_bars(
     frame_numbers: NDArray[np.integer],
     limits: tuple[float, float],
     unit: str,
-    *,
-    label_frames: bool,
+    label: str,
 ) -> None:
     n = len(row.values)
     colours = [SUPPORTS if value > 0 else DISTRACTS for value in row.values]
@@ -123,9 +124,8 @@ def _draw_bars(
     axes.set_title(row.title, fontsize=10, weight="normal")
     axes.set_ylabel(f"ESV\n({unit})", fontsize=9)
     axes.grid(visible=False, axis="x")
-    axes.set_xticks(range(n), [str(number) for number in frame_numbers] if label_frames else [])
-    if label_frames:
-        axes.set_xlabel("frame (number in the video file)")
+    axes.set_xticks(range(n), [str(number) for number in frame_numbers] if label else [])
+    axes.set_xlabel(label)
 
 
 def draw_accuracy(accuracy: Mapping[str, Any]) -> Figure:

@@ -21,12 +21,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.errors import InputError
 from pipeline.frames.coalition_scores import (
     Block,
     Model,
     Score,
     check,
+    check_subsequences,
     map_scores,
     map_subsequences,
     projections,
@@ -34,9 +34,6 @@ from pipeline.frames.coalition_scores import (
 )
 from pipeline.networks.sequences import Averaging, MultiScale
 from pipeline.shapley import SizeSums, block_sums
-
-MAX_SUBSEQUENCES = 200_000_000
-"""Subsequences of up to n_max frames beyond which an exact answer is refused."""
 
 
 @torch.no_grad()
@@ -94,6 +91,7 @@ def element_shapley_values(
 def _linear_marginals(model: Model, features: Tensor, empty: Tensor, score: Score) -> Tensor:
     n_sequences, n_frames, _ = features.shape
     n_max = min(n_frames, model.n_max if isinstance(model, MultiScale) else 1)
+    check_subsequences(n_frames, n_max)
     holding, without = [], []
     for size in range(1, n_max + 1):
         if isinstance(model, MultiScale):
@@ -131,12 +129,6 @@ def _scale_means(
     Zero where there is no such subsequence (none of all n frames is without a frame).
     """
     n_sequences, n_frames, _ = features.shape
-    n_rows = comb(n_frames, size)
-    if n_rows > MAX_SUBSEQUENCES:
-        raise InputError(
-            f"{n_frames} frames have {n_rows:,} subsequences of {size}; at most "
-            f"{MAX_SUBSEQUENCES:,} are walked through: use fewer frames"
-        )
     mlp = model.scale(size)
     projected = projections(model, features, size)
     position = n_frames * torch.arange(size, dtype=torch.int32, device=features.device)

@@ -1,11 +1,13 @@
 """Element Shapley Values of one video file, with the trained models."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from pipeline.datasets.decoding import decode
 from pipeline.errors import InputError
@@ -16,7 +18,8 @@ from pipeline.frames.element_shapley import element_shapley_values
 from pipeline.frames.features import picture_features
 from pipeline.frames.priors import empty_score, read_priors
 from pipeline.frames.trained import load_model
-from pipeline.networks import devices
+from pipeline.networks import checkpoints, devices
+from pipeline.params import DecodingParams
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,6 @@ def explain_video(
     model: str,
     *,
     n_frames: int,
-    n_max: int,
     score: Score = "probability",
     results: Path = Path("results"),
     device: str = "auto",
@@ -54,43 +56,69 @@ def explain_video(
         video: a file in any format that libav decodes.
         model: ``trn`` or ``tsn``.
         n_frames: players.
-        n_max: single-scale models of the TRN.
         score: what v is; with ``logit`` more frames than 26 can be exact.
         results: where the trained models are.
         device: as the parameter.
 
     Raises:
-        InputError: an undecodable video, models that are not trained yet, too many frames.
+        InputError: an undecodable video; models that are not trained yet, or not on features of
+            the backbone at hand; too many frames.
     """
     folder = results / "frames"
     weights = [folder / "tsn.pt"]
     if model == "trn":
+        weights = [folder / "scales" / "1.pt"]
+        _require(weights)
+        n_max = checkpoints.load(weights[0])[0].get("n_max", 1)
         weights = [folder / "scales" / f"{s}.pt" for s in range(1, n_max + 1)]
-    needed = [folder / "backbone" / f"{model}.pt", folder / "priors.json", *weights]
-    missing = [path for path in needed if not path.exists()]
-    if missing:
-        raise InputError(
-            f"there is no {missing[0]}: the models are not trained yet; run "
-            "`uv run snakemake --cores all` first"
-        )
+    _require([*weights, folder / "priors.json"])
     target = devices.resolve(device)
-    backbone, decoding = load_backbone(needed[0])
+    backbone, decoding = _backbone_of(weights, folder / "backbone" / f"{model}.pt")
     decoded = decode(video, fps=decoding.fps, size=decoding.size)
     length = len(decoded.frames)
     chosen = sampling.spread(np.array([length]), n_frames)[0]
     # A frame that stands for several players is looked at once.
     kept, inverse = np.unique(chosen, return_inverse=True)
     rows = picture_features(backbone.to(target), [decoded.frames[kept]], target)[0][inverse]
-    classes, counts = read_priors(needed[1])
+    classes, counts = read_priors(folder / "priors.json")
     network = load_model(model, weights).to(target)
     features = torch.from_numpy(rows)[None].to(target)
     empty = empty_score(counts, score)
+    # First, since it refuses what would take for ever.
+    esv = element_shapley_values(network, features, empty, score)[0].cpu().numpy()
     return Explanation(
         classes=classes,
         frames=decoded.indices[chosen],
         seconds=decoded.seconds[chosen],
         scores=whole_scores(network, features, score)[0].cpu().double().numpy(),
         empty=empty.double().numpy(),
-        esv=element_shapley_values(network, features, empty, score)[0].cpu().numpy(),
+        esv=esv,
         repeated=length < n_frames,
     )
+
+
+def _require(paths: Sequence[Path]) -> None:
+    for path in paths:
+        if not path.exists():
+            raise InputError(
+                f"there is no {path}: the models are not trained yet; run "
+                "`uv run snakemake --cores all` first"
+            )
+
+
+def _backbone_of(weights: Sequence[Path], path: Path) -> tuple[nn.Module, DecodingParams]:
+    """The backbone on whose features the models were trained."""
+    digests = {checkpoints.load(each)[0].get("backbone_sha256") for each in weights}
+    if digests == {None}:
+        raise InputError(
+            f"{weights[0]}: was trained on features made elsewhere; what maps a video's frames to "
+            "such features is not here, so no video can be explained"
+        )
+    _require([path])
+    backbone, decoding = load_backbone(path)
+    if digests != {checkpoints.state_digest(backbone)}:
+        raise InputError(
+            f"{path}: is not the backbone on whose features {weights[0]} was trained; run "
+            "`uv run snakemake --cores all` to bring them up to date"
+        )
+    return backbone, decoding

@@ -1,4 +1,4 @@
-"""Stage: features of every sampled frame of the training and validation clips, for both models."""
+"""Stage: features of every sampled frame of a split's clips, for both models."""
 
 import csv
 import logging
@@ -16,10 +16,9 @@ from pipeline.datasets.something import Clip, read_split
 from pipeline.errors import InputError
 from pipeline.files import replacing
 from pipeline.frames.backbone import load_backbone
-from pipeline.frames.clips import check_skipped
 from pipeline.frames.feature_files import feature_writer
-from pipeline.networks import backbones, devices
-from pipeline.params import DatasetParams, DecodingParams
+from pipeline.networks import backbones, checkpoints, devices
+from pipeline.params import DecodingParams
 from pipeline.progress import progress
 from pipeline.stage import run
 
@@ -33,21 +32,21 @@ Append = Callable[[str, int, np.ndarray, np.ndarray], None]
 def main(
     *,
     root: Path,
+    split: str,
     trn_backbone: Path,
     tsn_backbone: Path,
-    dataset: DatasetParams,
     decoding: DecodingParams,
-    trn_train: Path,
-    trn_validation: Path,
-    tsn_train: Path,
-    tsn_validation: Path,
+    trn: Path,
+    tsn: Path,
     skipped: Path,
+    clips: int | None = None,
     device: str = "auto",
     threads: int = 1,
 ) -> None:
-    """Decode every clip once and write its features of both models.
+    """Decode every clip of a split once and write its features of both models.
 
-    ``skipped`` becomes a table (CSV) of the videos that cannot be decoded, with the reason.
+    ``skipped`` becomes a table (CSV) of the clips that cannot be decoded, with the reason;
+    ``clips`` limits the split to its first so many.
     """
     target = devices.resolve(device)
     networks = {}
@@ -56,23 +55,21 @@ def main(
         if trained_with != decoding:
             raise InputError(f"{path}: is of frames decoded with {trained_with}, not {decoding}")
         networks[model] = network.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    limits = {"train": dataset.train_clips, "validation": dataset.validation_clips}
-    outputs = {
-        "train": {"trn": trn_train, "tsn": tsn_train},
-        "validation": {"trn": trn_validation, "tsn": tsn_validation},
-    }
-    reasons: list[tuple[str, Clip, VideoError]] = []
+    chosen = read_split(root, split)[:clips]
     with ExitStack() as stack:
-        for split, paths in outputs.items():
-            clips = read_split(root, split)[: limits[split]]
-            writers = {m: stack.enter_context(feature_writer(path)) for m, path in paths.items()}
-            failed = _extract(clips, networks, writers, decoding, target, threads, split)
-            reasons += [(split, clip, error) for clip, error in failed]
-            check_skipped(len(failed), len(clips), dataset.max_skipped)
+        writers = {
+            model: stack.enter_context(
+                feature_writer(path, backbone_sha256=checkpoints.state_digest(networks[model]))
+            )
+            for model, path in (("trn", trn), ("tsn", tsn))
+        }
+        failed = _extract(chosen, networks, writers, decoding, target, threads, split)
+        if len(failed) == len(chosen):
+            raise InputError(f"{root}: none of the {len(chosen)} {split} clips can be decoded")
     with replacing(skipped) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
         table.writerow(["split", "id", "reason"])
-        table.writerows((split, clip.id, str(error)) for split, clip, error in reasons)
+        table.writerows((split, clip.id, str(error)) for clip, error in failed)
 
 
 def _extract(

@@ -16,7 +16,7 @@ from pipeline.files import replacing_directory, write_json
 from pipeline.frames import drawing
 from pipeline.frames.drawing import ExplainedClass
 from pipeline.frames.priors import read_priors
-from pipeline.frames.values import FrameValues, read_values
+from pipeline.frames.values import IN_FEATURES, IN_VIDEO, FrameValues, read_values
 from pipeline.params import FiguresParams
 from pipeline.plotting import MODEL_NAMES, figure_style, save
 from pipeline.stage import run
@@ -42,6 +42,13 @@ def main(
     values = {"trn": read_values(trn), "tsn": read_values(tsn)}
     unit = values["trn"].unit
     classes, _ = read_priors(priors)
+    numbered = all(v.frames_are_numbered for v in values.values())
+    if root is not None and not numbered:
+        log.warning(
+            "the features do not say (by frame_indices) which frames of the videos they are of: "
+            "no pictures are drawn, and nothing is said of actions"
+        )
+        root = None
     intervals = read_action_intervals(root) if root is not None else {}
     found: dict[str, Any] = {name: summarise(v, intervals) for name, v in values.items()}
     with figure_style():
@@ -129,23 +136,26 @@ def _draw_clip(
     unit: str,
 ) -> Any:
     rows = []
-    frames = np.empty(0, dtype=np.int64)
-    true_name = ""
+    first = values["trn"]
+    frames = first.frames[first.uids.index(uid)]
     for name, of_model in values.items():
         if uid not in of_model.uids:
             continue
         i = of_model.uids.index(uid)
-        frames = of_model.frames[i]
+        if not np.array_equal(of_model.frames[i], frames):
+            log.warning("video %s: %s looks at other frames and is left out", uid, name)
+            continue
         true, predicted = int(of_model.true_class[i]), int(of_model.predicted_class[i])
-        true_name = classes[true]
         which = "true and predicted class" if true == predicted else "true class"
-        score = f"{MODEL_NAMES[name]} gives it {of_model.whole_true[i]:.2f}"
-        title = f"{MODEL_NAMES[name]}, {which}: {classes[true]} ({score})"
-        rows.append(ExplainedClass(title, of_model.esv_true[i]))
+        shown = [(which, true, of_model.whole_true[i], of_model.esv_true[i])]
         if true != predicted:
-            score = f"{MODEL_NAMES[name]} gives it {of_model.whole_predicted[i]:.2f}"
-            title = f"{MODEL_NAMES[name]}, predicted class: {classes[predicted]} ({score})"
-            rows.append(ExplainedClass(title, of_model.esv_predicted[i]))
+            whole, esv = of_model.whole_predicted[i], of_model.esv_predicted[i]
+            shown.append(("predicted class", predicted, whole, esv))
+        for what, number, score, esv in shown:
+            model = MODEL_NAMES[name]
+            title = f"{model}, {what}: {classes[number]} ({model} gives it {score:.2f})"
+            rows.append(ExplainedClass(title, esv))
+    true_name = classes[int(first.true_class[first.uids.index(uid)])]
     pictures = None
     if root is not None:
         pictures = frame_pictures(root / VIDEOS / f"{uid}.webm", frames)
@@ -153,7 +163,15 @@ def _draw_clip(
     if uid in intervals:
         inside = inside_interval(frames[None], np.array([intervals[uid]]))[0]
     title = f"Video {uid}: {true_name}"
-    return drawing.draw_video(title, pictures, frames, rows, inside_action=inside, unit=unit)
+    return drawing.draw_video(
+        title,
+        pictures,
+        frames,
+        rows,
+        inside_action=inside,
+        unit=unit,
+        frames_are=IN_VIDEO if first.frames_are_numbered else IN_FEATURES,
+    )
 
 
 def frame_pictures(path: Path, frames: NDArray[Any]) -> list[NDArray[np.uint8]] | None:

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline.datasets.something import read_classes
+from pipeline.datasets.something import classes_from, read_classes
 from pipeline.errors import InputError
 from pipeline.files import write_json
 from pipeline.frames.coalition_scores import Score
@@ -30,7 +30,7 @@ def main(
     """
     found = read_features(features, label=label)
     if classes is not None:
-        names = class_names(classes)
+        names = classes_from(classes)
     elif root is not None:
         names = read_classes(root)
     else:
@@ -42,19 +42,6 @@ def main(
     counts = np.bincount(found.labels, minlength=len(names))
     prior = counts / counts.sum()
     write_json(out, {"classes": names, "counts": counts.tolist(), "prior": prior.tolist()})
-
-
-def class_names(path: Path) -> tuple[str, ...]:
-    """Names of classes from a labels.json: an object that maps each to its number as a string."""
-    try:
-        numbers = {int(number): name for name, number in json.loads(path.read_bytes()).items()}
-    except FileNotFoundError:
-        raise InputError(f"frames.features.classes: there is no file {path}") from None
-    except (ValueError, AttributeError, TypeError) as error:
-        raise InputError(f"{path}: does not map class names to numbers: {error}") from None
-    if sorted(numbers) != list(range(len(numbers))):
-        raise InputError(f"{path}: the classes must be numbered 0 to {len(numbers) - 1}")
-    return tuple(numbers[number] for number in range(len(numbers)))
 
 
 def read_priors(path: Path) -> tuple[tuple[str, ...], np.ndarray]:

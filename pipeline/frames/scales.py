@@ -35,6 +35,8 @@ def main(
         "feature_dim": found.feature_dim,
         "hidden": params.hidden,
         "n_classes": len(classes),
+        "n_max": params.n_max,
+        "backbone_sha256": found.backbone_sha256,
     }
     checkpoints.save(out, network, description)
 
@@ -59,10 +61,8 @@ def train_scale(
 
 def load_scale(path: Path) -> SingleScale:
     """A trained single-scale model in evaluation mode."""
-    description, state = checkpoints.load(path)
-    network = SingleScale(**description)
-    checkpoints.fill(network, state, path)
-    return network.eval()
+    keys = ("scale", "feature_dim", "hidden", "n_classes")
+    return checkpoints.build(path, SingleScale, keys).eval()
 
 
 if __name__ == "__main__":

@@ -28,7 +28,11 @@ def main(
     classes, _ = read_priors(priors)
     found = read_features(features, n_classes=len(classes), label=label)
     network = train_averaging(found, len(classes), params, device=device)
-    description = {"feature_dim": found.feature_dim, "n_classes": len(classes)}
+    description = {
+        "feature_dim": found.feature_dim,
+        "n_classes": len(classes),
+        "backbone_sha256": found.backbone_sha256,
+    }
     checkpoints.save(out, network, description)
 
 
@@ -54,10 +58,7 @@ def train_averaging(
 
 def load_averaging(path: Path) -> Averaging:
     """A trained averaging classifier in evaluation mode."""
-    description, state = checkpoints.load(path)
-    network = Averaging(**description)
-    checkpoints.fill(network, state, path)
-    return network.eval()
+    return checkpoints.build(path, Averaging, ("feature_dim", "n_classes")).eval()
 
 
 if __name__ == "__main__":

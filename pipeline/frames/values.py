@@ -31,6 +31,8 @@ AXES = {
     "empty": ("video", "output"),
     "frames": ("video", "frame"),
 }
+IN_VIDEO = "numbers in the video file"
+IN_FEATURES = "numbers of rows in the feature file"
 COLUMNS = (
     "video",
     "position",
@@ -48,7 +50,9 @@ class FrameValues:
 
     uids: tuple[str, ...]
     frames: np.ndarray
-    """(video, frame) numbers in the video file"""
+    """(video, frame) numbers in the video file, or of rows of the feature file"""
+    frames_are_numbered: bool
+    """whether they are numbers in the video file"""
     true_class: np.ndarray
     """(video,)"""
     predicted_class: np.ndarray
@@ -70,19 +74,24 @@ def main(
 ) -> None:
     """Values of all videos in the store that ``receipt`` vouches for.
 
-    ``features`` says the true classes and which frames of the video file the players are.
+    ``features`` says the true classes and which frames of the video file the players are. If the
+    store does not hold what the receipt says, the receipt is removed: then the next run evaluates
+    what is missing.
     """
-    record = read_receipt(receipt)
-    store = open_store(record.store)
-    if store.record.identity != record.identity:
+    try:
+        store = _vouched_store(receipt)
+        arrays = stored_values(store)
+    except InputError as error:
+        receipt.unlink(missing_ok=True)
         raise InputError(
-            f"{record.store}: holds another game than {receipt} says; run frames_coalitions again"
-        )
-    arrays = stored_values(store)
+            f"{error}. {receipt} said otherwise and is removed: run the same command again to "
+            "evaluate what is missing, and only that"
+        ) from None
     known = read_features(features, label=label)
     number = {uid: i for i, uid in enumerate(known.uids)}
     videos = np.array([number[uid] for uid in store.instances])
     frames = sampling.spread(known.lengths[videos], store.record.n_players)
+    numbered = known.frame_indices is not None
     if known.frame_indices is not None:
         frames = known.frame_indices[known.starts[videos][:, None] + frames]
     arrays["frames"] = frames
@@ -92,10 +101,18 @@ def main(
     else:
         arrays["predicted_class"] = arrays["whole"].argmax(axis=1)
     with replacing(out) as temporary:
-        _write_hdf5(temporary, store, arrays)
+        _write_hdf5(temporary, store, arrays, IN_VIDEO if numbered else IN_FEATURES)
         values = read_values(temporary)
         with replacing(table) as temporary_table:
             _write_csv(temporary_table, values)
+
+
+def _vouched_store(receipt: Path) -> CoalitionStore:
+    record = read_receipt(receipt)
+    store = open_store(record.store)
+    if store.record.identity != record.identity:
+        raise InputError(f"{record.store}: holds another game than {receipt} says")
+    return store
 
 
 def stored_values(store: CoalitionStore) -> dict[str, np.ndarray]:
@@ -139,6 +156,7 @@ def read_values(path: Path) -> FrameValues:
         return FrameValues(
             tuple(uid.decode() for uid in file["uids"][:]),
             file["frames"][:],
+            file["frames"].attrs["meaning"] == IN_VIDEO,
             true,
             predicted,
             esv[videos, :, first],
@@ -149,7 +167,9 @@ def read_values(path: Path) -> FrameValues:
         )
 
 
-def _write_hdf5(path: Path, store: CoalitionStore, arrays: dict[str, np.ndarray]) -> None:
+def _write_hdf5(
+    path: Path, store: CoalitionStore, arrays: dict[str, np.ndarray], frames_are: str
+) -> None:
     with h5py.File(path, "w") as file:
         text = h5py.string_dtype()
         file.create_dataset("uids", data=list(store.instances), dtype=text)
@@ -158,6 +178,7 @@ def _write_hdf5(path: Path, store: CoalitionStore, arrays: dict[str, np.ndarray]
             dataset = file.create_dataset(name, data=values)
             for axis, label in enumerate(AXES.get(name, ("video",))):
                 dataset.dims[axis].label = label
+        file["frames"].attrs["meaning"] = frames_are
         file.attrs["game"] = store.record.game
         file.attrs["identity"] = store.record.identity
         file.attrs["value"] = store.record.value
@@ -172,7 +193,8 @@ def _write_csv(path: Path, values: FrameValues) -> None:
             classes = (values.true_class[i], values.predicted_class[i])
             for k, frame in enumerate(values.frames[i]):
                 esv = (f"{values.esv_true[i, k]:.7g}", f"{values.esv_predicted[i, k]:.7g}")
-                writer.writerow([uid, k + 1, frame, *classes, *esv])
+                number = frame if values.frames_are_numbered else ""
+                writer.writerow([uid, k + 1, number, *classes, *esv])
 
 
 if __name__ == "__main__":

@@ -4,12 +4,9 @@ The clips are encoded as VP9 in webm. Encoding runs forward in time, so its (fai
 the one thing in a clip that knows a direction.
 """
 
-import json
 import multiprocessing
-import shutil
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -22,6 +19,7 @@ from numpy.typing import NDArray
 
 from pipeline.datasets import moving_digits
 from pipeline.datasets.something import VIDEOS
+from pipeline.files import replacing_directory, write_json
 from pipeline.params import VideosParams
 from pipeline.progress import progress
 from pipeline.stage import run
@@ -75,7 +73,7 @@ class _Writer:
 
 def main(*, params: VideosParams, out: Path, threads: int = 1) -> None:
     """Render the clips of all splits into the directory ``out``, which is replaced."""
-    with _replacing(out) as directory:
+    with replacing_directory(out) as directory:
         write_dataset(params, directory, workers=threads)
 
 
@@ -109,11 +107,11 @@ def write_dataset(params: VideosParams, root: Path, *, workers: int = 1) -> None
                 intervals[written.task.id] = written.interval
             advance()
     classes = {name: str(number) for number, name in enumerate(moving_digits.CLASSES)}
-    _write_json(labels / "labels.json", classes)
+    write_json(labels / "labels.json", classes)
     for split, split_rows in rows.items():
-        _write_json(labels / f"{split}.json", split_rows)
-    _write_json(labels / "action_intervals.json", intervals)
-    _write_json(labels / "order_pairs.json", moving_digits.PAIRS)
+        write_json(labels / f"{split}.json", split_rows)
+    write_json(labels / "action_intervals.json", intervals)
+    write_json(labels / "order_pairs.json", moving_digits.PAIRS)
 
 
 def encode(frames: NDArray[np.uint8], path: Path, *, fps: int) -> None:
@@ -152,10 +150,6 @@ def _row(written: _Written) -> dict[str, object]:
     }
 
 
-def _write_json(path: Path, content: object) -> None:
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-
-
 def _write_all(writer: _Writer, tasks: list[_Task], workers: int) -> Iterator[_Written]:
     workers = min(workers, len(tasks))
     if workers <= 1:
@@ -167,30 +161,6 @@ def _write_all(writer: _Writer, tasks: list[_Task], workers: int) -> Iterator[_W
         yield from pool.map(writer, tasks, chunksize=CLIPS_PER_TASK)
     finally:
         pool.shutdown(cancel_futures=True)
-
-
-@contextmanager
-def _replacing(out: Path) -> Iterator[Path]:
-    """Give an empty directory beside ``out`` that takes its place if all goes well."""
-    new, old = (out.with_name(f"{out.name}.{suffix}.partial") for suffix in ("new", "old"))
-    for leftover in (new, old):
-        _remove(leftover)
-    new.mkdir(parents=True)
-    try:
-        yield new
-        if out.exists() or out.is_symlink():
-            out.rename(old)
-        new.rename(out)
-    finally:
-        _remove(new)
-        _remove(old)
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 if __name__ == "__main__":

@@ -34,22 +34,24 @@ class _Residual(nn.Module):
 class SmallResidual(nn.Module):
     """A residual network for small pictures of moving things.
 
-    The last feature map is pooled to 4×4 places, not to one: where a thing is matters as much
-    as what it is.
+    The last feature map is not pooled: where a thing is matters as much as what it is.
     """
 
-    def __init__(self, feature_dim: int, widths: tuple[int, ...] = (16, 32, 64, 128)) -> None:
+    def __init__(
+        self, feature_dim: int, size: int, widths: tuple[int, ...] = (16, 32, 64, 128)
+    ) -> None:
+        """For pictures of ``size`` × ``size`` pixels."""
         super().__init__()
         self.stem = nn.Conv2d(3, widths[0], 5, stride=2, padding=2, bias=False)
         self.stem_norm = nn.BatchNorm2d(widths[0])
         self.blocks = nn.Sequential(*(_Residual(a, b) for a, b in pairwise(widths)))
-        self.bottleneck = nn.Linear(widths[-1] * 16, feature_dim)
+        side = -(-size // 2 ** len(widths))
+        self.bottleneck = nn.Linear(widths[-1] * side**2, feature_dim)
 
     def forward(self, pictures: Tensor) -> Tensor:
         """(picture, 3, height, width) normalised → (picture, feature_dim)."""
         x = torch.relu(self.stem_norm(self.stem(pictures)))
-        x = functional.adaptive_avg_pool2d(self.blocks(x), 4)
-        return torch.relu(self.bottleneck(x.flatten(start_dim=1)))
+        return torch.relu(self.bottleneck(self.blocks(x).flatten(start_dim=1)))
 
 
 class ResNet50(nn.Module):
@@ -69,11 +71,16 @@ class ResNet50(nn.Module):
         return torch.relu(self.bottleneck(self.trunk(pictures)))
 
 
-def build(architecture: Architecture, feature_dim: int, *, pretrained: bool = False) -> nn.Module:
-    """A backbone; ``pretrained`` downloads torchvision's ImageNet weights (resnet50 only)."""
+def build(
+    architecture: Architecture, feature_dim: int, size: int, *, pretrained: bool = False
+) -> nn.Module:
+    """A backbone for pictures of ``size`` × ``size`` pixels.
+
+    ``pretrained`` downloads torchvision's ImageNet weights (resnet50 only).
+    """
     if architecture == "resnet50":
         return ResNet50(feature_dim, pretrained)
-    return SmallResidual(feature_dim)
+    return SmallResidual(feature_dim, size)
 
 
 def normalise(pictures: Tensor) -> Tensor:

@@ -1,9 +1,9 @@
 """Weights on disk, with what is needed to build the network that they belong to."""
 
 import io
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,8 @@ from pipeline.errors import InputError
 from pipeline.files import array_digest, replacing
 
 FORMAT = "coalition-pipeline checkpoint"
+
+Network = TypeVar("Network", bound=nn.Module)
 
 
 def save(path: Path, network: nn.Module, description: Mapping[str, Any]) -> None:
@@ -29,9 +31,11 @@ def load(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Description and state of a checkpoint; a plain state dict has an empty description.
 
     Raises:
-        InputError: if the file is missing, damaged, holds anything but plain values and tensors,
-            or no state.
+        InputError: if the file is missing, a directory, damaged, holds anything but plain values
+            and tensors, or no state.
     """
+    if path.is_dir():
+        raise InputError(f"{path}: is a directory; give the file of a checkpoint")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
@@ -42,13 +46,53 @@ def load(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
             f"{path}: cannot be read as a checkpoint of weights alone ({first_line}); save it with "
             "torch.save(network.state_dict(), path)"
         ) from None
+    description: Any = {}
+    prefix = ""
     if isinstance(content, dict) and content.get("format") == FORMAT:
-        return content["description"], content["state"]
-    if isinstance(content, dict) and "state_dict" in content:
-        content = content["state_dict"]
-    if not isinstance(content, dict) or not all(isinstance(v, Tensor) for v in content.values()):
+        description, content = content.get("description"), content.get("state")
+        if not isinstance(description, dict):
+            raise InputError(f"{path}: holds no description of its network; make it anew")
+    else:
+        prefix = "module."  # of a network that was trained on several GPUs
+        if isinstance(content, dict) and "state_dict" in content:
+            content = content["state_dict"]
+    if not isinstance(content, dict) or not all(
+        isinstance(name, str) and isinstance(value, Tensor) for name, value in content.items()
+    ):
         raise InputError(f"{path}: holds no state dict (a mapping of names to tensors)")
-    return {}, {name.removeprefix("module."): value for name, value in content.items()}
+    return description, {name.removeprefix(prefix): value for name, value in content.items()}
+
+
+def build(path: Path, kind: Callable[..., Network], keys: Sequence[str]) -> Network:
+    """The network of a checkpoint: constructed as its description says, with its state.
+
+    Args:
+        path: the checkpoint.
+        kind: class of the network.
+        keys: what of the description goes to the constructor, by name.
+
+    Raises:
+        InputError: as :func:`load` and :func:`fill`, and if the description is that of another
+            kind of network.
+    """
+    description, state = load(path)
+    name = getattr(kind, "__name__", "network")
+    missing = [key for key in keys if key not in description]
+    if missing:
+        has = f"has only {', '.join(map(str, description))}" if description else "is empty"
+        raise InputError(
+            f"{path}: is no checkpoint of a {name}: its description lacks {', '.join(missing)} "
+            f"(it {has}); give the checkpoint that was made for this model"
+        )
+    try:
+        network = kind(**{key: description[key] for key in keys})
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(
+            f"{path}: its description makes no {name}: {error}; give the checkpoint that was made "
+            "for this model"
+        ) from None
+    fill(network, state, path)
+    return network
 
 
 def fill(network: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:

@@ -16,7 +16,10 @@ def resolve(device: str) -> torch.device:
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    chosen = torch.device(device)
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise InputError(f"device: {device!r} is none of auto, cpu, cuda, cuda:<number>") from None
     if chosen.type == "cuda":
         count = torch.cuda.device_count()
         if (chosen.index or 0) >= count:
@@ -35,7 +38,10 @@ def describe(device: torch.device) -> str:
 
 
 def working_memory(device: torch.device) -> int:
-    """Bytes that a batch of evaluations may take: half of a GPU's free memory, 1 GiB elsewhere."""
+    """Bytes that a batch of evaluations may take: a quarter of a GPU's memory, 1 GiB elsewhere.
+
+    Not of what is free just now: the size of batches is part of what makes results repeatable.
+    """
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0] // 2
+        return torch.cuda.mem_get_info(device)[1] // 4
     return 1 << 30

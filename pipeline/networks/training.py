@@ -67,6 +67,10 @@ def fit(
                     scheduler.step()
                 losses.append(value.detach())
                 advance(1, note=f"epoch {epoch + 1}/{epochs}" + _last(history))
+            if not losses:
+                raise InputError(
+                    f"{description}: there was nothing to train on; the log names what was left out"
+                )
             mean = float(torch.stack(losses).mean())
             if not math.isfinite(mean):
                 raise InputError(

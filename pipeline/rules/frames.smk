@@ -1,14 +1,21 @@
 FRAMES = PARAMS.frames
 
 
+SPLITS = ["train", "validation"]
+
+
 wildcard_constraints:
     model="trn|tsn",
+    split="train|validation",
     scale=r"\d+",
 
 
 rule frames_all:
     input:
+        house.skipped_files(FRAMES),
         "results/frames/accuracy.json",
+        # Asked for by name, so that one that was removed is made again even if all else is there.
+        expand("results/frames/coalitions/{model}.json", model=["trn", "tsn"]),
         "results/frames/values/trn.h5",
         "results/frames/values/tsn.h5",
         "results/frames/figures/summary.json",
@@ -31,7 +38,8 @@ rule frames_videos:
 
 rule frames_backbone:
     input:
-        root=house.dataset_root(FRAMES),
+        dataset=house.dataset_files(FRAMES),
+        weights=lambda wildcards: house.given_weights(FRAMES, wildcards.model),
     output:
         "results/frames/backbone/{model}.pt",
     log:
@@ -43,50 +51,74 @@ rule frames_backbone:
     resources:
         gpu=house.gpus(PARAMS),
     params:
+        root=lambda wildcards: house.dataset_root(FRAMES),
         spec=house.option(FRAMES.backbone),
-        dataset=house.option(FRAMES.dataset),
         decoding=house.option(FRAMES.decoding),
-        device=PARAMS.device,
+        clips=house.limit_option(FRAMES.dataset.train_clips),
+        device=house.device(PARAMS),
     shell:
-        "python -m pipeline.frames.backbone --model {wildcards.model} --root {input.root:q}"
-        " --params {params.spec:q} --dataset {params.dataset:q} --decoding {params.decoding:q}"
+        "python -m pipeline.frames.backbone --model {wildcards.model} --root {params.root:q}"
+        " --params {params.spec:q} --decoding {params.decoding:q} {params.clips}"
         " --device {params.device} --out {output:q} --threads {threads} --log {log:q}"
 
 
 rule frames_features:
     input:
-        root=house.dataset_root(FRAMES),
+        dataset=house.dataset_files(FRAMES),
         trn="results/frames/backbone/trn.pt",
         tsn="results/frames/backbone/tsn.pt",
     output:
-        trn_train="results/frames/features/trn_train.h5",
-        trn_validation="results/frames/features/trn_validation.h5",
-        tsn_train="results/frames/features/tsn_train.h5",
-        tsn_validation="results/frames/features/tsn_validation.h5",
-        skipped="results/frames/skipped.csv",
+        trn="results/frames/features/trn_{split}.h5",
+        tsn="results/frames/features/tsn_{split}.h5",
+        skipped="results/frames/features/skipped_{split}.csv",
     log:
-        "results/logs/frames/features.log",
+        "results/logs/frames/features_{split}.log",
+    priority: 1
     conda:
         "environment.yaml"
     threads: 64
     resources:
         gpu=house.gpus(PARAMS),
     params:
-        dataset=house.option(FRAMES.dataset),
+        root=lambda wildcards: house.dataset_root(FRAMES),
         decoding=house.option(FRAMES.decoding),
-        device=PARAMS.device,
+        clips=lambda wildcards: house.limit_option(
+            getattr(FRAMES.dataset, f"{wildcards.split}_clips")
+        ),
+        device=house.device(PARAMS),
     shell:
-        "python -m pipeline.frames.features --root {input.root:q}"
+        "python -m pipeline.frames.features --root {params.root:q} --split {wildcards.split}"
         " --trn-backbone {input.trn:q} --tsn-backbone {input.tsn:q}"
-        " --dataset {params.dataset:q} --decoding {params.decoding:q} --device {params.device}"
-        " --trn-train {output.trn_train:q} --trn-validation {output.trn_validation:q}"
-        " --tsn-train {output.tsn_train:q} --tsn-validation {output.tsn_validation:q}"
-        " --skipped {output.skipped:q} --threads {threads} --log {log:q}"
+        " --decoding {params.decoding:q} {params.clips} --device {params.device}"
+        " --trn {output.trn:q} --tsn {output.tsn:q} --skipped {output.skipped:q}"
+        " --threads {threads} --log {log:q}"
+
+
+rule frames_skipped:
+    input:
+        tables=expand("results/frames/features/skipped_{split}.csv", split=SPLITS),
+        features=expand("results/frames/features/trn_{split}.h5", split=SPLITS),
+    output:
+        "results/frames/skipped.csv",
+    log:
+        "results/logs/frames/skipped.log",
+    # Before anything is trained on too few videos. Nothing depends on it: a tolerated share that
+    # changes should train nothing anew.
+    priority: 2
+    conda:
+        "environment.yaml"
+    threads: 1
+    params:
+        most=FRAMES.dataset.max_skipped,
+    shell:
+        "python -m pipeline.frames.skipped --tables {input.tables:q} --features {input.features:q}"
+        " --max-skipped {params.most} --out {output:q} --threads {threads} --log {log:q}"
 
 
 rule frames_priors:
     input:
         features=house.feature_file(FRAMES, "trn", "train"),
+        classes=house.class_files(FRAMES),
     output:
         "results/frames/priors.json",
     log:
@@ -118,7 +150,7 @@ rule frames_scales:
     params:
         spec=house.option(FRAMES.scales),
         label=house.label_option(FRAMES),
-        device=PARAMS.device,
+        device=house.device(PARAMS),
     shell:
         "python -m pipeline.frames.scales --features {input.features:q} --priors {input.priors:q}"
         " --scale {wildcards.scale} --params {params.spec:q} {params.label}"
@@ -141,7 +173,7 @@ rule frames_tsn:
     params:
         spec=house.option(FRAMES.tsn),
         label=house.label_option(FRAMES),
-        device=PARAMS.device,
+        device=house.device(PARAMS),
     shell:
         "python -m pipeline.frames.tsn --features {input.features:q} --priors {input.priors:q}"
         " --params {params.spec:q} {params.label} --device {params.device} --out {output:q}"
@@ -168,7 +200,7 @@ rule frames_accuracy:
         spec=house.option(FRAMES.accuracy),
         label=house.label_option(FRAMES),
         root=house.root_option(FRAMES),
-        device=PARAMS.device,
+        device=house.device(PARAMS),
     shell:
         "python -m pipeline.frames.accuracy --trn-features {input.trn:q}"
         " --tsn-features {input.tsn:q} --scales {input.scales:q} --tsn {input.classifier:q}"
@@ -197,7 +229,7 @@ rule frames_coalitions:
     params:
         spec=house.option(FRAMES.coalitions),
         label=house.label_option(FRAMES),
-        device=PARAMS.device,
+        device=house.device(PARAMS),
     shell:
         "python -m pipeline.frames.coalitions --model {wildcards.model}"
         " --features {input.features:q} --weights {input.weights:q} --priors {input.priors:q}"
@@ -234,7 +266,7 @@ rule frames_figures:
         tsn="results/frames/values/tsn.h5",
         accuracy="results/frames/accuracy.json",
         priors="results/frames/priors.json",
-        videos=[house.dataset_root(FRAMES)] if house.has_videos(FRAMES) else [],
+        dataset=house.dataset_files(FRAMES) if house.has_videos(FRAMES) else [],
     output:
         clips=report(
             directory("results/frames/figures/clips"),

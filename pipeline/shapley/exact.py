@@ -102,17 +102,17 @@ def marginals_by_size(values: np.ndarray | Tensor) -> np.ndarray:
         raise InputError("the table of coalition values holds NaN or Inf: no Shapley value exists")
     leading, n_outputs = table.shape[:-2], table.shape[-1]
     table = table.reshape(-1, *table.shape[-2:])
-    sums = SizeSums(n_players, (len(table), n_outputs))
+    sums = SizeSums(n_players, (len(table), n_outputs), table.device)
     block = max(1, _BLOCK_BYTES // max(1, len(table) * n_outputs * table.element_size()))
     for size in range(n_players + 1):
         masks = coalitions.of_size(n_players, size)
         for start in range(0, len(masks), block):
             chosen = masks[start : start + block]
             membership = torch.from_numpy(coalitions.to_bool(chosen, n_players).T.copy())
-            rows = table[:, torch.from_numpy(chosen.astype(np.int64))].transpose(0, 1)
-            sums.add(size, membership.to(table.dtype), rows)
+            rows = table[:, torch.from_numpy(chosen.astype(np.int64)).to(table.device)]
+            sums.add(size, membership.to(table.device).double(), rows.transpose(0, 1).double())
     result = sums.marginals().permute(2, 0, 1, 3)
-    return result.reshape(*leading, n_players, n_players, n_outputs).numpy()
+    return result.reshape(*leading, n_players, n_players, n_outputs).cpu().numpy()
 
 
 def shapley_values(values: np.ndarray | Tensor) -> np.ndarray:
