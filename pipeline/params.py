@@ -120,18 +120,21 @@ class BackboneParams(_Section):
         return self
 
 
-class ScalesParams(_Section):
-    """Training of the single-scale models of the multi-scale TRN."""
-
-    n_max: Annotated[Number, Field(ge=1, le=16)]
+class _TrainingParams(_Section):
     frames: Count
-    hidden: Count
     dropout: Share
     learning_rate: Rate
     batch: Count
     draws: Count
     epochs: Count
     seed: Seed
+
+
+class ScalesParams(_TrainingParams):
+    """Training of the single-scale models of the multi-scale TRN."""
+
+    n_max: Annotated[Number, Field(ge=1, le=16)]
+    hidden: Count
 
     @model_validator(mode="after")
     def _enough_frames(self) -> "ScalesParams":
@@ -143,16 +146,8 @@ class ScalesParams(_Section):
         return self
 
 
-class TsnParams(_Section):
+class TsnParams(_TrainingParams):
     """Training of the averaging classifier."""
-
-    frames: Count
-    dropout: Share
-    learning_rate: Rate
-    batch: Count
-    draws: Count
-    epochs: Count
-    seed: Seed
 
 
 class AccuracyParams(_Section):

@@ -1,4 +1,5 @@
 import pickle
+from urllib.error import URLError
 
 import numpy as np
 import pytest
@@ -189,6 +190,16 @@ def test_resnet50_has_a_bottleneck_and_takes_its_checkpoint(tmp_path):
     other = backbones.build("resnet50", 9, 64)
     checkpoints.fill(other, checkpoints.load(tmp_path / "r.pt")[1], tmp_path / "r.pt")
     assert checkpoints.state_digest(other) == checkpoints.state_digest(network)
+
+
+def test_weights_that_cannot_be_downloaded_are_named(monkeypatch, tmp_path):
+    def offline(*arguments, **options):
+        raise URLError("no connection")
+
+    monkeypatch.setattr("torch.hub.download_url_to_file", offline)
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
+    with pytest.raises(InputError, match=r"there is no .*resnet50.*put the file there, or set"):
+        backbones.build("resnet50", 9, 64, pretrained=True)
 
 
 def test_pictures_are_normalised_channel_by_channel():

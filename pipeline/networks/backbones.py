@@ -1,11 +1,14 @@
 """Convolutional networks that map a picture to a feature vector."""
 
 from itertools import pairwise
+from pathlib import Path
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from pipeline.errors import InputError
 
 Architecture = Literal["small", "resnet50"]
 
@@ -61,8 +64,16 @@ class ResNet50(nn.Module):
         super().__init__()
         from torchvision import models  # noqa: PLC0415  only this network needs torchvision
 
-        weights = models.ResNet50_Weights.IMAGENET1K_V2 if pretrained else None
-        self.trunk = models.resnet50(weights=weights)
+        weights = models.ResNet50_Weights.IMAGENET1K_V2
+        try:
+            self.trunk = models.resnet50(weights=weights if pretrained else None)
+        except OSError as error:  # what urllib raises without a connection is one
+            file = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
+            raise InputError(
+                f"frames.backbone.weights: imagenet: there is no {file}, and {weights.url} cannot "
+                f"be downloaded ({error}); put the file there, or set weights to null or to "
+                "checkpoints of your own"
+            ) from None
         self.trunk.fc = nn.Identity()
         self.bottleneck = nn.Linear(2048, feature_dim)
 
