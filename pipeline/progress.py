@@ -96,7 +96,7 @@ def progress(description: str, total: int | None, unit: str) -> Iterator[Callabl
     terminal = _terminal()
     bar = Progress(
         TextColumn("{task.description}"),
-        BarColumn(bar_width=24),
+        BarColumn(bar_width=14),
         MofNCompleteColumn(),
         _RateColumn(unit),
         TimeRemainingColumn(),

@@ -1,5 +1,6 @@
 """What the Snakefile asks of Python: validated parameters, options of stages, paths."""
 
+import json
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
@@ -40,8 +41,11 @@ def read_config(config: Mapping[str, Any]) -> Params:
 
 
 def option(section: BaseModel) -> str:
-    """A section of the parameters as the option of a stage (JSON)."""
-    return section.model_dump_json()
+    """A section of the parameters as the option of a stage (JSON).
+
+    Sorted: Snakemake runs a job again when its options change, and their order means nothing.
+    """
+    return json.dumps(section.model_dump(mode="json"), sort_keys=True)
 
 
 def device(params: Params) -> str:
