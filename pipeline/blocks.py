@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
 from itertools import pairwise
+from pathlib import Path
 from typing import TypeVar
 
 import torch
 
 Result = TypeVar("Result")
 
+MEMINFO = Path("/proc/meminfo")
 BLOCK_BYTES = {"cpu": 1 << 21, "cuda": 1 << 28}
 
 
@@ -33,9 +35,12 @@ def available_bytes(device: torch.device) -> int:
     """Memory that is free on a device; where the system does not tell, without limit."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    if "SC_AVPHYS_PAGES" not in os.sysconf_names:
-        return sys.maxsize
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    # Not the pages that are free, which are few where the system caches files.
+    if MEMINFO.exists():
+        for line in MEMINFO.read_text(encoding="ascii").splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return sys.maxsize
 
 
 @lru_cache(maxsize=2)

@@ -243,3 +243,11 @@ def test_many_frames_are_indexed_size_by_size(monkeypatch):
     monkeypatch.setattr(coalition_scores, "_MAX_INDEXED", 5)
     assert torch.equal(coalition_scores.table(model, features, empty), usual)
     assert torch.equal(coalition_scores.whole_scores(model, features), whole)
+
+
+def test_memory_that_caches_files_counts_as_available(monkeypatch, tmp_path):
+    meminfo = tmp_path / "meminfo"
+    monkeypatch.setattr(blocks, "MEMINFO", meminfo)
+    assert blocks.available_bytes(torch.device("cpu")) > 2**60  # nobody tells
+    meminfo.write_text("MemTotal: 4000 kB\nMemFree: 10 kB\nMemAvailable: 3000 kB\n")
+    assert blocks.available_bytes(torch.device("cpu")) == 3000 * 1024
