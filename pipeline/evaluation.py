@@ -4,7 +4,9 @@ import json
 import logging
 import os
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from pipeline.errors import InputError
 from pipeline.files import write_json
 from pipeline.progress import progress
 from pipeline.store import CoalitionStore, DamagedShard, MissingInstance, UnusableValues
+from pipeline.store.claims import Claims, claiming
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +74,10 @@ def play(
     warning says so. Every instance is kept as soon as its batch is evaluated. Partitions are
     contiguous; any of them may run in any order, any number of times, several at once.
 
+    Other processes may play the same instances at the same time: each instance is evaluated by one
+    of them. Those that another has begun are waited for, and evaluated here if it dies. On return
+    all of the partition is done. Threads of one process must not play the same store at once.
+
     Args:
         store: opened for writing.
         tables: evaluates a batch of instances.
@@ -90,18 +97,23 @@ def play(
         raise InputError(f"batch size {batch_size}: must be 1 at least")
     done = store.done()
     with progress(f"{description} check".strip(), int(done[owned].sum()), "instances") as advance:
-        damaged = _erase_damaged(store, [i for i in owned if done[i]], advance)
-    missing = [i for i in owned if not done[i] or i in damaged]
+        suspects = _unreadable(store, [i for i in owned if done[i]], advance)
+    missing = [i for i in owned if not done[i]]
+    damaged: list[int] = []
     evaluated = 0
     rows = store.record.rows
-    with progress(description, len(missing) * rows, "evaluations") as advance:
-        for first in range(0, len(missing), batch_size):
-            # Another process may have come to some of them first.
-            batch = [i for i in missing[first : first + batch_size] if not store.is_done(i)]
-            if batch:
-                _keep(store, batch, np.asarray(tables(batch)))
-            evaluated += len(batch)
-            advance(len(missing[first : first + batch_size]) * rows)
+    # Where nothing is to be done, nothing is claimed: a store that is only read may be played.
+    with claiming(store.path) if missing or suspects else nullcontext() as claims:
+        if claims is not None:
+            damaged, erased = _erase_damaged(store, suspects, claims)
+            missing = sorted(missing + erased)
+        with progress(description, len(missing) * rows, "evaluations") as advance:
+            if claims is not None:
+                for batch, found in _claimed_batches(store, claims, missing, batch_size):
+                    if batch:
+                        _keep(store, batch, np.asarray(tables(batch)))
+                    evaluated += len(batch)
+                    advance((len(batch) + found) * rows)
     reused = len(owned) - evaluated
     return Receipt(
         study=store.record.study,
@@ -135,33 +147,83 @@ def partition_indices(n_instances: int, partition: tuple[int, int]) -> range:
     return range(first, first + size + (index < larger))
 
 
-def _erase_damaged(
+def _unreadable(
     store: CoalitionStore, indices: Sequence[int], advance: Callable[[int], None]
 ) -> list[int]:
-    """Read the values of these instances; erase, report and return those that are damaged."""
-    bad = []
+    """Read the values of these instances; return those that cannot be read."""
+    bad: list[int] = []
     at_once = max(1, CHECK_BYTES // (store.shape[0] * store.shape[1] * 4))
     for first in range(0, len(indices), at_once):
         some = indices[first : first + at_once]
         try:
             store.read_many(some)
         except (DamagedShard, MissingInstance):
-            bad += list(_unreadable(store, some))
+            bad += [i for i in some if _damage(store, i) is not None]
         advance(len(some))
     return bad
 
 
-def _unreadable(store: CoalitionStore, indices: Sequence[int]) -> Iterator[int]:
-    for i in indices:
-        try:
-            store.read(i)
-        except MissingInstance:
-            # Erased by another process that plays the same partition and found it damaged.
-            yield i
-        except DamagedShard as error:
+def _damage(store: CoalitionStore, i: int) -> DamagedShard | MissingInstance | None:
+    try:
+        store.read(i)
+    except (DamagedShard, MissingInstance) as error:
+        return error
+    return None
+
+
+def _erase_damaged(
+    store: CoalitionStore, suspects: Sequence[int], claims: Claims
+) -> tuple[list[int], list[int]]:
+    """Erase and report what is still damaged; return the damaged and all that are gone now.
+
+    Another process may have found the same damage, and have erased or mended it since: only what
+    is found damaged under a claim is this process's to erase.
+    """
+    damaged, gone = [], []
+    for i in suspects:
+        claims.wait(i)
+        error = _damage(store, i)
+        if isinstance(error, DamagedShard):
             log.warning("%s", error)
             store.erase(i)
-            yield i
+            damaged.append(i)
+        if error is not None:
+            gone.append(i)
+        claims.release([i])
+    return damaged, gone
+
+
+def _claimed_batches(
+    store: CoalitionStore, claims: Claims, missing: Sequence[int], batch_size: int
+) -> Iterator[tuple[list[int], int]]:
+    """Batches to evaluate, and how many instances were found evaluated beside each.
+
+    A batch's instances are claimed until the next one is asked for. Those that others have claimed
+    come last, once nothing else is left: then their owners are waited for, and what an owner did
+    not finish is in a batch after all. Each instance is given, or counted, once.
+    """
+    todo, later = deque(missing), list[int]()
+    while todo or later:
+        if not todo:
+            log.info("waiting for %d instances that other processes are evaluating", len(later))
+            claims.wait(later[0])
+            todo, later = deque(later), []
+        batch: list[int] = []
+        found = 0
+        while todo and len(batch) < batch_size:
+            i = todo.popleft()
+            if not store.is_done(i):
+                if not claims.take(i):
+                    later.append(i)
+                    continue
+                # Its owner may have finished between the look and the claim.
+                if not store.is_done(i):
+                    batch.append(i)
+                    continue
+            found += 1
+            claims.release([i])
+        yield batch, found
+        claims.release(batch)
 
 
 def _keep(store: CoalitionStore, batch: Sequence[int], values: NDArray[np.floating[Any]]) -> None:

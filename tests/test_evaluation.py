@@ -1,19 +1,30 @@
 """Games played into stores, by partitions, through kills and damage, and played again."""
 
 import errno
+import fcntl
 import json
 import logging
 import os
 import signal
-import subprocess
-import sys
-import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from players import (
+    RECORD,
+    check,
+    ended,
+    evaluated,
+    finished,
+    player,
+    start,
+    take_part,
+    value_of,
+    wait_until,
+)
 
 from pipeline.errors import InputError
 from pipeline.evaluation import (
@@ -24,26 +35,10 @@ from pipeline.evaluation import (
     read_receipt,
     write_receipt,
 )
-from pipeline.store import CoalitionStore, GameRecord, UnusableValues, open_store, plan
+from pipeline.store import CoalitionStore, UnusableValues, open_store, plan
+from pipeline.store.claims import Claims, claims_file
 
 NAMES = [f"v{i}" for i in range(10)]
-RECORD = GameRecord(
-    study="frames",
-    game="trn",
-    n_players=3,
-    player="a frame of the video",
-    outputs=("cat", "dog"),
-    value="probability",
-    specification={"score": "softmax"},
-    weights_sha256="ab" * 32,
-    evaluator_version=1,
-    versions={},
-)
-
-
-def value_of(name: str) -> np.ndarray:
-    number = int(name[1:])
-    return (np.arange(16, dtype=np.float32).reshape(8, 2) + 100 * number) / 7
 
 
 class Evaluator:
@@ -60,12 +55,6 @@ class Evaluator:
     def __call__(self, indices: Sequence[int]) -> np.ndarray:
         self.batches.append([self.store.instances[i] for i in indices])
         return np.stack([value_of(name) for name in self.batches[-1]])
-
-
-def check(path: Path) -> None:
-    store = open_store(path)
-    for i in np.flatnonzero(store.done()):
-        np.testing.assert_array_equal(store.read(int(i)), value_of(store.instances[i]))
 
 
 def contents(path: Path) -> dict[str, bytes]:
@@ -216,7 +205,7 @@ def test_what_another_process_has_done_meanwhile_is_reused(
         return evaluator(indices)
 
     receipt = play(store, tables, batch_size=2)
-    assert evaluator.batches == [["v0", "v1"], ["v2"], ["v6", "v7"], ["v8", "v9"]]
+    assert evaluator.batches == [["v0", "v1"], ["v2", "v6"], ["v7", "v8"], ["v9"]]
     assert (receipt.instances_evaluated, receipt.instances_reused) == (7, 3)
     check(path)
 
@@ -235,78 +224,250 @@ def test_more_instances_cost_theirs_only(path: Path, store: CoalitionStore) -> N
     assert play(back, Evaluator(back), batch_size=9).evaluations_made == 0
 
 
-PLAYER = """
-import sys, time
-from pathlib import Path
-from pipeline.evaluation import play, write_receipt
-from pipeline.store import open_store
-import numpy as np
-
-path, log, out = map(Path, sys.argv[1:4])
-store = open_store(path, "r+")
-
-def value_of(name):
-    return (np.arange(16, dtype=np.float32).reshape(8, 2) + 100 * int(name[1:])) / 7
-
-def tables(indices):
-    time.sleep(0.02)
-    with log.open("a") as lines:
-        lines.writelines(f"{store.instances[i]}\\n" for i in indices)
-    return np.stack([value_of(store.instances[i]) for i in indices])
-
-write_receipt(play(store, tables, batch_size=2), out)
-"""
-
-
-def player(path: Path, number: int) -> subprocess.Popen[bytes]:
-    arguments = [str(path), str(path.parent / "log"), str(path.parent / f"{number}.json")]
-    return subprocess.Popen(
-        [sys.executable, "-c", PLAYER, *arguments], cwd=Path(__file__).parent.parent
-    )
-
-
 def test_killed_runs_waste_at_most_what_was_in_flight(path: Path) -> None:
     names = [f"v{i}" for i in range(60)]
     plan(path, RECORD, names, names)
-    log = path.parent / "log"
-    log.touch()
     kills = 3
     for number in range(kills):
         process = player(path, number)
-        enough = len(log.read_text().split()) + 8
-        deadline = time.monotonic() + 20
-        while len(log.read_text().split()) < enough and time.monotonic() < deadline:
-            time.sleep(0.005)
-        assert process.poll() is None, "finished before it could be killed"
-        process.send_signal(signal.SIGKILL)
-        process.wait()
+        with ended(process):
+            enough = len(evaluated(path)) + 8
+            wait_until(lambda: len(evaluated(path)) >= enough, "8 instances more")
+        assert process.exitcode == -signal.SIGKILL, "finished before it could be killed"
         check(path)
     (path / "values" / "c.59.0.0123.partial").write_bytes(b"debris of a kill")
     store = plan(path, RECORD, names, names)
-    finished = int(store.done().sum())
-    assert 8 <= finished < 60
+    done = int(store.done().sum())
+    assert 8 <= done < 60
     evaluator = Evaluator(store)
     receipt = play(store, evaluator, batch_size=8)
-    assert receipt.instances_reused == finished and receipt.instances_damaged == ()
-    assert len(evaluator.names) == 60 - finished
+    assert receipt.instances_reused == done and receipt.instances_damaged == ()
+    assert len(evaluator.names) == 60 - done
     # One batch of two was in flight in each of the killed runs.
-    assert len(log.read_text().split()) <= finished + 2 * kills
+    assert len(evaluated(path)) <= done + 2 * kills
     check(path)
     assert len(names_in(path / "values")) == 61
 
 
-def test_two_processes_play_the_same_partition(path: Path) -> None:
-    names = [f"v{i}" for i in range(40)]
+@pytest.mark.parametrize("partitions", [[(0, 1)] * 2, [(0, 2), (0, 3), (0, 1), (1, 2)]])
+def test_at_once_no_instance_is_evaluated_twice(path: Path, partitions) -> None:
+    names = [f"v{i}" for i in range(60)]
     plan(path, RECORD, names, names)
-    both = [player(path, number) for number in range(2)]
-    assert [process.wait(30) for process in both] == [0, 0]
-    receipts = [read_receipt(path.parent / f"{number}.json") for number in range(2)]
-    assert open_store(path).done().all()
+    every = [
+        player(path, number, partition=partition, batch_size=3 + number, seconds=0.05)
+        for number, partition in enumerate(partitions)
+    ]
+    with ended(*every):
+        assert finished(*every) == [0] * len(every)
+    assert sorted(evaluated(path)) == sorted(names)
     check(path)
-    made = sum(receipt.instances_evaluated for receipt in receipts)
-    assert made == len((path.parent / "log").read_text().split()) >= 40
-    assert all(r.instances_evaluated + r.instances_reused == 40 for r in receipts)
-    assert len(names_in(path / "values")) == 41
+    receipts = [read_receipt(path.parent / f"{number}.json") for number in range(len(every))]
+    assert sum(receipt.instances_evaluated for receipt in receipts) == 60
+    assert sum(receipt.instances_evaluated > 0 for receipt in receipts) > 1
+    for receipt, partition in zip(receipts, partitions, strict=True):
+        owned = len(partition_indices(60, partition))
+        assert receipt.instances == owned
+        assert receipt.instances_evaluated + receipt.instances_reused == owned
+        assert receipt.evaluations_made == 8 * receipt.instances_evaluated
+    assert len(names_in(path / "values")) == 61
+
+
+def test_what_a_killed_process_had_claimed_is_evaluated_by_who_waits(path: Path) -> None:
+    plan(path, RECORD, NAMES, NAMES)
+    doomed = player(path, 0, batch_size=4, seconds=60)
+    with ended(doomed):
+        wait_until(lambda: len(evaluated(path)) == 4, "the first batch")
+        other = player(path, 1, batch_size=4)
+        with ended(other):
+            wait_until(lambda: open_store(path).done().sum() == 6, "the others")
+            # Now it waits for the rest, and takes none of it.
+            assert finished(other, within=0.2) == [None]
+            assert sorted(evaluated(path)) == NAMES
+            doomed.kill()
+            assert finished(other) == [0]
+    assert evaluated(path)[-4:] == evaluated(path)[:4]
+    assert read_receipt(path.parent / "1.json").instances_evaluated == 10
+    check(path)
+    assert open_store(path).done().all()
+
+
+def test_who_waits_takes_what_the_other_finished(path: Path) -> None:
+    plan(path, RECORD, NAMES, NAMES)
+    slow = player(path, 0, batch_size=7, seconds=0.6)
+    with ended(slow):
+        wait_until(lambda: len(evaluated(path)) == 7, "the first batch")
+        other = player(path, 1, batch_size=7, seconds=0)
+        with ended(other):
+            assert finished(slow, other) == [0, 0]
+    assert sorted(evaluated(path)) == NAMES
+    receipts = [read_receipt(path.parent / f"{number}.json") for number in range(2)]
+    assert [receipt.instances_evaluated for receipt in receipts] == [7, 3]
+
+
+def test_who_waits_does_not_ask_again_and_again(
+    path: Path, store: CoalitionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner = start(take_part, path, 3)
+    with ended(owner):
+        wait_until((path.parent / "there").exists, "a claim")
+        take, wait = Claims.take, Claims.wait
+        taken: list[int] = []
+
+        def counting(claims: Claims, index: int) -> bool:
+            taken.append(index)
+            assert len(taken) < 20, "asks again and again"
+            return take(claims, index)
+
+        def waiting(claims: Claims, index: int) -> None:
+            assert index == 3 and store.done().sum() == 9
+            owner.kill()
+            wait(claims, index)
+
+        monkeypatch.setattr(Claims, "take", counting)
+        monkeypatch.setattr(Claims, "wait", waiting)
+        evaluator = Evaluator(store)
+        play(store, evaluator, batch_size=4)
+    assert [len(batch) for batch in evaluator.batches] == [4, 4, 1, 1]
+    assert evaluator.batches[-1] == ["v3"]
+
+
+def test_what_is_finished_just_before_it_is_claimed_is_reused(
+    path: Path, store: CoalitionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    take = Claims.take
+
+    def late(claims: Claims, index: int) -> bool:
+        if index in (0, 5):
+            store.write(index, value_of(NAMES[index]))
+        return take(claims, index)
+
+    monkeypatch.setattr(Claims, "take", late)
+    evaluator = Evaluator(store)
+    receipt = play(store, evaluator, batch_size=4)
+    assert evaluator.names == [name for name in NAMES if name not in ("v0", "v5")]
+    assert receipt.instances_reused == 2
+    check(path)
+
+
+def test_damage_that_several_find_at_once_is_mended_once(path: Path) -> None:
+    store = plan(path, RECORD, NAMES, NAMES)
+    play(store, Evaluator(store), batch_size=10)
+    bad = ["v2", "v3", "v7"]
+    for name in bad:
+        os.truncate(store.shard(name), 9)
+    every = [player(path, number, batch_size=1, seconds=0.05) for number in range(3)]
+    with ended(*every):
+        assert finished(*every) == [0] * 3
+    assert sorted(evaluated(path)) == bad
+    receipts = [read_receipt(path.parent / f"{number}.json") for number in range(3)]
+    assert sorted(name for receipt in receipts for name in receipt.instances_damaged) == bad
+    assert sum(receipt.instances_evaluated for receipt in receipts) == 3
+    check(path)
+    assert store.done().all()
+
+
+def test_what_was_mended_meanwhile_is_not_erased(
+    path: Path, store: CoalitionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    play(store, Evaluator(store), batch_size=10)
+    os.truncate(store.shard("v3"), 9)
+    os.truncate(store.shard("v5"), 9)
+    wait = Claims.wait
+
+    def mending(claims: Claims, index: int) -> None:
+        wait(claims, index)
+        if index == 3:
+            store.erase("v3")
+            store.write("v3", value_of("v3"))
+
+    monkeypatch.setattr(Claims, "wait", mending)
+    evaluator = Evaluator(store)
+    receipt = play(store, evaluator, batch_size=10)
+    assert evaluator.names == ["v5"] and receipt.instances_damaged == ("v5",)
+    assert receipt.instances_reused == 9
+
+
+@pytest.mark.parametrize("lacking", [errno.ENOLCK, errno.EOPNOTSUPP, None])
+def test_without_record_locks_all_goes_on(
+    path: Path, store: CoalitionStore, monkeypatch, caplog, lacking: int | None
+) -> None:
+    if lacking is None:
+        # No file can be made there.
+        claims_file(path).mkdir()
+    else:
+
+        def lockf(*args: object) -> None:
+            raise OSError(lacking, os.strerror(lacking))
+
+        monkeypatch.setattr(fcntl, "lockf", lockf)
+    evaluator = Evaluator(store)
+    assert play(store, evaluator, batch_size=4).instances_evaluated == 10
+    assert evaluator.names == NAMES
+    check(path)
+    assert caplog.text.count("cannot be claimed") == 1
+
+
+def test_nothing_is_claimed_where_nothing_is_to_be_done(path: Path, store: CoalitionStore) -> None:
+    play(store, Evaluator(store), batch_size=4)
+    assert names_in(path.parent) == [".trn.zarr.claims", "trn.zarr"]
+    claims_file(path).unlink()
+    read_only = open_store(path)
+    assert play(read_only, Evaluator(read_only), batch_size=4).instances_reused == 10
+    behind = open_store(f"file://{path}")
+    assert play(behind, Evaluator(behind), batch_size=4).instances_reused == 10
+    assert names_in(path.parent) == ["trn.zarr"]
+
+
+def test_claims_are_the_same_by_any_name_of_a_store(tmp_path: Path, monkeypatch) -> None:
+    store = tmp_path / "disk" / "trn.zarr"
+    store.mkdir(parents=True)
+    (tmp_path / "link.zarr").symlink_to(store)
+    monkeypatch.chdir(tmp_path)
+    names = (store, Path("disk/trn.zarr"), tmp_path / "link.zarr", "link.zarr")
+    assert {claims_file(name) for name in names} == {store.parent / ".trn.zarr.claims"}
+
+
+def test_progress_counts_each_instance_once(
+    path: Path, store: CoalitionStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown: dict[str, list[int]] = {}
+
+    @contextmanager
+    def progress(description: str, total: int, unit: str) -> Iterator[Callable[[int], None]]:
+        shown[unit] = [total, 0]
+
+        def advance(n: int) -> None:
+            shown[unit][1] += n
+
+        yield advance
+
+    monkeypatch.setattr("pipeline.evaluation.progress", progress)
+    store.write("v1", value_of("v1"))
+    store.write("v2", value_of("v2"))
+    os.truncate(store.shard("v2"), 5)
+    evaluator, other = Evaluator(store), open_store(path, "r+")
+
+    def tables(indices: Sequence[int]) -> np.ndarray:
+        for name in ("v8", "v9"):
+            other.write(name, value_of(name))
+        return evaluator(indices)
+
+    receipt = play(store, tables, batch_size=3)
+    assert evaluator.names == ["v0", "v2", "v3", "v4", "v5", "v6", "v7"]
+    assert shown == {"instances": [2, 2], "evaluations": [72, 72]}
+    assert receipt.instances_reused == 3
+
+
+def test_a_store_planned_anew_meanwhile_ends_the_play(path: Path, store: CoalitionStore) -> None:
+    def tables(indices: Sequence[int]) -> np.ndarray:
+        fresh = plan(path, RECORD, NAMES[::-1], NAMES[::-1])
+        # What another index of the new plan has is not what this play is after.
+        play(fresh, Evaluator(fresh), batch_size=10)
+        return np.stack([value_of(store.instances[i]) for i in indices])
+
+    with pytest.raises(InputError, match="planned anew"):
+        play(store, tables, batch_size=5)
+    check(path)
 
 
 def test_receipts(path: Path, store: CoalitionStore) -> None:

@@ -452,6 +452,7 @@ def test_a_writer_of_an_earlier_plan_is_refused(path: Path) -> None:
     for attempt in (
         lambda: old.write("a", table("a", "1")),
         lambda: old.erase("a"),
+        lambda: old.is_done("a"),
         lambda: old.read("a"),
         lambda: old.read_many(["a", "b"]),
         old.done,

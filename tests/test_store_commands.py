@@ -109,7 +109,7 @@ def spoil(store: Path) -> None:
     shard.write_bytes(content)
 
 
-FORCED = "`snakemake --cores all --forcerun frames_coalitions`"
+FORCED = "`snakemake --cores all --forcerun frames_game`"
 
 
 def test_verify_of_all_stores(root: Path, tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -5,7 +5,13 @@ in any order, ``CoalitionStore.read`` gives it back, ``verify`` tells what is da
 a plain zarr group: ``zarr.open`` and ``xarray.open_zarr`` read it without this package.
 """
 
-from pipeline.store.errors import DamagedShard, DamagedStore, MissingInstance, UnusableValues
+from pipeline.store.errors import (
+    DamagedShard,
+    DamagedStore,
+    MissingInstance,
+    UnreachableStore,
+    UnusableValues,
+)
 from pipeline.store.planning import plan
 from pipeline.store.record import FORMAT, FORMAT_VERSION, JSON, GameRecord
 from pipeline.store.shards import CoalitionStore, open_store
@@ -21,6 +27,7 @@ __all__ = [
     "DamagedStore",
     "GameRecord",
     "MissingInstance",
+    "UnreachableStore",
     "UnusableValues",
     "open_store",
     "plan",

@@ -15,5 +15,9 @@ class MissingInstance(InputError):  # noqa: N818
     """An instance's values are not there: not asked for, or not evaluated yet."""
 
 
+class UnreachableStore(InputError):  # noqa: N818
+    """What is behind a URL cannot be reached, or its files cannot be listed."""
+
+
 class UnusableValues(InputError):  # noqa: N818
     """Values that a store does not take: of another shape, or not finite."""

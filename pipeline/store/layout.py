@@ -21,6 +21,9 @@ from pipeline.store.record import GameRecord
 CHUNK_BYTES = 1 << 20
 """Upper limit of a chunk inside a shard, before compression."""
 
+ARRAYS = ("values", "instance", "input_sha256", "output", "output_class", "masks")
+"""All that a store may hold; which of them are there depends on the game."""
+
 SHARD = re.compile(r"c\.(0|[1-9]\d*)\.0(?:\.0)?")
 DEBRIS = ".partial"
 NO_CLASS = -1

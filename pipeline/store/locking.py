@@ -26,3 +26,24 @@ def locked(directory: Path, *, exclusive: bool) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def try_locked(directory: Path) -> Iterator[bool]:
+    """Hold a directory alone, unless somebody holds it now; yields whether it is held.
+
+    Where the file system has no locks on directories nobody is known to hold it.
+    """
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        free = True
+        if fcntl is not None:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                free = False
+            except OSError:
+                pass
+        yield free
+    finally:
+        os.close(descriptor)

@@ -12,6 +12,7 @@ import errno
 import hashlib
 import logging
 import os
+import re
 import shutil
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -33,6 +34,8 @@ from pipeline.store.shards import CoalitionStore, glob_escaped, open_store, refu
 log = logging.getLogger(__name__)
 
 SET_ASIDE = "set-aside"
+LEFTOVER = re.compile(r"\..+\.zarr\.(?:new|trash)")
+"""Names of what a plan that is killed leaves beside its store; the next one there removes it."""
 
 Key = tuple[object, ...]
 """What the values of one instance were computed from, within one identity."""
@@ -82,17 +85,39 @@ def plan(
     target = Path(path).resolve() if Path(path).is_symlink() else Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with locked(target.parent, exclusive=True), refusing_full_disk(given):
-        _remove(_new(target))
-        _remove(_trash(target))
-        _clear_place(target, record)
+        _remove(new_place(target))
+        _remove(trash_place(target))
+        if target.is_dir() and not any(target.iterdir()):
+            target.rmdir()
         with _held(target):
             _settle(target, record, lists)
     return open_store(given, "r+")
 
 
+def set_aside(path: str | os.PathLike[str]) -> None:
+    """Move the store at ``path``, if there is one, to ``set-aside/``, to make room for another.
+
+    A later plan takes its values from there.
+    """
+    target = Path(path)
+    if not target.is_dir():
+        return
+    with locked(target.parent, exclusive=True):
+        try:
+            label = open_store(target).record.identity
+        except DamagedStore as error:
+            log.warning("%s", error)
+            label = "damaged"
+        with _held(target):
+            _set_aside(target, label)
+
+
 def _settle(target: Path, record: GameRecord, lists: Lists) -> None:
-    """Bring the store at ``target``, of the same identity if it is there, to the wanted lists."""
-    current = open_store(target) if target.exists() else None
+    """Put a store with the wanted lists at ``target``, and aside what is there if it differs."""
+    standing, label = _standing(target)
+    current = standing
+    if standing is not None and standing.record.identity != record.identity:
+        current = None
     aside = _set_aside_stores(target, record)
     wanted = _keys(lists)
     held: dict[Key, Path] = {}
@@ -107,17 +132,20 @@ def _settle(target: Path, record: GameRecord, lists: Lists) -> None:
     if kept:
         source = next(s for s in [current, *aside] if s is not None and s.done().any())
         record = replace(record, versions=source.record.versions)
-    new = _new(target)
+    new = new_place(target)
     try:
         create(new, record, lists)
         fresh = open_store(new)
         for i in kept:
             _link(held[wanted[i]], fresh.shard(i))
     except BaseException:
-        _remove(new)
+        # Of several files that zarr writes at once one has failed; others may still be appearing.
+        # What is left in spite of this the next plan removes.
+        shutil.rmtree(new, ignore_errors=True)
         raise
-    if current is not None:
-        _set_aside(target, current.record.identity)
+    # Only now: had there been no room for the new one, the old one would still be in its place.
+    if label is not None:
+        _set_aside(target, label)
     new.rename(target)
     _drop_redundant(target, record)
 
@@ -181,22 +209,16 @@ def _key(
     )
 
 
-def _clear_place(target: Path, record: GameRecord) -> None:
-    """Leave at ``target`` a store of the wanted identity or nothing."""
-    if target.is_dir() and not any(target.iterdir()):
-        target.rmdir()
+def _standing(target: Path) -> tuple[CoalitionStore | None, str | None]:
+    """The store at ``target``, None if damaged, and its label when set aside, None if not there."""
     if not target.exists():
-        return
+        return None, None
     try:
-        identity = open_store(target).record.identity
+        store = open_store(target)
     except DamagedStore as error:
         log.warning("%s", error)
-        with _held(target):
-            _set_aside(target, "damaged")
-        return
-    if identity != record.identity:
-        with _held(target):
-            _set_aside(target, identity)
+        return None, "damaged"
+    return store, store.record.identity
 
 
 def _set_aside_stores(target: Path, record: GameRecord) -> list[CoalitionStore]:
@@ -217,8 +239,8 @@ def _set_aside_stores(target: Path, record: GameRecord) -> list[CoalitionStore]:
 def _set_aside(target: Path, label: str) -> None:
     """Move a store out of the way, to a place of its own; remove one without values."""
     if not any(shard_index(name) is not None for name in _names(target / "values")):
-        target.rename(_trash(target))
-        _remove(_trash(target))
+        target.rename(trash_place(target))
+        _remove(trash_place(target))
         return
     folder = target.parent / SET_ASIDE
     folder.mkdir(exist_ok=True)
@@ -241,8 +263,8 @@ def _drop_redundant(target: Path, record: GameRecord) -> None:
         others = frozenset[Key]().union(*(k for path, k in keys.items() if path != store.path))
         if keys[store.path] <= others:
             del keys[store.path]
-            Path(store.path).rename(_trash(target))
-            _remove(_trash(target))
+            Path(store.path).rename(trash_place(target))
+            _remove(trash_place(target))
     folder = target.parent / SET_ASIDE
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
@@ -285,11 +307,13 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
 
 
-def _new(target: Path) -> Path:
+def new_place(target: Path) -> Path:
+    """Where a plan builds what is to stand at ``target``."""
     return target.parent / f".{target.name}.new"
 
 
-def _trash(target: Path) -> Path:
+def trash_place(target: Path) -> Path:
+    """Where what stood at ``target`` is moved before it is removed."""
     return target.parent / f".{target.name}.trash"
 
 

@@ -8,13 +8,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-import fsspec  # type: ignore[import-untyped]
 import numpy as np
 import zarr
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.store.errors import DamagedShard, DamagedStore, MissingInstance, UnusableValues
+from pipeline.store.access import (
+    array_names,
+    exists,
+    is_access_error,
+    is_remote,
+    unreachable,
+    zarr_source,
+)
+from pipeline.store.errors import (
+    DamagedShard,
+    DamagedStore,
+    MissingInstance,
+    UnreachableStore,
+    UnusableValues,
+)
 from pipeline.store.layout import shard_index, shard_name
 from pipeline.store.locking import locked
 from pipeline.store.record import FORMAT, FORMAT_VERSION, GameRecord
@@ -86,13 +99,12 @@ class CoalitionStore:
         return int(instance)
 
     def shards(self, array: Literal["values", "masks"] = "values") -> frozenset[int]:
-        """Indices of the shards that are there, out of range or not, by one directory listing."""
-        if self._remote:
-            files, root = fsspec.url_to_fs(self.path)
-            names = [key.rsplit("/", 1)[-1] for key in files.ls(f"{root}/{array}", detail=False)]
-        else:
-            names = [entry.name for entry in os.scandir(Path(self.path, array))]
-            self._refuse_replanned()
+        """Indices of the shards that are there, out of range or not, by one directory listing.
+
+        Raises UnreachableStore for a URL whose files cannot be listed.
+        """
+        names = array_names(self.path, array)
+        self._refuse_replanned()
         return frozenset(i for i in map(shard_index, names) if i is not None)
 
     def done(self) -> NDArray[np.bool_]:
@@ -104,7 +116,10 @@ class CoalitionStore:
     def is_done(self, instance: int | str) -> bool:
         """Whether one instance has values."""
         i = self.index(instance)
-        return i in self.shards() if self._remote else self.shard(i).exists()
+        done = exists(self.path, f"values/{shard_name(i)}")
+        # After looking: what was looked at is of the plan that this index was taken from.
+        self._refuse_replanned()
+        return done
 
     def shard(self, instance: int | str, array: Literal["values", "masks"] = "values") -> Path:
         """The file of an instance's values or masks, there or not."""
@@ -124,7 +139,7 @@ class CoalitionStore:
         values = self._checked(i, self._values)
         if not _finite(values):
             self._refuse_missing(i)
-            raise DamagedShard(f"{self._shard_text(i)}: holds NaN or infinity; {_MEND}")
+            raise DamagedShard(f"{self._shard_text(i)}: holds NaN or infinity; {self._mend()}")
         return values
 
     def read_many(self, instances: Sequence[int | str]) -> Values:
@@ -144,11 +159,11 @@ class CoalitionStore:
             self._refuse_replanned()
             if _finite(values):
                 return values
-        except (OSError, InputError):
+        except InputError:
             raise
-        except Exception:
+        except Exception as error:
+            self._refuse_access(error)
             # Which of them it was is found by reading them one by one.
-            pass
         return np.stack([self.read(int(i)) for i in indices])
 
     def masks(self, instance: int | str) -> NDArray[np.unsignedinteger[Any]]:
@@ -234,27 +249,41 @@ class CoalitionStore:
             # After reading: what was read is of the plan that this index was taken from.
             self._refuse_replanned()
             return content
-        except (OSError, InputError):
-            # The disk, the network, a new plan: not the content.
+        except InputError:
+            # A new plan: not the content.
             raise
         except Exception as error:
+            self._refuse_access(error)
             which: Literal["values", "masks"] = "values" if array is self._values else "masks"
             raise DamagedShard(
-                f"{self._shard_text(i, which)}: {_first_line(error)}; {_MEND}"
+                f"{self._shard_text(i, which)}: {_first_line(error)}; {self._mend()}"
             ) from (error)
+
+    def _refuse_access(self, error: Exception) -> None:
+        """Raise an error that is of the disk or the network, and not of the content."""
+        if is_access_error(error):
+            if self._remote:
+                raise unreachable(self.path, error) from error
+            raise error
 
     def _refuse_missing(self, i: int) -> None:
         if not self.is_done(i):
+            try:
+                others = f"; {int(self.done().sum())} of {len(self)} have"
+            except UnreachableStore:
+                others = ""
             raise MissingInstance(
-                f"{self.path}: instance {self.instances[i]!r} has not been evaluated; "
-                f"{int(self.done().sum())} of {len(self)} have. Evaluate it first"
+                f"{self.path}: instance {self.instances[i]!r} has not been evaluated{others}. "
+                f"Evaluate it first"
             )
 
     def _shard_text(self, i: int, array: Literal["values", "masks"] = "values") -> str:
         return f"{self.path}: damaged {array} of instance {self.instances[i]!r} ({array} shard {i})"
 
-
-_MEND = "evaluating the store again computes this instance anew and nothing else"
+    def _mend(self) -> str:
+        if self._remote:
+            return "copy it there anew from a sound store"
+        return "evaluating the store again computes this instance anew and nothing else"
 
 
 def open_store(path: str | os.PathLike[str], mode: Literal["r", "r+"] = "r") -> CoalitionStore:
@@ -262,26 +291,28 @@ def open_store(path: str | os.PathLike[str], mode: Literal["r", "r+"] = "r") -> 
 
     ``path`` is a directory, or for reading an fsspec URL such as ``s3://bucket/store.zarr``.
 
-    Raises DamagedStore if its metadata cannot be read back, InputError if there is no store, or
-    something else, or a store of a later format.
+    Raises DamagedStore if its metadata cannot be read back, UnreachableStore if a URL cannot be
+    read, InputError if there is no store, or something else, or a store of a later format, or if
+    a package is missing that reads such URLs.
     """
     text = os.fspath(path)
     if is_remote(text):
+        text = text.rstrip("/")
         if mode != "r":
             raise InputError(f"{text}: a store behind a URL can be read only; copy it to a disk")
     else:
         _refuse_no_store(Path(text))
-    try:
-        # Before anything else is read, so that whatever is read later belongs to this plan.
-        stamp = None if is_remote(text) else _stamp(Path(text))
-        group = zarr.open_group(text, mode=mode, zarr_format=3)
-        attributes = dict(group.attrs)
-    except (zarr.errors.GroupNotFoundError, FileNotFoundError):
-        raise InputError(f"{text}: no zarr group there; a coalition store is one") from None
-    except OSError:
-        raise
-    except Exception as error:
-        raise damaged(text, error) from error
+    source = zarr_source(text)
+    with _telling_damage(text):
+        try:
+            # Before anything else is read, so that whatever is read later belongs to this plan.
+            stamp = None if is_remote(text) else _stamp(Path(text))
+            group = zarr.open_group(source, mode=mode, zarr_format=3)
+        except (zarr.errors.GroupNotFoundError, FileNotFoundError):
+            group = None
+    if group is None:
+        raise InputError(f"{text}: no zarr group there; a coalition store is one")
+    attributes = dict(group.attrs)
     found = (attributes.get("format"), attributes.get("format_version"))
     if found[0] != FORMAT:
         raise InputError(
@@ -294,14 +325,23 @@ def open_store(path: str | os.PathLike[str], mode: Literal["r", "r+"] = "r") -> 
             f"{FORMAT_VERSION} can be read here. Use the version of this program that wrote it, "
             f"a later one, or another path"
         )
-    try:
+    with _telling_damage(text):
         store = CoalitionStore(text, group, GameRecord.from_attributes(attributes), stamp)
         _check_lists(store)
-    except OSError:
-        raise
-    except Exception as error:
-        raise damaged(text, error) from error
     return store
+
+
+@contextmanager
+def _telling_damage(path: str) -> Iterator[None]:
+    """Turn errors that are not of the disk or the network into one that says what is damaged."""
+    try:
+        yield
+    except Exception as error:
+        if not is_access_error(error):
+            raise damaged(path, error) from error
+        if is_remote(path):
+            raise unreachable(path, error) from error
+        raise
 
 
 def _refuse_no_store(path: Path) -> None:
@@ -356,10 +396,10 @@ def texts_of(group: zarr.Group, name: str) -> tuple[str, ...]:
 
 def damaged(path: str, reason: object) -> DamagedStore:
     """The error for a store whose metadata or lists cannot be trusted."""
-    return DamagedStore(
-        f"{path}: damaged coalition store: {_first_line(reason)}. Planning it anew sets it aside "
-        f"and begins an empty one; or restore it from a copy"
-    )
+    mend = "Planning it anew sets it aside and begins an empty one; or restore it from a copy"
+    if is_remote(path):
+        mend = "Copy it there anew from a sound store"
+    return DamagedStore(f"{path}: damaged coalition store: {_first_line(reason)}. {mend}")
 
 
 @contextmanager
@@ -374,11 +414,6 @@ def refusing_full_disk(path: str) -> Iterator[None]:
             f"{path}: the disk is full ({error.strerror}); what was finished is kept. Make room "
             f"and run again: only what is left is computed"
         ) from error
-
-
-def is_remote(path: str) -> bool:
-    """Whether a path is a URL."""
-    return "://" in path
 
 
 def glob_escaped(name: str) -> str:

@@ -1,17 +1,15 @@
 """Whether a store still holds what was written into it."""
 
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
+from pipeline.store.access import entries, read_bytes
 from pipeline.store.errors import DamagedShard, MissingInstance
-from pipeline.store.layout import DEBRIS, shard_index
+from pipeline.store.layout import ARRAYS, DEBRIS, shard_index
 from pipeline.store.shards import CoalitionStore
 
-ARRAYS = ("values", "instance", "input_sha256", "output", "output_class", "masks")
 SHARDED: tuple[Literal["values", "masks"], ...] = ("values", "masks")
 
 
@@ -27,11 +25,15 @@ class Damage:
 
 
 def verify(store: CoalitionStore) -> list[Damage]:
-    """Read every shard of a store on disk and tell what is damaged.
+    """Read every shard of a store, on disk or behind a URL, and tell what is damaged.
 
     Instances that have not been evaluated are no damage, nor is what a killed write left.
+
+    Raises UnreachableStore if a URL cannot be read, or the files there cannot be listed.
     """
-    found = [*_foreign(Path(store.path)), *_metadata(store)]
+    # First, since it tells whether a URL's files can be listed at all.
+    store.shards()
+    found = [*_foreign(store.path), *_metadata(store)]
     for array in SHARDED:
         if array in store._group:
             found += _shards(store, array)
@@ -56,29 +58,37 @@ def _shards(store: CoalitionStore, array: Literal["values", "masks"]) -> Iterato
 
 def _metadata(store: CoalitionStore) -> Iterator[Damage]:
     # The group's metadata hold a copy of the arrays', and the store was opened by that copy.
-    group = json.loads(Path(store.path, "zarr.json").read_bytes())
+    group = json.loads(read_bytes(store.path, "zarr.json"))
     for name, copy in group.get("consolidated_metadata", {}).get("metadata", {}).items():
         try:
-            if json.loads(Path(store.path, name, "zarr.json").read_bytes()) != copy:
+            if json.loads(read_bytes(store.path, f"{name}/zarr.json")) != copy:
                 yield Damage(None, None, f"{name}/zarr.json: differs from its copy in zarr.json")
         except (OSError, ValueError) as error:
             yield Damage(None, None, f"{name}/zarr.json: {error}")
 
 
-def _foreign(path: Path) -> Iterator[Damage]:
+def _foreign(path: str) -> Iterator[Damage]:
     """Files that are no part of a store; hidden ones (desktops leave them) are passed over."""
-    for folder, folders, names in os.walk(path):
-        here = Path(folder).relative_to(path)
-        depth = len(here.parts)
-        for name in sorted((*folders, *names)):
-            if name.startswith(".") or name.endswith(DEBRIS):
-                continue
-            if depth == 0:
-                own = name == "zarr.json" or name in ARRAYS
-            elif str(here) in SHARDED:
+    folders = []
+    for entry in entries(path):
+        if entry.is_directory and entry.name in ARRAYS:
+            folders.append(entry.name)
+        elif entry.name != "zarr.json" and not _passed_over(entry.name):
+            yield _no_part(entry.name)
+    for folder in folders:
+        for entry in entries(path, folder):
+            name = entry.name
+            if folder in SHARDED:
                 own = name == "zarr.json" or shard_index(name) is not None
             else:
-                own = name == "zarr.json" or name in ("c.0", "c.0.0")
-            if not own:
-                yield Damage(None, None, f"{here / name}: no part of a coalition store")
-        folders[:] = [f for f in folders if depth == 0 and f in ARRAYS]
+                own = name in ("zarr.json", "c.0", "c.0.0")
+            if not own and not _passed_over(name):
+                yield _no_part(f"{folder}/{name}")
+
+
+def _passed_over(name: str) -> bool:
+    return name.startswith(".") or name.endswith(DEBRIS)
+
+
+def _no_part(name: str) -> Damage:
+    return Damage(None, None, f"{name}: no part of a coalition store")

@@ -1,0 +1,136 @@
+"""Who is evaluating which instance, so that no two processes evaluate the same one.
+
+A claim is a record lock on one byte of a file beside the store, at the instance's index. The
+system releases it when its holder dies, so no claim outlives the work that it stands for. The file
+stays empty and lies beside the store, not inside: who reads or copies the store never sees it.
+"""
+
+import errno
+import logging
+import os
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # pragma: no cover (no such locks on this system)
+    fcntl = None  # type: ignore[assignment]
+
+log = logging.getLogger(__name__)
+
+CLAIMS = re.compile(r"\.(.+\.zarr)\.claims")
+"""Names of the files that hold claims, and of their stores in them."""
+
+PRESENCE = 1 << 40
+"""Offset past every index: a lock there says that somebody plays, even between two claims."""
+
+_TAKEN = (errno.EACCES, errno.EAGAIN)
+
+
+class Claims:
+    """This process's claims on the instances of one store. Made by :func:`claiming`.
+
+    Where there are no record locks every claim is granted. That is harmless: two processes may
+    then do the same work, and the later one's shard, the same, takes the earlier one's place.
+    """
+
+    def __init__(self, path: Path, descriptor: int | None) -> None:
+        """Use :func:`claiming`; ``descriptor`` is of the file at ``path``, None without locks."""
+        self._path = path
+        self._descriptor = descriptor
+
+    def take(self, index: int) -> bool:
+        """Claim an instance unless another process has claimed it; whether it is claimed now."""
+        return self._descriptor is None or self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB, 1, index)
+
+    def wait(self, index: int) -> None:
+        """Claim an instance as soon as its owner releases it, or dies.
+
+        Nothing else may be claimed meanwhile: two processes could wait for each other.
+        """
+        if self._descriptor is not None:
+            self._lock(fcntl.LOCK_EX, 1, index)
+
+    def release(self, indices: Iterable[int]) -> None:
+        """Give claims back."""
+        for index in indices:
+            if self._descriptor is not None:
+                self._lock(fcntl.LOCK_UN, 1, index)
+
+    def _lock(self, how: int, length: int, start: int) -> bool:
+        assert self._descriptor is not None
+        try:
+            fcntl.lockf(self._descriptor, how, length, start)
+        except OSError as error:
+            if how & fcntl.LOCK_NB and error.errno in _TAKEN:
+                return False
+            self._descriptor = None
+            _warn(self._path, error)
+        return True
+
+
+@contextmanager
+def claiming(store: str | os.PathLike[str]) -> Iterator[Claims]:
+    """Take part in the evaluation of the store at a path; all claims are released at the end.
+
+    Record locks are held by processes, not by threads, and end when their process closes *any*
+    descriptor of the file. So one process must not do this twice at once with the same store.
+    """
+    path = claims_file(store)
+    descriptor = None
+    try:
+        descriptor = None if fcntl is None else os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    except OSError as error:
+        _warn(path, error)
+    claims = Claims(path, descriptor)
+    try:
+        if descriptor is not None:
+            claims._lock(fcntl.LOCK_SH, 1, PRESENCE)
+        yield claims
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
+@contextmanager
+def excluding_players(store: str | os.PathLike[str]) -> Iterator[bool]:
+    """Keep everybody from claiming; yields False, and keeps nobody, if somebody plays now."""
+    path = claims_file(store)
+    try:
+        descriptor = None if fcntl is None else os.open(path, os.O_RDWR)
+    except FileNotFoundError:
+        descriptor = None
+    except PermissionError:
+        # Somebody else's file: whether they play cannot be told.
+        yield False
+        return
+    if descriptor is None:
+        yield True
+        return
+    try:
+        try:
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            alone = True
+        except OSError as error:
+            alone = error.errno not in _TAKEN
+        yield alone
+    finally:
+        os.close(descriptor)
+
+
+def claims_file(store: str | os.PathLike[str]) -> Path:
+    """Where claims on a store are held: a hidden file beside the directory itself."""
+    # Through links: whoever plays by another name of the store has to find the same file.
+    place = Path(store).resolve()
+    return place.parent / f".{place.name}.claims"
+
+
+def _warn(path: Path, error: OSError) -> None:
+    log.warning(
+        "%s: instances cannot be claimed here (%s); do not evaluate the same partition twice at "
+        "once: values stay right, but the work is done twice",
+        path,
+        error.strerror,
+    )
