@@ -130,11 +130,16 @@ class _TrainingParams(_Section):
     seed: Seed
 
 
-class ScalesParams(_TrainingParams):
-    """Training of the single-scale models of the multi-scale TRN."""
+class ScaleParams(_TrainingParams):
+    """Training of one single-scale model of the multi-scale TRN."""
+
+    hidden: Count
+
+
+class ScalesParams(ScaleParams):
+    """Training of all of them."""
 
     n_max: Annotated[Number, Field(ge=1, le=16)]
-    hidden: Count
 
     @model_validator(mode="after")
     def _enough_frames(self) -> "ScalesParams":
@@ -191,6 +196,7 @@ class Params(_Section):
     """All of ``params.yaml``."""
 
     device: str
+    partitions: Annotated[Number, Field(ge=1, le=10_000)]
     frames: FramesParams
 
     @field_validator("device")

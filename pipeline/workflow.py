@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from pathlib import Path
 from typing import Any
 
@@ -40,12 +40,12 @@ def read_config(config: Mapping[str, Any]) -> Params:
     return params
 
 
-def option(section: BaseModel) -> str:
-    """A section of the parameters as the option of a stage (JSON).
+def option(section: BaseModel, *, without: Set[str] = frozenset()) -> str:
+    """A section of the parameters as the option of a stage (JSON), without what it has no use for.
 
     Sorted: Snakemake runs a job again when its options change, and their order means nothing.
     """
-    return json.dumps(section.model_dump(mode="json"), sort_keys=True)
+    return json.dumps(section.model_dump(mode="json", exclude=set(without)), sort_keys=True)
 
 
 def device(params: Params) -> str:
@@ -113,6 +113,12 @@ def model_weights(frames: FramesParams, model: str) -> list[str]:
     if model == "tsn":
         return ["results/frames/tsn.pt"]
     return [f"results/frames/scales/{s}.pt" for s in range(1, frames.scales.n_max + 1)]
+
+
+def partition_receipts(params: Params, study: str, model: str) -> list[str]:
+    """Receipts of the jobs that share out the evaluation of a game."""
+    count = params.partitions
+    return [f"results/{study}/coalitions/{model}/{part}_of_{count}.json" for part in range(count)]
 
 
 def class_options(frames: FramesParams) -> str:

@@ -9,7 +9,9 @@ from pipeline.frames import (
     coalitions,
     features,
     figures,
+    game,
     priors,
+    receipts,
     scales,
     skipped,
     tsn,
@@ -115,7 +117,7 @@ def make_models(study):
     )
 
 
-def make_coalitions(study, model, **changes):
+def make_coalitions(study, model, *, partitions=1, **changes):
     arguments = {
         "model": model,
         "features": study.features(model, "validation"),
@@ -123,10 +125,14 @@ def make_coalitions(study, model, **changes):
         "priors": study.priors,
         "params": study.params.coalitions,
         "store": study.store(model),
-        "out": study.receipt(model),
         "device": "cpu",
+        **changes,
     }
-    coalitions.main(**{**arguments, **changes})
+    game.main(**arguments, out=study.folder / f"game/{model}.json")
+    parts = [study.folder / f"parts/{model}/{i}_of_{partitions}.json" for i in range(partitions)]
+    for i, part in enumerate(parts):
+        coalitions.main(**arguments, partition=i, partitions=partitions, out=part)
+    receipts.main(parts=parts, out=study.receipt(model))
 
 
 def make_values(study, model, **changes):
@@ -148,6 +154,7 @@ def make_accuracy(study):
         priors=study.priors,
         params=study.params.accuracy,
         out=study.folder / "accuracy.json",
+        curve=study.folder / "accuracy.csv",
         root=study.root,
         device="cpu",
     )

@@ -19,7 +19,7 @@ from pipeline.__main__ import app
 from pipeline.datasets.something import VIDEOS, read_split
 from pipeline.errors import InputError
 from pipeline.evaluation import read_receipt
-from pipeline.frames import backbone, features, sampling
+from pipeline.frames import backbone, coalitions, features, receipts, sampling
 from pipeline.frames.accuracy import accuracies, counterparts
 from pipeline.frames.feature_files import read_features
 from pipeline.frames.priors import empty_score, read_priors
@@ -180,7 +180,9 @@ def test_a_damaged_shard_is_named_and_made_again(copy, caplog):
 def test_the_store_of_another_game_is_not_read(copy):
     run.make_coalitions(copy, "trn")  # the receipt now names the copy's store
     other = tiny_params(coalitions={"n": 4}).frames.coalitions
-    run.make_coalitions(copy, "trn", params=other, out=copy.folder / "other.json")
+    kept = copy.receipt("trn").read_bytes()
+    run.make_coalitions(copy, "trn", params=other)
+    copy.receipt("trn").write_bytes(kept)
     with pytest.raises(InputError, match=r"holds another game than .* is removed: run the same"):
         run.make_values(copy, "trn")
     assert not copy.receipt("trn").exists()
@@ -267,6 +269,60 @@ def test_training_is_repeatable(study, copy):
         digests[each.folder] += [path.read_bytes() for path in each.weights("trn")]
     first, second = digests.values()
     assert first == second
+
+
+def test_partitions_fill_one_store_in_any_order(copy):
+    videos = len(open_store(copy.store("trn")))
+    whole = open_store(copy.store("trn")).read_many(range(videos))
+    shutil.rmtree(copy.store("trn").parent)
+    two = tiny_params(coalitions={"outputs": "true_and_predicted"}).frames.coalitions
+    for params in (None, two):
+        more = {} if params is None else {"params": params}
+        run.make_coalitions(copy, "trn", partitions=5, **more)
+        receipt = read_receipt(copy.receipt("trn"))
+        assert (receipt.partition, receipt.instances) == ((0, 1), videos)
+        assert (receipt.evaluations_made, receipt.evaluations_reused) == (videos * 2**5, 0)
+        run.make_coalitions(copy, "trn", partitions=20, **more)
+        assert read_receipt(copy.receipt("trn")).evaluations_made == 0
+        if params is None:
+            np.testing.assert_array_equal(
+                open_store(copy.store("trn")).read_many(range(videos)), whole
+            )
+
+
+def test_a_partition_of_another_plan_is_refused(copy):
+    arguments = {
+        "model": "trn",
+        "features": copy.features("trn", "validation"),
+        "weights": copy.weights("trn"),
+        "priors": copy.priors,
+        "store": copy.store("trn"),
+        "out": copy.folder / "part.json",
+        "device": "cpu",
+    }
+    run.make_coalitions(copy, "trn")
+    for changes, message in (
+        ({"score": "logit"}, "is planned for another game; run frames_game"),
+        ({"clips": 3}, "is planned for other clips"),
+    ):
+        params = tiny_params(coalitions=changes).frames.coalitions
+        with pytest.raises(InputError, match=message):
+            coalitions.main(**arguments, params=params)
+    uid = read_features(copy.features("trn", "validation")).uids[1]
+    rewrite(copy.features("trn", "validation"), lambda rows: rows + 1)
+    with pytest.raises(InputError, match=f"is planned for other features of '{uid}'"):
+        coalitions.main(**arguments, params=copy.params.coalitions)
+    assert not (copy.folder / "part.json").exists()
+
+
+def test_receipts_that_do_not_hold_are_removed(copy):
+    run.make_coalitions(copy, "trn", partitions=2)
+    open_store(copy.store("trn"), "r+").erase(15)
+    parts = [copy.folder / f"parts/trn/{i}_of_2.json" for i in range(2)]
+    with pytest.raises(InputError, match=r"does not hold what .*1_of_2.json said; removed"):
+        receipts.main(parts=parts, out=copy.folder / "merged.json")
+    assert [part.exists() for part in parts] == [True, False]
+    assert not (copy.folder / "merged.json").exists()
 
 
 def test_figures_and_summary(study):

@@ -15,7 +15,7 @@ from pipeline.frames.tsn import main as make_averaging
 from pipeline.networks import backbones, checkpoints, devices
 from pipeline.networks.sequences import Averaging, SingleScale
 from pipeline.networks.training import fit
-from pipeline.params import ScalesParams, TsnParams
+from pipeline.params import ScaleParams, TsnParams
 
 
 def test_checkpoints_come_back(tmp_path):
@@ -119,11 +119,11 @@ def test_trained_models_tell_what_they_were_trained_for(tmp_path):
     common = {"frames": 3, "dropout": 0.0, "learning_rate": 0.1, "batch": 2, "draws": 1}
     common |= {"epochs": 1, "seed": 0}
     given = {"features": tmp_path / "f.h5", "priors": tmp_path / "p.json", "device": "cpu"}
-    scales = ScalesParams(n_max=3, hidden=4, **common)
+    scales = ScaleParams(hidden=4, **common)
     make_scale(**given, scale=2, params=scales, out=tmp_path / "s.pt")
     make_averaging(**given, params=TsnParams(**common), out=tmp_path / "a.pt")
     dimensions = {"feature_dim": 3, "n_classes": 2, "backbone_sha256": "ab12"}
-    expected = dimensions | {"scale": 2, "hidden": 4, "n_max": 3}
+    expected = dimensions | {"scale": 2, "hidden": 4}
     assert checkpoints.load(tmp_path / "s.pt")[0] == expected
     assert checkpoints.load(tmp_path / "a.pt")[0] == dimensions
 

@@ -1,5 +1,6 @@
 """Stage: accuracy of both models against the number of frames that they are given (Fig. 10)."""
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline.datasets.something import read_order_pairs
-from pipeline.files import write_json
+from pipeline.files import replacing, write_json
 from pipeline.frames import sampling
 from pipeline.frames.coalition_scores import Model, whole_scores
 from pipeline.frames.feature_files import FeatureSet, read_features
@@ -31,6 +32,7 @@ def main(
     priors: Path,
     params: AccuracyParams,
     out: Path,
+    curve: Path,
     root: Path | None = None,
     label: str | None = None,
     device: str = "auto",
@@ -38,20 +40,23 @@ def main(
 ) -> None:
     """Predict every validation clip from 1 … max_frames frames spread evenly over it.
 
-    If the data set below ``root`` says which pairs of classes only the order of the frames tells
-    apart, ``within_pairs`` is how often such a clip's class scores above its counterpart.
+    ``out`` (JSON) becomes all of it, ``curve`` (CSV) the share of clips predicted rightly. If the
+    data set below ``root`` says which pairs of classes only the order of the frames tells apart,
+    ``within_pairs`` is how often such a clip's class scores above its counterpart.
     """
     target = devices.resolve(device)
     classes, _ = read_priors(priors)
     pairs = read_order_pairs(root) if root is not None else []
     counterpart = counterparts(pairs, classes)
-    result: dict[str, object] = {"frames": list(range(1, params.max_frames + 1))}
+    counts_of_frames = range(1, params.max_frames + 1)
+    result: dict[str, object] = {"frames": list(counts_of_frames)}
+    columns: dict[str, Sequence[float]] = {"frames": counts_of_frames}
     for name, path, weights in (("trn", trn_features, scales), ("tsn", tsn_features, [tsn])):
         features = read_features(path, n_classes=len(classes), label=label)
         model = load_model(name, weights).to(target)
         measured: dict[str, list[float]] = {}
         with progress(f"frames_accuracy {name}", params.max_frames, "frame counts") as advance:
-            for n_frames in range(1, params.max_frames + 1):
+            for n_frames in counts_of_frames:
                 scores = predict(model, features, n_frames, target)
                 for key, value in accuracies(scores, features.labels, counterpart).items():
                     measured.setdefault(key, []).append(value)
@@ -59,10 +64,16 @@ def main(
         paired = counterpart[features.labels] >= 0
         counts = {"clips": len(features), "clips_of_pairs": int(paired.sum())}
         result[name] = {**counts, **measured}
+        columns[name] = measured["top1"]
     chance = 1 / len(classes)
     result["chance"] = {"top1": chance, "top1_pairs": chance, "top1_rest": chance}
     result["chance"] |= {"within_pairs": 0.5} if (counterpart >= 0).any() else {}  # type: ignore[operator]
-    write_json(out, result)
+    with replacing(curve) as temporary:
+        with temporary.open("w", newline="", encoding="utf-8") as lines:
+            writer = csv.writer(lines)
+            writer.writerow(columns)
+            writer.writerows(zip(*columns.values(), strict=True))
+        write_json(out, result)
 
 
 def counterparts(pairs: Sequence[tuple[str, str]], classes: tuple[str, ...]) -> NDArray[np.int64]:

@@ -11,7 +11,7 @@ from pipeline.frames.feature_files import FeatureSet, read_features
 from pipeline.frames.priors import read_priors
 from pipeline.networks import checkpoints
 from pipeline.networks.sequences import SingleScale
-from pipeline.params import ScalesParams
+from pipeline.params import ScaleParams
 from pipeline.stage import run
 
 
@@ -20,7 +20,7 @@ def main(
     features: Path,
     priors: Path,
     scale: int,
-    params: ScalesParams,
+    params: ScaleParams,
     out: Path,
     label: str | None = None,
     device: str = "auto",
@@ -35,14 +35,13 @@ def main(
         "feature_dim": found.feature_dim,
         "hidden": params.hidden,
         "n_classes": len(classes),
-        "n_max": params.n_max,
         "backbone_sha256": found.backbone_sha256,
     }
     checkpoints.save(out, network, description)
 
 
 def train_scale(
-    features: FeatureSet, n_classes: int, scale: int, params: ScalesParams, *, device: str = "auto"
+    features: FeatureSet, n_classes: int, scale: int, params: ScaleParams, *, device: str = "auto"
 ) -> SingleScale:
     """f^scale, trained on ``params.draws`` subsequences of every clip an epoch."""
     torch.manual_seed(np.random.SeedSequence([params.seed, scale]).generate_state(1)[0])

@@ -15,12 +15,12 @@ from pipeline.errors import InputError
 from pipeline.evaluation import read_receipt
 from pipeline.files import replacing
 from pipeline.frames import sampling
-from pipeline.frames.coalitions import TRUE_AND_PREDICTED
 from pipeline.frames.feature_files import read_features
+from pipeline.frames.game import TRUE_AND_PREDICTED
 from pipeline.progress import progress
 from pipeline.shapley import marginals_by_size
 from pipeline.stage import run
-from pipeline.store import CoalitionStore, open_store
+from pipeline.store import CoalitionStore, DamagedShard, open_store, verify
 
 BYTES_AT_ONCE = 1 << 28
 
@@ -83,6 +83,8 @@ def main(
         arrays = stored_values(store)
     except InputError as error:
         receipt.unlink(missing_ok=True)
+        if isinstance(error, DamagedShard):
+            _erase_damaged(store.path)
         raise InputError(
             f"{error}. {receipt} said otherwise and is removed: run the same command again to "
             "evaluate what is missing, and only that"
@@ -105,6 +107,14 @@ def main(
         values = read_values(temporary)
         with replacing(table) as temporary_table:
             _write_csv(temporary_table, values)
+
+
+def _erase_damaged(path: str) -> None:
+    """Erase what cannot be read back, so that nobody takes the store for complete."""
+    store = open_store(path, "r+")
+    for damage in verify(store):
+        if damage.instance is not None:
+            store.erase(damage.instance)
 
 
 def _vouched_store(receipt: Path) -> CoalitionStore:

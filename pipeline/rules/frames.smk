@@ -8,6 +8,8 @@ wildcard_constraints:
     model="trn|tsn",
     split="train|validation",
     scale=r"\d+",
+    part=r"\d+",
+    parts=r"\d+",
 
 
 rule frames_all:
@@ -15,7 +17,7 @@ rule frames_all:
         house.skipped_files(FRAMES),
         "results/frames/accuracy.json",
         # Asked for by name, so that one that was removed is made again even if all else is there.
-        expand("results/frames/coalitions/{model}.json", model=["trn", "tsn"]),
+        expand("results/frames/receipts/{model}.json", model=["trn", "tsn"]),
         "results/frames/values/trn.h5",
         "results/frames/values/tsn.h5",
         "results/frames/figures/summary.json",
@@ -30,6 +32,7 @@ rule frames_videos:
         "environment.yaml"
     threads: 64
     params:
+        version=version("frames", "videos"),
         spec=house.option(FRAMES.videos),
     shell:
         "python -m pipeline.frames.videos --params {params.spec:q} --out {output:q}"
@@ -50,16 +53,17 @@ rule frames_backbone:
     threads: 1
     resources:
         gpu=house.gpus(PARAMS),
+        device=house.device(PARAMS),
     params:
+        version=version("frames", "backbone"),
         root=lambda wildcards: house.dataset_root(FRAMES),
         spec=house.option(FRAMES.backbone),
         decoding=house.option(FRAMES.decoding),
         clips=house.limit_option(FRAMES.dataset.train_clips),
-        device=house.device(PARAMS),
     shell:
         "python -m pipeline.frames.backbone --model {wildcards.model} --root {params.root:q}"
         " --params {params.spec:q} --decoding {params.decoding:q} {params.clips}"
-        " --device {params.device} --out {output:q} --threads {threads} --log {log:q}"
+        " --device {resources.device} --out {output:q} --threads {threads} --log {log:q}"
 
 
 rule frames_features:
@@ -79,17 +83,18 @@ rule frames_features:
     threads: 64
     resources:
         gpu=house.gpus(PARAMS),
+        device=house.device(PARAMS),
     params:
+        version=version("frames", "features"),
         root=lambda wildcards: house.dataset_root(FRAMES),
         decoding=house.option(FRAMES.decoding),
         clips=lambda wildcards: house.limit_option(
             getattr(FRAMES.dataset, f"{wildcards.split}_clips")
         ),
-        device=house.device(PARAMS),
     shell:
         "python -m pipeline.frames.features --root {params.root:q} --split {wildcards.split}"
         " --trn-backbone {input.trn:q} --tsn-backbone {input.tsn:q}"
-        " --decoding {params.decoding:q} {params.clips} --device {params.device}"
+        " --decoding {params.decoding:q} {params.clips} --device {resources.device}"
         " --trn {output.trn:q} --tsn {output.tsn:q} --skipped {output.skipped:q}"
         " --threads {threads} --log {log:q}"
 
@@ -109,6 +114,7 @@ rule frames_skipped:
         "environment.yaml"
     threads: 1
     params:
+        version=version("frames", "skipped"),
         most=FRAMES.dataset.max_skipped,
     shell:
         "python -m pipeline.frames.skipped --tables {input.tables:q} --features {input.features:q}"
@@ -127,6 +133,7 @@ rule frames_priors:
         "environment.yaml"
     threads: 1
     params:
+        version=version("frames", "priors"),
         classes=house.class_options(FRAMES),
         label=house.label_option(FRAMES),
     shell:
@@ -147,14 +154,15 @@ rule frames_scales:
     threads: 1
     resources:
         gpu=house.gpus(PARAMS),
-    params:
-        spec=house.option(FRAMES.scales),
-        label=house.label_option(FRAMES),
         device=house.device(PARAMS),
+    params:
+        version=version("frames", "scales"),
+        spec=house.option(FRAMES.scales, without={"n_max"}),
+        label=house.label_option(FRAMES),
     shell:
         "python -m pipeline.frames.scales --features {input.features:q} --priors {input.priors:q}"
         " --scale {wildcards.scale} --params {params.spec:q} {params.label}"
-        " --device {params.device} --out {output:q} --threads {threads} --log {log:q}"
+        " --device {resources.device} --out {output:q} --threads {threads} --log {log:q}"
 
 
 rule frames_tsn:
@@ -170,13 +178,14 @@ rule frames_tsn:
     threads: 1
     resources:
         gpu=house.gpus(PARAMS),
+        device=house.device(PARAMS),
     params:
+        version=version("frames", "tsn"),
         spec=house.option(FRAMES.tsn),
         label=house.label_option(FRAMES),
-        device=house.device(PARAMS),
     shell:
         "python -m pipeline.frames.tsn --features {input.features:q} --priors {input.priors:q}"
-        " --params {params.spec:q} {params.label} --device {params.device} --out {output:q}"
+        " --params {params.spec:q} {params.label} --device {resources.device} --out {output:q}"
         " --threads {threads} --log {log:q}"
 
 
@@ -187,8 +196,10 @@ rule frames_accuracy:
         scales=house.model_weights(FRAMES, "trn"),
         classifier=house.model_weights(FRAMES, "tsn"),
         priors="results/frames/priors.json",
+        dataset=house.dataset_files(FRAMES) if house.has_videos(FRAMES) else [],
     output:
-        "results/frames/accuracy.json",
+        numbers="results/frames/accuracy.json",
+        curve="results/frames/accuracy.csv",
     log:
         "results/logs/frames/accuracy.log",
     conda:
@@ -196,21 +207,23 @@ rule frames_accuracy:
     threads: 2
     resources:
         gpu=house.gpus(PARAMS),
+        device=house.device(PARAMS),
     params:
+        version=version("frames", "accuracy"),
         spec=house.option(FRAMES.accuracy),
         label=house.label_option(FRAMES),
         root=house.root_option(FRAMES),
-        device=house.device(PARAMS),
     shell:
         "python -m pipeline.frames.accuracy --trn-features {input.trn:q}"
         " --tsn-features {input.tsn:q} --scales {input.scales:q} --tsn {input.classifier:q}"
         " --priors {input.priors:q} --params {params.spec:q} {params.label} {params.root}"
-        " --device {params.device} --out {output:q} --threads {threads} --log {log:q}"
+        " --device {resources.device} --out {output.numbers:q} --curve {output.curve:q}"
+        " --threads {threads} --log {log:q}"
 
 
 # The store itself is no output: Snakemake would delete it before each run, and with it the values
 # that the run could reuse. What vouches for it is the receipt.
-rule frames_coalitions:
+rule frames_game:
     input:
         features=lambda wildcards: house.feature_file(
             FRAMES, wildcards.model, "validation"
@@ -218,29 +231,89 @@ rule frames_coalitions:
         weights=lambda wildcards: house.model_weights(FRAMES, wildcards.model),
         priors="results/frames/priors.json",
     output:
-        "results/frames/coalitions/{model}.json",
+        temp("results/frames/game/{model}.json"),
     log:
-        "results/logs/frames/coalitions_{model}.log",
+        "results/logs/frames/game_{model}.log",
     conda:
         "environment.yaml"
     threads: 1
     resources:
         gpu=house.gpus(PARAMS),
+        device=house.device(PARAMS),
     params:
+        version=version("frames", "coalitions"),
         spec=house.option(FRAMES.coalitions),
         label=house.label_option(FRAMES),
+    shell:
+        "python -m pipeline.frames.game --model {wildcards.model}"
+        " --features {input.features:q} --weights {input.weights:q} --priors {input.priors:q}"
+        " --params {params.spec:q} {params.label} --device {resources.device}"
+        " --store results/coalitions/frames/{wildcards.model}.zarr --out {output:q}"
+        " --threads {threads} --log {log:q}"
+
+
+rule frames_coalitions:
+    input:
+        game="results/frames/game/{model}.json",
+        features=lambda wildcards: house.feature_file(
+            FRAMES, wildcards.model, "validation"
+        ),
+        weights=lambda wildcards: house.model_weights(FRAMES, wildcards.model),
+        priors="results/frames/priors.json",
+    output:
+        temp("results/frames/coalitions/{model}/{part}_of_{parts}.json"),
+    log:
+        "results/logs/frames/coalitions_{model}_{part}_of_{parts}.log",
+    conda:
+        "environment.yaml"
+    threads: 1
+    resources:
+        gpu=house.gpus(PARAMS),
         device=house.device(PARAMS),
+    params:
+        version=version("frames", "coalitions"),
+        spec=house.option(FRAMES.coalitions),
+        label=house.label_option(FRAMES),
     shell:
         "python -m pipeline.frames.coalitions --model {wildcards.model}"
         " --features {input.features:q} --weights {input.weights:q} --priors {input.priors:q}"
-        " --params {params.spec:q} {params.label} --device {params.device}"
+        " --params {params.spec:q} {params.label} --device {resources.device}"
+        " --partition {wildcards.part} --partitions {wildcards.parts}"
         " --store results/coalitions/frames/{wildcards.model}.zarr --out {output:q}"
+        " --threads {threads} --log {log:q}"
+
+
+# What the partitions' receipts depend on is named here again: they are removed when they have been
+# merged, and with them the record of what they depended on.
+rule frames_receipts:
+    input:
+        parts=lambda wildcards: house.partition_receipts(
+            PARAMS, "frames", wildcards.model
+        ),
+        features=lambda wildcards: house.feature_file(
+            FRAMES, wildcards.model, "validation"
+        ),
+        weights=lambda wildcards: house.model_weights(FRAMES, wildcards.model),
+        priors="results/frames/priors.json",
+    output:
+        "results/frames/receipts/{model}.json",
+    log:
+        "results/logs/frames/receipts_{model}.log",
+    conda:
+        "environment.yaml"
+    threads: 1
+    params:
+        version=version("frames", "coalitions"),
+        spec=house.option(FRAMES.coalitions),
+        label=house.label_option(FRAMES),
+    shell:
+        "python -m pipeline.frames.receipts --parts {input.parts:q} --out {output:q}"
         " --threads {threads} --log {log:q}"
 
 
 rule frames_values:
     input:
-        receipt="results/frames/coalitions/{model}.json",
+        receipt="results/frames/receipts/{model}.json",
         features=lambda wildcards: house.feature_file(
             FRAMES, wildcards.model, "validation"
         ),
@@ -253,6 +326,7 @@ rule frames_values:
         "environment.yaml"
     threads: 1
     params:
+        version=version("frames", "values"),
         label=house.label_option(FRAMES),
     shell:
         "python -m pipeline.frames.values --receipt {input.receipt:q} --features {input.features:q}"
@@ -292,6 +366,7 @@ rule frames_figures:
         "environment.yaml"
     threads: 1
     params:
+        version=version("frames", "figures"),
         spec=house.option(FRAMES.figures),
         root=house.root_option(FRAMES),
     shell:
