@@ -1,5 +1,6 @@
 """Every result of the project. `snakemake --cores all` makes what is missing or out of date."""
 
+import os
 import sys
 
 from snakemake.utils import min_version
@@ -7,8 +8,11 @@ from snakemake.utils import min_version
 min_version("9.0")
 sys.path.insert(0, workflow.basedir)
 
+from pipeline import provenance, tracking
 from pipeline import workflow as house
 from pipeline.errors import InputError
+from pipeline.stage import SCHEDULER
+from pipeline.versions import version
 
 
 configfile: "params.yaml"
@@ -23,6 +27,11 @@ except InputError as error:
     raise WorkflowError(str(error))
 
 
+# Jobs end with the process that started them: no shell stands between the two.
+os.environ[SCHEDULER] = str(os.getpid())
+shell.prefix("set -euo pipefail; exec ")
+
+
 include: "pipeline/rules/frames.smk"
 
 
@@ -30,3 +39,26 @@ rule all:
     default_target: True
     input:
         rules.frames_all.input,
+
+
+# One target a stage that DVC tracks.
+for stage, tracked in tracking.stages(PARAMS).items():
+
+    rule:
+        name:
+            f"{stage}_all"
+        input:
+            tracked.files,
+
+
+# Before anything is planned, what is known of the results from DVC is told to Snakemake; after it,
+# DVC is told what was made.
+provenance.attach(workflow, PARAMS, config)
+
+
+onsuccess:
+    provenance.record(workflow, PARAMS, config)
+
+
+onerror:
+    provenance.record(workflow, PARAMS, config)

@@ -90,6 +90,21 @@ def explain(
     console.print(f"Picture: {target}")
 
 
+@app.command("dvc-yaml")
+def write_dvc_yaml(
+    params: Annotated[Path, typer.Option(help="The parameters.")] = Path("params.yaml"),
+    out: Annotated[Path, typer.Option(help="Where it is written.")] = Path("dvc.yaml"),
+) -> None:
+    """Write dvc.yaml: what DVC tracks, with the videos and features that the parameters name."""
+    from pipeline.files import replacing  # noqa: PLC0415
+    from pipeline.params import load  # noqa: PLC0415
+    from pipeline.tracking import dvc_yaml_text  # noqa: PLC0415
+
+    text = dvc_yaml_text(load(params))
+    with replacing(out) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
 def main() -> None:
     """Run a command; bad input ends in its message and status 1."""
     try:

@@ -5,9 +5,11 @@ line is read off main's signature: one option a parameter, of the type that its 
 """
 
 import argparse
+import ctypes
 import inspect
 import logging
 import os
+import signal
 import sys
 import time
 import types
@@ -23,6 +25,9 @@ from pipeline.params import explain_validation_error
 
 log = logging.getLogger("pipeline")
 
+SCHEDULER = "PIPELINE_SCHEDULER"
+"""Environment variable that tells a job the process that started it and that it ends with."""
+
 
 def run(main: Callable[..., None], argv: Sequence[str] | None = None) -> None:
     """Run a stage's main with the arguments of the command line, then exit.
@@ -37,6 +42,7 @@ def run(main: Callable[..., None], argv: Sequence[str] | None = None) -> None:
 
 
 def _run(main: Callable[..., None], argv: Sequence[str]) -> int:
+    _end_with_scheduler()
     name = Path(inspect.getfile(main)).stem
     study = Path(inspect.getfile(main)).parent.name
     try:
@@ -59,6 +65,22 @@ def _run(main: Callable[..., None], argv: Sequence[str]) -> int:
         return 1
     log.info("%s_%s: done in %.1f s", study, name, time.monotonic() - start)
     return 0
+
+
+def _end_with_scheduler() -> None:
+    """Have the system end this process when the scheduler that started it is gone.
+
+    A killed scheduler cannot stop its jobs. Left alone they would write the same files as those of
+    the next run.
+    """
+    scheduler = os.environ.get(SCHEDULER)
+    if scheduler != str(os.getppid()) or not sys.platform.startswith("linux"):
+        return
+    set_parent_death_signal = 1
+    ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
+    if scheduler != str(os.getppid()):
+        # It was gone before that took effect.
+        sys.exit(1)
 
 
 def _parse(

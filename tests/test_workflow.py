@@ -59,15 +59,21 @@ def built(tmp_path_factory):
 def test_one_command_makes_everything_and_a_log_a_job(built):
     made = built / "results/frames"
     for name in ("trn", "tsn"):
-        assert read_receipt(made / f"coalitions/{name}.json").evaluations_made == 17 * 2**5
+        assert read_receipt(made / f"receipts/{name}.json").evaluations_made == 17 * 2**5
         assert (made / f"values/{name}.h5").exists()
     assert len(list(made.glob("figures/clips/*.png"))) == 2
     assert (made / "skipped.csv").read_text().split() == ["split,id,reason"]
     logs = {path.stem for path in (built / "results/logs/frames").glob("*.log")}
     one_each = {"videos", "skipped", "priors", "tsn", "accuracy", "figures"}
     one_each |= {"features_train", "features_validation"}
-    per_model = {f"{s}_{m}" for s in ("backbone", "coalitions", "values") for m in ("trn", "tsn")}
-    assert logs == one_each | per_model | {"scales_1", "scales_2"}
+    per_model = {"backbone", "game", "receipts", "values"}
+    per_model |= {f"coalitions_{{}}_{part}_of_2" for part in range(2)}
+    stages = {
+        stage.format(model) if "{" in stage else f"{stage}_{model}"
+        for stage in per_model
+        for model in ("trn", "tsn")
+    }
+    assert logs == one_each | stages | {"scales_1", "scales_2"}
     assert "done in" in (built / "results/logs/frames/features_train.log").read_text()
 
 
@@ -78,7 +84,7 @@ def test_a_second_run_has_nothing_to_do(built):
 
 
 def test_a_lost_receipt_costs_no_evaluation(built):
-    receipt = built / "results/frames/coalitions/trn.json"
+    receipt = built / "results/frames/receipts/trn.json"
     receipt.unlink()
     assert snakemake(built).returncode == 0
     assert read_receipt(receipt).evaluations_made == 0
@@ -91,12 +97,12 @@ def test_a_damaged_store_is_named_and_mended_by_the_command_that_verify_tells(bu
     found = CliRunner().invoke(app, ["store", "verify", store.path])
     assert found.exit_code == 1
     assert store.instances[4] in found.output
-    command = re.search(r"snakemake --cores all (--forcerun frames_coalitions)", found.output)
+    command = re.search(r"snakemake --cores all (--forcerun frames_game)", found.output)
     assert snakemake(built, *command.group(1).split()).returncode == 0
-    receipt = read_receipt(built / "results/frames/coalitions/tsn.json")
+    receipt = read_receipt(built / "results/frames/receipts/tsn.json")
     assert receipt.instances_damaged == (store.instances[4],)
     assert receipt.evaluations_made == 2**5
-    assert read_receipt(built / "results/frames/coalitions/trn.json").evaluations_made == 0
+    assert read_receipt(built / "results/frames/receipts/trn.json").evaluations_made == 0
     assert CliRunner().invoke(app, ["store", "verify", store.path]).exit_code == 0
 
 
@@ -199,7 +205,7 @@ def test_the_same_parameters_give_the_same_bytes(built, tmp_path):
     differing = []
     for path in results:
         other = again / path.relative_to(built)
-        if path.parent.name == "coalitions" and path.suffix == ".json":
+        if path.parent.name == "receipts":
             continue  # a receipt tells how long its run took
         if path.read_bytes() != other.read_bytes():
             differing.append(path)

@@ -1,0 +1,171 @@
+"""The profile for Slurm: a dry run, and jobs submitted to a stand-in for Slurm's commands."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import yaml
+from tiny import OVERRIDES, ROOT, defaults, merged
+
+PROFILE = ROOT / "profiles/slurm/config.yaml"
+
+# No option of srun's own has a value that stands apart. Jobs run while they are submitted, so none
+# is ever waited for, and those that ask for a GPU are refused.
+COMMANDS = {
+    "sbatch": """
+        printf '%s\\n' "$@" > "$FAKE_SLURM/$$.submitted"
+        case "$*" in *--gpus*) echo 'no GPU here' >&2; exit 1 ;; esac
+        for last; do :; done
+        if SLURM_JOB_ID=$$ sh -c "${last#--wrap=}" > "$FAKE_SLURM/$$.log" 2>&1
+        then echo "$$|COMPLETED"
+        else echo "$$|FAILED"; cat "$FAKE_SLURM/$$.log" >&2
+        fi >> "$FAKE_SLURM/states"
+        echo $$
+    """,
+    "srun": """
+        while case "$1" in -*) true ;; *) false ;; esac; do shift; done
+        exec "$@"
+    """,
+    "sacct": 'case "$*" in *--name*) cat "$FAKE_SLURM/states" ;; esac',
+    "sacctmgr": "echo lab",
+    "scontrol": "echo 'MinJobAge = 300 sec'; echo 'MaxArraySize = 1001'",
+    "sinfo": "echo 'PARTITION'; echo 'usual*'",
+    "squeue": "true",
+    "scancel": "true",
+}
+
+
+def snakemake(folder, *arguments, **environment):
+    path = os.pathsep.join([str(folder / "bin"), str(Path(sys.executable).parent)])
+    return subprocess.run(
+        [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *arguments],
+        cwd=folder,
+        env={
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "PATH": f"{path}{os.pathsep}{os.environ['PATH']}",
+            "FAKE_SLURM": str(folder / "slurm"),
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+def new_folder(folder, params):
+    (folder / "params.yaml").write_text(yaml.safe_dump(params))
+    shutil.copytree(ROOT / "profiles", folder / "profiles")
+    (folder / "slurm").mkdir()
+    (folder / "bin").mkdir()
+    for name, script in COMMANDS.items():
+        command = folder / "bin" / name
+        command.write_text(f"#!/bin/sh\n{script}\n")
+        command.chmod(0o755)
+    return folder
+
+
+def gpu_rules():
+    """Rules of the Snakefile that say how many GPUs they need."""
+    rules = re.split(r"^rule ", (ROOT / "pipeline/rules/frames.smk").read_text(), flags=re.M)
+    return {text.split(":")[0] for text in rules if "gpu=" in text}
+
+
+@pytest.mark.parametrize("given", [(), ("--config", "partitions=16", "frames={tsn: {epochs: 2}}")])
+def test_a_dry_run_shares_out_the_games_and_asks_for_gpus_where_they_are_used(tmp_path, given):
+    """Also when ``--config`` takes the place of the profile's."""
+    folder = new_folder(tmp_path, defaults())
+    dry = snakemake(folder, "--workflow-profile", "profiles/slurm", "-n", *given)
+    assert dry.returncode == 0, dry.stderr
+    blocks = re.findall(r"^rule (frames_\w+):\n((?: .*\n)+)", dry.stdout + dry.stderr, flags=re.M)
+    assert Counter(rule for rule, _ in blocks) == {
+        "frames_videos": 1,
+        "frames_backbone": 2,
+        "frames_features": 2,
+        "frames_skipped": 1,
+        "frames_priors": 1,
+        "frames_scales": 8,
+        "frames_tsn": 1,
+        "frames_accuracy": 1,
+        "frames_game": 2,
+        "frames_coalitions": 32,
+        "frames_receipts": 2,
+        "frames_values": 2,
+        "frames_figures": 1,
+    }
+    with_gpu = gpu_rules()
+    assert len(with_gpu) == 7
+    for rule, block in blocks:
+        resources = dict(re.findall(r"(\w+)=([^,\n]+)", block.split("resources:")[1]))
+        expected = ("1", "cuda") if rule in with_gpu else (None, None)
+        assert (resources.get("gpu"), resources.get("device")) == expected, rule
+        assert int(resources["runtime"]) > 0
+        assert int(resources["mem_mb"]) > 0
+
+
+def test_no_limit_of_one_machine_holds_on_the_cluster():
+    profile = yaml.safe_load(PROFILE.read_text())
+    assert profile["executor"] == "slurm"
+    assert "resources" not in profile
+    assert set(profile["set-resources"]) == gpu_rules()
+    assert profile["rerun-incomplete"]
+
+
+def options(submitted):
+    """What sbatch was asked for, by the names of its options."""
+    lines = submitted.read_text().split("\n--wrap=")[0].splitlines()
+    found = {}
+    for name, value in zip(lines, [*lines[1:], ""], strict=True):
+        if name.startswith("-"):
+            key, is_one, rest = name.partition("=")
+            found[key] = rest if is_one else value
+    return found
+
+
+def test_jobs_are_submitted_with_what_they_need(tmp_path):
+    folder = new_folder(tmp_path, merged(defaults(), OVERRIDES))
+    profile = folder / "profiles/slurm/config.yaml"
+    text = profile.read_text()
+    for place, value in {
+        "# slurm_account: <account>": "slurm_account: lab",
+        "# slurm_partition: <partition>": "slurm_partition: short",
+        "# slurm_partition: <partition with GPUs>": "slurm_partition: big",
+    }.items():
+        assert text.count(f"{place}\n") == 1
+        text = text.replace(f"{place}\n", f"{value}\n")
+    profile.write_text(text)
+    quick = ["--slurm-init-seconds-before-status-checks", "1"]
+    quick += ["--seconds-between-status-checks", "1", "--latency-wait", "5", "--retries", "0"]
+    # Also what is given on the command line has to arrive where a job runs.
+    fewer = ["--config", "frames={videos: {train_clips: 17}}"]
+    profile_option = ["--workflow-profile", "profiles/slurm"]
+    done = snakemake(folder, *profile_option, *quick, *fewer, "--", "frames_backbone_all")
+    submitted = [options(file) for file in (folder / "slurm").glob("*.submitted")]
+    (videos,) = (o for o in submitted if o["--comment"] == "rule_frames_videos")
+    backbones = [o for o in submitted if o["--comment"].startswith("rule_frames_backbone")]
+    assert len(submitted) == 1 + len(backbones)
+    assert videos["-A"] == "lab"
+    assert videos["-p"] == "short"
+    assert videos["-t"] == "60"
+    assert videos["--mem"] == "8000"
+    assert videos["--cpus-per-task"] == "16"
+    assert "--gpus" not in videos
+    labels = folder / "data/frames/moving-digits/labels/train.json"
+    assert labels.exists(), done.stderr
+    assert len(json.loads(labels.read_text())) == 17
+    assert backbones
+    for backbone in backbones:
+        assert backbone["-A"] == "lab"
+        assert backbone["-p"] == "big"
+        assert backbone["-t"] == "720"
+        assert backbone["--gpus"] == "1"
+        assert backbone["--cpus-per-task"] == "1"
+    assert done.returncode != 0
+    assert "no GPU here" in done.stderr
