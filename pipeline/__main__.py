@@ -18,7 +18,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.add_typer(store_app, name="store", help="Look into the stores of evaluated coalitions.")
+app.add_typer(store_app, name="store", help="Look into stores; make room.")
 
 
 class ModelName(StrEnum):

@@ -69,8 +69,11 @@ class Makings:
             if stage is None or stage.cmd != commands[name]:
                 return name
             deps = {d.def_path for d in stage.deps if d.hash_name != "params"}
-            outs = {out.def_path for out in stage.outs}
+            outs = {out.def_path for out in stage.outs if out.persist}
+            params = {p for d in stage.deps if d.hash_name == "params" for p in d.params}
             if deps != set(tracked.deps) or outs != set(tracked.outs):
+                return name
+            if params != {*tracked.params, *tracked.versions}:
                 return name
         return None
 
@@ -108,7 +111,7 @@ class Makings:
 
         A store that stands there is set aside, with its values.
         """
-        from pipeline.store.planning import set_aside  # noqa: PLC0415  zarr takes time to load
+        from pipeline.store.planning import drop_redundant, set_aside  # noqa: PLC0415  zarr takes time to load
 
         stage = self._stages[name]
         entry = self._run_cache_entry(stage, making)
@@ -118,9 +121,12 @@ class Makings:
             for out in self._cached_stage(stage, entry).outs:
                 if self._digests.get(out.def_path) == making.outs[out.def_path]:
                     continue
-                if out.def_path.endswith(".zarr"):
-                    set_aside(Path(out.fs_path))
+                is_store = out.def_path.endswith(".zarr")
+                if is_store:
+                    set_aside(out.fs_path)
                 out.checkout(force=True)
+                if is_store:
+                    drop_redundant(out.fs_path)
                 self._digests[out.def_path] = making.outs[out.def_path]
 
     def save(self, name: str, params: Values, *, into_lock: bool) -> Making:
@@ -152,6 +158,7 @@ class Makings:
 
     @contextmanager
     def _locked_repo(self) -> Iterator[None]:
+        from dvc.exceptions import DvcException  # noqa: PLC0415
         from dvc.lock import LockError  # noqa: PLC0415
 
         try:
@@ -162,6 +169,8 @@ class Makings:
             ) from error
         try:
             yield
+        except DvcException as error:
+            raise MakingsUnavailable(str(error)) from error
         finally:
             self._repo.lock.unlock()
 

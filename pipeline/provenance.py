@@ -25,8 +25,8 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -36,10 +36,11 @@ from pipeline import tracking
 from pipeline.errors import InputError
 from pipeline.files import write_json
 from pipeline.made import PARAMS_FILE, Making, Makings, MakingsUnavailable, Values, versions_and
-from pipeline.params import Params, typed
+from pipeline.params import Params, typed, validate
 from pipeline.running import hold
 from pipeline.tracking import Tracked
 from pipeline.versions import FILE as VERSIONS_FILE
+from pipeline.versions import version
 
 log = logging.getLogger("snakemake.logging")  # shown and kept as Snakemake's own messages are
 
@@ -55,19 +56,32 @@ def attach(workflow: Any, params: Params, config: Mapping[str, Any]) -> None:
         # At this point Snakemake knows whether it is to run anything. There is no hook for it.
         executes = workflow.executor_plugin is not None and not workflow.touch
         if executes and workflow.is_main_process:
-            if not workflow.dryrun:
-                hold()
+            if not workflow.dryrun and hold():
                 for left in LOCKS.glob("*.lock"):
                     # Of a run that was killed, or this one would not hold the folder.
                     left.unlink()
             _reconcile(workflow, params, config)
             plan()
-            if not workflow.dryrun and not any(workflow.dag.needrun_jobs()):
+            if workflow.dryrun:
+                return
+            if any(workflow.dag.needrun_jobs()):
+                _forget(workflow, params)
+            else:
                 record(workflow, params, config)
         else:
             plan()
 
     workflow._build_dag = reconcile_and_plan
+
+
+def _forget(workflow: Any, params: Params) -> None:
+    """Strike from the ledger what is about to be made anew, in case the run is killed."""
+    made = {str(f) for job in workflow.dag.needrun_jobs() for f in job.output}
+    ledger = _read_ledger()
+    for name, stage in tracking.stages(params).items():
+        if not made.isdisjoint(stage.files):
+            ledger.pop(name, None)
+    _write_ledger(ledger)
 
 
 @dataclass
@@ -98,12 +112,11 @@ def _state(params: Params, config: Mapping[str, Any]) -> _State:
     stages = tracking.stages(params)
     present = _exact(typed(config), params)
     in_file = _params_file()
-    versions = yaml.safe_load(VERSIONS_FILE.read_text(encoding="utf-8"))
     values, overridden = {}, set[str]()
     makers = {out: name for name, stage in stages.items() for out in stage.outs}
     for name, stage in stages.items():
         mine = tracking.values_of(stage, present)
-        values[name] = versions_and(mine, _versions(stage, versions))
+        values[name] = versions_and(mine, _versions(stage))
         upstream = {makers[dep] for dep in stage.deps if dep in makers}
         if mine != _values_or_none(stage, in_file) or upstream & overridden:
             overridden.add(name)
@@ -116,11 +129,11 @@ def _state(params: Params, config: Mapping[str, Any]) -> _State:
     return _State(stages, values, frozenset(overridden), caller, _open(stages, caller))
 
 
-def _versions(stage: Tracked, versions: Mapping[str, Any]) -> dict[str, Any]:
+def _versions(stage: Tracked) -> dict[str, int]:
     found = {}
     for name in stage.versions:
         study, _, of = name.partition(".")
-        found[name] = versions[study][of]
+        found[name] = version(study, of)
     return found
 
 
@@ -148,7 +161,7 @@ def _open(stages: Mapping[str, Tracked], caller: str | None) -> Makings | None:
 
 def _reconcile(workflow: Any, params: Params, config: Mapping[str, Any]) -> None:
     """Bring Snakemake's records, and what is in the folder, in line with what DVC knows."""
-    if _is_settled(params, config):
+    if "DVC_STAGE" not in os.environ and _is_settled(params, config):
         return
     state = _state(params, config)
     if state.makings is None:
@@ -157,17 +170,36 @@ def _reconcile(workflow: Any, params: Params, config: Mapping[str, Any]) -> None
         verdict = _judge(workflow, state, state.makings)
     finally:
         state.makings.close()
+    touched = _touch(workflow, state, verdict, config)
+    ledger = _read_ledger()
+    for name, making in verdict.vouched:
+        if name in touched:
+            ledger[name] = _entry(making)
+    # What has to be made anew has to be until it is, also if this run does not come to it.
+    known = {file for name, _ in verdict.vouched for file in state.stages[name].files}
+    before = {file for file, found in ledger.get("forced", {}).items() if found == _identity(file)}
+    verdict.forced |= before - known
     workflow.dag.forcefiles.update(verdict.forced)
-    touched = _touch(state, verdict, config)
-    if touched:
-        told = {name: _entry(making) for name, making in verdict.vouched if name in touched}
-        _write_ledger({**_read_ledger(), **told})
+    if not workflow.dryrun:
+        ledger["forced"] = {file: _identity(file) for file in sorted(verdict.forced)}
+    if touched or not workflow.dryrun:
+        _write_ledger(ledger)
+
+
+def _identity(file: str) -> list[int]:
+    """Tells a file from one that is put in its place."""
+    try:
+        found = Path(file).stat()
+    except OSError:
+        return []
+    return [found.st_ino, found.st_mtime_ns, found.st_size]
 
 
 def _judge(workflow: Any, state: _State, makings: Makings) -> _Verdict:
     verdict = _Verdict()
     makers = {out: name for name, stage in state.stages.items() for out in stage.outs}
     settled = set[str]()
+    ledger = _read_ledger()
     for name, stage in state.stages.items():
         if state.caller not in (None, name):
             continue
@@ -183,14 +215,39 @@ def _judge(workflow: Any, state: _State, makings: Makings) -> _Verdict:
         if kept is not None and _restored(workflow, makings, name, now, kept):
             verdict.vouched.append((name, kept))
             settled.add(name)
-        elif locked is not None and locked.outs == now.outs:
-            if locked.deps == now.deps:
-                verdict.vouched.append((name, locked))
+        else:
+            _judge_unsettled(
+                workflow, verdict, name, stage, now, (locked, _read_entry(ledger, name))
+            )
+    return verdict
+
+
+def _judge_unsettled(
+    workflow: Any,
+    verdict: _Verdict,
+    name: str,
+    stage: Tracked,
+    now: Making,
+    sayings: tuple[Making | None, Making | None],
+) -> None:
+    """Of files that are not what they would be if they were made now: what can be kept of them."""
+    for said in sayings:
+        if said is not None and said.outs == now.outs:
+            if said.deps == now.deps:
+                verdict.vouched.append((name, said))
             else:
                 verdict.forced.update(filter(os.path.exists, stage.files))
-        else:
-            verdict.forced.update(_unknown(workflow, stage.files))
-    return verdict
+            return
+    told = sayings[1]
+    if told is not None:
+        # No job of this stage has run since the ledger was written: somebody else was there.
+        other = [o for o, d in now.outs.items() if d is not None and d != told.outs.get(o)]
+        verdict.forced.update(
+            file
+            for file in filter(os.path.exists, stage.files)
+            if any(Path(file).is_relative_to(out) for out in other)
+        )
+    verdict.forced.update(_unknown(workflow, stage.files))
 
 
 def _restored(workflow: Any, makings: Makings, name: str, now: Making, kept: Making) -> bool:
@@ -217,48 +274,69 @@ def _unknown(workflow: Any, files: Iterable[str]) -> list[str]:
     return [f for f in there if workflow.persistence.metadata(_IOFile(f, rule=None)) is None]
 
 
-def _touch(state: _State, verdict: _Verdict, config: Mapping[str, Any]) -> set[str]:
+def _touch(workflow: Any, state: _State, verdict: _Verdict, config: Mapping[str, Any]) -> set[str]:
     """Mark files as made with given values, unless Snakemake's records say so already.
 
     Files that depend on others that are marked are marked after these, or they would look older.
-    Returns the stages whose files were marked.
+    Which files a job has can depend on values of stages before it: these go with the batch.
+    Returns the stages whose files were marked; what could not be marked is to be made anew.
     """
     ledger = _read_ledger()
     makers = {out: name for name, stage in state.stages.items() for out in stage.outs}
     touched = set[str]()
+    known: dict[str, Any] = {}
     batches: list[tuple[dict[str, Any], list[str]]] = []
     for name, making in verdict.vouched:
         stage = state.stages[name]
+        own = making.params.get(PARAMS_FILE, {})
+        conflict = any(k in known and known[k] != v for k, v in own.items())
+        known.update(own)
         upstream = {makers[dep] for dep in stage.deps if dep in makers}
-        is_told = ledger.get(name) == _entry(making)
+        is_told = ledger.get(name) == _entry(making) and not _unknown(workflow, stage.files)
         if is_told and not upstream & touched and not _looks_old(stage):
+            if conflict:
+                batches.append((dict(known), []))
             continue
         touched.add(name)
-        own = making.params.get(PARAMS_FILE, {})
-        if batches and all(batches[-1][0].get(k, v) == v for k, v in own.items()):
-            batches[-1][0].update(own)
+        if batches and not conflict:
+            batches[-1][0].update(known)
             batches[-1][1].append(name)
         else:
-            batches.append((dict(own), [name]))
-    for values_of_batch, names in batches:
-        merged = tracking.merged(typed(config), values_of_batch)
-        if not _run_touch(merged, {name: state.stages[name] for name in names}):
-            touched -= set(names)
-            for name in names:
+            batches.append((dict(known), [name]))
+    for values, names in batches:
+        merged = tracking.merged(typed(config), values)
+        if not names or _run_touch(workflow, merged, names, state.stages):
+            continue
+        # One by one, without the values that cannot be told.
+        good: dict[str, Any] = {}
+        for name, making in verdict.vouched:
+            own = {**good, **making.params.get(PARAMS_FILE, {})}
+            merged = tracking.merged(typed(config), own)
+            if name in names and not _run_touch(workflow, merged, [name], state.stages):
+                _say(f"{name}: how its files were made cannot be told to Snakemake; made anew")
+                touched.discard(name)
                 verdict.forced.update(filter(os.path.exists, state.stages[name].files))
+            else:
+                good = own
     return touched
 
 
-def _run_touch(config: Mapping[str, Any], stages: Mapping[str, Tracked]) -> bool:
-    rules = [rule for name, stage in stages.items() for rule in stage.rules or (name,)]
-    targets = [f"{name}_all" for name in stages]
+def _run_touch(
+    workflow: Any, config: Mapping[str, Any], names: Sequence[str], stages: Mapping[str, Tracked]
+) -> bool:
+    rules = [rule for name in names for rule in stages[name].rules or (name,)]
+    targets = [f"{name}_all" for name in names]
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, "params.yaml")
         file.write_text(yaml.safe_dump(dict(config)), encoding="utf-8")
         command = [sys.executable, "-m", "snakemake", "--touch", "--forceall", "--cores", "1"]
+        command += ["--snakefile", str(workflow.main_snakefile), "--directory", str(Path.cwd())]
+        # Nothing but these values may have a say.
+        command += ["--profile", "none", "--workflow-profile", "none"]
         command += ["--quiet", "all", "--nolock", "--configfile", str(file)]
         command += ["--allowed-rules", *rules, *targets, "--", *targets]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        kept = {name: v for name, v in os.environ.items() if name != "SNAKEMAKE_PROFILE"}
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=kept)
     if done.returncode:
         log.debug(done.stderr)
     return done.returncode == 0
@@ -271,28 +349,44 @@ def record(workflow: Any, params: Params, config: Mapping[str, Any]) -> None:
     """
     if workflow.dryrun or workflow.touch or _is_settled(params, config):
         return
+    if not _sees_all_changes(workflow):
+        return
     dag = workflow.dag
     good = {str(f) for job in dag.jobs if dag.noneedrun_finished(job) for f in job.output}
     state = _state(params, config)
+    if state.makings is None:
+        return
     ledger = _read_ledger()
+    recorded = True
     try:
-        recorded = True
         for name, stage in state.stages.items():
             there = all(map(os.path.exists, (*stage.outs, *stage.deps)))
-            if not there or not good.issuperset(stage.files):
+            known = there and good.issuperset(stage.files) and not _unknown(workflow, stage.files)
+            if not known or _looks_old(stage):
                 recorded = False
                 continue
-            if state.makings is not None:
-                _remove_strays(state.makings, stage)
-                into_lock = name not in state.overridden and state.caller is None
-                made = state.makings.save(name, state.values[name], into_lock=into_lock)
-                ledger[name] = _entry(made)
+            _remove_strays(state.makings, stage)
+            into_lock = name not in state.overridden and state.caller is None
+            made = state.makings.save(name, state.values[name], into_lock=into_lock)
+            ledger[name] = _entry(made)
+    except (InputError, MakingsUnavailable, OSError) as error:
+        if state.caller is not None:
+            raise
+        # The results are there all the same.
+        _say(f"DVC could not be told of all results; the next run tells it: {error}")
+        recorded = False
     finally:
-        if state.makings is not None:
-            state.makings.close()
-    _write_ledger(ledger)
+        state.makings.close()
+        _write_ledger(ledger)
     if recorded:
         _settle(params, config)
+
+
+def _sees_all_changes(workflow: Any) -> bool:
+    """Whether Snakemake was allowed to look at all that can make a file out of date."""
+    needed = {"mtime", "params", "input", "code"}
+    triggers = {str(trigger).lower() for trigger in workflow.dag_settings.rerun_triggers}
+    return needed <= triggers
 
 
 def _remove_strays(makings: Makings, stage: Tracked) -> None:
@@ -328,7 +422,10 @@ def _params_file() -> Mapping[str, Any]:
         content = yaml.safe_load(Path(PARAMS_FILE).read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError):
         return {}
-    return content if isinstance(content, Mapping) else {}
+    try:
+        return _exact(typed(content), validate(content))
+    except (InputError, TypeError):
+        return {}
 
 
 def _values_or_none(stage: Tracked, params: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -340,8 +437,10 @@ def _values_or_none(stage: Tracked, params: Mapping[str, Any]) -> dict[str, Any]
 
 def _looks_old(stage: Tracked) -> bool:
     """Whether something that a stage's files were made from is newer than they are."""
-    files = [_time(Path(file)) for file in stage.files]
-    return any(_time(Path(dep)) > min(files) for dep in stage.deps if not dep.endswith(".zarr"))
+    files = [_time(Path(file)) for file in stage.files if Path(file).exists()]
+    # A store has no time: what is evaluated again has the same values.
+    deps = [Path(dep) for dep in stage.deps if not dep.endswith(".zarr")]
+    return bool(files) and any(_time(dep) > min(files) for dep in deps if dep.exists())
 
 
 def _time(path: Path) -> int:
@@ -352,8 +451,15 @@ def _time(path: Path) -> int:
 
 def _entry(making: Making) -> dict[str, Any]:
     """What the ledger says of a stage: the values and files that Snakemake's records are of."""
-    entry: dict[str, Any] = json.loads(json.dumps({"values": making.params, "outs": making.outs}))
+    entry: dict[str, Any] = json.loads(json.dumps(asdict(making)))
     return entry
+
+
+def _read_entry(ledger: Mapping[str, Any], name: str) -> Making | None:
+    try:
+        return Making(**ledger[name])
+    except (KeyError, TypeError):
+        return None
 
 
 def _read_ledger() -> dict[str, Any]:

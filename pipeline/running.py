@@ -16,13 +16,13 @@ _held: list[int] = []
 """Descriptor of the file while this process holds it; the system lets go of it with the process."""
 
 
-def hold() -> None:
-    """Hold the working directory until this process ends.
+def hold() -> bool:
+    """Hold the working directory until this process ends; False where there are no such locks.
 
     Raises InputError if another process holds it.
     """
     if _held or fcntl is None:
-        return
+        return bool(_held)
     FILE.parent.mkdir(exist_ok=True)
     descriptor = os.open(FILE, os.O_RDWR | os.O_CREAT, 0o666)
     try:
@@ -37,7 +37,8 @@ def hold() -> None:
     except OSError:
         # A file system without locks: Snakemake's own are all there is.
         os.close(descriptor)
-        return
+        return False
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
     _held.append(descriptor)
+    return True

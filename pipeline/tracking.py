@@ -151,12 +151,13 @@ def _frames(frames: FramesParams) -> dict[str, Tracked]:
         params=label,
     )
     figures, summary = f"{made}/figures", f"{made}/figures/summary.json"
-    drawn = [f"{figures}/{name}.{kind}" for name in ("accuracy", "summary") for kind in ("png",)]
+    drawn = [
+        f"{figures}/{name}.{kind}" for name in ("accuracy", "summary") for kind in ("png", "svg")
+    ]
     add(
         "figures",
         [f"{figures}/clips", *drawn, summary],
         [*values, accuracy, priors, *dataset],
-        outs=[f"{figures}/clips", *drawn, *(d[:-3] + "svg" for d in drawn), summary],
         metrics=[summary],
         params=["frames.figures", *root],
     )

@@ -115,7 +115,7 @@ def has_nothing_to_do(done):
 def shards(folder):
     """For every stored table its file's number and time: what is evaluated again gets others."""
     found = {}
-    for path in sorted((folder / "results/coalitions").rglob("values/c.*")):
+    for path in sorted((folder / "results/coalitions").rglob("values/c.*.0.0")):
         if "set-aside" not in path.parts:
             status = path.stat()
             found[str(path.relative_to(folder))] = (status.st_ino, status.st_mtime_ns)

@@ -94,6 +94,7 @@ def test_a_change_undone_brings_the_results_back(folder):
     assert has_nothing_to_do(snakemake(folder, "-n"))
 
 
+@pytest.mark.slow
 def test_without_dvcs_cache_the_stores_still_keep_what_was_evaluated(folder):
     at_four = clone.contents(folder)
     override = ("--config", "frames={coalitions: {n: 3}}")
@@ -188,6 +189,7 @@ def test_an_interrupted_pull_leaves_nothing_wrong(pushed, tmp_path):
     assert clone.contents(fresh) == clone.contents(source)
 
 
+@pytest.mark.slow
 def test_an_interrupted_pull_is_made_good_by_a_run(pushed):
     """As an interrupted pull leaves it: some shards and files there, in the cache and outside."""
     source, fresh = pushed
@@ -208,6 +210,7 @@ def test_an_interrupted_pull_is_made_good_by_a_run(pushed):
     assert clone.contents(fresh) == expected
 
 
+@pytest.mark.slow
 def test_overrides_reach_the_stages_and_are_not_recorded_as_something_else(folder, tmp_path):
     at_four, lock = clone.contents(folder), (folder / "dvc.lock").read_bytes()
     override = ("--config", "frames={coalitions: {n: 3}}")
@@ -244,6 +247,7 @@ def test_dvc_refuses_values_that_it_would_record_wrongly(folder):
     assert len(list(folder.glob("results/frames/figures/clips/*.png"))) == 2
 
 
+@pytest.mark.slow
 def test_an_experiment_and_what_dvc_shows(folder):
     clone.commit(folder)
     done = dvc(folder, "exp", "run", "-S", "frames.coalitions.n=3", "-n", "three")
@@ -292,6 +296,42 @@ def test_a_file_exchanged_for_another_is_noticed_whatever_its_time(folder):
     os.utime(priors, ns=(made - 10**12, made - 10**12))
     assert not rules_run(snakemake(folder))
     assert priors.read_bytes() == good
+
+
+def test_another_number_of_models_trains_only_what_is_lacking(folder):
+    features = folder / "results/frames/features/trn_validation.h5"
+    os.utime(features)
+    change(folder, "frames.scales.n_max", 1)
+    would = rules_run(snakemake(folder, "-n"))
+    assert {"frames_accuracy", "frames_game", "frames_receipts"} <= would
+    assert not would & TRAINING
+    change(folder, "frames.scales.n_max", 3)
+    planned = snakemake(folder, "-n")
+    assert rules_run(planned) & TRAINING == {"frames_scales"}
+    assert "output: results/frames/scales/3.pt" in planned.stdout + planned.stderr
+    assert "output: results/frames/scales/1.pt" not in planned.stdout + planned.stderr
+
+
+def test_a_run_that_was_told_to_overlook_changes_is_not_recorded(folder):
+    lock = (folder / "dvc.lock").read_bytes()
+    change(folder, "frames.figures.clips", 1)
+    snakemake(folder, "--rerun-triggers", "mtime")
+    assert (folder / "dvc.lock").read_bytes() == lock
+    assert rules_run(snakemake(folder, "-n")) == {"frames_figures"}
+
+
+@pytest.mark.slow
+def test_what_cannot_be_told_to_snakemake_is_made_anew(folder):
+    """As after a pull of results that were made with a parameter that there is no more."""
+    shutil.rmtree(folder / ".snakemake")
+    shutil.rmtree(folder / ".dvc/cache")
+    file = folder / "dvc.lock"
+    content = yaml.safe_load(file.read_text())
+    content["stages"]["frames_accuracy"]["params"]["params.yaml"]["frames.accuracy"]["old"] = 1
+    file.write_text(yaml.safe_dump(content))
+    done = snakemake(folder)
+    assert rules_run(done) == {"frames_accuracy", "frames_figures"}
+    assert "frames_accuracy: how its files were made cannot be told" in done.stderr
 
 
 def test_dvc_alone_is_not_needed(folder):

@@ -359,6 +359,9 @@ rule frames_figures:
             caption="report/summary.rst",
             category="Frames",
         ),
+        vectors=expand(
+            "results/frames/figures/{figure}.svg", figure=["accuracy", "summary"]
+        ),
         numbers="results/frames/figures/summary.json",
     log:
         "results/logs/frames/figures.log",

@@ -112,6 +112,22 @@ def set_aside(path: str | os.PathLike[str]) -> None:
             _set_aside(target, label)
 
 
+def drop_redundant(path: str | os.PathLike[str]) -> None:
+    """Of the stores set aside from ``path``, remove those whose values others hold as well."""
+    target = Path(path)
+    with locked(target.parent, exclusive=True):
+        records = {}
+        for aside in (target.parent / SET_ASIDE).glob(f"{glob_escaped(target.stem)}-*.zarr"):
+            try:
+                record = open_store(aside).record
+            except InputError as error:
+                log.warning("%s", error)
+                continue
+            records[record.identity] = record
+        for record in records.values():
+            _drop_redundant(target, record)
+
+
 def _settle(target: Path, record: GameRecord, lists: Lists) -> None:
     """Put a store with the wanted lists at ``target``, and aside what is there if it differs."""
     standing, label = _standing(target)
@@ -257,7 +273,9 @@ def _suffix(number: int) -> str:
 def _drop_redundant(target: Path, record: GameRecord) -> None:
     """Remove the stores set aside of which every value is held by another that stays."""
     aside = _set_aside_stores(target, record)
-    keys = {store.path: frozenset(_done_keys(store)) for store in [open_store(target), *aside]}
+    standing = open_store(target)
+    own = [standing] if standing.record.identity == record.identity else []
+    keys = {store.path: frozenset(_done_keys(store)) for store in [*own, *aside]}
     # Smallest first, so that the fewest stay.
     for store in sorted(aside, key=lambda store: len(keys[store.path])):
         others = frozenset[Key]().union(*(k for path, k in keys.items() if path != store.path))
