@@ -248,14 +248,12 @@ def test_each_kept_file_is_in_one_output_and_each_output_has_one(study, studies,
     kept = {f for job in graphs[study, None] for f in job.output if f not in job.temporary}
     holds = {out: {file for file in kept if is_in(file, out)} for out in outs}
     assert sorted(file for files in holds.values() for file in files) == sorted(kept)
-    # By-products, which no rule lists: the stores, for which receipts vouch, and the figures as
-    # SVG beside those as PNG.
+    # What no rule lists: the stores, for which receipts vouch.
     beside = {out for out, files in holds.items() if not files}
     receipts = {Path(file) for file in kept if "/receipts/" in file}
     stores = {f"results/coalitions/frames/{path.stem}.zarr" for path in receipts}
     assert len(stores) == 2
-    assert beside == stores | {f"{f[:-4]}.svg" for f in kept if f.endswith(".png")}
-    assert len(beside) == 4
+    assert beside == stores
 
 
 def described(jobs, stages):
