@@ -18,58 +18,58 @@ Called from the Snakefile only. Nothing happens in a folder without DVC, and not
 processes that Snakemake starts for single jobs.
 """
 
-import hashlib
-import json
 import logging
 import os
-import subprocess
-import sys
-import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import yaml
 
-from pipeline import tracking
+from pipeline import ledger, tracking
 from pipeline.errors import InputError
-from pipeline.files import write_json
 from pipeline.made import PARAMS_FILE, Making, Makings, MakingsUnavailable, Values, versions_and
 from pipeline.params import Params, typed, validate
 from pipeline.running import hold
-from pipeline.tracking import Tracked
+from pipeline.touching import looks_old, touch, unknown
+from pipeline.tracking import Tracked, makers_of
 from pipeline.versions import FILE as VERSIONS_FILE
 from pipeline.versions import version
 
 log = logging.getLogger("snakemake.logging")  # shown and kept as Snakemake's own messages are
 
-LEDGER = Path(".snakemake/tracked.json")
 LOCKS = Path(".snakemake/locks")
 
 
 def attach(workflow: Any, params: Params, config: Mapping[str, Any]) -> None:
-    """Have :func:`reconcile` called when a run, or a dry run, is about to be planned."""
+    """Have what DVC knows told to Snakemake when a run, or a dry run, is about to be planned."""
     plan = workflow._build_dag
 
     def reconcile_and_plan() -> None:
         # At this point Snakemake knows whether it is to run anything. There is no hook for it.
         executes = workflow.executor_plugin is not None and not workflow.touch
-        if executes and workflow.is_main_process:
+        if not (executes and workflow.is_main_process):
+            plan()
+            return
+        try:
             if not workflow.dryrun and hold():
                 for left in LOCKS.glob("*.lock"):
                     # Of a run that was killed, or this one would not hold the folder.
                     left.unlink()
             _reconcile(workflow, params, config)
-            plan()
-            if workflow.dryrun:
-                return
-            if any(workflow.dag.needrun_jobs()):
-                _forget(workflow, params)
-            else:
-                record(workflow, params, config)
+        except (InputError, MakingsUnavailable) as error:
+            from snakemake.exceptions import WorkflowError  # noqa: PLC0415  see unknown()
+
+            # Shown by its message alone.
+            raise WorkflowError(str(error)) from None
+        plan()
+        if workflow.dryrun:
+            return
+        if any(workflow.dag.needrun_jobs()):
+            _forget(workflow, params)
         else:
-            plan()
+            record(workflow, params, config)
 
     workflow._build_dag = reconcile_and_plan
 
@@ -77,11 +77,11 @@ def attach(workflow: Any, params: Params, config: Mapping[str, Any]) -> None:
 def _forget(workflow: Any, params: Params) -> None:
     """Strike from the ledger what is about to be made anew, in case the run is killed."""
     made = {str(f) for job in workflow.dag.needrun_jobs() for f in job.output}
-    ledger = _read_ledger()
+    told = ledger.read()
     for name, stage in tracking.stages(params).items():
         if not made.isdisjoint(stage.files):
-            ledger.pop(name, None)
-    _write_ledger(ledger)
+            told.pop(name, None)
+    ledger.write(told)
 
 
 @dataclass
@@ -113,7 +113,7 @@ def _state(params: Params, config: Mapping[str, Any]) -> _State:
     present = _exact(typed(config), params)
     in_file = _params_file()
     values, overridden = {}, set[str]()
-    makers = {out: name for name, stage in stages.items() for out in stage.outs}
+    makers = makers_of(stages)
     for name, stage in stages.items():
         mine = tracking.values_of(stage, present)
         values[name] = versions_and(mine, _versions(stage))
@@ -170,36 +170,28 @@ def _reconcile(workflow: Any, params: Params, config: Mapping[str, Any]) -> None
         verdict = _judge(workflow, state, state.makings)
     finally:
         state.makings.close()
-    touched = _touch(workflow, state, verdict, config)
-    ledger = _read_ledger()
-    for name, making in verdict.vouched:
-        if name in touched:
-            ledger[name] = _entry(making)
+    touched, untold = touch(workflow, state.stages, verdict.vouched, config)
+    for name in sorted(untold):
+        _say(f"{name}: how its files were made cannot be told to Snakemake; they are made anew")
+        verdict.forced.update(filter(os.path.exists, state.stages[name].files))
+    told = ledger.read()
+    told |= {name: ledger.entry(made) for name, made in verdict.vouched if name in touched}
     # What has to be made anew has to be until it is, also if this run does not come to it.
-    known = {file for name, _ in verdict.vouched for file in state.stages[name].files}
-    before = {file for file, found in ledger.get("forced", {}).items() if found == _identity(file)}
+    known = {f for name, _ in verdict.vouched for f in state.stages[name].files}
+    before = {f for f, found in told.get(ledger.FORCED, {}).items() if found == ledger.identity(f)}
     verdict.forced |= before - known
     workflow.dag.forcefiles.update(verdict.forced)
     if not workflow.dryrun:
-        ledger["forced"] = {file: _identity(file) for file in sorted(verdict.forced)}
+        told[ledger.FORCED] = {file: ledger.identity(file) for file in sorted(verdict.forced)}
     if touched or not workflow.dryrun:
-        _write_ledger(ledger)
-
-
-def _identity(file: str) -> list[int]:
-    """Tells a file from one that is put in its place."""
-    try:
-        found = Path(file).stat()
-    except OSError:
-        return []
-    return [found.st_ino, found.st_mtime_ns, found.st_size]
+        ledger.write(told)
 
 
 def _judge(workflow: Any, state: _State, makings: Makings) -> _Verdict:
     verdict = _Verdict()
-    makers = {out: name for name, stage in state.stages.items() for out in stage.outs}
+    makers = makers_of(state.stages)
     settled = set[str]()
-    ledger = _read_ledger()
+    told = ledger.read()
     for name, stage in state.stages.items():
         if state.caller not in (None, name):
             continue
@@ -216,17 +208,16 @@ def _judge(workflow: Any, state: _State, makings: Makings) -> _Verdict:
             verdict.vouched.append((name, kept))
             settled.add(name)
         else:
-            _judge_unsettled(
-                workflow, verdict, name, stage, now, (locked, _read_entry(ledger, name))
-            )
+            sayings = (locked, ledger.read_entry(told, name))
+            _judge_unsettled(workflow, verdict, stage, name, now, sayings)
     return verdict
 
 
 def _judge_unsettled(
     workflow: Any,
     verdict: _Verdict,
-    name: str,
     stage: Tracked,
+    name: str,
     now: Making,
     sayings: tuple[Making | None, Making | None],
 ) -> None:
@@ -247,7 +238,7 @@ def _judge_unsettled(
             for file in filter(os.path.exists, stage.files)
             if any(Path(file).is_relative_to(out) for out in other)
         )
-    verdict.forced.update(_unknown(workflow, stage.files))
+    verdict.forced.update(unknown(workflow, stage.files))
 
 
 def _restored(workflow: Any, makings: Makings, name: str, now: Making, kept: Making) -> bool:
@@ -266,82 +257,6 @@ def _say(text: str) -> None:
     log.info(text)
 
 
-def _unknown(workflow: Any, files: Iterable[str]) -> list[str]:
-    """Those of some files that Snakemake has no record of."""
-    from snakemake.io import _IOFile  # noqa: PLC0415  only there when Snakemake calls
-
-    there = filter(os.path.exists, files)
-    return [f for f in there if workflow.persistence.metadata(_IOFile(f, rule=None)) is None]
-
-
-def _touch(workflow: Any, state: _State, verdict: _Verdict, config: Mapping[str, Any]) -> set[str]:
-    """Mark files as made with given values, unless Snakemake's records say so already.
-
-    Files that depend on others that are marked are marked after these, or they would look older.
-    Which files a job has can depend on values of stages before it: these go with the batch.
-    Returns the stages whose files were marked; what could not be marked is to be made anew.
-    """
-    ledger = _read_ledger()
-    makers = {out: name for name, stage in state.stages.items() for out in stage.outs}
-    touched = set[str]()
-    known: dict[str, Any] = {}
-    batches: list[tuple[dict[str, Any], list[str]]] = []
-    for name, making in verdict.vouched:
-        stage = state.stages[name]
-        own = making.params.get(PARAMS_FILE, {})
-        conflict = any(k in known and known[k] != v for k, v in own.items())
-        known.update(own)
-        upstream = {makers[dep] for dep in stage.deps if dep in makers}
-        is_told = ledger.get(name) == _entry(making) and not _unknown(workflow, stage.files)
-        if is_told and not upstream & touched and not _looks_old(stage):
-            if conflict:
-                batches.append((dict(known), []))
-            continue
-        touched.add(name)
-        if batches and not conflict:
-            batches[-1][0].update(known)
-            batches[-1][1].append(name)
-        else:
-            batches.append((dict(known), [name]))
-    for values, names in batches:
-        merged = tracking.merged(typed(config), values)
-        if not names or _run_touch(workflow, merged, names, state.stages):
-            continue
-        # One by one, without the values that cannot be told.
-        good: dict[str, Any] = {}
-        for name, making in verdict.vouched:
-            own = {**good, **making.params.get(PARAMS_FILE, {})}
-            merged = tracking.merged(typed(config), own)
-            if name in names and not _run_touch(workflow, merged, [name], state.stages):
-                _say(f"{name}: how its files were made cannot be told to Snakemake; made anew")
-                touched.discard(name)
-                verdict.forced.update(filter(os.path.exists, state.stages[name].files))
-            else:
-                good = own
-    return touched
-
-
-def _run_touch(
-    workflow: Any, config: Mapping[str, Any], names: Sequence[str], stages: Mapping[str, Tracked]
-) -> bool:
-    rules = [rule for name in names for rule in stages[name].rules or (name,)]
-    targets = [f"{name}_all" for name in names]
-    with tempfile.TemporaryDirectory() as folder:
-        file = Path(folder, "params.yaml")
-        file.write_text(yaml.safe_dump(dict(config)), encoding="utf-8")
-        command = [sys.executable, "-m", "snakemake", "--touch", "--forceall", "--cores", "1"]
-        command += ["--snakefile", str(workflow.main_snakefile), "--directory", str(Path.cwd())]
-        # Nothing but these values may have a say.
-        command += ["--profile", "none", "--workflow-profile", "none"]
-        command += ["--quiet", "all", "--nolock", "--configfile", str(file)]
-        command += ["--allowed-rules", *rules, *targets, "--", *targets]
-        kept = {name: v for name, v in os.environ.items() if name != "SNAKEMAKE_PROFILE"}
-        done = subprocess.run(command, capture_output=True, text=True, check=False, env=kept)
-    if done.returncode:
-        log.debug(done.stderr)
-    return done.returncode == 0
-
-
 def record(workflow: Any, params: Params, config: Mapping[str, Any]) -> None:
     """Tell DVC, and the ledger, of the stages whose files are all up to date.
 
@@ -356,30 +271,30 @@ def record(workflow: Any, params: Params, config: Mapping[str, Any]) -> None:
     state = _state(params, config)
     if state.makings is None:
         return
-    ledger = _read_ledger()
-    recorded = True
+    told = ledger.read()
+    missed, recorded = 0, False
     try:
         for name, stage in state.stages.items():
             there = all(map(os.path.exists, (*stage.outs, *stage.deps)))
-            known = there and good.issuperset(stage.files) and not _unknown(workflow, stage.files)
-            if not known or _looks_old(stage):
-                recorded = False
+            known = there and good.issuperset(stage.files) and not unknown(workflow, stage.files)
+            if not known or looks_old(stage):
+                missed += 1
                 continue
             _remove_strays(state.makings, stage)
             into_lock = name not in state.overridden and state.caller is None
             made = state.makings.save(name, state.values[name], into_lock=into_lock)
-            ledger[name] = _entry(made)
+            told[name] = ledger.entry(made)
+        recorded = not missed
     except (InputError, MakingsUnavailable, OSError) as error:
         if state.caller is not None:
             raise
         # The results are there all the same.
         _say(f"DVC could not be told of all results; the next run tells it: {error}")
-        recorded = False
     finally:
         state.makings.close()
-        _write_ledger(ledger)
-    if recorded:
-        _settle(params, config)
+        if recorded:
+            told[ledger.SETTLED] = _signature(params, config)
+        ledger.write(told)
 
 
 def _sees_all_changes(workflow: Any) -> bool:
@@ -435,81 +350,14 @@ def _values_or_none(stage: Tracked, params: Mapping[str, Any]) -> dict[str, Any]
         return None
 
 
-def _looks_old(stage: Tracked) -> bool:
-    """Whether something that a stage's files were made from is newer than they are."""
-    files = [_time(Path(file)) for file in stage.files if Path(file).exists()]
-    # A store has no time: what is evaluated again has the same values.
-    deps = [Path(dep) for dep in stage.deps if not dep.endswith(".zarr")]
-    return bool(files) and any(_time(dep) > min(files) for dep in deps if dep.exists())
-
-
-def _time(path: Path) -> int:
-    # Snakemake keeps the time of a directory in a file in it.
-    stamp = path / ".snakemake_timestamp"
-    return (stamp if stamp.exists() else path).stat().st_mtime_ns
-
-
-def _entry(making: Making) -> dict[str, Any]:
-    """What the ledger says of a stage: the values and files that Snakemake's records are of."""
-    entry: dict[str, Any] = json.loads(json.dumps(asdict(making)))
-    return entry
-
-
-def _read_entry(ledger: Mapping[str, Any], name: str) -> Making | None:
-    try:
-        return Making(**ledger[name])
-    except (KeyError, TypeError):
-        return None
-
-
-def _read_ledger() -> dict[str, Any]:
-    try:
-        content = json.loads(LEDGER.read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _write_ledger(ledger: Mapping[str, Any]) -> None:
-    write_json(LEDGER, ledger)
-
-
-def _settle(params: Params, config: Mapping[str, Any]) -> None:
-    """Note that Snakemake and DVC know all, so that the next run need not ask DVC."""
-    _write_ledger({**_read_ledger(), "settled": _signature(params, config)})
-
-
 def _is_settled(params: Params, config: Mapping[str, Any]) -> bool:
-    found = _read_ledger().get("settled")
+    """Whether Snakemake and DVC know all, so that DVC need not be asked."""
+    found = ledger.read().get(ledger.SETTLED)
     return found is not None and found == _signature(params, config)
 
 
 def _signature(params: Params, config: Mapping[str, Any]) -> str:
-    """Tells by parameters, sizes and times whether anything that is tracked was changed."""
-    digest = hashlib.sha256()
-    parts = [params.model_dump_json(), json.dumps(_exact(typed(config), params), sort_keys=True)]
-    digest.update("\n".join(parts).encode())
-    stages = tracking.stages(params).values()
-    paths = {path for stage in stages for path in (*stage.deps, *stage.outs)}
-    for path in sorted({*paths, "dvc.yaml", "dvc.lock", PARAMS_FILE, str(VERSIONS_FILE)}):
-        for line in _listing(Path(path)):
-            digest.update(line.encode())
-    return digest.hexdigest()
-
-
-def _listing(path: Path) -> Iterator[str]:
-    if not path.is_dir():
-        yield _line(path)
-        return
-    for folder, folders, names in os.walk(path):
-        folders.sort()
-        for name in sorted(names):
-            yield _line(Path(folder, name))
-
-
-def _line(path: Path) -> str:
-    try:
-        found = path.stat()
-    except OSError:
-        return f"{path} -\n"
-    return f"{path} {found.st_size} {found.st_mtime_ns} {found.st_ino}\n"
+    tracked = tracking.stages(params).values()
+    paths = {path for stage in tracked for path in (*stage.deps, *stage.outs)}
+    paths |= {"dvc.yaml", "dvc.lock", PARAMS_FILE, str(VERSIONS_FILE)}
+    return ledger.signature(_exact(typed(config), params), paths)

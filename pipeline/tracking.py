@@ -164,6 +164,11 @@ def _frames(frames: FramesParams) -> dict[str, Tracked]:
     return found
 
 
+def makers_of(stages: Mapping[str, Tracked]) -> dict[str, str]:
+    """Which stage makes what is kept: the stage's name by path."""
+    return {out: name for name, stage in stages.items() for out in stage.outs}
+
+
 def command(name: str, stage: Tracked) -> str:
     """How DVC has a stage made."""
     rules = " ".join([*(stage.rules or (name,)), f"{name}_all"])

@@ -8,6 +8,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 
 import clone
@@ -16,7 +17,9 @@ import yaml
 from clone import change, dvc, has_nothing_to_do, rules_run, shards, snakemake, stages_run
 from tiny import ROOT
 
+from pipeline import provenance
 from pipeline.evaluation import read_receipt
+from pipeline.params import validate
 from pipeline.store import open_store
 
 MODELS = ("trn", "tsn")
@@ -332,6 +335,88 @@ def test_what_cannot_be_told_to_snakemake_is_made_anew(folder):
     done = snakemake(folder)
     assert rules_run(done) == {"frames_accuracy", "frames_figures"}
     assert "frames_accuracy: how its files were made cannot be told" in done.stderr
+
+
+def test_an_edited_result_is_made_anew_where_the_cache_has_no_copy(folder):
+    shutil.rmtree(folder / ".dvc/cache")
+    priors = folder / "results/frames/priors.json"
+    made = priors.stat().st_mtime_ns
+    priors.write_text(priors.read_text() + "\n")
+    os.utime(priors, ns=(made, made))
+    assert rules_run(snakemake(folder, "-n", "frames_priors_all")) == {"frames_priors"}
+    # A run that does not come to it leaves it to the next.
+    assert not rules_run(snakemake(folder, "frames_videos_all"))
+    assert rules_run(snakemake(folder, "-n", "frames_priors_all")) == {"frames_priors"}
+
+
+def test_records_of_a_run_that_dvc_took_back_are_not_believed(folder):
+    change(folder, "frames.figures.clips", 1)
+    snakemake(folder, "--no-hooks")
+    dvc(folder, "checkout", "--force")
+    assert len(list(folder.glob("results/frames/figures/clips/*.png"))) == 2
+    assert rules_run(snakemake(folder)) == {"frames_figures"}
+    assert len(list(folder.glob("results/frames/figures/clips/*.png"))) == 1
+
+
+def test_a_profile_is_refused_also_when_snakemake_has_nothing_to_do(folder):
+    profile = folder / "profiles/default/config.yaml"
+    profile.write_text(profile.read_text() + "config:\n  - 'frames={figures: {clips: 1}}'\n")
+    assert rules_run(snakemake(folder)) == {"frames_figures"}
+    refused = dvc(folder, "repro", check=False)
+    assert refused.returncode != 0
+    assert "stage frames_figures would be made with others" in refused.stderr
+    assert "Traceback" not in refused.stderr
+
+
+HOLDER = """
+import sys
+from dvc.repo import Repo
+with Repo().lock:
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_run_ends_well_though_dvc_is_busy_and_the_next_one_tells_it(folder):
+    change(folder, "frames.figures.clips", 1)
+    lock = (folder / "dvc.lock").read_bytes()
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER],
+        cwd=folder,
+        env=clone.environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        done = snakemake(folder)
+        holder.stdin.close()
+    assert rules_run(done) == {"frames_figures"}
+    assert "DVC could not be told of all results; the next run tells it" in done.stderr
+    assert (folder / "dvc.lock").read_bytes() == lock
+    assert has_nothing_to_do(snakemake(folder))
+    assert locked_params(folder, "frames_figures")["frames.figures"]["clips"] == 1
+    assert not stages_run(dvc(folder, "repro"))
+
+
+def test_a_dvc_yaml_that_does_not_list_a_parameter_is_told(folder):
+    file = folder / "dvc.yaml"
+    file.write_text(file.read_text().replace("    - frames.figures\n", "", 1))
+    said = snakemake(folder, "-n")
+    assert "dvc.yaml does not list stage frames_figures" in said.stdout + said.stderr
+
+
+def test_numbers_are_the_same_however_they_are_written(folder, monkeypatch):
+    file = folder / "params.yaml"
+    written = file.read_text()
+    file.write_text(written.replace("learning_rate: 0.001", "learning_rate: 1e-3"))
+    assert file.read_text() != written
+    monkeypatch.chdir(folder)
+    config = yaml.safe_load(file.read_text())
+    assert isinstance(config["frames"]["tsn"]["learning_rate"], str)
+    state = provenance._state(validate(config), config)
+    assert state.overridden == frozenset()
+    assert state.values["frames_tsn"]["params.yaml"]["frames.tsn"]["learning_rate"] == 0.001
+    state.makings.close()
 
 
 def test_dvc_alone_is_not_needed(folder):

@@ -108,7 +108,7 @@ def same_values(folder, expected):
         store = open_store(folder / f"results/coalitions/frames/{model}.zarr")
         identity, values = expected[model]
         assert store.record.identity == identity
-        # In the last bits a batch of other videos, or of other threads, may differ.
+        # The last bit can depend on a video's place in its batch.
         np.testing.assert_allclose(store.read_many(range(CLIPS)), values, rtol=0, atol=1e-6)
 
 

@@ -51,7 +51,8 @@ def main(
 
     def tables(indices: Sequence[int]) -> NDArray[np.float32]:
         # Always the same number at once: the last bits of a product depend on its shape, and a
-        # video's values should not depend on which others were still to be done.
+        # video's values should not depend on which others were still to be done. (In layers of odd
+        # widths they may still depend, by one unit in the last place, on the place in the batch.)
         filled = [*indices, *[indices[0]] * (at_once - len(indices))]
         batch = torch.from_numpy(game.inputs[filled]).to(target)
         values = table(network, batch, empty, params.score)[: len(indices)]
