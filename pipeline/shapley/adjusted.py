@@ -1,0 +1,152 @@
+"""Regression-adjusted sampling: a fitted game's exact values, and an unbiased correction.
+
+An approximation to the game whose Shapley values are known exactly is fitted to one part of the
+sample, and the values of what it leaves, game less approximation, are estimated without bias by
+maximum sample reuse from the other part (RegressionMSR; Witter, Liu and Musco, arXiv 2506.11849).
+By linearity the sum of both is an unbiased estimate, whatever the fit; the better it is, the less
+is left to sampling. Parts change roles: each fold of the sample corrects the fit to all others, and
+the mean over folds is the estimate.
+
+The folds are drawn without replacement together, so a fold is not a random sample of all coalitions
+given the others, but of those that the others do not hold. Each fold's estimate is therefore, in
+every stratum, the sum over the others' pairs, which is known, plus the mean over its own times the
+number of the pairs that remain. This is unbiased given the others, and exact once all is drawn.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.games import Game
+from pipeline.shapley.draws import Membership, pairs_for
+from pipeline.shapley.estimate import Estimate, Seed, Values
+from pipeline.shapley.msr import stratified_errors
+from pipeline.shapley.pairs import Pairs, mean_weights, populations, sample_pairs
+from pipeline.shapley.regression import solution
+
+METHOD = "regression_adjusted"
+
+MAX_FOLDS = 10
+
+SMALL_RIDGE = 0.1
+"""Ridge of the linear fit to as many pairs as there are unknowns."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fitted:
+    """A game that approximates another, and its Shapley values."""
+
+    values: Values
+    """(player, output), exact"""
+    predict: Callable[[Membership], NDArray[np.float64]]
+    """Its value of coalitions, (coalition, output), from membership (coalition, player)"""
+
+
+Fit = Callable[[Pairs], Fitted]
+"""Fits an approximation to evaluated pairs; all strata are among them, but there may be few."""
+
+
+def fit_linear(pairs: Pairs) -> Fitted:
+    """The additive game of the regression's solution (:mod:`pipeline.shapley.regression`).
+
+    With less than half as many pairs again as unknowns, it is shrunk a little: the solution of so
+    small a sample is erratic. This biases the fit, which it may, not the estimate.
+    """
+    n_unknown, n_pairs = pairs.n_players - 1, len(pairs.sizes)
+    ridge = SMALL_RIDGE * n_unknown / n_pairs if n_pairs < 1.5 * n_unknown else 0.0
+    values = solution(pairs, ridge).values
+    return Fitted(values, lambda membership: pairs.empty + membership @ values)
+
+
+def regression_adjusted_values(
+    game: Game,
+    *,
+    budget: int | None = None,
+    tolerance: float | None = None,
+    seed: Seed = 0,
+    advance: Callable[[int], None] | None = None,
+    fit: Fit = fit_linear,
+) -> Estimate:
+    """Estimate Shapley values by regression-adjusted maximum sample reuse; unbiased.
+
+    The sample is cut into as many folds as the least sampled size has pairs, 2 to 10. The values
+    sum over players to v(N) − v(∅), and are exact for games that ``fit`` fits exactly: additive
+    ones by default, once all folds but one have 1.5 n pairs. Standard errors are those
+    of a stratified sample without replacement, from the spread within each stratum of what the fit
+    to the other folds leaves; they leave out the part, small unless the sample is, that the folds
+    share by having been fitted to each other.
+
+    Args:
+        game: any game.
+        budget: most evaluations (distinct coalitions) that may be made, the empty and the full one
+            among them: 2 n at least, or 3 n if n is even, for two pairs of each size. One for all
+            2**n coalitions gives the exact values. The pairs drawn are the first of those of a
+            larger budget, and those that ``regression_values`` draws from the same seed.
+        tolerance: stop when the largest standard error over players is at most this part of the
+            spread of the values, for every output (``estimate.is_precise``). At least one of
+            budget and tolerance is needed; whichever comes first ends the sampling.
+        seed: of the draws: the same one gives the same result.
+        advance: told the number of evaluations as they are made.
+        fit: fits the approximation; the regression's additive game by default.
+
+    Returns:
+        The estimate; its samples are coalitions, neither empty nor full.
+
+    Raises:
+        InputError: a budget that is too small, neither budget nor tolerance, or a game that gives
+            NaN or Inf.
+    """
+    return sample_pairs(
+        game,
+        METHOD,
+        lambda pairs: _cross_fitted(pairs, fit),
+        smallest=2 + 2 * pairs_for(game.n_players, 2),
+        unbiased=True,
+        budget=budget,
+        tolerance=tolerance,
+        seed=seed,
+        advance=advance,
+    )
+
+
+def _cross_fitted(pairs: Pairs, fit: Fit) -> tuple[Values, Values]:
+    folds, n_folds = _folds(pairs)
+    values = np.zeros((pairs.n_players, pairs.values.shape[1]))
+    left = np.zeros_like(pairs.values)
+    for fold in range(n_folds):
+        own = folds == fold
+        fitted = fit(pairs.some(~own))
+        nobody_and_all = np.repeat([[False], [True]], pairs.n_players, axis=1)
+        empty, full = np.stack([pairs.empty, pairs.full]) - fitted.predict(nobody_and_all)
+        remaining = pairs.values - fitted.predict(pairs.membership)
+        remaining -= pairs.complements - fitted.predict(~pairs.membership)
+        left[own] = remaining[own]
+        values += fitted.values + (full - empty) / pairs.n_players
+        weights = _weights_of_fold(pairs, own)
+        values += (pairs.centred * weights[:, None]).T @ remaining
+    return values / n_folds, stratified_errors(pairs, left)
+
+
+def _weights_of_fold(pairs: Pairs, own: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Weight of each pair when those of one fold stand for all that the others do not hold."""
+    length = len(pairs.counts())
+    all_pairs = np.maximum(populations(pairs.n_players), 1)
+    n_others = np.bincount(pairs.sizes[~own], minlength=length)
+    n_own = np.bincount(pairs.sizes[own], minlength=length)
+    stands_for = (all_pairs - n_others) / np.maximum(n_own, 1)
+    per_pair = mean_weights(pairs.n_players) / all_pairs
+    return per_pair[pairs.sizes] * np.where(own, stands_for[pairs.sizes], 1.0)
+
+
+def _folds(pairs: Pairs) -> tuple[NDArray[np.intp], int]:
+    """The fold of each pair, in turn within each stratum in the order drawn, and their number."""
+    counts, all_pairs = pairs.counts(), populations(pairs.n_players)
+    incomplete = counts[counts < all_pairs]
+    n_folds = int(np.clip(incomplete.min(), 2, MAX_FOLDS)) if len(incomplete) else 2
+    order = np.argsort(pairs.sizes, kind="stable")
+    firsts = np.cumsum(counts) - counts
+    rank = np.empty(len(order), dtype=np.intp)
+    rank[order] = np.arange(len(order)) - firsts[pairs.sizes[order]]
+    return rank % n_folds, n_folds

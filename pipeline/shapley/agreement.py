@@ -1,0 +1,56 @@
+"""How well estimated values agree with exact ones."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Agreement:
+    """Of each vector of values, all (...,)."""
+
+    pearson: Floats
+    """Pearson's r over players; NaN where either side is constant, or of one player"""
+    kendall: Floats
+    """Kendall's τ-b over players: 1 where the order is the same, −1 where it is reversed"""
+    mean_absolute_error: Floats
+    """in the unit of the values"""
+
+
+def agreement(
+    estimated: NDArray[np.floating], exact: NDArray[np.floating], axis: int = -1
+) -> Agreement:
+    """Compare estimates with exact values, each vector over players with its own.
+
+    Args:
+        estimated: (..., player, ...) floats.
+        exact: what can be broadcast against ``estimated``.
+        axis: which axis the players are.
+    """
+    first, second = np.broadcast_arrays(
+        np.moveaxis(np.asarray(estimated, np.float64), axis, -1),
+        np.moveaxis(np.asarray(exact, np.float64), axis, -1),
+    )
+    return Agreement(
+        pearson=_correlation(
+            first - first.mean(axis=-1, keepdims=True), second - second.mean(axis=-1, keepdims=True)
+        ),
+        kendall=_correlation(_signs(first), _signs(second)),
+        mean_absolute_error=np.abs(first - second).mean(axis=-1),
+    )
+
+
+def _signs(values: Floats) -> Floats:
+    """Which of every two players has the higher value: (..., pair), −1, 0 or 1."""
+    i, j = np.triu_indices(values.shape[-1], k=1)
+    return np.sign(values[..., i] - values[..., j])
+
+
+def _correlation(first: Floats, second: Floats) -> Floats:
+    """Of vectors that need no centring; NaN where one is zero."""
+    product = (first * second).sum(axis=-1)
+    lengths = np.sqrt((first**2).sum(axis=-1) * (second**2).sum(axis=-1))
+    return np.divide(product, lengths, out=np.full_like(product, np.nan), where=lengths > 0)

@@ -1,0 +1,156 @@
+"""Draws of pairs of complementary coalitions by leverage scores, without replacement.
+
+In the regression whose solution is the Shapley value (KernelSHAP), the leverage score of coalition
+S is 1 / C(n, |S|): every size has the same total (Musco and Witter, "Provably Accurate Shapley
+Value Estimation via Leverage Score Sampling", arXiv 2410.01917). So every size from 1 to n − 1 is
+sampled equally often, a coalition always together with its complement. Where the paper leaves the
+number at a size to chance, here it is fixed, and differs by two coalitions at most between sizes
+that have any left: the sample is stratified, each stratum a simple random sample without
+replacement.
+
+A stratum k = 1 … n // 2 holds the pairs of k players and the n − k others. Pairs are drawn turn by
+turn, one from each stratum; with n / 2 players both coalitions have the same size, and a pair is
+drawn every second turn only.
+"""
+
+from collections.abc import Iterator
+from math import comb
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.games import keys_of, masks_of
+from pipeline.shapley.estimate import Seed, child
+
+Membership = NDArray[np.bool_]
+"""(pair, player) of the smaller coalition S; of two of n / 2 players, of that with player 0"""
+
+MAX_LISTED = 1 << 18
+"""Pairs of a stratum up to which their order is shuffled beforehand; of larger ones pairs are drawn
+at random, and again where they were drawn before."""
+
+FIRST_TURNS = 8
+"""Turns of the first round; each later round has a quarter of all before it, or as many."""
+
+
+def strata(n_players: int) -> range:
+    """Names of the strata: how many players the smaller coalition has."""
+    return range(1, n_players // 2 + 1)
+
+
+def population(n_players: int, k: int) -> int:
+    """Pairs that there are of k players and the others."""
+    return comb(n_players, k) // (2 if 2 * k == n_players else 1)
+
+
+def draw(n_players: int, seed: Seed) -> Iterator[tuple[Membership, NDArray[np.intp]]]:
+    """Draw rounds of pairs, none twice, until there are none left.
+
+    Yields:
+        (pair, player) membership and (pair,) stratum, in the order drawn.
+    """
+    shuffling = child(seed, 0)
+    sources = {k: _source(n_players, k, shuffling) for k in strata(n_players)}
+    left = {k: population(n_players, k) for k in sources}
+    turn, index = 0, 1
+    while any(left.values()):
+        generator = child(seed, index)
+        n_turns = max(FIRST_TURNS, turn // 4)
+        drawn = _strata_of_turns(n_players, turn, n_turns, generator)
+        membership = np.zeros((len(drawn), n_players), dtype=np.bool_)
+        is_there = np.zeros(len(drawn), dtype=np.bool_)
+        for k, source in sources.items():
+            rows = np.flatnonzero(drawn == k)[: left[k]]
+            membership[rows] = source.next(len(rows), generator)
+            is_there[rows] = True
+            left[k] -= len(rows)
+        yield membership[is_there], drawn[is_there]
+        turn, index = turn + n_turns, index + 1
+
+
+def pairs_for(n_players: int, each: int) -> int:
+    """Pairs to be drawn until every stratum has ``each`` at least, or all that it has."""
+    total = 0
+    turns = 2 * each - 1 if n_players % 2 == 0 else each
+    for k in strata(n_players):
+        share = each if 2 * k == n_players else turns
+        total += min(share, population(n_players, k))
+    return total
+
+
+def _strata_of_turns(
+    n_players: int, first: int, n_turns: int, generator: np.random.Generator
+) -> NDArray[np.intp]:
+    """Strata of the pairs of some turns: (pair,), in a random order within each turn."""
+    names = np.array(strata(n_players), dtype=np.intp)
+    order = names[generator.random((n_turns, len(names))).argsort(axis=1)]
+    is_odd = (np.arange(first, first + n_turns) % 2 == 1)[:, None]
+    return order[~(is_odd & (2 * order == n_players))]
+
+
+class _Shuffled:
+    """A stratum whose pairs are numbered, and drawn by a random order of the numbers."""
+
+    def __init__(self, n_players: int, k: int, generator: np.random.Generator) -> None:
+        self.n_players, self.k = n_players, k
+        self.order = generator.permutation(population(n_players, k))
+        self.n_drawn = 0
+
+    def next(self, count: int, _: np.random.Generator) -> Membership:
+        numbers = self.order[self.n_drawn : self.n_drawn + count]
+        self.n_drawn += count
+        if 2 * self.k < self.n_players:
+            return _numbered(self.n_players, self.k, numbers)
+        others = _numbered(self.n_players - 1, self.k - 1, numbers)
+        return np.insert(others, 0, values=True, axis=1)
+
+
+class _Remembered:
+    """A stratum with too many pairs to list: what was drawn is remembered."""
+
+    def __init__(self, n_players: int, k: int) -> None:
+        self.n_players, self.k = n_players, k
+        self.seen = keys_of(masks_of(np.zeros((0, n_players), dtype=np.bool_)))
+
+    def next(self, count: int, generator: np.random.Generator) -> Membership:
+        parts = [np.zeros((0, self.n_players), dtype=np.bool_)]
+        missing = count
+        while missing:
+            drawn = _random(self.n_players, self.k, missing, generator)
+            keys = keys_of(masks_of(drawn))
+            _, first = np.unique(keys, return_index=True)
+            first = np.sort(first[~np.isin(keys[first], self.seen)])
+            self.seen = np.concatenate([self.seen, keys[first]])
+            parts.append(drawn[first])
+            missing -= len(first)
+        return np.concatenate(parts)
+
+
+def _source(n_players: int, k: int, shuffling: np.random.Generator) -> _Shuffled | _Remembered:
+    if population(n_players, k) <= MAX_LISTED:
+        return _Shuffled(n_players, k, shuffling)
+    return _Remembered(n_players, k)
+
+
+def _numbered(n_players: int, size: int, numbers: NDArray[np.int64]) -> Membership:
+    """Coalitions of one size by their rank in mask order (the combinatorial number system)."""
+    rest = numbers.copy()
+    membership = np.zeros((len(rest), n_players), dtype=np.bool_)
+    rows = np.arange(len(rest))
+    for position in range(size, 0, -1):
+        counts = np.array([comb(player, position) for player in range(n_players)])
+        player = np.searchsorted(counts, rest, side="right") - 1
+        membership[rows, player] = True
+        rest -= counts[player]
+    return membership
+
+
+def _random(n_players: int, size: int, count: int, generator: np.random.Generator) -> Membership:
+    """Uniform coalitions of one size; of n / 2 players, each or its complement: the one with 0."""
+    scores = generator.random((count, n_players))
+    if 2 * size == n_players:
+        scores[:, 0] = -1
+    members = np.argpartition(scores, size - 1, axis=1)[:, :size]
+    membership = np.zeros((count, n_players), dtype=np.bool_)
+    np.put_along_axis(membership, members, values=True, axis=1)
+    return membership

@@ -1,0 +1,165 @@
+"""Values of sampled pairs of complementary coalitions, and the loop of the methods on them."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.games import CountedGame, Game, masks_of
+from pipeline.shapley.draws import draw, population, strata
+from pipeline.shapley.estimate import (
+    Estimate,
+    Limits,
+    Seed,
+    Values,
+    ends,
+    exact,
+    is_precise,
+    start,
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Pairs:
+    """Evaluated pairs of complementary coalitions S and N∖S, |S| ≤ n / 2, in the order drawn."""
+
+    membership: NDArray[np.bool_]
+    """(pair, player) of S; with n / 2 players, of the one that holds player 0"""
+    sizes: NDArray[np.intp]
+    """(pair,) |S|, which names the stratum"""
+    values: NDArray[np.float64]
+    """(pair, output) v(S)"""
+    complements: NDArray[np.float64]
+    """(pair, output) v(N∖S)"""
+    empty: NDArray[np.float64]
+    """(output,) v(∅)"""
+    full: NDArray[np.float64]
+    """(output,) v(N)"""
+
+    @property
+    def n_players(self) -> int:
+        """Number of players."""
+        return self.membership.shape[1]
+
+    @property
+    def centred(self) -> NDArray[np.float64]:
+        """Membership of S less its mean over players: (pair, player); that of N∖S is opposite."""
+        return self.membership - self.sizes[:, None] / self.n_players
+
+    def counts(self) -> NDArray[np.intp]:
+        """Pairs drawn of each stratum: (n // 2 + 1,), the first entry is 0."""
+        return np.bincount(self.sizes, minlength=self.n_players // 2 + 1)
+
+    def some(self, chosen: NDArray[np.bool_]) -> "Pairs":
+        """The chosen pairs alone."""
+        return Pairs(
+            self.membership[chosen],
+            self.sizes[chosen],
+            self.values[chosen],
+            self.complements[chosen],
+            self.empty,
+            self.full,
+        )
+
+
+def populations(n_players: int) -> NDArray[np.float64]:
+    """Pairs that there are of each stratum: (n // 2 + 1,), the first entry is 0."""
+    return np.array([0.0, *(float(population(n_players, k)) for k in strata(n_players))])
+
+
+def mean_weights(n_players: int) -> NDArray[np.float64]:
+    """Weight of the mean over each stratum: (n // 2 + 1,), the first entry is 0.
+
+    With z the centred membership of S and d = v(S) − v(N∖S),
+
+        φ = (v(N) − v(∅)) / n + sum over strata k of weight_k · (mean of z d over the stratum).
+
+    It is the Shapley value gathered by coalition: one of k players weighs 1 / k (in the mean over
+    its size) in the values of those in it and −1 / (n − k) in those of the others, which is
+    n z / (k (n − k)). With n / 2 players a pair stands for two of the same size.
+    """
+    k = np.arange(1, n_players // 2 + 1)
+    share = np.where(2 * k == n_players, 0.5, 1.0)
+    return np.concatenate([[0.0], share * n_players / (k * (n_players - k))])
+
+
+def sample_pairs(
+    game: Game,
+    method: str,
+    estimate: Callable[[Pairs], tuple[Values, Values]],
+    *,
+    smallest: int,
+    unbiased: bool,
+    budget: int | None,
+    tolerance: float | None,
+    seed: Seed,
+    advance: Callable[[int], None] | None,
+) -> Estimate:
+    """Sample pairs until the budget is spent or the tolerance reached, and estimate from them.
+
+    Args:
+        game: any game.
+        method: its name.
+        estimate: values and standard errors from the pairs, (player, output) each.
+        smallest: evaluations that it needs at least.
+        unbiased: whether it is.
+        budget: as every estimator takes it.
+        tolerance: likewise.
+        seed: likewise.
+        advance: likewise.
+    """
+    wrapped, limits = start(
+        game, method=method, smallest=smallest, budget=budget, tolerance=tolerance, advance=advance
+    )
+    n = wrapped.n_players
+    if limits.covers_all and (tolerance is None or 2**n <= smallest):
+        return exact(wrapped, method, tolerance)
+    parts: list[Pairs] = []
+    converged = False
+    for part in _evaluated(wrapped, limits, seed):
+        parts.append(part)
+        if tolerance is not None and wrapped.evaluations >= smallest:
+            parts = [_joined(parts)]
+            converged = is_precise(*estimate(parts[0]), tolerance)
+        if converged:
+            break
+    if limits.covers_all and not converged:
+        return exact(wrapped, method, tolerance)
+    pairs = _joined(parts)
+    values, standard_errors = estimate(pairs)
+    return Estimate(
+        values=values,
+        standard_errors=standard_errors,
+        evaluations=wrapped.evaluations,
+        unbiased=unbiased,
+        method=method,
+        samples=2 * len(pairs.sizes),
+        converged=None if tolerance is None else converged,
+    )
+
+
+def _evaluated(game: CountedGame, limits: Limits, seed: Seed) -> Iterator[Pairs]:
+    """Evaluate round after round, up to the budget."""
+    empty, full = ends(game)
+    for membership, sizes in draw(game.n_players, seed):
+        n_pairs = min(len(sizes), (limits.most - game.evaluations) // 2)
+        if n_pairs:
+            drawn = membership[:n_pairs]
+            values = game(masks_of(np.concatenate([drawn, ~drawn]))).astype(np.float64)
+            yield Pairs(drawn, sizes[:n_pairs], values[:n_pairs], values[n_pairs:], empty, full)
+        if n_pairs < len(sizes):
+            return
+
+
+def _joined(parts: list[Pairs]) -> Pairs:
+    if len(parts) == 1:
+        return parts[0]
+    return Pairs(
+        np.concatenate([part.membership for part in parts]),
+        np.concatenate([part.sizes for part in parts]),
+        np.concatenate([part.values for part in parts]),
+        np.concatenate([part.complements for part in parts]),
+        parts[0].empty,
+        parts[0].full,
+    )

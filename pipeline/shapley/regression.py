@@ -1,0 +1,147 @@
+"""Leverage SHAP: the Shapley values as a regression's solution, from sampled pairs.
+
+The Shapley values are the x that minimise, subject to efficiency (x sums to v(N) − v(∅)), the
+squares of v(S) − v(∅) − sum of x over S, a coalition S of k players weighing
+1 / (C(n, k) k (n − k)) (Lundberg and Lee, 2017). Efficiency is had by projection: x is
+(v(N) − v(∅)) / n plus a part orthogonal to it, onto which the centred membership is regressed
+without constraint. A sampled coalition is weighted by the inverse of its chance to be drawn, here
+the part of its stratum that was (:mod:`pipeline.shapley.draws`). As S and its complement have
+opposite centred membership, a pair is one row, the half difference of their values
+(Musco and Witter, arXiv 2410.01917).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.games import Game
+from pipeline.shapley.estimate import Estimate, Seed, Values
+from pipeline.shapley.pairs import Pairs, mean_weights, populations, sample_pairs
+
+METHOD = "regression"
+
+_SINGULAR = 1e-10
+
+
+def regression_values(
+    game: Game,
+    *,
+    budget: int | None = None,
+    tolerance: float | None = None,
+    seed: Seed = 0,
+    advance: Callable[[int], None] | None = None,
+) -> Estimate:
+    """Estimate Shapley values by Leverage SHAP: paired KernelSHAP with leverage-score sampling.
+
+    Consistent but biased, the bias falling faster than the standard error. The values sum over
+    players to v(N) − v(∅), and are exact for additive games once the pairs determine them. With too
+    few pairs for that (a budget near the smallest) the solution of least norm is taken.
+
+    Standard errors are those of the linearised estimate under stratified sampling without
+    replacement: a pair's influence is its weighted residual, enlarged for the fit's having followed
+    it (divided by 1 − its leverage, as in the jackknife), and the variances of the strata's mean
+    influences, with the correction for finite populations, add up. They are NaN unless there are
+    more pairs than the n − 1 unknowns and these are determined; where there are hardly more they
+    vary much, and are too large on average.
+
+    Args:
+        game: any game.
+        budget: most evaluations (distinct coalitions) that may be made, 2 n at least, the empty
+            and the full one among them. One for all 2**n coalitions gives the exact values. The
+            pairs drawn are the first of those of a larger budget.
+        tolerance: stop when the largest standard error over players is at most this part of the
+            spread of the values, for every output (``estimate.is_precise``). At least one of
+            budget and tolerance is needed; whichever comes first ends the sampling.
+        seed: of the draws: the same one gives the same result.
+        advance: told the number of evaluations as they are made.
+
+    Returns:
+        The estimate; its samples are coalitions, neither empty nor full.
+
+    Raises:
+        InputError: a budget that is too small, neither budget nor tolerance, or a game that gives
+            NaN or Inf.
+    """
+    return sample_pairs(
+        game,
+        METHOD,
+        regress,
+        smallest=2 * game.n_players,
+        unbiased=False,
+        budget=budget,
+        tolerance=tolerance,
+        seed=seed,
+        advance=advance,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Solution:
+    """Weighted least squares of some pairs."""
+
+    values: Values
+    """(player, output)"""
+    shares: NDArray[np.float64]
+    """(player, pair) how much each pair's half difference counts in each player's value"""
+    residuals: NDArray[np.float64]
+    """(pair, output)"""
+    rank: int
+    """n − 1 if the pairs determine the values; if not, they are those of least norm."""
+
+
+def solution(pairs: Pairs, ridge: float = 0.0) -> Solution:
+    """Solve the regression, subject to efficiency.
+
+    ``ridge`` is added to the Gram matrix, whose expectation is I − 1/n, and shrinks the values
+    towards equal ones.
+    """
+    n, total = pairs.n_players, pairs.full - pairs.empty
+    centred = pairs.centred
+    weighted = centred * pair_weights(pairs)[:, None]
+    expected = (pairs.sizes / n - 0.5)[:, None] * total
+    half_differences = (pairs.values - pairs.complements) / 2 - expected
+    # Centred rows sum to 0: equal values of all players are never determined by them.
+    squares, vectors = np.linalg.eigh(centred.T @ weighted)
+    is_determined = squares > _SINGULAR * squares[-1]
+    vectors = vectors[:, is_determined]
+    shares = (vectors / (squares[is_determined] + ridge)) @ vectors.T @ weighted.T
+    deviations = shares @ half_differences
+    return Solution(
+        values=total / n + deviations,
+        shares=shares,
+        residuals=half_differences - centred @ deviations,
+        rank=int(is_determined.sum()),
+    )
+
+
+def regress(pairs: Pairs) -> tuple[Values, Values]:
+    """The regression's values and their standard errors, (player, output) each."""
+    solved = solution(pairs)
+    if solved.rank < pairs.n_players - 1 or len(pairs.sizes) < pairs.n_players:
+        return solved.values, np.full_like(solved.values, np.nan)
+    leverages = np.einsum("pi,ip->p", pairs.centred, solved.shares)
+    # A pair of leverage 1 is fitted whatever its value: it tells nothing of the error.
+    enlarged = solved.residuals / np.maximum(1 - leverages, _SINGULAR)[:, None]
+    variance = np.zeros_like(solved.values)
+    all_pairs = populations(pairs.n_players)
+    for k, count in enumerate(pairs.counts()):
+        if not 0 < count < all_pairs[k]:
+            continue
+        rows = pairs.sizes == k
+        squares = solved.shares[:, rows] ** 2 @ enlarged[rows] ** 2
+        if count > 1:
+            squares -= (solved.shares[:, rows] @ enlarged[rows]) ** 2 / count
+            squares *= count / (count - 1)
+        variance += np.maximum(squares, 0) * (1 - count / all_pairs[k])
+    return solved.values, np.sqrt(variance)
+
+
+def pair_weights(pairs: Pairs) -> NDArray[np.float64]:
+    """Weight of each pair in the regression: kernel weight by inverse chance to be drawn, (pair,).
+
+    So weighted, the Gram matrix of centred membership has the expectation I − 1/n.
+    """
+    per_stratum = mean_weights(pairs.n_players) / np.maximum(pairs.counts(), 1)
+    return 2 * per_stratum[pairs.sizes]

@@ -1,0 +1,100 @@
+"""Sampling stratified by the size of the coalition that a player joins.
+
+The Shapley value is the mean over sizes s = 0 … n − 1 of a player's expected marginal contribution
+to coalitions of s others (Play Fair, supplement, Eq. 22: the conditional-expectation form). Here
+every player is given equally many marginal contributions at every size: n orders are drawn at a
+time that form a random Latin square, every player standing in each place in exactly one of them.
+With two random permutations, the players' seats in a circle and τ, player i has in order r the
+place τ((seat_i − r) mod n). Each order by itself is uniform, and a coalition that it names serves
+the player that completes it and the one that joins it, as in permutation sampling; but which player
+meets which size, there left to chance, is balanced.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.games import Game
+from pipeline.shapley.estimate import Estimate, Seed
+from pipeline.shapley.orders import Draws, Scheme, mean_over_orders
+
+METHOD = "stratified"
+
+
+def stratified_values(
+    game: Game,
+    *,
+    budget: int | None = None,
+    tolerance: float | None = None,
+    seed: Seed = 0,
+    advance: Callable[[int], None] | None = None,
+) -> Estimate:
+    """Estimate Shapley values by sampling stratified by size of coalition; unbiased.
+
+    The number of marginal contributions of a player at a size is fixed, not random, so their mean
+    is unbiased size by size and in all. The values sum over players to v(N) − v(∅), and are exact
+    for additive games. Standard errors come from the spread of the squares.
+
+    Args:
+        game: any game.
+        budget: most evaluations (distinct coalitions) that may be made, n (n − 1) + 2 at least,
+            the empty and the full one among them; twice that for standard errors. One for all 2**n
+            coalitions gives the exact values. The squares drawn are the first of those of a larger
+            budget, and what does not suffice for a whole one is not spent.
+        tolerance: stop when the largest standard error over players is at most this part of the
+            spread of the values, for every output (``estimate.is_precise``). At least one of
+            budget and tolerance is needed; whichever comes first ends the sampling.
+        seed: of the draws: the same one gives the same result.
+        advance: told the number of evaluations as they are made.
+
+    Returns:
+        The estimate; its samples are orders, n a square.
+
+    Raises:
+        InputError: a budget that is too small, neither budget nor tolerance, or a game that gives
+            NaN or Inf.
+    """
+    n = game.n_players
+    scheme = Scheme(
+        method=METHOD,
+        first_round=8,
+        n_permutations=2,
+        n_coalitions=max(1, n * (n - 1)),
+        coalitions=_coalitions,
+        contributions=_contributions,
+        samples_per_replicate=n,
+    )
+    return mean_over_orders(
+        game, scheme, budget=budget, tolerance=tolerance, seed=seed, advance=advance
+    )
+
+
+def _places(draws: Draws) -> NDArray[np.intp]:
+    """The place of each player in each order of the squares: (square, order, player)."""
+    seats, tau = draws[:, 0], draws[:, 1]
+    n_squares, n = seats.shape
+    shifted = (seats[:, None, :] - np.arange(n)[:, None]) % n
+    return np.take_along_axis(tau, shifted.reshape(n_squares, -1), axis=1).reshape(shifted.shape)
+
+
+def _coalitions(draws: Draws) -> NDArray[np.bool_]:
+    """The first 1 … n − 1 players of each order of the squares."""
+    n = draws.shape[2]
+    begins = _places(draws)[:, :, None, :] < np.arange(1, n)[:, None]
+    return begins.reshape(len(draws), n * (n - 1), n)
+
+
+def _contributions(
+    draws: Draws,
+    values: NDArray[np.float64],
+    empty: NDArray[np.float64],
+    full: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    n_squares, _, n = draws.shape
+    # first[:, r, s] is the value of the first s players of order r.
+    first = np.empty((n_squares, n, n + 1, values.shape[2]))
+    first[:, :, 0], first[:, :, n] = empty, full
+    first[:, :, 1:n] = values.reshape(n_squares, n, n - 1, -1)
+    by_place = np.diff(first, axis=2)
+    return np.take_along_axis(by_place, _places(draws)[..., None], axis=2).mean(axis=1)
