@@ -70,10 +70,16 @@ class Makings:
                 return name
             deps = {d.def_path for d in stage.deps if d.hash_name != "params"}
             outs = {out.def_path for out in stage.outs if out.persist}
-            params = {p for d in stage.deps if d.hash_name == "params" for p in d.params}
+            params = {
+                (d.def_path, name)
+                for d in stage.deps
+                if d.hash_name == "params"
+                for name in d.params
+            }
             if deps != set(tracked.deps) or outs != set(tracked.outs):
                 return name
-            if params != {*tracked.params, *tracked.versions}:
+            ours = {(PARAMS_FILE, p) for p in tracked.params}
+            if params != ours | {(VERSIONS, v) for v in tracked.versions}:
                 return name
         return None
 

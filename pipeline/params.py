@@ -161,14 +161,77 @@ class AccuracyParams(_Section):
     max_frames: Annotated[Number, Field(ge=1, le=20)]
 
 
-class CoalitionsParams(_Section):
-    """The game that is enumerated for every validation clip."""
+class GameParams(_Section):
+    """What the players of a validation clip are, and what a coalition is worth."""
 
     n: Annotated[Number, Field(ge=1, le=MAX_ENUMERABLE)]
     score: Literal["probability", "logit", "mean_of_softmax"]
-    outputs: Literal["all", "true_and_predicted"]
     short_videos: Literal["repeat", "leave_out"]
     clips: Count | None
+
+
+class CoalitionsParams(GameParams):
+    """The game that is enumerated for every validation clip."""
+
+    outputs: Literal["all", "true_and_predicted"]
+
+
+class GradientsParams(_Section):
+    """Integrated Gradients and GradCAM."""
+
+    baseline: Literal["zero", "mean"]
+    steps: Annotated[Number, Field(ge=1, le=10_000)]
+
+
+class DiscardedParams(_Section):
+    """Frames discarded one after another."""
+
+    random_orders: Count
+    seed: Seed
+
+
+class PatternsParams(_Section):
+    """What the values of all videos say together."""
+
+    classes: Count
+    videos_at_least: Count
+    draws: Annotated[Number, Field(ge=1, le=1_000_000)]
+    seed: Seed
+
+
+class LengthsParams(_Section):
+    """Values with different numbers of frames."""
+
+    max_frames: Annotated[Number, Field(ge=1, le=MAX_ENUMERABLE)]
+    clips: Count | None
+
+
+class ShiftedParams(_Section):
+    """Frames replaced by their neighbours."""
+
+    furthest: Count
+    crossing: bool
+    clips: Count | None
+
+
+class ConvergenceParams(_Section):
+    """Approximate values beside exact ones."""
+
+    trn_frames: Annotated[Number, Field(ge=2, le=20)]
+    tsn_frames: Annotated[Number, Field(ge=2, le=MAX_ENUMERABLE)]
+    clips: Count
+    repeats: Count
+    m: Annotated[list[Count], Field(min_length=1)]
+    iterations: Annotated[list[Count], Field(min_length=1)]
+    budgets: Annotated[list[Count], Field(min_length=1)]
+    seed: Seed
+
+
+class RuntimeParams(_Section):
+    """How long exact and approximate values take."""
+
+    max_frames: Annotated[Number, Field(ge=8, le=20)]
+    runs: Annotated[Number, Field(ge=2)]
 
 
 class FiguresParams(_Section):
@@ -189,6 +252,13 @@ class FramesParams(_Section):
     tsn: TsnParams
     accuracy: AccuracyParams
     coalitions: CoalitionsParams
+    gradients: GradientsParams
+    discarded: DiscardedParams
+    patterns: PatternsParams
+    lengths: LengthsParams
+    shifted: ShiftedParams
+    convergence: ConvergenceParams
+    runtime: RuntimeParams
     figures: FiguresParams
 
 

@@ -5,7 +5,7 @@ functions that the Snakefile asks. A stage's command stands in the Snakefile alo
 Snakemake for it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from pipeline.workflow import (
     class_files,
     dataset_files,
     feature_file,
+    figures,
     given_weights,
     has_videos,
     model_weights,
@@ -150,18 +151,111 @@ def _frames(frames: FramesParams) -> dict[str, Tracked]:
         [*stores, *validation],
         params=label,
     )
-    figures, summary = f"{made}/figures", f"{made}/figures/summary.json"
-    drawn = [
-        f"{figures}/{name}.{kind}" for name in ("accuracy", "summary") for kind in ("png", "svg")
-    ]
+    _add_analyses(add, features, (receipts, stores, values), [*models, priors], accuracy, label)
+    summary = f"{made}/figures/summary.json"
     add(
         "figures",
-        [f"{figures}/clips", *drawn, summary],
+        [f"{made}/figures/clips", *_drawn("accuracy", "summary"), summary],
         [*values, accuracy, priors, *dataset],
         metrics=[summary],
         params=["frames.figures", *root],
     )
     return found
+
+
+def _add_analyses(
+    add: Callable[..., None],
+    features: Mapping[str, Mapping[str, str]],
+    explained: tuple[list[str], list[str], list[str]],
+    models: list[str],
+    accuracy: str,
+    label: tuple[str, ...],
+) -> None:
+    """What is made of the values and the models.
+
+    ``explained``: receipts, stores and values. ``models``: their weights, and the classes' priors.
+    """
+    made = "results/frames"
+    receipts, stores, values = explained
+    priors = models[-1]
+    validation = [features[model]["validation"] for model in MODELS]
+    players = [f"frames.coalitions.{name}" for name in ("n", "score", "short_videos", "clips")]
+    score, short = "frames.coalitions.score", "frames.coalitions.short_videos"
+    training = [features[model]["train"] for model in MODELS]
+    gradients = [f"{made}/gradients/{model}.h5" for model in MODELS]
+    add(
+        "gradients",
+        gradients,
+        [*validation, *training, *models],
+        params=["frames.gradients", *players, *label],
+    )
+    add(
+        "discarded",
+        [
+            *(f"{made}/discarded{part}" for part in (".json", ".csv", "_areas.csv")),
+            *_drawn("discarded_attribution", "discarded_plain", "discarded_methods"),
+        ],
+        [*receipts, *stores, *values, *gradients],
+        params=["frames.discarded"],
+    )
+    tables = [
+        f"{made}/patterns/{name}.csv" for name in ("contributions", "positions", "confusions")
+    ]
+    add(
+        "patterns",
+        [
+            f"{made}/patterns.json",
+            *tables,
+            *_drawn("contributions", "most_alike", "least_alike", "confusions"),
+        ],
+        [*receipts, *stores, *values, priors],
+        params=["frames.patterns"],
+    )
+    both = [*validation, *models]
+    add(
+        "lengths",
+        [f"{made}/lengths.json", f"{made}/lengths.csv", *_drawn("supporting")],
+        both,
+        params=["frames.lengths", score, *label],
+    )
+    add(
+        "shifted",
+        [f"{made}/shifted.json", f"{made}/shifted.csv", *_drawn("shifted")],
+        both,
+        params=["frames.shifted", "frames.coalitions.n", score, *label],
+    )
+    compared = [
+        f"{made}/convergence.json",
+        f"{made}/convergence.csv",
+        f"{made}/receipts/trn_convergence.json",
+        f"{made}/receipts/tsn_sampled.json",
+        *_drawn("algorithm_1_trn", "algorithm_1_tsn", "estimators_trn", "estimators_tsn"),
+    ]
+    kept = [f"results/coalitions/frames/{name}.zarr" for name in ("trn_convergence", "tsn_sampled")]
+    add(
+        "convergence",
+        compared,
+        both,
+        outs=[*kept, *compared],
+        params=["frames.convergence", score, short, *label],
+    )
+    add(
+        "runtime",
+        [f"{made}/runtime.json", f"{made}/runtime.csv"],
+        both,
+        params=["frames.runtime", *label],
+    )
+    judged = ("discarded", "patterns", "lengths", "shifted", "convergence", "runtime")
+    add(
+        "claims",
+        [f"{made}/claims.json", f"{made}/claims.csv"],
+        [accuracy, *(f"{made}/{name}.json" for name in judged)],
+    )
+
+
+def _drawn(*names: str) -> list[str]:
+    """Figures, each as PNG and as SVG."""
+    return [path for name in names for kind in ("png", "svg") for path in figures(name, kind=kind)]
 
 
 def makers_of(stages: Mapping[str, Tracked]) -> dict[str, str]:
@@ -202,8 +296,12 @@ def dvc_yaml(params: Params) -> dict[str, Any]:
         "metrics": [path for stage in stages(params).values() for path in stage.metrics],
         "plots": [
             {"frames_accuracy": curve},
-            f"{made}/figures/accuracy.png",
-            f"{made}/figures/summary.png",
+            *(
+                path
+                for stage in stages(params).values()
+                for path in stage.outs
+                if path.endswith(".png")
+            ),
         ],
     }
 

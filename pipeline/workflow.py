@@ -115,6 +115,11 @@ def model_weights(frames: FramesParams, model: str) -> list[str]:
     return [f"results/frames/scales/{s}.pt" for s in range(1, frames.scales.n_max + 1)]
 
 
+def figures(*names: str, kind: str = "png") -> list[str]:
+    """Where figures of the study of frames are."""
+    return [f"results/frames/figures/{name}.{kind}" for name in names]
+
+
 def partition_receipts(params: Params, study: str, model: str) -> list[str]:
     """Receipts of the jobs that share out the evaluation of a game."""
     count = params.partitions

@@ -177,6 +177,15 @@ def read_values(path: Path) -> FrameValues:
         )
 
 
+def read_marginals(path: Path) -> np.ndarray:
+    """Mean marginal contributions for the true class, by size: (video, size, frame)."""
+    with h5py.File(path, "r") as file:
+        true = file["true_class"][:]
+        names = tuple(name.decode() for name in file["outputs"][:])
+        outputs = np.zeros_like(true) if names == TRUE_AND_PREDICTED else true
+        return np.stack([file["marginals"][i][:, :, c] for i, c in enumerate(outputs)])
+
+
 def _write_hdf5(
     path: Path, store: CoalitionStore, arrays: dict[str, np.ndarray], frames_are: str
 ) -> None:

@@ -20,6 +20,7 @@ rule frames_all:
         expand("results/frames/receipts/{model}.json", model=["trn", "tsn"]),
         "results/frames/values/trn.h5",
         "results/frames/values/tsn.h5",
+        "results/frames/claims.json",
         "results/frames/figures/summary.json",
 
 
@@ -379,3 +380,301 @@ rule frames_figures:
         " --accuracy-figure {output.accuracy:q} --summary-figure {output.summary:q}"
         " --summary {output.numbers:q}"
         " --threads {threads} --log {log:q}"
+
+
+rule frames_gradients:
+    input:
+        features=lambda wildcards: house.feature_file(
+            FRAMES, wildcards.model, "validation"
+        ),
+        train=lambda wildcards: house.feature_file(FRAMES, wildcards.model, "train"),
+        weights=lambda wildcards: house.model_weights(FRAMES, wildcards.model),
+        priors="results/frames/priors.json",
+    output:
+        "results/frames/gradients/{model}.h5",
+    log:
+        "results/logs/frames/gradients_{model}.log",
+    conda:
+        "environment.yaml"
+    threads: 1
+    resources:
+        gpu=house.gpus(PARAMS),
+        device=house.device(PARAMS),
+    params:
+        version=version("frames", "gradients"),
+        spec=house.option(FRAMES.gradients),
+        game=house.option(FRAMES.coalitions, without={"outputs"}),
+        label=house.label_option(FRAMES),
+    shell:
+        "python -m pipeline.frames.gradients --model {wildcards.model}"
+        " --features {input.features:q} --train-features {input.train:q}"
+        " --weights {input.weights:q} --priors {input.priors:q} --game {params.game:q}"
+        " --params {params.spec:q} {params.label} --device {resources.device} --out {output:q}"
+        " --threads {threads} --log {log:q}"
+
+
+rule frames_discarded:
+    input:
+        receipts=expand("results/frames/receipts/{model}.json", model=["trn", "tsn"]),
+        values=expand("results/frames/values/{model}.h5", model=["trn", "tsn"]),
+        gradients=expand("results/frames/gradients/{model}.h5", model=["trn", "tsn"]),
+    output:
+        numbers="results/frames/discarded.json",
+        curves="results/frames/discarded.csv",
+        areas="results/frames/discarded_areas.csv",
+        figures=report(
+            house.figures("discarded_attribution", "discarded_plain", "discarded_methods"),
+            caption="report/discarded.rst",
+            category="Frames",
+        ),
+        vectors=house.figures(
+            "discarded_attribution",
+            "discarded_plain",
+            "discarded_methods",
+            kind="svg",
+        ),
+    log:
+        "results/logs/frames/discarded.log",
+    conda:
+        "environment.yaml"
+    threads: 1
+    params:
+        version=version("frames", "discarded"),
+        spec=house.option(FRAMES.discarded),
+    shell:
+        "python -m pipeline.frames.discarded --receipts {input.receipts:q}"
+        " --values {input.values:q} --gradients {input.gradients:q} --params {params.spec:q}"
+        " --out {output.numbers:q} --table {output.curves:q} --areas {output.areas:q}"
+        " --figures results/frames/figures --threads {threads} --log {log:q}"
+
+
+rule frames_patterns:
+    input:
+        receipts=expand("results/frames/receipts/{model}.json", model=["trn", "tsn"]),
+        values=expand("results/frames/values/{model}.h5", model=["trn", "tsn"]),
+        priors="results/frames/priors.json",
+    output:
+        numbers="results/frames/patterns.json",
+        tables=expand(
+            "results/frames/patterns/{table}.csv",
+            table=["contributions", "positions", "confusions"],
+        ),
+        figures=report(
+            house.figures("contributions", "most_alike", "least_alike", "confusions"),
+            caption="report/patterns.rst",
+            category="Frames",
+        ),
+        vectors=house.figures(
+            "contributions", "most_alike", "least_alike", "confusions", kind="svg"
+        ),
+    log:
+        "results/logs/frames/patterns.log",
+    conda:
+        "environment.yaml"
+    threads: 1
+    params:
+        version=version("frames", "patterns"),
+        spec=house.option(FRAMES.patterns),
+    shell:
+        "python -m pipeline.frames.patterns --receipts {input.receipts:q}"
+        " --values {input.values:q} --priors {input.priors:q} --params {params.spec:q}"
+        " --out {output.numbers:q} --tables results/frames/patterns"
+        " --figures results/frames/figures --threads {threads} --log {log:q}"
+
+
+rule frames_lengths:
+    input:
+        trn=house.feature_file(FRAMES, "trn", "validation"),
+        tsn=house.feature_file(FRAMES, "tsn", "validation"),
+        scales=house.model_weights(FRAMES, "trn"),
+        classifier=house.model_weights(FRAMES, "tsn"),
+        priors="results/frames/priors.json",
+    output:
+        numbers="results/frames/lengths.json",
+        table="results/frames/lengths.csv",
+        figure=report(
+            "results/frames/figures/supporting.png",
+            caption="report/supporting.rst",
+            category="Frames",
+        ),
+        vector="results/frames/figures/supporting.svg",
+    log:
+        "results/logs/frames/lengths.log",
+    conda:
+        "environment.yaml"
+    threads: 1
+    resources:
+        gpu=house.gpus(PARAMS),
+        device=house.device(PARAMS),
+    params:
+        version=version("frames", "lengths"),
+        spec=house.option(FRAMES.lengths),
+        score=FRAMES.coalitions.score,
+        label=house.label_option(FRAMES),
+    shell:
+        "python -m pipeline.frames.lengths"
+        " --trn-features {input.trn:q}"
+        " --tsn-features {input.tsn:q} --scales {input.scales:q} --tsn {input.classifier:q}"
+        " --priors {input.priors:q} {params.label} --device {resources.device}"
+        " --params {params.spec:q} --score {params.score} --out {output.numbers:q}"
+        " --table {output.table:q} --figure {output.figure:q} --threads {threads} --log {log:q}"
+
+
+rule frames_shifted:
+    input:
+        trn=house.feature_file(FRAMES, "trn", "validation"),
+        tsn=house.feature_file(FRAMES, "tsn", "validation"),
+        scales=house.model_weights(FRAMES, "trn"),
+        classifier=house.model_weights(FRAMES, "tsn"),
+        priors="results/frames/priors.json",
+    output:
+        numbers="results/frames/shifted.json",
+        table="results/frames/shifted.csv",
+        figure=report(
+            "results/frames/figures/shifted.png",
+            caption="report/shifted.rst",
+            category="Frames",
+        ),
+        vector="results/frames/figures/shifted.svg",
+    log:
+        "results/logs/frames/shifted.log",
+    conda:
+        "environment.yaml"
+    threads: 1
+    resources:
+        gpu=house.gpus(PARAMS),
+        device=house.device(PARAMS),
+    params:
+        version=version("frames", "shifted"),
+        spec=house.option(FRAMES.shifted),
+        n=FRAMES.coalitions.n,
+        score=FRAMES.coalitions.score,
+        label=house.label_option(FRAMES),
+    shell:
+        "python -m pipeline.frames.shifted"
+        " --trn-features {input.trn:q}"
+        " --tsn-features {input.tsn:q} --scales {input.scales:q} --tsn {input.classifier:q}"
+        " --priors {input.priors:q} {params.label} --device {resources.device}"
+        " --params {params.spec:q} --n {params.n} --score {params.score}"
+        " --out {output.numbers:q} --table {output.table:q} --figure {output.figure:q}"
+        " --threads {threads} --log {log:q}"
+
+
+# As with the games above, the stores are no outputs.
+rule frames_convergence:
+    input:
+        trn=house.feature_file(FRAMES, "trn", "validation"),
+        tsn=house.feature_file(FRAMES, "tsn", "validation"),
+        scales=house.model_weights(FRAMES, "trn"),
+        classifier=house.model_weights(FRAMES, "tsn"),
+        priors="results/frames/priors.json",
+    output:
+        numbers="results/frames/convergence.json",
+        table="results/frames/convergence.csv",
+        trn="results/frames/receipts/trn_convergence.json",
+        tsn="results/frames/receipts/tsn_sampled.json",
+        figures=report(
+            house.figures(
+                "algorithm_1_trn",
+                "algorithm_1_tsn",
+                "estimators_trn",
+                "estimators_tsn",
+            ),
+            caption="report/convergence.rst",
+            category="Frames",
+        ),
+        vectors=house.figures(
+            "algorithm_1_trn",
+            "algorithm_1_tsn",
+            "estimators_trn",
+            "estimators_tsn",
+            kind="svg",
+        ),
+    log:
+        "results/logs/frames/convergence.log",
+    conda:
+        "environment.yaml"
+    threads: 1
+    resources:
+        gpu=house.gpus(PARAMS),
+        device=house.device(PARAMS),
+    params:
+        version=version("frames", "convergence"),
+        spec=house.option(FRAMES.convergence),
+        score=FRAMES.coalitions.score,
+        short_videos=FRAMES.coalitions.short_videos,
+        label=house.label_option(FRAMES),
+    shell:
+        "python -m pipeline.frames.convergence"
+        " --trn-features {input.trn:q}"
+        " --tsn-features {input.tsn:q} --scales {input.scales:q} --tsn {input.classifier:q}"
+        " --priors {input.priors:q} {params.label} --device {resources.device}"
+        " --params {params.spec:q} --score {params.score} --short-videos {params.short_videos}"
+        " --trn-store results/coalitions/frames/trn_convergence.zarr"
+        " --tsn-store results/coalitions/frames/tsn_sampled.zarr"
+        " --trn-receipt {output.trn:q} --tsn-receipt {output.tsn:q}"
+        " --out {output.numbers:q} --table {output.table:q} --figures results/frames/figures"
+        " --threads {threads} --log {log:q}"
+
+
+# On all cores, so that no other job runs beside what is timed.
+rule frames_runtime:
+    input:
+        trn=house.feature_file(FRAMES, "trn", "validation"),
+        tsn=house.feature_file(FRAMES, "tsn", "validation"),
+        scales=house.model_weights(FRAMES, "trn"),
+        classifier=house.model_weights(FRAMES, "tsn"),
+        priors="results/frames/priors.json",
+    output:
+        numbers="results/frames/runtime.json",
+        table="results/frames/runtime.csv",
+    log:
+        "results/logs/frames/runtime.log",
+    conda:
+        "environment.yaml"
+    threads: 64
+    resources:
+        gpu=house.gpus(PARAMS),
+        device=house.device(PARAMS),
+    params:
+        version=version("frames", "runtime"),
+        spec=house.option(FRAMES.runtime),
+        label=house.label_option(FRAMES),
+    shell:
+        "python -m pipeline.frames.runtime"
+        " --trn-features {input.trn:q}"
+        " --tsn-features {input.tsn:q} --scales {input.scales:q} --tsn {input.classifier:q}"
+        " --priors {input.priors:q} {params.label} --device {resources.device}"
+        " --params {params.spec:q} --out {output.numbers:q} --table {output.table:q}"
+        " --threads {threads} --log {log:q}"
+
+
+rule frames_claims:
+    input:
+        accuracy="results/frames/accuracy.json",
+        discarded="results/frames/discarded.json",
+        patterns="results/frames/patterns.json",
+        lengths="results/frames/lengths.json",
+        shifted="results/frames/shifted.json",
+        convergence="results/frames/convergence.json",
+        runtime="results/frames/runtime.json",
+    output:
+        numbers="results/frames/claims.json",
+        table=report(
+            "results/frames/claims.csv",
+            caption="report/claims.rst",
+            category="Frames",
+        ),
+    log:
+        "results/logs/frames/claims.log",
+    conda:
+        "environment.yaml"
+    threads: 1
+    params:
+        version=version("frames", "claims"),
+    shell:
+        "python -m pipeline.frames.claims --accuracy {input.accuracy:q}"
+        " --discarded {input.discarded:q} --patterns {input.patterns:q}"
+        " --lengths {input.lengths:q} --shifted {input.shifted:q}"
+        " --convergence {input.convergence:q} --runtime {input.runtime:q}"
+        " --out {output.numbers:q} --table {output.table:q} --threads {threads} --log {log:q}"

@@ -1,0 +1,338 @@
+"""Stage: what the paper says of each figure, beside what the study's own results show.
+
+Every claim is decided by a comparison of measured numbers that is written here, with a margin of
+two standard errors where there are any; nobody decides it by looking.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.files import write_json
+from pipeline.plotting import MODEL_NAMES
+from pipeline.stage import run
+from pipeline.tables import write_table
+
+COLUMNS = ("source", "model", "claim", "measured", "shows")
+Results = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of the paper about one model."""
+
+    source: str
+    """Figure or section of the paper"""
+    model: str
+    claim: str
+    measured: str
+    """The figures that decide it"""
+    shows: str
+    """``yes``, ``no`` or ``in part``"""
+
+
+def main(
+    *,
+    accuracy: Path,
+    discarded: Path,
+    patterns: Path,
+    lengths: Path,
+    shifted: Path,
+    convergence: Path,
+    runtime: Path,
+    out: Path,
+    table: Path,
+    threads: int = 1,  # noqa: ARG001
+) -> None:
+    """Read the other stages' results (JSON); write the claims as JSON and CSV."""
+    files = {
+        "accuracy": accuracy,
+        "discarded": discarded,
+        "patterns": patterns,
+        "lengths": lengths,
+        "shifted": shifted,
+        "convergence": convergence,
+        "runtime": runtime,
+    }
+    results = {name: json.loads(path.read_bytes()) for name, path in files.items()}
+    found = all_claims(results)
+    write_table(table, COLUMNS, map(asdict, found))
+    write_json(out, [asdict(claim) for claim in found])
+
+
+def all_claims(results: Results) -> list[Claim]:
+    """Every claim, model by model.
+
+    Args:
+        results: content of the stages' JSON files, by stage.
+    """
+    found = []
+    for judge in JUDGES:
+        for model in ("trn", "tsn"):
+            claim = judge(results, model)
+            if claim is not None:
+                found.append(claim)
+    return found
+
+
+def _claim(source: str, model: str, claim: str, measured: str, shows: bool | None) -> Claim:
+    word = {True: "yes", False: "no", None: "in part"}[shows]
+    return Claim(source, MODEL_NAMES[model], claim, measured, word)
+
+
+def _curve(results: Results, model: str) -> Claim:
+    of_model = results["accuracy"][model]["top1"]
+    frames = results["accuracy"]["frames"]
+    best = int(np.argmax(of_model))
+    return _claim(
+        "Fig. 10",
+        model,
+        "accuracy rises with the number of frames",
+        f"{100 * of_model[0]:.1f} % with {frames[0]}, {100 * of_model[best]:.1f} % with "
+        f"{frames[best]} (the most), {100 * of_model[-1]:.1f} % with {frames[-1]}",
+        of_model[-1] > of_model[0],
+    )
+
+
+def _orders(results: Results, model: str) -> Claim:
+    areas = results["discarded"][model]
+    up, chance, down = (areas[o] for o in ("esv_ascending", "random", "esv_descending"))
+    gaps = [_above(up, chance), _above(chance, down)]
+    return _claim(
+        "Figs. 3a, 12a",
+        model,
+        "discarding frames of low ESV first keeps more of the class score than discarding at "
+        "random, those of high ESV first less",
+        f"area under the score: {_area(up)} ascending, {_area(chance)} random, {_area(down)} "
+        "descending",
+        _all(gaps),
+    )
+
+
+def _gains(results: Results, model: str) -> Claim:
+    rows = {row["order"]: row for row in _best(results, model)}
+    best = rows["esv_ascending"]
+    return _claim(
+        "Figs. 3a, 12a",
+        model,
+        "discarding frames of low ESV raises the class score above that of all frames",
+        f"{best['all']:.3f} with all frames, at most {best['most']:.3f}",
+        bool(best["most"] > best["all"] + 0.005),
+    )
+
+
+def _other_attributions(results: Results, model: str) -> Claim:
+    areas = results["discarded"][model]
+    ours, gc, ig = (areas[f"{name}_ascending"] for name in ("esv", "gc", "ig"))
+    return _claim(
+        "Figs. 3c, 12c",
+        model,
+        "in ascending order ESV keeps more of the class score than GradCam and Integrated "
+        "Gradients",
+        f"area: {_area(ours)} ESV, {_area(gc)} GradCam, {_area(ig)} IG",
+        _all([_above(ours, gc), _above(ours, ig)]),
+    )
+
+
+def _descending(results: Results, model: str) -> Claim | None:
+    if model != "tsn":
+        return None
+    gaps = {}
+    for name in ("trn", "tsn"):
+        areas = results["discarded"][name]
+        others = min(areas[f"{other}_descending"]["class_score"] for other in ("gc", "ig"))
+        gaps[name] = others - areas["esv_descending"]["class_score"]
+    return _claim(
+        "Fig. 12c",
+        model,
+        "in descending order the gap between ESV and the other attributions is smaller for TSN "
+        "than for TRN",
+        f"best other method's area less ESV's: {gaps['tsn']:.3f} for TSN, {gaps['trn']:.3f} for "
+        "TRN",
+        gaps["tsn"] < gaps["trn"],
+    )
+
+
+def _by_scale(results: Results, model: str) -> Claim:
+    rows = results["patterns"]["contributions"][model]
+    means = np.array([row["mean_of_frames"] for row in rows])
+    falls = bool((np.diff(means) < 0).all())
+    magnitude = np.array([row["upper_quartile"] - row["lower_quartile"] for row in rows])
+    return _claim(
+        "Figs. 6a, 11a",
+        model,
+        "the larger the coalition, the smaller the average marginal contribution of a frame",
+        f"{means[0]:.3f} to no frame, {means[1:2].sum():.3f} to one, {means[-1]:.4f} to all others"
+        f"; interquartile range {magnitude[0]:.3f} to {magnitude[-1]:.3f}",
+        True if falls else None if means[-1] < means[0] else False,
+    )
+
+
+def _supporting(results: Results, model: str) -> Claim:
+    found, frames = results["lengths"][model], results["lengths"]["frames"]
+    shares, errors = found["supporting_percent"], found["standard_error"]
+    first, last = shares[0], shares[-1]
+    margin = 2 * float(np.hypot(errors[0] or 0, errors[-1] or 0))
+    return _claim(
+        "Figs. 6b, 11b",
+        model,
+        "the more frames are looked at, the smaller the percentage of them that support the class",
+        f"{first:.1f} % of {frames[0]}, {shares[len(shares) // 2]:.1f} % of "
+        f"{frames[len(shares) // 2]}, {last:.1f} % of {frames[-1]}",
+        last < first - margin,
+    )
+
+
+def _fewer_support(results: Results, model: str) -> Claim | None:
+    if model != "tsn":
+        return None
+    lengths = results["lengths"]
+    ours, theirs = (
+        lengths["tsn"]["supporting_percent"][-1],
+        lengths["trn"]["supporting_percent"][-1],
+    )
+    return _claim(
+        "Fig. 11b",
+        model,
+        "the percentage of supporting frames is much lower for TSN than for TRN",
+        f"with {lengths['frames'][-1]} frames {ours:.1f} % for TSN, {theirs:.1f} % for TRN",
+        ours < theirs - 5,
+    )
+
+
+def _smooth(results: Results, model: str) -> Claim:
+    rows = results["shifted"][model]["by_shift"]
+    means = np.array([row["mean"] for row in rows])
+    rises = bool((np.diff(means) > 0).all())
+    return _claim(
+        "Figs. 6c, 11c",
+        model,
+        "the further a frame is shifted, the more its ESV changes",
+        ", ".join(f"{row['mean']:.4f} by {row['shift']}" for row in rows),
+        True if rises else None if len(means) > 1 and means[-1] > means[0] else False,
+    )
+
+
+def _positions(results: Results, model: str) -> Claim | None:
+    if model != "tsn":
+        return None
+    found = results["patterns"]["positions"]
+    rows = [row for row in found["classes"] if row["difference"] is not None]
+    if not rows:
+        return None
+    differ = sum(row["p_value"] < 0.05 / len(rows) for row in rows)
+    first, last = rows[0], rows[-1]
+    return _claim(
+        "Figs. 13, 14",
+        model,
+        "on some classes TRN and TSN value frames of the same positions, on others they do not",
+        f"maps differ by {first['difference']:.0f} points ({first['class']}) to "
+        f"{last['difference']:.0f} ({last['class']}); {differ} of {len(rows)} classes differ by "
+        "more than chance",
+        0 < differ < len(rows),
+    )
+
+
+def _approximate(results: Results, model: str) -> Claim | None:
+    rows = [
+        row
+        for row in results["convergence"]["rows"]
+        if row["model"] == model and row["m"] == 1024 and row["iterations"] == 1
+    ]
+    if not rows:
+        return None
+    row = rows[0]
+    return _claim(
+        "Alg. 1",
+        model,
+        "m = 1024 and one iteration approximate the exact values",
+        f"{row['frames']} frames: Pearson r {row['pearson']:.4f}, mean absolute error "
+        f"{row['mean_absolute_error']:.2g}",
+        row["pearson"] > 0.95,
+    )
+
+
+def _exact_in_time(results: Results, model: str) -> Claim | None:
+    rows = [
+        row
+        for row in results["runtime"]["rows"]
+        if row["model"] == model and row["configuration"] == "exact"
+    ]
+    rows = [row for row in rows if row["frames"] == min(16, max(r["frames"] for r in rows))]
+    if not rows:
+        return None
+    row = rows[0]
+    return _claim(
+        "Supplement D",
+        model,
+        "exact values of up to 16 frames take less than 10 s a video",
+        f"{row['frames']} frames: {row['seconds']:.3g} ± {row['sd']:.1g} s on "
+        f"{results['runtime']['device']}",
+        row["seconds"] < 10,
+    )
+
+
+def _saves_time(results: Results, model: str) -> Claim | None:
+    rows = [row for row in results["runtime"]["rows"] if row["model"] == model]
+    sampled = [row for row in rows if row["configuration"] == "m = 1024, i = 1"]
+    if not sampled:
+        return None
+    exact = next(
+        r for r in rows if r["configuration"] == "exact" and r["frames"] == sampled[0]["frames"]
+    )
+    ratio = exact["seconds"] / sampled[0]["seconds"]
+    paper = exact["paper_seconds"] / sampled[0]["paper_seconds"]
+    return _claim(
+        "Table 1",
+        model,
+        "Algorithm 1 takes less time than exact values",
+        f"{exact['frames']} frames: exact takes {ratio:.2g} times as long (in the paper "
+        f"{paper:.2g} times)",
+        ratio > 1,
+    )
+
+
+def _best(results: Results, model: str) -> list[dict[str, Any]]:
+    return [
+        {"order": order, "all": area["score_of_all"], "most": area["score_at_best"]}
+        for order, area in results["discarded"][model].items()
+    ]
+
+
+def _area(area: Mapping[str, Any]) -> str:
+    return f"{area['class_score']:.3f}"
+
+
+def _above(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Whether an area is larger, by two standard errors of the difference at least."""
+    error = np.hypot(first["class_score_error"] or 0.0, second["class_score_error"] or 0.0)
+    return bool(first["class_score"] - second["class_score"] > 2 * error)
+
+
+def _all(parts: list[bool]) -> bool | None:
+    return True if all(parts) else None if any(parts) else False
+
+
+JUDGES: tuple[Callable[[Results, str], Claim | None], ...] = (
+    _curve,
+    _orders,
+    _gains,
+    _other_attributions,
+    _descending,
+    _by_scale,
+    _supporting,
+    _fewer_support,
+    _smooth,
+    _positions,
+    _approximate,
+    _exact_in_time,
+    _saves_time,
+)
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,377 @@
+"""Stage: how near approximate values come to exact ones, and for how many evaluations.
+
+The TRN's coalitions are all evaluated, since each follows from those one smaller: its exact values
+come from a store of complete tables, and the sampled estimators read there. The TSN is looked at
+with more frames than are worth keeping complete tables of: what estimators sample is kept, and
+found by the next method, budget and run; the exact values are streamed.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline import coalitions
+from pipeline.evaluation import StoredGame, play, write_receipt
+from pipeline.files import array_digest, write_json
+from pipeline.frames import coalition_scores
+from pipeline.frames.approximation import approximate_element_shapley_values, sample_iterations
+from pipeline.frames.coalition_scores import Score, class_scores, single_scores
+from pipeline.frames.drawing_approximation import ErrorLine, draw_approximation, draw_estimators
+from pipeline.frames.element_shapley import element_shapley_values
+from pipeline.frames.game import Game, read_game
+from pipeline.frames.values import unit_of
+from pipeline.games import Game as Playable
+from pipeline.networks import devices
+from pipeline.networks.sequences import Averaging
+from pipeline.params import CoalitionsParams, ConvergenceParams
+from pipeline.plotting import MODEL_NAMES, figure_style, save
+from pipeline.progress import progress
+from pipeline.remembered import remembered
+from pipeline.shapley import shapley_values
+from pipeline.shapley.agreement import agreement
+from pipeline.shapley.methods import METHODS
+from pipeline.stage import run
+from pipeline.store import plan
+from pipeline.tables import plain, write_table
+
+OUTPUT = ("true class",)
+PAGE = 1024
+"""Coalitions in a page of the store of sampled ones."""
+
+COLUMNS = (
+    "model",
+    "frames",
+    "method",
+    "m",
+    "iterations",
+    "budget",
+    "evaluations",
+    "unbiased",
+    "videos",
+    "repeats",
+    "pearson",
+    "pearson_sd",
+    "kendall",
+    "kendall_sd",
+    "mean_absolute_error",
+    "mean_absolute_error_sd",
+    "bias",
+    "bias_by_chance",
+)
+ALGORITHM_1 = "algorithm 1"
+
+
+@dataclass(frozen=True)
+class Study:
+    """One model's videos, their exact values, and what estimators may ask."""
+
+    game: Game
+    exact: NDArray[np.float64]
+    """(video, frame) of the true class"""
+    playable: list[Playable]
+    """a game a video, of one output: the true class"""
+
+
+def main(
+    *,
+    trn_features: Path,
+    tsn_features: Path,
+    scales: list[Path],
+    tsn: Path,
+    priors: Path,
+    params: ConvergenceParams,
+    score: str,
+    short_videos: str,
+    trn_store: Path,
+    tsn_store: Path,
+    trn_receipt: Path,
+    tsn_receipt: Path,
+    out: Path,
+    table: Path,
+    figures: Path,
+    label: str | None = None,
+    device: str = "auto",
+    threads: int = 1,  # noqa: ARG001  set for torch by the runner
+) -> None:
+    """Errors of Algorithm 1 over m × i, and of other estimators over budgets of evaluations.
+
+    ``out`` is JSON and ``table`` CSV with a row a configuration; figures are written below
+    ``figures``.
+    """
+    target = devices.resolve(device)
+    rows: list[dict[str, Any]] = []
+    inputs = {"trn": (trn_features, scales), "tsn": (tsn_features, [tsn])}
+    openers = {
+        "trn": lambda game: _enumerated(game, trn_store, trn_receipt, target),
+        "tsn": lambda game: _sampled(game, tsn_store, tsn_receipt, target),
+    }
+    for name, (path, weights) in inputs.items():
+        frames = params.trn_frames if name == "trn" else params.tsn_frames
+        of_game = CoalitionsParams.model_validate(
+            {
+                "n": frames,
+                "score": score,
+                "outputs": "all",
+                "short_videos": short_videos,
+                "clips": params.clips,
+            }
+        )
+        game = read_game(name, path, weights, priors, of_game, label=label)
+        with openers[name](game) as study:
+            rows += _algorithm_1(name, study, params, target)
+            rows += _estimators(name, study, params)
+    write_table(table, COLUMNS, rows)
+    unit = unit_of(score)
+    with figure_style():
+        for name in inputs:
+            of_model = [row for row in rows if row["model"] == name]
+            save(_draw_algorithm_1(of_model, unit), figures / f"algorithm_1_{name}.png")
+            save(_draw_estimators(name, of_model, unit), figures / f"estimators_{name}.png")
+    described = {
+        name: {"unbiased": method.unbiased, "description": method.description}
+        for name, method in METHODS.items()
+    }
+    write_json(out, plain({"methods": described, "rows": rows}))
+
+
+@contextmanager
+def _enumerated(game: Game, path: Path, receipt: Path, device: torch.device) -> Iterator[Study]:
+    """Games of which all coalitions are evaluated and kept."""
+    record = replace(_record(game), n_coalitions=None, game=f"{game.record.game}_convergence")
+    store = plan(path, record, game.instances, _digests(game))
+    network, empty, score = game.network.to(device), game.empty.to(device), _score(game)
+
+    def tables(indices: Any) -> NDArray[np.float32]:
+        batch = torch.from_numpy(game.inputs[list(indices)]).to(device)
+        values = coalition_scores.table(network, batch, empty, score)
+        true = torch.from_numpy(game.labels[list(indices)]).to(device)
+        chosen = values.gather(2, true[:, None, None].expand(-1, values.shape[1], 1))
+        return chosen.cpu().numpy()
+
+    made = play(
+        store,
+        tables,
+        batch_size=1,
+        description=f"frames_convergence {record.game}",
+        device=devices.describe(device),
+    )
+    write_receipt(made, receipt)
+    exact = np.concatenate([shapley_values(store.read(i)).T for i in range(len(store))])
+    yield Study(game, exact, [StoredGame(store, i) for i in range(len(store))])
+
+
+@contextmanager
+def _sampled(game: Game, path: Path, receipt: Path, device: torch.device) -> Iterator[Study]:
+    """Games of which only what estimators ask for is evaluated and kept."""
+    assert isinstance(game.network, Averaging)
+    record = replace(_record(game), n_coalitions=PAGE, game=f"{game.record.game}_sampled")
+    network, empty, score = game.network.to(device), game.empty.to(device), _score(game)
+    exact = []
+    for i, label in enumerate(game.labels):
+        batch = torch.from_numpy(game.inputs[i : i + 1]).to(device)
+        exact.append(element_shapley_values(network, batch, empty, score)[0, :, label].cpu())
+    start = time.perf_counter()
+    with remembered(path, record) as memory:
+        games: list[Playable] = []
+        for i, (uid, digest) in enumerate(zip(game.instances, _digests(game), strict=True)):
+            evaluate = averaging_game(
+                network, torch.from_numpy(game.inputs[i]), empty, int(game.labels[i]), score
+            )
+            games.append(memory.game(uid, digest, evaluate))
+        yield Study(game, torch.stack(exact).numpy(), games)
+        memory.keep()
+        seconds = time.perf_counter() - start
+        write_receipt(memory.receipt(seconds, devices.describe(device)), receipt)
+
+
+def averaging_game(
+    model: Averaging, features: torch.Tensor, empty: torch.Tensor, output: int, score: Score
+) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
+    """Scores of any coalitions of one sequence's frames by the averaging model.
+
+    Args:
+        model: in evaluation mode.
+        features: (frame, feature_dim).
+        empty: (class,) v(∅).
+        output: the class whose score is asked for.
+        score: what v is.
+
+    Returns:
+        A function of masks (coalition,) uint64 → (coalition, 1).
+    """
+    with torch.no_grad():
+        single = single_scores(model.classifier(features.to(empty.device)), score)
+
+    @torch.no_grad()
+    def evaluate(masks: NDArray[Any]) -> NDArray[np.float32]:
+        present = torch.from_numpy(coalitions.to_bool(masks, len(single))).to(single)
+        sizes = present.sum(dim=1, keepdim=True)
+        scores = class_scores(present @ single / sizes.clamp(min=1), score)[:, output]
+        scores = torch.where(sizes[:, 0] > 0, scores, empty[output].to(scores))
+        return scores[:, None].cpu().numpy()
+
+    return evaluate
+
+
+def _record(game: Game) -> Any:
+    return replace(game.record, outputs=OUTPUT)
+
+
+def _score(game: Game) -> Score:
+    score: Score = game.record.specification["score"]
+    return score
+
+
+def _digests(game: Game) -> list[str]:
+    """Of each video's features and the class that is looked at."""
+    return [
+        array_digest([rows, np.array([label])])
+        for rows, label in zip(game.inputs, game.labels, strict=True)
+    ]
+
+
+def _algorithm_1(
+    name: str, study: Study, params: ConvergenceParams, device: torch.device
+) -> list[dict[str, Any]]:
+    """A row for each m and i; all videos share the samples of a repeat."""
+    score = _score(study.game)
+    game, n = study.game, study.game.inputs.shape[1]
+    network, empty = game.network.to(device), game.empty.to(device)
+    inputs = torch.from_numpy(game.inputs).to(device)
+    true = torch.from_numpy(game.labels).to(device)[:, None, None].expand(-1, n, 1)
+    rows = []
+    configurations = [(m, i) for m in params.m for i in params.iterations]
+    total = params.repeats * sum(m * i for m, i in configurations)
+    with progress(f"frames_convergence {name} algorithm 1", total, "subsequences") as advance:
+        for m, iterations in configurations:
+            found = []
+            for repeat in range(params.repeats):
+                seed = params.seed + repeat
+                estimate = approximate_element_shapley_values(
+                    network, inputs, empty, score, m=m, iterations=iterations, seed=seed
+                )
+                found.append(estimate.values.gather(2, true)[:, :, 0].cpu().numpy())
+                advance(m * iterations)
+            samples = sample_iterations(n, m, iterations, params.seed)
+            scored = [np.concatenate(scales) for scales in samples]
+            evaluations = len(np.unique(np.concatenate(scored)))
+            configuration = {"method": ALGORITHM_1, "m": m, "iterations": iterations}
+            counts = {"budget": None, "evaluations": float(evaluations), "unbiased": False}
+            measured = errors(np.stack(found), study.exact)
+            rows.append({"model": name, "frames": n, **configuration, **counts, **measured})
+    return rows
+
+
+def _estimators(name: str, study: Study, params: ConvergenceParams) -> list[dict[str, Any]]:
+    """A row for each method and budget; every video and repeat has draws of its own."""
+    n = study.game.inputs.shape[1]
+    configurations = [
+        (method_name, budget)
+        for method_name, method in METHODS.items()
+        for budget in params.budgets
+        if method.smallest(n) <= budget < 2**n
+    ]
+    total = params.repeats * len(study.playable) * sum(budget for _, budget in configurations)
+    rows = []
+    with progress(f"frames_convergence {name} estimators", total, "evaluations") as advance:
+        for method_name, budget in configurations:
+            method = METHODS[method_name]
+            found = np.empty((params.repeats, *study.exact.shape))
+            evaluations = 0
+            for repeat in range(params.repeats):
+                for video, playable in enumerate(study.playable):
+                    seed = np.random.SeedSequence([params.seed, repeat, video])
+                    estimate = method.estimate(playable, budget=budget, seed=seed)
+                    found[repeat, video] = estimate.values[:, 0]
+                    evaluations += estimate.evaluations
+                    advance(budget)
+            mean = evaluations / (params.repeats * len(study.playable))
+            configuration = {"method": method_name, "m": None, "iterations": None}
+            counts = {"budget": budget, "evaluations": mean, "unbiased": method.unbiased}
+            measured = errors(found, study.exact)
+            rows.append({"model": name, "frames": n, **configuration, **counts, **measured})
+    return rows
+
+
+def errors(estimated: NDArray[np.float64], exact: NDArray[np.float64]) -> dict[str, Any]:
+    """How repeated estimates differ from the exact values.
+
+    Args:
+        estimated: (repeat, video, frame).
+        exact: (video, frame).
+
+    Returns:
+        Means over repeats and videos of Pearson's r, Kendall's τ-b and the mean absolute error,
+        each with its standard deviation over repeats (``_sd``). ``bias`` is the root mean square,
+        over videos and frames, of the mean error of the repeats, ``bias_by_chance`` what that
+        would be for an estimator without bias of the same variance.
+    """
+    repeats, videos, _ = estimated.shape
+    found = agreement(estimated, exact)
+    result: dict[str, Any] = {"videos": videos, "repeats": repeats}
+    for name in ("pearson", "kendall", "mean_absolute_error"):
+        of_videos = getattr(found, name)
+        known = ~np.isnan(of_videos)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            by_repeat = np.where(known, of_videos, 0).sum(axis=1) / known.sum(axis=1)
+        result[name] = float(np.mean(by_repeat))
+        result[f"{name}_sd"] = float(np.std(by_repeat, ddof=1)) if repeats > 1 else float("nan")
+    mean_error = (estimated - exact).mean(axis=0)
+    result["bias"] = float(np.sqrt((mean_error**2).mean()))
+    chance = float("nan")
+    if repeats > 1:
+        chance = float(np.sqrt((estimated.var(axis=0, ddof=1) / repeats).mean()))
+    result["bias_by_chance"] = chance
+    return result
+
+
+def _draw_algorithm_1(rows: list[dict[str, Any]], unit: str) -> Any:
+    of_method = [row for row in rows if row["method"] == ALGORITHM_1]
+    iterations = sorted({row["iterations"] for row in of_method})
+    budget = sorted({row["m"] * row["iterations"] for row in of_method})
+    measures: dict[str, dict[str, tuple[NDArray[Any], NDArray[Any]]]] = {}
+    for measure, column in (
+        ("pearson", "pearson"),
+        ("error", "mean_absolute_error"),
+        ("rank", "kendall"),
+    ):
+        measures[measure] = {}
+        for i in iterations:
+            mean, error = np.full(len(budget), np.nan), np.full(len(budget), np.nan)
+            for row in of_method:
+                if row["iterations"] == i:
+                    place = budget.index(row["m"] * i)
+                    mean[place] = row[column]
+                    error[place] = row[f"{column}_sd"] / np.sqrt(row["repeats"])
+            measures[measure][f"{i}"] = (mean, error)
+    return draw_approximation(np.array(budget), measures, unit=unit, grouped_by="iterations i")
+
+
+def _draw_estimators(name: str, rows: list[dict[str, Any]], unit: str) -> Any:
+    lines: dict[str, ErrorLine] = {}
+    of_one = [row for row in rows if row["method"] != ALGORITHM_1 or row["iterations"] == 1]
+    for method in dict.fromkeys(row["method"] for row in of_one):
+        of_method = [row for row in of_one if row["method"] == method]
+        of_method.sort(key=lambda row: row["evaluations"])
+        lines[method] = _error_line(of_method)
+    frames = rows[0]["frames"]
+    title = f"{MODEL_NAMES[name]}, {frames} frames"
+    return draw_estimators(lines, unit=unit, exact_at=2**frames, title=title)
+
+
+def _error_line(rows: list[Mapping[str, Any]] | list[dict[str, Any]]) -> ErrorLine:
+    error = np.array([row["mean_absolute_error"] for row in rows])
+    sd = np.nan_to_num(np.array([row["mean_absolute_error_sd"] for row in rows]))
+    evaluations = np.array([row["evaluations"] for row in rows])
+    return ErrorLine(evaluations, error, error - sd, error + sd)
+
+
+if __name__ == "__main__":
+    run(main)

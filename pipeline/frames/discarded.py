@@ -1,0 +1,169 @@
+"""Stage: what is left of the class score as frames are discarded (Figs. 3 and 12).
+
+All sequences that are left are coalitions, and their scores are read from the store: nothing is
+evaluated.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import InputError
+from pipeline.evaluation import read_receipt
+from pipeline.files import write_json
+from pipeline.frames.discarding import (
+    PLAIN_ORDERS,
+    Curves,
+    area_under,
+    attribution_order,
+    curves,
+    kept_masks,
+    over_draws,
+    plain_order,
+    random_orders,
+)
+from pipeline.frames.drawing_analyses import DISCARD_GROUPS, DiscardLine, draw_discarding
+from pipeline.frames.gradients import read_gradients
+from pipeline.frames.summaries import mean_and_error
+from pipeline.frames.values import FrameValues, read_values
+from pipeline.params import DiscardedParams
+from pipeline.plotting import figure_style, save
+from pipeline.progress import progress
+from pipeline.stage import run
+from pipeline.store import CoalitionStore, open_store
+from pipeline.tables import write_table
+
+CURVE_COLUMNS = ("model", "order", "discarded", "class_score", "class_score_error")
+AREA_COLUMNS = ("model", "order", "class_score", "class_score_error")
+ACCURACY_COLUMNS = ("accuracy", "accuracy_error")
+
+
+def main(
+    *,
+    receipts: list[Path],
+    values: list[Path],
+    gradients: list[Path],
+    params: DiscardedParams,
+    out: Path,
+    table: Path,
+    areas: Path,
+    figures: Path,
+    threads: int = 1,  # noqa: ARG001
+) -> None:
+    """Curves and the areas under them, of TRN and TSN (files in this order).
+
+    ``table`` has the curves and ``areas`` the areas (CSV), ``out`` the latter as JSON; figures are
+    written below ``figures``, a PNG and an SVG for each group of orders.
+    """
+    lines: dict[str, dict[str, DiscardLine]] = {}
+    rows: list[dict[str, Any]] = []
+    found: dict[str, Any] = {}
+    unit = ""
+    for name, receipt, of_values, of_gradients in zip(
+        ("trn", "tsn"), receipts, values, gradients, strict=True
+    ):
+        known = read_values(of_values)
+        unit = known.unit
+        store = open_store(read_receipt(receipt).store)
+        masks = order_masks(known, of_gradients, params)
+        with progress(f"frames_discarded {name}", len(store), "videos") as advance:
+            curves_of = _curves(store, known, masks, advance)
+        lines[name] = {order: _line(of_order) for order, of_order in curves_of.items()}
+        found[name] = {order: _areas(of_order) for order, of_order in curves_of.items()}
+        rows += [
+            {"model": name, "order": order, "discarded": k, **_point(line, k)}
+            for order, line in lines[name].items()
+            for k in range(len(line.score))
+        ]
+    write_table(table, (*CURVE_COLUMNS, *ACCURACY_COLUMNS), rows)
+    of_areas = [
+        {"model": model, "order": order, **area}
+        for model, orders in found.items()
+        for order, area in orders.items()
+    ]
+    write_table(areas, (*AREA_COLUMNS, *ACCURACY_COLUMNS), of_areas)
+    with figure_style():
+        for group, orders in DISCARD_GROUPS.items():
+            figure = draw_discarding(lines, orders, unit=unit)
+            save(figure, figures / f"discarded_{group}.png")
+    write_json(out, found)
+
+
+def order_masks(
+    values: FrameValues, gradients: Path, params: DiscardedParams
+) -> dict[str, NDArray[np.int64]]:
+    """What is left of every video after each discarded frame, by order: (video, draw, n) masks.
+
+    Raises:
+        InputError: if the gradients are of other videos.
+    """
+    other = read_gradients(gradients)
+    if other.uids != values.uids:
+        raise InputError(f"{gradients}: is of other videos than the values; run both again")
+    n_videos, n = values.esv_true.shape
+    attributions = {
+        "esv": values.esv_true,
+        "gc": other.gradcam[:, :, 0],
+        "ig": other.integrated_gradients[:, :, 0],
+    }
+    orders = {
+        f"{name}_{direction}": attribution_order(of_frames, descending=direction == "descending")
+        for name, of_frames in attributions.items()
+        for direction in ("ascending", "descending")
+    }
+    found = {name: order[:, None] for name, order in orders.items()}
+    found["random"] = random_orders(n_videos, n, params.random_orders, params.seed)
+    for plain in PLAIN_ORDERS:
+        found[plain] = np.broadcast_to(plain_order(plain, n), (n_videos, 1, n))
+    return {name: kept_masks(order) for name, order in found.items()}
+
+
+def _curves(
+    store: CoalitionStore, values: FrameValues, masks: dict[str, NDArray[np.int64]], advance: Any
+) -> dict[str, Curves]:
+    if store.instances != values.uids:
+        raise InputError(f"{store.path}: lists other videos than the values; run both again")
+    holds_all = store.output_classes is None
+    true = values.true_class if holds_all else np.zeros_like(values.true_class)
+
+    def read(some: slice) -> NDArray[np.float32]:
+        advance(some.stop - some.start)
+        return store.read_many(range(some.start, some.stop))
+
+    return curves(read, masks, true, holds_all_classes=holds_all)
+
+
+def _line(found: Curves) -> DiscardLine:
+    score = mean_and_error(over_draws(found.score))
+    if found.correct is None:
+        return DiscardLine(*score)
+    return DiscardLine(*score, *mean_and_error(over_draws(found.correct)))
+
+
+def _point(line: DiscardLine, k: int) -> dict[str, float | None]:
+    accuracy, error = line.accuracy, line.accuracy_error
+    return {
+        "class_score": float(line.score[k]),
+        "class_score_error": float(line.score_error[k]),
+        "accuracy": None if accuracy is None else float(accuracy[k]),
+        "accuracy_error": None if error is None else float(error[k]),
+    }
+
+
+def _areas(found: Curves) -> dict[str, float | None]:
+    """Mean area under the curves of score and accuracy, and their standard errors over videos."""
+    result: dict[str, float | None] = dict.fromkeys((*AREA_COLUMNS[2:], *ACCURACY_COLUMNS))
+    for name, curve in (("class_score", found.score), ("accuracy", found.correct)):
+        if curve is not None:
+            mean, error = mean_and_error(area_under(over_draws(curve)))
+            result[name] = float(mean)
+            result[f"{name}_error"] = None if np.isnan(error) else float(error)
+    mean_score, _ = mean_and_error(over_draws(found.score))
+    result["score_of_all"], result["score_at_best"] = float(mean_score[0]), float(mean_score.max())
+    return result
+
+
+if __name__ == "__main__":
+    run(main)

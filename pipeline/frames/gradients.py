@@ -1,0 +1,119 @@
+"""Stage: what gradients say of the frames: Integrated Gradients and GradCAM.
+
+Of the same sequences of frames whose coalitions are in the store, for the true and the predicted
+class, as the other attributions that Element Shapley Values are compared with.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.files import replacing
+from pipeline.frames.feature_files import read_features
+from pipeline.frames.game import predict, read_game
+from pipeline.frames.whole_model import WholeModel
+from pipeline.gradients import baseline_features, gradcam, integrated_gradients
+from pipeline.networks import devices
+from pipeline.params import CoalitionsParams, GameParams, GradientsParams
+from pipeline.progress import progress
+from pipeline.stage import run
+
+BYTES_AT_ONCE = 1 << 28
+MOST_AT_ONCE = {"cpu": 512, "cuda": 8192}
+CLASSES = ("true class", "predicted class")
+
+
+@dataclass(frozen=True)
+class FrameGradients:
+    """What the stage writes."""
+
+    uids: tuple[str, ...]
+    integrated_gradients: NDArray[np.float64]
+    """(video, frame, 2) for the true and the predicted class"""
+    gradcam: NDArray[np.float64]
+    """(video, frame, 2)"""
+
+
+def main(
+    *,
+    model: str,
+    features: Path,
+    train_features: Path,
+    weights: list[Path],
+    priors: Path,
+    game: GameParams,
+    params: GradientsParams,
+    out: Path,
+    label: str | None = None,
+    device: str = "auto",
+    threads: int = 1,  # noqa: ARG001  set for torch by the runner
+) -> None:
+    """Attributions of every frame of every video that the store lists; ``out`` is HDF5.
+
+    ``train_features`` are those whose mean may be the baseline.
+    """
+    target = devices.resolve(device)
+    coalitions = CoalitionsParams(**game.model_dump(), outputs="all")
+    played = read_game(model, features, weights, priors, coalitions, label=label)
+    predicted = predict(played, coalitions.score, target)
+    classes = np.stack([played.labels, predicted], axis=1)
+    module = WholeModel(played.network.to(target), coalitions.score).eval()
+    rows = torch.from_numpy(read_features(train_features, label=label).rows)
+    baseline = baseline_features(params.baseline, rows).to(target)
+    at_once = module.sequences_at_once(coalitions.n, BYTES_AT_ONCE)
+    at_once = min(at_once, MOST_AT_ONCE.get(target.type, 512))
+    shape = (len(played.instances), coalitions.n, len(CLASSES))
+    found = {name: np.empty(shape) for name in ("integrated_gradients", "gradcam")}
+    gaps = np.empty((shape[0], shape[2]))
+    step = max(1, at_once // params.steps)
+    with progress(f"frames_gradients {model}", 2 * shape[0], "attributions") as advance:
+        for start in range(0, shape[0], step):
+            some = slice(start, min(start + step, shape[0]))
+            inputs = torch.from_numpy(played.inputs[some]).to(target)
+            for which in range(len(CLASSES)):
+                chosen = torch.from_numpy(classes[some, which].astype(np.int64)).to(target)
+                integrated = integrated_gradients(
+                    module,
+                    inputs,
+                    chosen,
+                    baseline=baseline,
+                    steps=params.steps,
+                    internal_batch=at_once,
+                )
+                cam = gradcam(module, inputs, chosen, internal_batch=at_once)
+                found["integrated_gradients"][some, :, which] = integrated.values.cpu().numpy()
+                gaps[some, which] = integrated.gap.cpu().numpy()
+                found["gradcam"][some, :, which] = cam.cpu().numpy()
+                advance(len(inputs))
+    with replacing(out) as temporary, h5py.File(temporary, "w") as file:
+        text = h5py.string_dtype()
+        file.create_dataset("uids", data=list(played.instances), dtype=text)
+        file.create_dataset("outputs", data=list(CLASSES), dtype=text)
+        file.create_dataset("classes", data=classes)
+        for name, values in found.items():
+            dataset = file.create_dataset(name, data=values)
+            for axis, of_axis in enumerate(("video", "frame", "output")):
+                dataset.dims[axis].label = of_axis
+        file.create_dataset("gap", data=gaps)
+        file["gap"].attrs["meaning"] = (
+            "sum over frames of the integrated gradients, less f(X) − f(baseline)"
+        )
+        file.attrs["baseline"], file.attrs["steps"] = params.baseline, params.steps
+
+
+def read_gradients(path: Path) -> FrameGradients:
+    """Read back what the stage wrote."""
+    with h5py.File(path, "r") as file:
+        return FrameGradients(
+            tuple(uid.decode() for uid in file["uids"][:]),
+            file["integrated_gradients"][:],
+            file["gradcam"][:],
+        )
+
+
+if __name__ == "__main__":
+    run(main)

@@ -1,0 +1,216 @@
+"""Stage: what the values of all videos say together.
+
+* How much a frame adds by the size of the coalition that it joins (Figs. 6a and 11a).
+* Which positions of a class's videos have the higher values, for TRN beside TSN; which classes the
+  two models are most and least alike on (Figs. 13 and 14).
+* Of wrongly classified videos, which frames speak for the true class (δ_i, supplement A.1).
+"""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.evaluation import read_receipt
+from pipeline.files import write_json
+from pipeline.frames.confusions import confused_pairs, confusions, summarise
+from pipeline.frames.contributions import mean_by_size, single_contributions
+from pipeline.frames.drawing_analyses import draw_contributions
+from pipeline.frames.drawing_comparisons import draw_confusions, draw_position_maps
+from pipeline.frames.positions import likeness, most_and_least_alike, position_maps
+from pipeline.frames.priors import read_priors
+from pipeline.frames.summaries import Boxes
+from pipeline.frames.values import FrameValues, read_marginals, read_values
+from pipeline.params import PatternsParams
+from pipeline.plotting import figure_style, save
+from pipeline.stage import run
+from pipeline.store import open_store
+from pipeline.tables import plain, write_table
+
+MODELS = ("trn", "tsn")
+SIZE_COLUMNS = (
+    "model",
+    "size",
+    "contributions",
+    "mean",
+    "lower_whisker",
+    "lower_quartile",
+    "median",
+    "upper_quartile",
+    "upper_whisker",
+    "outliers",
+    "mean_of_frames",
+    "mean_of_frames_error",
+)
+CLASS_COLUMNS = (
+    "class",
+    "videos",
+    "difference",
+    "standard_error",
+    "by_chance",
+    "p_value",
+    "correlation",
+)
+PAIR_COLUMNS = ("model", "true_class", "predicted_class", "videos", "mean_total", "for_true")
+
+
+def main(
+    *,
+    receipts: list[Path],
+    values: list[Path],
+    priors: Path,
+    params: PatternsParams,
+    out: Path,
+    tables: Path,
+    figures: Path,
+    threads: int = 1,  # noqa: ARG001
+) -> None:
+    """Read the values and stores of TRN and TSN (files in this order).
+
+    ``out`` is JSON; ``tables`` is a folder of CSV files, ``figures`` one of PNGs with their SVGs.
+    """
+    classes, _ = read_priors(priors)
+    of_model = {name: read_values(path) for name, path in zip(MODELS, values, strict=True)}
+    unit = of_model["trn"].unit
+    sizes = {
+        name: _by_size(of_model[name], path, receipt, params)
+        for name, path, receipt in zip(MODELS, values, receipts, strict=True)
+    }
+    wrong = {
+        name: confusions(v.esv_true, v.esv_predicted, v.true_class, v.predicted_class)
+        for name, v in of_model.items()
+    }
+    summaries = {name: summarise(found) for name, found in wrong.items()}
+    alike = _positions(of_model, classes, params)
+    write_table(
+        tables / "contributions.csv",
+        SIZE_COLUMNS,
+        [row for name, (boxes, means) in sizes.items() for row in _size_rows(name, boxes, means)],
+    )
+    write_table(tables / "positions.csv", CLASS_COLUMNS, alike["classes"])
+    write_table(
+        tables / "confusions.csv",
+        PAIR_COLUMNS,
+        [row for name in MODELS for row in _pair_rows(name, confused_pairs(wrong[name]), classes)],
+    )
+    with figure_style():
+        boxes_of = {name: boxes for name, (boxes, _) in sizes.items()}
+        what = "marginal contribution, true class"
+        save(
+            draw_contributions(boxes_of, unit=unit, what=what),
+            figures / "contributions.png",
+        )
+        for which in ("most", "least"):
+            chosen = [(number, classes[number]) for number in alike[which]]
+            figure = draw_position_maps(
+                alike["maps"],
+                chosen,
+                alike["counts"],
+                title=f"Classes on which the two models are {which} alike",
+            )
+            save(figure, figures / f"{which}_alike.png")
+        save(draw_confusions(summaries, unit=unit), figures / "confusions.png")
+    write_json(
+        out,
+        plain(
+            {
+                "contributions": {name: _size_rows(name, *sizes[name]) for name in MODELS},
+                "positions": {
+                    "classes": alike["classes"],
+                    "most_alike": [classes[c] for c in alike["most"]],
+                    "least_alike": [classes[c] for c in alike["least"]],
+                    "maps": dict(alike["maps"]),
+                },
+                "confusions": {name: asdict(summary) for name, summary in summaries.items()},
+            }
+        ),
+    )
+
+
+def _by_size(
+    values: FrameValues, path: Path, receipt: Path, params: PatternsParams
+) -> tuple[Boxes, tuple[NDArray[Any], NDArray[Any]]]:
+    """Boxes of single contributions, and the mean over all with its error over videos."""
+    store = open_store(read_receipt(receipt).store)
+    holds_all = store.output_classes is None
+    outputs = values.true_class if holds_all else np.zeros_like(values.true_class)
+    boxes = single_contributions(
+        lambda some: store.read_many(range(some.start, some.stop)),
+        outputs,
+        store.record.n_players,
+        seed=params.seed,
+    )
+    return boxes, mean_by_size(read_marginals(path))
+
+
+def _size_rows(
+    model: str, boxes: Boxes, means: tuple[NDArray[Any], NDArray[Any]]
+) -> list[dict[str, Any]]:
+    of_boxes = {
+        "contributions": boxes.count,
+        "mean": boxes.mean,
+        "lower_whisker": boxes.lower_whisker,
+        "lower_quartile": boxes.lower_quartile,
+        "median": boxes.median,
+        "upper_quartile": boxes.upper_quartile,
+        "upper_whisker": boxes.upper_whisker,
+        "outliers": boxes.outliers,
+        "mean_of_frames": means[0],
+        "mean_of_frames_error": means[1],
+    }
+    return [
+        {"model": model, "size": size, **{k: v[size].item() for k, v in of_boxes.items()}}
+        for size in range(len(boxes.mean))
+    ]
+
+
+def _positions(
+    of_model: dict[str, FrameValues], classes: tuple[str, ...], params: PatternsParams
+) -> dict[str, Any]:
+    """Maps of both models over the videos that both were given, and how alike they are."""
+    first, second = of_model["trn"], of_model["tsn"]
+    places = {uid: i for i, uid in enumerate(second.uids)}
+    ours = [i for i, uid in enumerate(first.uids) if uid in places]
+    theirs = [places[first.uids[i]] for i in ours]
+    labels = first.true_class[ours]
+    esv = {"trn": first.esv_true[ours], "tsn": second.esv_true[theirs]}
+    found = likeness(
+        esv["trn"], esv["tsn"], labels, len(classes), draws=params.draws, seed=params.seed
+    )
+    maps, counts = {}, found.videos
+    for name, of_videos in esv.items():
+        maps[name], counts = position_maps(of_videos, labels, len(classes))
+    most, least = most_and_least_alike(found, params.classes, at_least=params.videos_at_least)
+    columns = {
+        "videos": found.videos,
+        "difference": found.difference,
+        "standard_error": found.standard_error,
+        "by_chance": found.by_chance,
+        "p_value": found.p_value,
+        "correlation": found.correlation,
+    }
+    rows = [
+        {"class": classes[c], **{name: column[c].item() for name, column in columns.items()}}
+        for c in np.argsort(found.difference, kind="stable")
+    ]
+    return {"maps": maps, "counts": counts, "most": most, "least": least, "classes": rows}
+
+
+def _pair_rows(model: str, pairs: Any, classes: tuple[str, ...]) -> list[dict[str, Any]]:
+    return [
+        {
+            "model": model,
+            "true_class": classes[pairs.true_class[i]],
+            "predicted_class": classes[pairs.predicted_class[i]],
+            "videos": int(pairs.videos[i]),
+            "mean_total": float(pairs.mean_total[i]),
+            "for_true": float(pairs.for_true[i]),
+        }
+        for i in range(len(pairs.videos))
+    ]
+
+
+if __name__ == "__main__":
+    run(main)
