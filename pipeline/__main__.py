@@ -54,6 +54,15 @@ def explain(
     class_name: Annotated[
         str | None, typer.Option("--class", help="Explain this class beside the predicted one.")
     ] = None,
+    subsequences: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Approximate: sample so many subsequences of each length (Algorithm 1), for up to "
+            "64 frames. Default: exact.",
+        ),
+    ] = None,
+    iterations: Annotated[int, typer.Option(min=1, help="How many times they are sampled.")] = 1,
     out: Annotated[
         Path | None, typer.Option(help="The picture; default: <video's name>.<model>.esv.png here.")
     ] = None,
@@ -63,7 +72,7 @@ def explain(
 ) -> None:
     """Element Shapley Values of one video's frames, as a table and a picture."""
     # Here, and not above: `store` should not wait for torch to load.
-    from pipeline.frames.explain import explain_video  # noqa: PLC0415
+    from pipeline.frames.explain import Sampling, explain_video  # noqa: PLC0415
     from pipeline.frames.explained import draw_explanation, explained_table  # noqa: PLC0415
     from pipeline.params import load  # noqa: PLC0415
 
@@ -78,6 +87,7 @@ def explain(
         model.value,
         n_frames=frames or settings.n,
         score=chosen_score,
+        approximate=None if subsequences is None else Sampling(subsequences, iterations),
         results=results,
         device=device or study.device,
     )
@@ -85,6 +95,8 @@ def explain(
     draw_explanation(found, video, model.value, chosen_score, class_name, target)
     console = Console()
     console.print(table)
+    if found.sampled:
+        console.print("Values are approximate: subsequences were sampled.")
     if found.repeated:
         console.print("The video has fewer frames than were asked for: some are repeated.")
     console.print(f"Picture: {target}")

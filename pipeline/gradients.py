@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from captum.attr import IntegratedGradients, LayerGradCam
 from torch import Tensor, nn
 
 from pipeline.errors import InputError
@@ -75,6 +74,8 @@ def integrated_gradients(
         ) from None
     if not torch.isfinite(baselines).all():
         raise InputError("the baseline holds NaN or Inf")
+    from captum.attr import IntegratedGradients  # noqa: PLC0415  takes seconds to load
+
     method = IntegratedGradients(module)
     values, gaps = [], []
     for rows in _batches(len(features), max(1, internal_batch // steps)):
@@ -123,6 +124,8 @@ def gradcam(
     if internal_batch < 1:
         raise InputError(f"internal_batch {internal_batch}: must be 1 at least")
     targets = _checked(module, features, target_classes)
+    from captum.attr import LayerGradCam  # noqa: PLC0415  takes seconds to load
+
     channels_first = _ChannelsFirst(module)
     method = LayerGradCam(channels_first, channels_first.channels)
     parts = []

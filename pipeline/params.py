@@ -214,15 +214,20 @@ class ShiftedParams(_Section):
     clips: Count | None
 
 
-class ConvergenceParams(_Section):
-    """Approximate values beside exact ones."""
+class GridParams(_Section):
+    """Parameters of Algorithm 1 that are tried, and for how many frames."""
 
     trn_frames: Annotated[Number, Field(ge=2, le=20)]
     tsn_frames: Annotated[Number, Field(ge=2, le=MAX_ENUMERABLE)]
-    clips: Count
-    repeats: Count
     m: Annotated[list[Count], Field(min_length=1)]
     iterations: Annotated[list[Count], Field(min_length=1)]
+
+
+class ConvergenceParams(GridParams):
+    """Approximate values beside exact ones."""
+
+    clips: Count
+    repeats: Count
     budgets: Annotated[list[Count], Field(min_length=1)]
     seed: Seed
 
@@ -232,6 +237,7 @@ class RuntimeParams(_Section):
 
     max_frames: Annotated[Number, Field(ge=8, le=20)]
     runs: Annotated[Number, Field(ge=2)]
+    grid_runs: Annotated[Number, Field(ge=2)]
 
 
 class FiguresParams(_Section):

@@ -151,7 +151,7 @@ def _frames(frames: FramesParams) -> dict[str, Tracked]:
         [*stores, *validation],
         params=label,
     )
-    _add_analyses(add, features, (receipts, stores, values), [*models, priors], accuracy, label)
+    _add_analyses(add, features, (stores, values), [*models, priors], accuracy, label)
     summary = f"{made}/figures/summary.json"
     add(
         "figures",
@@ -166,17 +166,17 @@ def _frames(frames: FramesParams) -> dict[str, Tracked]:
 def _add_analyses(
     add: Callable[..., None],
     features: Mapping[str, Mapping[str, str]],
-    explained: tuple[list[str], list[str], list[str]],
+    explained: tuple[list[str], list[str]],
     models: list[str],
     accuracy: str,
     label: tuple[str, ...],
 ) -> None:
     """What is made of the values and the models.
 
-    ``explained``: receipts, stores and values. ``models``: their weights, and the classes' priors.
+    ``explained``: stores and values. ``models``: their weights, and the classes' priors.
     """
     made = "results/frames"
-    receipts, stores, values = explained
+    stores, values = explained
     priors = models[-1]
     validation = [features[model]["validation"] for model in MODELS]
     players = [f"frames.coalitions.{name}" for name in ("n", "score", "short_videos", "clips")]
@@ -195,7 +195,7 @@ def _add_analyses(
             *(f"{made}/discarded{part}" for part in (".json", ".csv", "_areas.csv")),
             *_drawn("discarded_attribution", "discarded_plain", "discarded_methods"),
         ],
-        [*receipts, *stores, *values, *gradients],
+        [*stores, *values, *gradients],
         params=["frames.discarded"],
     )
     tables = [
@@ -208,7 +208,7 @@ def _add_analyses(
             *tables,
             *_drawn("contributions", "most_alike", "least_alike", "confusions"),
         ],
-        [*receipts, *stores, *values, priors],
+        [*stores, *values, priors],
         params=["frames.patterns"],
     )
     both = [*validation, *models]
@@ -239,11 +239,14 @@ def _add_analyses(
         outs=[*kept, *compared],
         params=["frames.convergence", score, short, *label],
     )
+    tried = [
+        f"frames.convergence.{name}" for name in ("trn_frames", "tsn_frames", "m", "iterations")
+    ]
     add(
         "runtime",
-        [f"{made}/runtime.json", f"{made}/runtime.csv"],
+        [f"{made}/runtime{part}" for part in (".json", ".csv", "_grid.csv")],
         both,
-        params=["frames.runtime", *label],
+        params=["frames.runtime", *tried, *label],
     )
     judged = ("discarded", "patterns", "lengths", "shifted", "convergence", "runtime")
     add(

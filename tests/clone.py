@@ -116,18 +116,19 @@ def shards(folder):
     """For every stored table its file's number and time: what is evaluated again gets others."""
     found = {}
     for path in sorted((folder / "results/coalitions").rglob("values/c.*.0.0")):
-        if "set-aside" not in path.parts:
+        if path.parent.parent.name in ("trn.zarr", "tsn.zarr") and "set-aside" not in path.parts:
             status = path.stat()
             found[str(path.relative_to(folder))] = (status.st_ino, status.st_mtime_ns)
     return found
 
 
 def contents(folder):
-    """The bytes of all results but logs, receipts, which tell times, and hidden files."""
+    """The bytes of all results but logs, hidden files, and what tells how long something took."""
     found = {}
     for path in sorted((folder / "results").rglob("*")):
         name = path.relative_to(folder / "results")
         ignored = {"logs", "set-aside", "receipts"} & set(name.parts) or path.name[0] == "."
+        ignored = ignored or name.stem in ("runtime", "claims")
         if path.is_file() and not ignored:
             found[str(name)] = path.read_bytes()
     return found

@@ -1,25 +1,39 @@
 """Runs the stages of the frames study in this process, as the Snakefile chains them."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from pipeline.frames import (
     accuracy,
     backbone,
+    claims,
     coalitions,
+    convergence,
+    discarded,
     features,
     figures,
     game,
+    gradients,
+    lengths,
+    patterns,
     priors,
     receipts,
+    runtime,
     scales,
+    shifted,
     skipped,
     tsn,
     values,
     videos,
 )
+from pipeline.frames.feature_files import feature_writer
+from pipeline.params import GameParams
 
 SPLITS = ("train", "validation")
+MODELS = ("trn", "tsn")
 
 
 @dataclass(frozen=True)
@@ -53,6 +67,9 @@ class Study:
 
     def values(self, model):
         return self.folder / f"values/{model}.h5"
+
+    def gradients(self, model):
+        return self.folder / f"gradients/{model}.h5"
 
 
 def make_videos(study):
@@ -175,3 +192,144 @@ def make_figures(study, **changes):
         "root": study.root,
     }
     figures.main(**{**arguments, **changes})
+
+
+def make_feature_files(study, *, dim=8):
+    """Feature files of videos that there are not, of six classes; none is validated of the last."""
+    folder = study.root / "labels"
+    folder.mkdir(parents=True)
+    (folder / "labels.json").write_text(json.dumps({f"Class {c}": str(c) for c in range(6)}))
+    for number, model in enumerate(MODELS):
+        rng = np.random.default_rng(number)
+        means = rng.normal(size=(6, dim))
+        for split, labels in (("train", np.arange(60) % 6), ("validation", np.arange(15) % 5)):
+            with feature_writer(study.features(model, split)) as append:
+                for video, label in enumerate(labels):
+                    length = 8 + video % 3
+                    course = np.linspace(0, 1, length)[:, None]
+                    rows = course * means[label] + 1.2 * rng.normal(size=(length, dim))
+                    append(f"{split} {video}", label, rows, 2 * np.arange(length))
+
+
+def both(paths):
+    """One path a model, as a stage that compares the models takes them."""
+    return [paths(model) for model in MODELS]
+
+
+def trained(study, split="validation"):
+    """What stages take that evaluate both models."""
+    return {
+        "trn_features": study.features("trn", split),
+        "tsn_features": study.features("tsn", split),
+        "scales": study.weights("trn"),
+        "tsn": study.weights("tsn")[0],
+        "priors": study.priors,
+        "device": "cpu",
+    }
+
+
+def make_gradients(study, model, **changes):
+    arguments = {
+        "model": model,
+        "features": study.features(model, "validation"),
+        "train_features": study.features(model, "train"),
+        "weights": study.weights(model),
+        "priors": study.priors,
+        "game": study.params.coalitions.model_dump(exclude={"outputs"}),
+        "params": study.params.gradients,
+        "out": study.gradients(model),
+        "device": "cpu",
+    }
+    arguments |= changes
+    gradients.main(**arguments | {"game": GameParams.model_validate(arguments["game"])})
+
+
+def make_discarded(study, **changes):
+    arguments = {
+        "receipts": both(study.receipt),
+        "values": both(study.values),
+        "gradients": both(study.gradients),
+        "params": study.params.discarded,
+        "out": study.folder / "discarded.json",
+        "table": study.folder / "discarded.csv",
+        "areas": study.folder / "discarded_areas.csv",
+        "figures": study.folder / "figures",
+    }
+    discarded.main(**arguments | changes)
+
+
+def make_patterns(study, **changes):
+    arguments = {
+        "receipts": both(study.receipt),
+        "values": both(study.values),
+        "priors": study.priors,
+        "params": study.params.patterns,
+        "out": study.folder / "patterns.json",
+        "tables": study.folder / "patterns",
+        "figures": study.folder / "figures",
+    }
+    patterns.main(**arguments | changes)
+
+
+def make_lengths(study, **changes):
+    arguments = {
+        **trained(study),
+        "params": study.params.lengths,
+        "score": study.params.coalitions.score,
+        "out": study.folder / "lengths.json",
+        "table": study.folder / "lengths.csv",
+        "figure": study.folder / "figures/supporting.png",
+    }
+    lengths.main(**arguments | changes)
+
+
+def make_shifted(study, **changes):
+    arguments = {
+        **trained(study),
+        "params": study.params.shifted,
+        "n": study.params.coalitions.n,
+        "score": study.params.coalitions.score,
+        "out": study.folder / "shifted.json",
+        "table": study.folder / "shifted.csv",
+        "figure": study.folder / "figures/shifted.png",
+    }
+    shifted.main(**arguments | changes)
+
+
+def make_convergence(study, **changes):
+    stores = study.folder / "coalitions/frames"
+    arguments = {
+        **trained(study),
+        "params": study.params.convergence,
+        "score": study.params.coalitions.score,
+        "short_videos": study.params.coalitions.short_videos,
+        "trn_store": stores / "trn_convergence.zarr",
+        "tsn_store": stores / "tsn_sampled.zarr",
+        "trn_receipt": study.folder / "trn_convergence.json",
+        "tsn_receipt": study.folder / "tsn_sampled.json",
+        "out": study.folder / "convergence.json",
+        "table": study.folder / "convergence.csv",
+        "figures": study.folder / "figures",
+    }
+    convergence.main(**arguments | changes)
+
+
+def make_runtime(study, **changes):
+    arguments = {
+        **trained(study),
+        "params": study.params.runtime,
+        "tried": study.params.convergence,
+        "out": study.folder / "runtime.json",
+        "table": study.folder / "runtime.csv",
+        "grid": study.folder / "runtime_grid.csv",
+    }
+    runtime.main(**arguments | changes)
+
+
+def make_claims(study):
+    stages = ["accuracy", "discarded", "patterns", "lengths", "shifted", "convergence", "runtime"]
+    claims.main(
+        **{stage: study.folder / f"{stage}.json" for stage in stages},
+        out=study.folder / "claims.json",
+        table=study.folder / "claims.csv",
+    )

@@ -25,7 +25,11 @@ from pipeline.store import open_store
 MODELS = ("trn", "tsn")
 TRAINING = {"frames_backbone", "frames_scales", "frames_tsn"}
 EVALUATION = {"frames_game", "frames_coalitions"}
-AFTER_COALITIONS = EVALUATION | {"frames_receipts", "frames_values", "frames_figures"}
+OF_VALUES = {"frames_figures", "frames_discarded", "frames_patterns", "frames_claims"}
+AFTER_COALITIONS = EVALUATION | OF_VALUES | {"frames_receipts", "frames_values"}
+OF_MODELS = {f"frames_{name}" for name in ("accuracy", "lengths", "convergence", "runtime")}
+OF_PLAYERS = AFTER_COALITIONS | {"frames_gradients", "frames_shifted"}
+"""What a change of the number of players leads to."""
 
 
 @pytest.fixture
@@ -65,7 +69,7 @@ def test_a_parameter_of_an_analysis_runs_what_comes_after_it(folder):
     assert has_nothing_to_do(snakemake(folder, "-n"))
 
     change(folder, "frames.accuracy.max_frames", 2)
-    assert rules_run(snakemake(folder)) == {"frames_accuracy", "frames_figures"}
+    assert rules_run(snakemake(folder)) == {"frames_accuracy", "frames_figures", "frames_claims"}
     assert json.loads((folder / "results/frames/accuracy.json").read_text())["frames"] == [1, 2]
     assert not stages_run(dvc(folder, "repro"))
     assert {p: p.stat().st_mtime_ns for p in trained} == trained
@@ -73,10 +77,23 @@ def test_a_parameter_of_an_analysis_runs_what_comes_after_it(folder):
 
 
 def test_a_change_undone_brings_the_results_back(folder):
-    """Of the parameter that costs most: the number of players."""
+    before = clone.contents(folder)
+    change(folder, "frames.accuracy.max_frames", 2)
+    assert rules_run(dvc(folder, "repro")) >= {"frames_accuracy"}
+    assert clone.contents(folder) != before
+    change(folder, "frames.accuracy.max_frames", 3)
+    done = snakemake(folder)
+    assert not rules_run(done)
+    assert "frames_accuracy: its results are taken from DVC's cache" in done.stderr
+    assert clone.contents(folder) == before
+    assert not stages_run(dvc(folder, "repro"))
+
+
+@pytest.mark.slow
+def test_another_number_of_players_undone_brings_the_results_back(folder):
     at_four = clone.contents(folder)
     change(folder, "frames.coalitions.n", 3)
-    assert rules_run(dvc(folder, "repro")) == AFTER_COALITIONS
+    assert rules_run(dvc(folder, "repro")) == OF_PLAYERS
     at_three = clone.contents(folder)
     assert at_three.keys() == at_four.keys()
     assert at_three != at_four
@@ -111,12 +128,13 @@ def test_without_dvcs_cache_the_stores_still_keep_what_was_evaluated(folder):
     assert clone.contents(folder) == at_four
 
 
+@pytest.mark.slow
 def test_only_the_videos_asked_for_in_addition_are_evaluated(folder):
     stored = shards(folder)
     trained = {p: p.stat().st_mtime_ns for p in folder.glob("results/frames/**/*.pt")}
     change(folder, "frames.dataset.validation_clips", 17)
     done = dvc(folder, "repro")
-    expected = AFTER_COALITIONS | {"frames_features", "frames_skipped", "frames_accuracy"}
+    expected = OF_PLAYERS | OF_MODELS | {"frames_features", "frames_skipped"}
     assert rules_run(done) == expected
     assert "trn_train.h5" not in "".join(re.findall(r"output: .*features.*", done.stdout))
     for receipt in receipts(folder).values():
@@ -128,6 +146,7 @@ def test_only_the_videos_asked_for_in_addition_are_evaluated(folder):
     assert has_nothing_to_do(snakemake(folder, "-n"))
 
 
+@pytest.mark.slow
 def test_an_edit_that_changes_no_result_runs_nothing_and_another_is_told_by_its_version(folder):
     for stage in ("coalitions", "scales", "game"):
         file = folder / f"pipeline/frames/{stage}.py"
@@ -137,7 +156,7 @@ def test_an_edit_that_changes_no_result_runs_nothing_and_another_is_told_by_its_
 
     file = folder / "pipeline/versions.yaml"
     file.write_text(file.read_text().replace("  values: 1", "  values: 2"))
-    assert rules_run(snakemake(folder, "-n")) == {"frames_values", "frames_figures"}
+    assert rules_run(snakemake(folder, "-n")) == OF_VALUES | {"frames_values"}
     done = dvc(folder, "repro")
     # The values turn out the same, and DVC goes no further.
     assert stages_run(done) == rules_run(done) == {"frames_values"}
@@ -167,11 +186,16 @@ def test_a_fresh_clone_pulls_results_and_runs_nothing(pushed, tmp_path):
     assert not stages_run(dvc(other, "repro"))
     assert receipts(other) == receipts(source)
 
-    # What is made from what was pulled is known job by job, though no job ran here.
+
+@pytest.mark.slow
+def test_what_was_pulled_is_known_job_by_job(pushed):
+    """Though no job ran here."""
+    _, fresh = pushed
+    dvc(fresh, "pull")
     untouched = shards(fresh)
     change(fresh, "frames.tsn.epochs", 1)
     done = dvc(fresh, "repro")
-    assert rules_run(done) == AFTER_COALITIONS | {"frames_tsn", "frames_accuracy"}
+    assert rules_run(done) == OF_PLAYERS | OF_MODELS | {"frames_tsn"}
     made = {name: receipt.evaluations_made for name, receipt in receipts(fresh).items()}
     assert made == {"trn": 0, "tsn": 12 * 2**4}
     now = shards(fresh)
@@ -217,7 +241,7 @@ def test_an_interrupted_pull_is_made_good_by_a_run(pushed):
 def test_overrides_reach_the_stages_and_are_not_recorded_as_something_else(folder, tmp_path):
     at_four, lock = clone.contents(folder), (folder / "dvc.lock").read_bytes()
     override = ("--config", "frames={coalitions: {n: 3}}")
-    assert rules_run(snakemake(folder, *override)) == AFTER_COALITIONS
+    assert rules_run(snakemake(folder, *override)) == OF_PLAYERS
     assert open_store(folder / "results/coalitions/frames/trn.zarr").record.n_players == 3
     at_three = clone.contents(folder)
     # DVC records params.yaml, where 4 stands: of what was made with 3 it is told nothing.
@@ -254,7 +278,7 @@ def test_dvc_refuses_values_that_it_would_record_wrongly(folder):
 def test_an_experiment_and_what_dvc_shows(folder):
     clone.commit(folder)
     done = dvc(folder, "exp", "run", "-S", "frames.coalitions.n=3", "-n", "three")
-    assert rules_run(done) == AFTER_COALITIONS
+    assert rules_run(done) == OF_PLAYERS
     assert open_store(folder / "results/coalitions/frames/tsn.zarr").record.n_players == 3
     assert locked_params(folder, "frames_coalitions")["frames.coalitions"]["n"] == 3
     assert has_nothing_to_do(snakemake(folder, "-n"))
@@ -287,7 +311,7 @@ def test_files_that_nobody_vouches_for_are_made_anew(folder):
     (folder / "dvc.lock").unlink()
     shutil.rmtree(folder / ".dvc/cache")
     would = rules_run(snakemake(folder, "-n"))
-    assert would >= TRAINING | AFTER_COALITIONS | {"frames_videos"}
+    assert would >= TRAINING | OF_PLAYERS | OF_MODELS | {"frames_videos"}
 
 
 def test_a_file_exchanged_for_another_is_noticed_whatever_its_time(folder):
@@ -333,7 +357,7 @@ def test_what_cannot_be_told_to_snakemake_is_made_anew(folder):
     content["stages"]["frames_accuracy"]["params"]["params.yaml"]["frames.accuracy"]["old"] = 1
     file.write_text(yaml.safe_dump(content))
     done = snakemake(folder)
-    assert rules_run(done) == {"frames_accuracy", "frames_figures"}
+    assert rules_run(done) == {"frames_accuracy", "frames_figures", "frames_claims"}
     assert "frames_accuracy: how its files were made cannot be told" in done.stderr
 
 
@@ -349,6 +373,7 @@ def test_an_edited_result_is_made_anew_where_the_cache_has_no_copy(folder):
     assert rules_run(snakemake(folder, "-n", "frames_priors_all")) == {"frames_priors"}
 
 
+@pytest.mark.slow
 def test_records_of_a_run_that_dvc_took_back_are_not_believed(folder):
     change(folder, "frames.figures.clips", 1)
     snakemake(folder, "--no-hooks")
@@ -358,6 +383,7 @@ def test_records_of_a_run_that_dvc_took_back_are_not_believed(folder):
     assert len(list(folder.glob("results/frames/figures/clips/*.png"))) == 1
 
 
+@pytest.mark.slow
 def test_a_profile_is_refused_also_when_snakemake_has_nothing_to_do(folder):
     profile = folder / "profiles/default/config.yaml"
     profile.write_text(profile.read_text() + "config:\n  - 'frames={figures: {clips: 1}}'\n")
@@ -377,6 +403,7 @@ with Repo().lock:
 """
 
 
+@pytest.mark.slow
 def test_a_run_ends_well_though_dvc_is_busy_and_the_next_one_tells_it(folder):
     change(folder, "frames.figures.clips", 1)
     lock = (folder / "dvc.lock").read_bytes()
@@ -430,7 +457,7 @@ def test_dvc_alone_is_not_needed(folder):
 def test_dvc_builds_everything_and_snakemake_has_nothing_to_do(built_once, tmp_path):
     folder = clone.new_clone(tmp_path / "clone", clone.SMALL)
     done = dvc(folder, "repro")
-    assert len(stages_run(done)) == 11
+    assert len(stages_run(done)) == 19
     assert has_nothing_to_do(snakemake(folder, "-n"))
     assert not stages_run(dvc(folder, "repro"))
     assert clone.contents(folder) == clone.contents(built_once)

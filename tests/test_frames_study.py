@@ -21,6 +21,7 @@ from pipeline.errors import InputError
 from pipeline.evaluation import read_receipt
 from pipeline.frames import backbone, coalitions, features, receipts, sampling
 from pipeline.frames.accuracy import accuracies, counterparts
+from pipeline.frames.explain import Sampling, explain_video
 from pipeline.frames.feature_files import read_features
 from pipeline.frames.priors import empty_score, read_priors
 from pipeline.frames.trained import load_model
@@ -483,3 +484,17 @@ def test_many_frames_can_be_explained_with_logits(study, tmp_path):
     assert found.exit_code == 0, found.output
     assert "some are repeated" in found.output
     assert out.exists()
+
+
+def test_many_frames_can_be_explained_approximately(study, tmp_path):
+    video = next((study.root / VIDEOS).glob("*.webm"))
+    out = tmp_path / "o.png"
+    found = explain(study, video, "--frames", "40", "--subsequences", "8", "--out", out)
+    assert found.exit_code == 0, found.output
+    assert "Values are approximate" in found.output
+    assert out.exists()
+    where = {"n_frames": 4, "results": study.folder / "results", "device": "cpu"}
+    exact = explain_video(video, "trn", **where)
+    same = explain_video(video, "trn", approximate=Sampling(m=6), **where)
+    np.testing.assert_allclose(same.esv, exact.esv, atol=1e-6)
+    np.testing.assert_allclose(same.scores, exact.scores, atol=1e-6)

@@ -98,10 +98,18 @@ def test_a_dry_run_shares_out_the_games_and_asks_for_gpus_where_they_are_used(tm
         "frames_coalitions": 32,
         "frames_receipts": 2,
         "frames_values": 2,
+        "frames_gradients": 2,
+        "frames_discarded": 1,
+        "frames_patterns": 1,
+        "frames_lengths": 1,
+        "frames_shifted": 1,
+        "frames_convergence": 1,
+        "frames_runtime": 1,
+        "frames_claims": 1,
         "frames_figures": 1,
     }
     with_gpu = gpu_rules()
-    assert len(with_gpu) == 7
+    assert len(with_gpu) == 12
     for rule, block in blocks:
         resources = dict(re.findall(r"(\w+)=([^,\n]+)", block.split("resources:")[1]))
         expected = ("1", "cuda") if rule in with_gpu else (None, None)

@@ -68,6 +68,30 @@ OTHER = {
     "frames.coalitions.outputs": "true_and_predicted",
     "frames.coalitions.short_videos": "leave_out",
     "frames.coalitions.clips": 9,
+    "frames.gradients.baseline": "mean",
+    "frames.gradients.steps": 10,
+    "frames.discarded.random_orders": 3,
+    "frames.discarded.seed": 1,
+    "frames.patterns.classes": 2,
+    "frames.patterns.videos_at_least": 2,
+    "frames.patterns.draws": 10,
+    "frames.patterns.seed": 1,
+    "frames.lengths.max_frames": 5,
+    "frames.lengths.clips": 9,
+    "frames.shifted.furthest": 2,
+    "frames.shifted.crossing": False,
+    "frames.shifted.clips": 9,
+    "frames.convergence.trn_frames": 6,
+    "frames.convergence.tsn_frames": 6,
+    "frames.convergence.clips": 3,
+    "frames.convergence.repeats": 2,
+    "frames.convergence.m": [2],
+    "frames.convergence.iterations": [2],
+    "frames.convergence.budgets": [32],
+    "frames.convergence.seed": 1,
+    "frames.runtime.max_frames": 8,
+    "frames.runtime.runs": 2,
+    "frames.runtime.grid_runs": 2,
     "frames.figures.clips": 2,
 }
 """For every parameter a valid value that is not its value anywhere below."""
@@ -252,7 +276,7 @@ def test_each_kept_file_is_in_one_output_and_each_output_has_one(study, studies,
     beside = {out for out, files in holds.items() if not files}
     receipts = {Path(file) for file in kept if "/receipts/" in file}
     stores = {f"results/coalitions/frames/{path.stem}.zarr" for path in receipts}
-    assert len(stores) == 2
+    assert len(stores) == 4
     assert beside == stores
 
 

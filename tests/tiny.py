@@ -34,7 +34,7 @@ OVERRIDES = {
             "iterations": [1, 2],
             "budgets": [16, 24],
         },
-        "runtime": {"max_frames": 8, "runs": 2},
+        "runtime": {"max_frames": 8, "runs": 2, "grid_runs": 2},
         "figures": {"clips": 2},
     },
 }

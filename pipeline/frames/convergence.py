@@ -18,6 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from pipeline import coalitions
+from pipeline.errors import InputError
 from pipeline.evaluation import StoredGame, play, write_receipt
 from pipeline.files import array_digest, write_json
 from pipeline.frames import coalition_scores
@@ -124,6 +125,11 @@ def main(
             }
         )
         game = read_game(name, path, weights, priors, of_game, label=label)
+        if not game.instances:
+            raise InputError(
+                f"{path}: no video has {frames} frames, and shorter ones are left out; lower "
+                f"frames.convergence.{name}_frames, or set frames.coalitions.short_videos: repeat"
+            )
         with openers[name](game) as study:
             rows += _algorithm_1(name, study, params, target)
             rows += _estimators(name, study, params)

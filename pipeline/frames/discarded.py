@@ -4,6 +4,8 @@ All sequences that are left are coalitions, and their scores are read from the s
 evaluated.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from pipeline.evaluation import read_receipt
 from pipeline.files import write_json
 from pipeline.frames.discarding import (
     PLAIN_ORDERS,
@@ -27,12 +28,12 @@ from pipeline.frames.discarding import (
 from pipeline.frames.drawing_analyses import DISCARD_GROUPS, DiscardLine, draw_discarding
 from pipeline.frames.gradients import read_gradients
 from pipeline.frames.summaries import mean_and_error
-from pipeline.frames.values import FrameValues, read_values
+from pipeline.frames.values import FrameValues, believing, read_values
 from pipeline.params import DiscardedParams
 from pipeline.plotting import figure_style, save
 from pipeline.progress import progress
 from pipeline.stage import run
-from pipeline.store import CoalitionStore, open_store
+from pipeline.store import CoalitionStore
 from pipeline.tables import write_table
 
 CURVE_COLUMNS = ("model", "order", "discarded", "class_score", "class_score_error")
@@ -66,9 +67,11 @@ def main(
     ):
         known = read_values(of_values)
         unit = known.unit
-        store = open_store(read_receipt(receipt).store)
         masks = order_masks(known, of_gradients, params)
-        with progress(f"frames_discarded {name}", len(store), "videos") as advance:
+        with (
+            store_of(receipt, known) as store,
+            progress(f"frames_discarded {name}", len(store), "videos") as advance,
+        ):
             curves_of = _curves(store, known, masks, advance)
         lines[name] = {order: _line(of_order) for order, of_order in curves_of.items()}
         found[name] = {order: _areas(of_order) for order, of_order in curves_of.items()}
@@ -91,18 +94,36 @@ def main(
     write_json(out, found)
 
 
+@contextmanager
+def store_of(receipt: Path, values: FrameValues) -> Iterator[CoalitionStore]:
+    """The store that a receipt vouches for; as ``believing``.
+
+    Raises:
+        InputError: also if it lists other videos than the values.
+    """
+    with believing(receipt) as store:
+        if store.instances != values.uids:
+            raise InputError(f"{store.path}: lists other videos than the values; run both again")
+        yield store
+
+
 def order_masks(
     values: FrameValues, gradients: Path, params: DiscardedParams
 ) -> dict[str, NDArray[np.int64]]:
     """What is left of every video after each discarded frame, by order: (video, draw, n) masks.
 
     Raises:
-        InputError: if the gradients are of other videos.
+        InputError: if the gradients are of other videos, or of another number of frames.
     """
     other = read_gradients(gradients)
     if other.uids != values.uids:
         raise InputError(f"{gradients}: is of other videos than the values; run both again")
     n_videos, n = values.esv_true.shape
+    if other.gradcam.shape[1] != n:
+        raise InputError(
+            f"{gradients}: is of {other.gradcam.shape[1]} frames a video, the values are of {n}; "
+            "run both again"
+        )
     attributions = {
         "esv": values.esv_true,
         "gc": other.gradcam[:, :, 0],
@@ -123,8 +144,6 @@ def order_masks(
 def _curves(
     store: CoalitionStore, values: FrameValues, masks: dict[str, NDArray[np.int64]], advance: Any
 ) -> dict[str, Curves]:
-    if store.instances != values.uids:
-        raise InputError(f"{store.path}: lists other videos than the values; run both again")
     holds_all = store.output_classes is None
     true = values.true_class if holds_all else np.zeros_like(values.true_class)
 

@@ -59,7 +59,7 @@ def draw_approximation(
     titles = {
         "pearson": ("Pearson's r", "r of approximate and exact ESVs"),
         "error": ("mean absolute error", f"mean absolute error ({unit})"),
-        "rank": ("agreement of ranks", "rank correlation with exact ESVs"),
+        "rank": ("Kendall's τ", "τ of approximate and exact ESVs"),
     }
     figure, all_axes = plt.subplots(
         1, len(measures), figsize=(4.1 * len(measures), 3.7), squeeze=False

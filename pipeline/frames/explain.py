@@ -12,6 +12,7 @@ from torch import nn
 from pipeline.datasets.decoding import decode
 from pipeline.errors import InputError
 from pipeline.frames import sampling
+from pipeline.frames.approximation import approximate_element_shapley_values
 from pipeline.frames.backbone import load_backbone
 from pipeline.frames.coalition_scores import Score, whole_scores
 from pipeline.frames.element_shapley import element_shapley_values
@@ -39,6 +40,18 @@ class Explanation:
     """(frame, class)"""
     repeated: bool
     """whether the video is so short that frames had to be repeated"""
+    sampled: bool = False
+    """whether values and scores are approximate"""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Parameters of Algorithm 1."""
+
+    m: int
+    """subsequences a scale, at most"""
+    iterations: int = 1
+    seed: int = 0
 
 
 def explain_video(
@@ -47,6 +60,7 @@ def explain_video(
     *,
     n_frames: int,
     score: Score = "probability",
+    approximate: Sampling | None = None,
     results: Path = Path("results"),
     device: str = "auto",
 ) -> Explanation:
@@ -57,6 +71,7 @@ def explain_video(
         model: ``trn`` or ``tsn``.
         n_frames: players.
         score: what v is; with ``logit`` more frames than 26 can be exact.
+        approximate: sample by Algorithm 1, for up to 64 frames; otherwise values are exact.
         results: where the trained models are.
         device: as the parameter.
 
@@ -84,16 +99,36 @@ def explain_video(
     network = load_model(model, weights).to(target)
     features = torch.from_numpy(rows)[None].to(target)
     empty = empty_score(counts, score)
-    # First, since it refuses what would take for ever.
-    esv = element_shapley_values(network, features, empty, score)[0].cpu().numpy()
+    if approximate is None:
+        # First, since it refuses what would take for ever.
+        esv = element_shapley_values(network, features, empty, score)[0].cpu().numpy()
+        scores = whole_scores(network, features, score)[0].cpu().double().numpy()
+    else:
+        esv = (
+            approximate_element_shapley_values(
+                network,
+                features,
+                empty,
+                score,
+                m=approximate.m,
+                iterations=approximate.iterations,
+                seed=approximate.seed,
+            )
+            .values[0]
+            .cpu()
+            .numpy()
+        )
+        # The score of all frames is itself a mean over all subsequences.
+        scores = empty.double().numpy() + esv.sum(axis=0)
     return Explanation(
         classes=classes,
         frames=decoded.indices[chosen],
         seconds=decoded.seconds[chosen],
-        scores=whole_scores(network, features, score)[0].cpu().double().numpy(),
+        scores=scores,
         empty=empty.double().numpy(),
         esv=esv,
         repeated=length < n_frames,
+        sampled=approximate is not None,
     )
 
 

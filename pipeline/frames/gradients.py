@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline.errors import InputError
 from pipeline.files import replacing
 from pipeline.frames.feature_files import read_features
 from pipeline.frames.game import predict, read_game
@@ -59,6 +60,11 @@ def main(
     target = devices.resolve(device)
     coalitions = CoalitionsParams(**game.model_dump(), outputs="all")
     played = read_game(model, features, weights, priors, coalitions, label=label)
+    if not played.instances:
+        raise InputError(
+            f"{features}: no video has {game.n} frames, and shorter ones are left out; lower "
+            "frames.coalitions.n, or set frames.coalitions.short_videos: repeat"
+        )
     predicted = predict(played, coalitions.score, target)
     classes = np.stack([played.labels, predicted], axis=1)
     module = WholeModel(played.network.to(target), coalitions.score).eval()

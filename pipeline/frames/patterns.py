@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.evaluation import read_receipt
 from pipeline.files import write_json
 from pipeline.frames.confusions import confused_pairs, confusions, summarise
 from pipeline.frames.contributions import mean_by_size, single_contributions
+from pipeline.frames.discarded import store_of
 from pipeline.frames.drawing_analyses import draw_contributions
 from pipeline.frames.drawing_comparisons import draw_confusions, draw_position_maps
 from pipeline.frames.positions import likeness, most_and_least_alike, position_maps
@@ -26,7 +26,6 @@ from pipeline.frames.values import FrameValues, read_marginals, read_values
 from pipeline.params import PatternsParams
 from pipeline.plotting import figure_style, save
 from pipeline.stage import run
-from pipeline.store import open_store
 from pipeline.tables import plain, write_table
 
 MODELS = ("trn", "tsn")
@@ -133,15 +132,15 @@ def _by_size(
     values: FrameValues, path: Path, receipt: Path, params: PatternsParams
 ) -> tuple[Boxes, tuple[NDArray[Any], NDArray[Any]]]:
     """Boxes of single contributions, and the mean over all with its error over videos."""
-    store = open_store(read_receipt(receipt).store)
-    holds_all = store.output_classes is None
-    outputs = values.true_class if holds_all else np.zeros_like(values.true_class)
-    boxes = single_contributions(
-        lambda some: store.read_many(range(some.start, some.stop)),
-        outputs,
-        store.record.n_players,
-        seed=params.seed,
-    )
+    with store_of(receipt, values) as store:
+        holds_all = store.output_classes is None
+        outputs = values.true_class if holds_all else np.zeros_like(values.true_class)
+        boxes = single_contributions(
+            lambda some: store.read_many(range(some.start, some.stop)),
+            outputs,
+            store.record.n_players,
+            seed=params.seed,
+        )
     return boxes, mean_by_size(read_marginals(path))
 
 

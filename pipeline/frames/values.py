@@ -5,6 +5,8 @@ alone, a table (CSV) for people.
 """
 
 import csv
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +22,14 @@ from pipeline.frames.game import TRUE_AND_PREDICTED
 from pipeline.progress import progress
 from pipeline.shapley import marginals_by_size
 from pipeline.stage import run
-from pipeline.store import CoalitionStore, DamagedShard, open_store, verify
+from pipeline.store import (
+    CoalitionStore,
+    DamagedShard,
+    DamagedStore,
+    MissingInstance,
+    open_store,
+    verify,
+)
 
 BYTES_AT_ONCE = 1 << 28
 
@@ -78,17 +87,8 @@ def main(
     store does not hold what the receipt says, the receipt is removed: then the next run evaluates
     what is missing.
     """
-    try:
-        store = _vouched_store(receipt)
+    with believing(receipt) as store:
         arrays = stored_values(store)
-    except InputError as error:
-        receipt.unlink(missing_ok=True)
-        if isinstance(error, DamagedShard):
-            _erase_damaged(store.path)
-        raise InputError(
-            f"{error}. {receipt} said otherwise and is removed: run the same command again to "
-            "evaluate what is missing, and only that"
-        ) from None
     known = read_features(features, label=label)
     number = {uid: i for i, uid in enumerate(known.uids)}
     videos = np.array([number[uid] for uid in store.instances])
@@ -107,6 +107,32 @@ def main(
         values = read_values(temporary)
         with replacing(table) as temporary_table:
             _write_csv(temporary_table, values)
+
+
+@contextmanager
+def believing(receipt: Path) -> Iterator[CoalitionStore]:
+    """The store that a receipt vouches for; if it does not hold, the receipt is removed.
+
+    Then the next run evaluates what is missing or damaged, and only that. Raises InputError.
+    """
+    try:
+        store = _vouched_store(receipt)
+    except InputError as error:
+        raise _unvouched(receipt, error) from None
+    try:
+        yield store
+    except (DamagedStore, DamagedShard, MissingInstance) as error:
+        if isinstance(error, DamagedShard):
+            _erase_damaged(store.path)
+        raise _unvouched(receipt, error) from None
+
+
+def _unvouched(receipt: Path, error: InputError) -> InputError:
+    receipt.unlink(missing_ok=True)
+    return InputError(
+        f"{error}. {receipt} said otherwise and is removed: run the same command again to "
+        "evaluate what is missing, and only that"
+    )
 
 
 def _erase_damaged(path: str) -> None:

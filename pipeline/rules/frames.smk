@@ -423,7 +423,9 @@ rule frames_discarded:
         curves="results/frames/discarded.csv",
         areas="results/frames/discarded_areas.csv",
         figures=report(
-            house.figures("discarded_attribution", "discarded_plain", "discarded_methods"),
+            house.figures(
+                "discarded_attribution", "discarded_plain", "discarded_methods"
+            ),
             caption="report/discarded.rst",
             category="Frames",
         ),
@@ -628,6 +630,7 @@ rule frames_runtime:
     output:
         numbers="results/frames/runtime.json",
         table="results/frames/runtime.csv",
+        grid="results/frames/runtime_grid.csv",
     log:
         "results/logs/frames/runtime.log",
     conda:
@@ -639,13 +642,17 @@ rule frames_runtime:
     params:
         version=version("frames", "runtime"),
         spec=house.option(FRAMES.runtime),
+        tried=house.option(
+            FRAMES.convergence, without={"clips", "repeats", "budgets", "seed"}
+        ),
         label=house.label_option(FRAMES),
     shell:
         "python -m pipeline.frames.runtime"
         " --trn-features {input.trn:q}"
         " --tsn-features {input.tsn:q} --scales {input.scales:q} --tsn {input.classifier:q}"
         " --priors {input.priors:q} {params.label} --device {resources.device}"
-        " --params {params.spec:q} --out {output.numbers:q} --table {output.table:q}"
+        " --params {params.spec:q} --tried {params.tried:q} --out {output.numbers:q}"
+        " --table {output.table:q} --grid {output.grid:q}"
         " --threads {threads} --log {log:q}"
 
 
