@@ -277,7 +277,7 @@ def record(workflow: Any, params: Params, config: Mapping[str, Any]) -> None:
         for name, stage in state.stages.items():
             there = all(map(os.path.exists, (*stage.outs, *stage.deps)))
             known = there and good.issuperset(stage.files) and not unknown(workflow, stage.files)
-            if not known or looks_old(stage):
+            if not known or looks_old(workflow, stage.files):
                 missed += 1
                 continue
             _remove_strays(state.makings, stage)

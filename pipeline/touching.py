@@ -51,7 +51,7 @@ def touch(
         known.update(own)
         upstream = {makers[dep] for dep in stage.deps if dep in makers}
         is_told = told.get(name) == ledger.entry(making) and not unknown(workflow, stage.files)
-        if is_told and not upstream & touched and not looks_old(stage):
+        if is_told and not upstream & touched and not looks_old(workflow, stage.files):
             if conflict:
                 batches.append((dict(known), []))
             continue
@@ -106,12 +106,21 @@ def unknown(workflow: Any, files: Iterable[str]) -> list[str]:
     return [f for f in there if workflow.persistence.metadata(_IOFile(f, rule=None)) is None]
 
 
-def looks_old(stage: Tracked) -> bool:
-    """Whether something that a stage's files were made from is newer than they are."""
-    files = [_time(Path(file)) for file in stage.files if Path(file).exists()]
-    # A store has no time: what is evaluated again has the same values.
-    deps = [Path(dep) for dep in stage.deps if not dep.endswith(".zarr")]
-    return bool(files) and any(_time(dep) > min(files) for dep in deps if dep.exists())
+def looks_old(workflow: Any, files: Iterable[str]) -> bool:
+    """Whether something that one of some files was made from is newer than it is.
+
+    What it was made from is asked of Snakemake's records: of a stage of several jobs, one may have
+    ended before another stage made what only the other jobs read.
+    """
+    from snakemake.io import _IOFile  # noqa: PLC0415  only there when Snakemake calls
+
+    for file in filter(os.path.exists, files):
+        record = workflow.persistence.metadata(_IOFile(file, rule=None)) or {}
+        made = _time(Path(file))
+        inputs = map(Path, record.get("input") or ())
+        if any(_time(path) > made for path in inputs if path.exists()):
+            return True
+    return False
 
 
 def _time(path: Path) -> int:

@@ -77,6 +77,7 @@ def results():
         "shifted": {m: {"spread": 0.1, "by_shift": shifts(0.01, 0.02, 0.03)} for m in MODELS},
         "convergence": {"rows": [{"model": m, "pearson": 0.99, **approximate} for m in MODELS]},
         "runtime": {
+            "threads": 2,
             "device": "a machine",
             "rows": [
                 timed("trn", 8, "exact", 0.1),
