@@ -13,9 +13,7 @@ def test_a_file_is_old_if_what_its_own_job_read_is_newer(tmp_path, monkeypatch):
         os.utime(name, (time, time))
     inputs = {"tsn": ["features", "removed"], "trn": ["features", "scales"]}
     metadata = {name: {"input": read} for name, read in inputs.items()}
-    workflow = SimpleNamespace(
-        persistence=SimpleNamespace(metadata=lambda file: metadata.get(file))
-    )
+    workflow = SimpleNamespace(persistence=SimpleNamespace(metadata=metadata.get))
     assert not looks_old(workflow, ["tsn", "trn", "not there"])
     os.utime("scales", (5, 5))
     assert looks_old(workflow, ["tsn", "trn"])
