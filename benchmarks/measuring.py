@@ -99,22 +99,13 @@ def peak_bytes(device: torch.device) -> int:
 def machine(device: torch.device) -> dict[str, str | int]:
     """What the figures were measured on."""
     return {
-        "cpu": _cpu_name(),
+        "cpu": devices.cpu_name(),
         "cores": os.cpu_count() or 0,
         "threads": torch.get_num_threads(),
         "device": devices.describe(device),
         "torch": torch.__version__,
         "python": platform.python_version(),
     }
-
-
-def _cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        for line in info.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.split(":", 1)[1].strip()
-    return platform.processor() or platform.machine()
 
 
 def seconds_text(seconds: float) -> str:

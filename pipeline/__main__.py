@@ -96,7 +96,11 @@ def explain(
     console = Console()
     console.print(table)
     if found.sampled:
-        console.print("Values are approximate: subsequences were sampled.")
+        gap = abs(found.esv.sum(axis=0) - (found.scores - found.empty)).max()
+        console.print(
+            "Values are approximate: subsequences were sampled. Over frames they sum to v(all) − "
+            f"v(none) but for {gap:.2g} at most, over all classes."
+        )
     if found.repeated:
         console.print("The video has fewer frames than were asked for: some are repeated.")
     console.print(f"Picture: {target}")

@@ -246,7 +246,7 @@ def _add_analyses(
         "runtime",
         [f"{made}/runtime{part}" for part in (".json", ".csv", "_grid.csv")],
         both,
-        params=["frames.runtime", *tried, *label],
+        params=["device", "frames.runtime", *tried, *label],
     )
     judged = ("discarded", "patterns", "lengths", "shifted", "convergence", "runtime")
     add(

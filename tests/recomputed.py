@@ -258,7 +258,8 @@ def check_positions(study):
     assert {row["class"]: row["difference"] for row in rows} == {
         k: close(v) for k, v in apart.items()
     }
-    ranked = [row["difference"] for row in rows if row["difference"] is not None]
+    known = [row for row in rows if row["difference"] is not None]
+    ranked = [row["difference"] - row["by_chance"] for row in known]
     assert ranked == sorted(ranked)
     assert [r["difference"] is None for r in rows] == sorted(r["difference"] is None for r in rows)
     text = rows_of(study, "patterns/positions.csv")
@@ -373,12 +374,9 @@ def check_shifted(study):
                     others = frames[:i] + frames[i + 1 :]
                     before = sum(f < frame for f in others)
                     after = sum(f < frame + k for f in others)
-                    moves = asked.crossing or (before == after and frame + k not in others)
+                    moves = (asked.crossing or before == after) and frame + k not in others
                     if k == 0 or not 0 <= frame + k < length or not moves:
                         continue
-                    if frame + k in others:
-                        # Of two alike the shifted one comes first if it stood first.
-                        after += i > others.index(frame + k)
                     sequence = [*others[:after], frame + k, *others[after:]]
                     changed = values(features.rows[[start + f for f in sequence]], true)
                     changes.setdefault(abs(k), []).append(abs(changed[after] - phi[i]))

@@ -283,6 +283,8 @@ def slow_shifts(frames, length, furthest, crossing):
             new = frame + k
             if k == 0 or not 0 <= new < length:
                 continue
+            if crossing and new in frames:
+                continue
             if not crossing:
                 if i > 0 and new <= frames[i - 1]:
                     continue
@@ -531,7 +533,8 @@ def test_ranking_leaves_out_classes_of_few_videos(count, at_least, alike, unlike
     difference = np.array([np.nan, 20.0, 10.0, 30.0, 40.0])
     videos = np.array([9, 7, 5, 8, 5])
     nothing = np.full(5, np.nan)
-    found = positions.Likeness(videos, difference, nothing, nothing, nothing, nothing)
+    chance = np.zeros(5)
+    found = positions.Likeness(videos, difference, nothing, chance, nothing, nothing)
     ranked = positions.most_and_least_alike(found, count, at_least=at_least)
     assert [r.tolist() for r in ranked] == [alike, unlike]
 
@@ -700,3 +703,11 @@ def test_approximation_leaves_out_points_that_are_not_there(style):
     for axes in figure.axes:
         assert axes.lines[0].get_xdata().tolist() == [4, 8]
     assert "m = 8" in text_of(figure)
+
+
+def test_ranking_is_of_what_is_beyond_chance():
+    nothing, chance = np.full(3, np.nan), np.array([25.0, 2.0, 5.0])
+    difference = np.array([30.0, 12.0, 20.0])
+    found = positions.Likeness(np.array([4, 90, 30]), difference, nothing, chance, nothing, nothing)
+    alike, unlike = positions.most_and_least_alike(found, 1)
+    assert (alike.tolist(), unlike.tolist()) == ([0], [2])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.frames import claims, runtime
+from pipeline.frames.discarding import COMPARED
 from pipeline.tables import plain, write_table
 
 MODELS = ("trn", "tsn")
@@ -42,12 +43,12 @@ def shifts(*means, error=0.001):
 
 
 def of_class(name, difference, p):
-    return {"class": name, "difference": difference, "p_value": p}
+    return {"class": name, "difference": difference, "p_value": p, "drawn": p is not None}
 
 
 def timed(model, frames, configuration, seconds):
     key = (model, frames, None if configuration == "exact" else (1024, 1))
-    paper = {"paper_seconds": runtime.PAPER[key][0], "sd": 0.0}
+    paper = {"paper_seconds": runtime.PAPER[key][0], "sd": 0.0, "runs": 3}
     row = {"model": model, "frames": frames, "configuration": configuration, "seconds": seconds}
     return row | paper
 
@@ -56,9 +57,12 @@ def timed(model, frames, configuration, seconds):
 def results():
     """Results of stages that show all that is claimed."""
     shares = {"trn": [90.0, 80.0, 70.0], "tsn": [80.0, 70.0, 60.0]}
-    approximate = {"m": 1024, "iterations": 1, "frames": 12, "mean_absolute_error": 0.001}
+    approximate = {"m": 1024, "iterations": 1, "frames": 16, "mean_absolute_error": 0.001}
     return {
-        "accuracy": {"frames": [1, 2, 3], **{m: {"top1": [0.2, 0.4, 0.3]} for m in MODELS}},
+        "accuracy": {
+            "frames": [1, 2, 3],
+            **{m: {"top1": [0.2, 0.4, 0.3], "clips": 425} for m in MODELS},
+        },
         "discarded": {"trn": discarded(0.3), "tsn": discarded(0.1)},
         "patterns": {
             "contributions": {m: sizes(0.3, 0.2, 0.1) for m in MODELS},
@@ -91,8 +95,36 @@ def results():
     }
 
 
+def compared(areas):
+    """As if the areas were of different videos."""
+
+    def difference(a, b):
+        errors = [areas[order]["class_score_error"] or 0.0 for order in (a, b)]
+        gap = areas[a]["class_score"] - areas[b]["class_score"]
+        return {"difference": gap, "error": float(np.hypot(*errors))}
+
+    found = {f"{a} - {b}": difference(a, b) for a, b in COMPARED}
+    up = areas["esv_ascending"]
+    gain = {"difference": up["score_at_best"] - up["score_of_all"], "error": 0.01}
+    return found | {"gain": gain}
+
+
+def with_comparisons(results):
+    of_models = {m: compared(results["discarded"][m]) for m in MODELS}
+    results["discarded"] = {**results["discarded"], "comparisons": of_models}
+    for model in MODELS:
+        lengths = results["lengths"][model]
+        last, error = lengths["supporting_percent"][-1], lengths["standard_error"][-1] or 0.0
+        lengths["falls"] = [
+            {"difference": share - last, "error": float(np.hypot(error, error))}
+            for share in lengths["supporting_percent"]
+        ]
+    return results
+
+
 def shown(results, words, model="tsn"):
     """What is said of one claim, by words of it; None if it is left out."""
+    results = with_comparisons(results)
     found = [c for c in claims.all_claims(results) if words in c.claim and c.model == NAMES[model]]
     assert len(found) <= 1
     return found[0].shows if found else None
@@ -114,7 +146,7 @@ OF_BOTH = (
 
 
 def test_results_that_show_everything(results):
-    found = claims.all_claims(results)
+    found = claims.all_claims(with_comparisons(results))
     assert {claim.shows for claim in found} == {"yes"}
     assert len(found) == 2 * len(OF_BOTH) + len(ONLY_OF_TSN)
     assert all(shown(results, words, model) == "yes" for words in OF_BOTH for model in MODELS)
@@ -207,7 +239,7 @@ def test_fewer_frames_than_claimed_are_timed(results, seconds, expected):
 
 
 def test_what_is_measured_is_said(results):
-    said = {(c.source, c.model): c.measured for c in claims.all_claims(results)}
+    said = {(c.source, c.model): c.measured for c in claims.all_claims(with_comparisons(results))}
     assert said["Fig. 10", "TRN"] == "20.0 % with 1, 40.0 % with 2 (the most), 30.0 % with 3"
     assert said["Figs. 6b, 11b", "TSN"] == "80.0 % of 1, 80.0 % of 1 (the most), 60.0 % of 3"
     assert "maps differ by 5 points (alike) to 40 (unlike); 1 of 2" in said["Figs. 13, 14", "TSN"]
@@ -240,6 +272,7 @@ def test_many_classes_can_differ_by_more_than_chance(results):
 
 
 def test_claims_are_written(results, tmp_path):
+    results = with_comparisons(results)
     files = {name: tmp_path / f"{name}.json" for name in results}
     for name, path in files.items():
         path.write_text(json.dumps(results[name]))

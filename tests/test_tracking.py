@@ -337,8 +337,9 @@ def test_a_parameter_touches_the_stages_that_list_it(study, studies, graphs, the
 def test_where_it_is_computed_touches_nothing(studies, graphs, there):
     stages = tracking.stages(validate(studies[USUAL]))
     jobs = graphs[USUAL, None]
-    for leaf in ("device", "partitions"):
-        assert not touched(stages, jobs, stages, graphs[USUAL, leaf])
+    assert not touched(stages, jobs, stages, graphs[USUAL, "partitions"])
+    # What says how long something takes is of a device.
+    assert touched(stages, jobs, stages, graphs[USUAL, "device"]) == {"frames_runtime"}
     assert len(graphs[USUAL, "partitions"]) == len(jobs) + 2
 
 

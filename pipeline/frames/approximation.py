@@ -68,6 +68,9 @@ class Approximation:
 
     values: Tensor
     """(player, *shape) float64; of a model (sequence, frame, class)"""
+    whole: Tensor
+    """(*shape) score of all players, mean over iterations: by the recursion over samples for a
+    multi-scale model, otherwise exact. The values sum to about this less v(∅)."""
     evaluations: int
     """Of a multi-scale model the rows that went through a single-scale model, else the coalitions
     that were scored; ∅ is not counted. Of one sequence: all sequences share the samples."""
@@ -83,7 +86,7 @@ def approximate_element_shapley_values(
     *,
     m: int,
     iterations: int = 1,
-    seed: int = 0,
+    seed: int | np.random.SeedSequence = 0,
 ) -> Approximation:
     """Element Shapley Values of every frame for every class, by Algorithm 1.
 
@@ -114,15 +117,20 @@ def approximate_element_shapley_values(
     nobody = empty.to(features).expand(1, len(features), -1)
     longest = model.n_max if isinstance(model, MultiScale) else n_frames
 
+    wholes: list[Tensor] = []
+
     def scored() -> Iterator[tuple[int, Masks, Tensor]]:
         for scales in samples:
             yield 0, scales[0], nobody
             for size, scores in enumerate(score_scales(scales), start=1):
+                if size == n_frames:
+                    wholes.append(scores[0])
                 yield size, scales[size], scores
 
     values, left_out = pooled_values(n_frames, scored())
     evaluations = sum(len(masks) for scales in samples for masks in scales[1 : longest + 1])
-    return Approximation(values.transpose(0, 1).contiguous(), evaluations, left_out)
+    whole = torch.stack(wholes).double().mean(dim=0)
+    return Approximation(values.transpose(0, 1).contiguous(), whole, evaluations, left_out)
 
 
 def approximate_shapley_values(
@@ -131,7 +139,7 @@ def approximate_shapley_values(
     *,
     m: int,
     iterations: int = 1,
-    seed: int = 0,
+    seed: int | np.random.SeedSequence = 0,
 ) -> Approximation:
     """Shapley values of any game by the sampling of Algorithm 1.
 
@@ -155,6 +163,8 @@ def approximate_shapley_values(
     """
     samples = sample_iterations(n_players, m, iterations, seed)
 
+    wholes: list[Tensor] = []
+
     def scored() -> Iterator[tuple[int, Masks, Tensor]]:
         for scales in samples:
             for size, masks in enumerate(scales):
@@ -164,23 +174,34 @@ def approximate_shapley_values(
                         f"scores of {len(masks)} coalitions of {size} players have shape "
                         f"{tuple(values.shape)}; finite ones, a row for each, are needed"
                     )
+                if size == n_players:
+                    wholes.append(values[0])
                 yield size, masks, values
 
     values, left_out = pooled_values(n_players, scored())
     evaluations = sum(len(masks) for scales in samples for masks in scales[1:])
-    return Approximation(values, evaluations, left_out)
+    whole = torch.stack(wholes).double().mean(dim=0)
+    return Approximation(values, whole, evaluations, left_out)
 
 
-def sample_iterations(n_players: int, m: int, iterations: int, seed: int) -> list[list[Masks]]:
+def sample_iterations(
+    n_players: int, m: int, iterations: int, seed: int | np.random.SeedSequence
+) -> list[list[Masks]]:
     """What :func:`sample_scales` gives in each iteration, from generators spawned from ``seed``.
 
     The first iterations of many are the same as those of few.
     """
     if iterations < 1:
         raise InputError(f"{iterations} iterations: there must be 1 at least")
-    if seed < 0:
-        raise InputError(f"seed {seed}: must be 0 at least")
-    seeds = np.random.SeedSequence(seed).spawn(iterations)
+    if not isinstance(seed, np.random.SeedSequence):
+        if seed < 0:
+            raise InputError(f"seed {seed}: must be 0 at least")
+        seed = np.random.SeedSequence(seed)
+    # Not spawned from the one that is given, whose later children would be others then.
+    seeds = [
+        np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, i))
+        for i in range(iterations)
+    ]
     return [sample_scales(n_players, m, np.random.default_rng(each)) for each in seeds]
 
 

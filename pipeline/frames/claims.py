@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.files import write_json
+from pipeline.frames.discarding import COMPARED
 from pipeline.plotting import MODEL_NAMES
 from pipeline.stage import run
 from pipeline.tables import write_table
@@ -94,20 +95,23 @@ def _curve(results: Results, model: str) -> Claim | None:
     if len(frames) < 2:
         return None
     best = int(np.argmax(of_model))
+    clips = results["accuracy"][model]["clips"]
+    errors = [math.sqrt(share * (1 - share) / clips) for share in (of_model[0], of_model[-1])]
     return _claim(
         "Fig. 10",
         model,
         "accuracy rises with the number of frames",
         f"{100 * of_model[0]:.1f} % with {frames[0]}, {100 * of_model[best]:.1f} % with "
         f"{frames[best]} (the most), {100 * of_model[-1]:.1f} % with {frames[-1]}",
-        of_model[-1] > of_model[0],
+        of_model[-1] - of_model[0] > _margin(*errors),
     )
 
 
 def _orders(results: Results, model: str) -> Claim:
     areas = results["discarded"][model]
     up, chance, down = (areas[o] for o in ("esv_ascending", "random", "esv_descending"))
-    gaps = [_above(up, chance), _above(chance, down)]
+    compared = results["discarded"]["comparisons"][model]
+    gaps = [_clear(compared[f"{a} - {b}"]) for a, b in COMPARED[:2]]
     return _claim(
         "Figs. 3a, 12a",
         model,
@@ -127,20 +131,21 @@ def _gains(results: Results, model: str) -> Claim:
         model,
         "discarding frames of low ESV raises the class score above that of all frames",
         f"{best['all']:.3f} with all frames, at most {best['most']:.3f}",
-        bool(best["most"] > best["all"] + 0.005),
+        _clear(results["discarded"]["comparisons"][model]["gain"]),
     )
 
 
 def _other_attributions(results: Results, model: str) -> Claim:
     areas = results["discarded"][model]
     ours, gc, ig = (areas[f"{name}_ascending"] for name in ("esv", "gc", "ig"))
+    compared = results["discarded"]["comparisons"][model]
     return _claim(
         "Figs. 3c, 12c",
         model,
         "in ascending order ESV keeps more of the class score than GradCam and Integrated "
         "Gradients",
         f"area: {_area(ours)} ESV, {_area(gc)} GradCam, {_area(ig)} IG",
-        _all([_above(ours, gc), _above(ours, ig)]),
+        _all([_clear(compared[f"{a} - {b}"]) for a, b in COMPARED[2:4]]),
     )
 
 
@@ -149,11 +154,12 @@ def _descending(results: Results, model: str) -> Claim | None:
         return None
     gaps, errors = {}, []
     for name in ("trn", "tsn"):
-        areas = results["discarded"][name]
-        others = (areas[f"{other}_descending"] for other in ("gc", "ig"))
-        best, ours = min(others, key=lambda area: area["class_score"]), areas["esv_descending"]
-        gaps[name] = best["class_score"] - ours["class_score"]
-        errors += [best["class_score_error"], ours["class_score_error"]]
+        compared = results["discarded"]["comparisons"][name]
+        nearest = min(
+            (compared[f"{a} - {b}"] for a, b in COMPARED[4:]), key=lambda gap: gap["difference"]
+        )
+        gaps[name] = nearest["difference"]
+        errors.append(nearest["error"])
     return _claim(
         "Fig. 12c",
         model,
@@ -186,10 +192,9 @@ def _supporting(results: Results, model: str) -> Claim | None:
     found, frames = results["lengths"][model], results["lengths"]["frames"]
     if len(frames) < 2:
         return None
-    shares, errors = found["supporting_percent"], found["standard_error"]
+    shares = found["supporting_percent"]
     first, last, most = shares[0], shares[-1], int(np.argmax(shares))
-    falls = first - last > _margin(errors[0], errors[-1])
-    falls_from_most = shares[most] - last > _margin(errors[most], errors[-1])
+    falls, falls_from_most = _clear(found["falls"][0]), _clear(found["falls"][most])
     return _claim(
         "Figs. 6b, 11b",
         model,
@@ -235,10 +240,11 @@ def _positions(results: Results, model: str) -> Claim | None:
     if model != "tsn":
         return None
     found = results["patterns"]["positions"]
-    rows = [row for row in found["classes"] if row["difference"] is not None]
+    rows = [row for row in found["classes"] if row["drawn"]]
     if not rows:
         return None
     differ = discoveries([row["p_value"] for row in rows])
+    rows = sorted(rows, key=lambda row: row["difference"])
     first, last = rows[0], rows[-1]
     return _claim(
         "Figs. 13, 14",
@@ -246,7 +252,7 @@ def _positions(results: Results, model: str) -> Claim | None:
         "on some classes TRN and TSN value frames of the same positions, on others they do not",
         f"maps differ by {first['difference']:.0f} points ({first['class']}) to "
         f"{last['difference']:.0f} ({last['class']}); {differ} of {len(rows)} classes differ by "
-        "more than chance",
+        "more than chance, for the others no difference is shown",
         0 < differ < len(rows),
     )
 
@@ -260,7 +266,8 @@ def _approximate(results: Results, model: str) -> Claim | None:
     if not rows:
         return None
     row = rows[0]
-    if row["pearson"] is None:  # of values that are all equal
+    # With all subsequences sampled nothing is approximate; of values that are all equal is no r.
+    if math.comb(row["frames"], row["frames"] // 2) <= row["m"] or row["pearson"] is None:
         return None
     return _claim(
         "Alg. 1",
@@ -302,13 +309,15 @@ def _saves_time(results: Results, model: str) -> Claim | None:
     )
     ratio = exact["seconds"] / sampled[0]["seconds"]
     paper = exact["paper_seconds"] / sampled[0]["paper_seconds"]
+    saved = exact["seconds"] - sampled[0]["seconds"]
+    errors = [row["sd"] / math.sqrt(row["runs"]) for row in (exact, sampled[0])]
     return _claim(
         "Table 1",
         model,
         "Algorithm 1 takes less time than exact values",
         f"{exact['frames']} frames: exact takes {ratio:.2g} times as long (in the paper "
         f"{paper:.2g} times)",
-        ratio > 1,
+        True if saved > _margin(*errors) else None if saved > -_margin(*errors) else False,
     )
 
 
@@ -323,14 +332,16 @@ def _area(area: Mapping[str, Any]) -> str:
     return f"{area['class_score']:.3f}"
 
 
-def _above(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
-    """Whether an area is larger, by two standard errors of the difference at least."""
-    margin = _margin(first["class_score_error"], second["class_score_error"])
-    return bool(first["class_score"] - second["class_score"] > margin)
+def _clear(compared: Mapping[str, Any]) -> bool:
+    """Whether a mean difference is above 0 by two of its standard errors at least."""
+    return bool(compared["difference"] > _margin(compared["error"]))
 
 
 def _margin(*errors: float | None) -> float:
-    """Two standard errors of a difference or sum of numbers that have these; None counts as 0."""
+    """Two standard errors of a difference of independent numbers that have these.
+
+    Of numbers of the same videos, which go together, it is more than that. None counts as 0.
+    """
     return 2 * math.hypot(*(error or 0.0 for error in errors))
 
 

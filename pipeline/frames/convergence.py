@@ -16,13 +16,18 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from scipy import stats
 
 from pipeline import coalitions
 from pipeline.errors import InputError
 from pipeline.evaluation import StoredGame, play, write_receipt
 from pipeline.files import array_digest, write_json
 from pipeline.frames import coalition_scores
-from pipeline.frames.approximation import approximate_element_shapley_values, sample_iterations
+from pipeline.frames.approximation import (
+    approximate_element_shapley_values,
+    approximate_shapley_values,
+    sample_iterations,
+)
 from pipeline.frames.coalition_scores import Score, class_scores, single_scores
 from pipeline.frames.drawing_approximation import ErrorLine, draw_approximation, draw_estimators
 from pipeline.frames.element_shapley import element_shapley_values
@@ -41,10 +46,11 @@ from pipeline.shapley.methods import METHODS
 from pipeline.stage import run
 from pipeline.store import plan
 from pipeline.tables import plain, write_table
+from pipeline.versions import version
 
 OUTPUT = ("true class",)
-PAGE = 1024
-"""Coalitions in a page of the store of sampled ones."""
+PAGE = 1 << 14
+"""Coalitions in a page of the store of sampled ones, at most."""
 
 COLUMNS = (
     "model",
@@ -63,8 +69,9 @@ COLUMNS = (
     "kendall_sd",
     "mean_absolute_error",
     "mean_absolute_error_sd",
-    "bias",
-    "bias_by_chance",
+    "bias_squared",
+    "bias_squared_error",
+    "rows",
 )
 ALGORITHM_1 = "algorithm 1"
 
@@ -177,7 +184,11 @@ def _enumerated(game: Game, path: Path, receipt: Path, device: torch.device) -> 
 def _sampled(game: Game, path: Path, receipt: Path, device: torch.device) -> Iterator[Study]:
     """Games of which only what estimators ask for is evaluated and kept."""
     assert isinstance(game.network, Averaging)
-    record = replace(_record(game), n_coalitions=PAGE, game=f"{game.record.game}_sampled")
+    # Another evaluator than that of complete tables, with a version of its own.
+    record = replace(_record(game), evaluator_version=version("frames", "convergence"))
+    record = replace(
+        record, n_coalitions=min(PAGE, 2**game.record.n_players), game=f"{game.record.game}_sampled"
+    )
     network, empty, score = game.network.to(device), game.empty.to(device), _score(game)
     exact = []
     for i, label in enumerate(game.labels):
@@ -247,32 +258,64 @@ def _algorithm_1(
     name: str, study: Study, params: ConvergenceParams, device: torch.device
 ) -> list[dict[str, Any]]:
     """A row for each m and i; all videos share the samples of a repeat."""
-    score = _score(study.game)
-    game, n = study.game, study.game.inputs.shape[1]
-    network, empty = game.network.to(device), game.empty.to(device)
-    inputs = torch.from_numpy(game.inputs).to(device)
-    true = torch.from_numpy(game.labels).to(device)[:, None, None].expand(-1, n, 1)
+    n = study.game.inputs.shape[1]
     rows = []
     configurations = [(m, i) for m in params.m for i in params.iterations]
     total = params.repeats * sum(m * i for m, i in configurations)
     with progress(f"frames_convergence {name} algorithm 1", total, "subsequences") as advance:
         for m, iterations in configurations:
-            found = []
+            found, scored, passed = [], 0, 0
             for repeat in range(params.repeats):
-                seed = params.seed + repeat
-                estimate = approximate_element_shapley_values(
-                    network, inputs, empty, score, m=m, iterations=iterations, seed=seed
-                )
-                found.append(estimate.values.gather(2, true)[:, :, 0].cpu().numpy())
+                seed = np.random.SeedSequence([params.seed, repeat])
+                samples = sample_iterations(n, m, iterations, seed)
+                masks = np.concatenate([masks for scales in samples for masks in scales])
+                scored += len(np.unique(masks))
+                values, evaluated = _approximated(study, m, iterations, seed, device)
+                passed += evaluated
+                found.append(values)
                 advance(m * iterations)
-            samples = sample_iterations(n, m, iterations, params.seed)
-            scored = [np.concatenate(scales) for scales in samples]
-            evaluations = len(np.unique(np.concatenate(scored)))
             configuration = {"method": ALGORITHM_1, "m": m, "iterations": iterations}
-            counts = {"budget": None, "evaluations": float(evaluations), "unbiased": False}
+            counts = {
+                "budget": None,
+                "evaluations": scored / params.repeats,
+                "unbiased": False,
+                "rows": passed / params.repeats,
+            }
             measured = errors(np.stack(found), study.exact)
             rows.append({"model": name, "frames": n, **configuration, **counts, **measured})
     return rows
+
+
+def _approximated(
+    study: Study, m: int, iterations: int, seed: np.random.SeedSequence, device: torch.device
+) -> tuple[NDArray[np.float64], int]:
+    """Values (video, frame), and what a video took: rows through a single-scale model, or scores.
+
+    The multi-scale model's scores are those of the recursion over what is sampled, not the game's:
+    they are of no use to anybody else and kept nowhere.
+    """
+    game = study.game
+    if isinstance(game.network, Averaging):
+        of_videos = [
+            approximate_shapley_values(
+                playable, playable.n_players, m=m, iterations=iterations, seed=seed
+            )
+            for playable in study.playable
+        ]
+        values = np.stack([found.values[:, 0].numpy() for found in of_videos])
+        return values, of_videos[0].evaluations
+    found = approximate_element_shapley_values(
+        game.network.to(device),
+        torch.from_numpy(game.inputs).to(device),
+        game.empty.to(device),
+        _score(game),
+        m=m,
+        iterations=iterations,
+        seed=seed,
+    )
+    labels = torch.from_numpy(game.labels).to(device)
+    true = labels[:, None, None].expand(-1, found.values.shape[1], 1)
+    return found.values.gather(2, true)[:, :, 0].cpu().numpy(), found.evaluations
 
 
 def _estimators(name: str, study: Study, params: ConvergenceParams) -> list[dict[str, Any]]:
@@ -300,7 +343,12 @@ def _estimators(name: str, study: Study, params: ConvergenceParams) -> list[dict
                     advance(budget)
             mean = evaluations / (params.repeats * len(study.playable))
             configuration = {"method": method_name, "m": None, "iterations": None}
-            counts = {"budget": budget, "evaluations": mean, "unbiased": method.unbiased}
+            counts = {
+                "budget": budget,
+                "evaluations": mean,
+                "unbiased": method.unbiased,
+                "rows": None,
+            }
             measured = errors(found, study.exact)
             rows.append({"model": name, "frames": n, **configuration, **counts, **measured})
     return rows
@@ -315,9 +363,9 @@ def errors(estimated: NDArray[np.float64], exact: NDArray[np.float64]) -> dict[s
 
     Returns:
         Means over repeats and videos of Pearson's r, Kendall's τ-b and the mean absolute error,
-        each with its standard deviation over repeats (``_sd``). ``bias`` is the root mean square,
-        over videos and frames, of the mean error of the repeats, ``bias_by_chance`` what that
-        would be for an estimator without bias of the same variance.
+        each with its standard deviation over repeats (``_sd``). ``bias_squared`` is the mean, over
+        videos and frames, of the square of the expected error: that of the repeats' mean error less
+        what chance adds to it, so it may come out below 0; with its jackknife standard error.
     """
     repeats, videos, _ = estimated.shape
     found = agreement(estimated, exact)
@@ -329,13 +377,22 @@ def errors(estimated: NDArray[np.float64], exact: NDArray[np.float64]) -> dict[s
             by_repeat = np.where(known, of_videos, 0).sum(axis=1) / known.sum(axis=1)
         result[name] = float(np.mean(by_repeat))
         result[f"{name}_sd"] = float(np.std(by_repeat, ddof=1)) if repeats > 1 else float("nan")
-    mean_error = (estimated - exact).mean(axis=0)
-    result["bias"] = float(np.sqrt((mean_error**2).mean()))
-    chance = float("nan")
-    if repeats > 1:
-        chance = float(np.sqrt((estimated.var(axis=0, ddof=1) / repeats).mean()))
-    result["bias_by_chance"] = chance
+    result["bias_squared"], result["bias_squared_error"] = _bias(estimated - exact)
     return result
+
+
+def _bias(error: NDArray[np.float64]) -> tuple[float, float]:
+    """Mean squared expected error and its standard error, from errors (repeat, ...)."""
+    repeats = len(error)
+    if repeats < 3:
+        return float("nan"), float("nan")
+
+    def squared(some: NDArray[np.float64]) -> float:
+        return float((some.mean(axis=0) ** 2 - some.var(axis=0, ddof=1) / len(some)).mean())
+
+    left_out = np.array([squared(np.delete(error, r, axis=0)) for r in range(repeats)])
+    variance = (repeats - 1) / repeats * ((left_out - left_out.mean()) ** 2).sum()
+    return squared(error), float(np.sqrt(variance))
 
 
 def _draw_algorithm_1(rows: list[dict[str, Any]], unit: str) -> Any:
@@ -355,7 +412,7 @@ def _draw_algorithm_1(rows: list[dict[str, Any]], unit: str) -> Any:
                 if row["iterations"] == i:
                     place = budget.index(row["m"] * i)
                     mean[place] = row[column]
-                    error[place] = row[f"{column}_sd"] / np.sqrt(row["repeats"])
+                    error[place] = _half_interval(row, column)
             measures[measure][f"{i}"] = (mean, error)
     return draw_approximation(np.array(budget), measures, unit=unit, grouped_by="iterations i")
 
@@ -374,9 +431,17 @@ def _draw_estimators(name: str, rows: list[dict[str, Any]], unit: str) -> Any:
 
 def _error_line(rows: list[Mapping[str, Any]] | list[dict[str, Any]]) -> ErrorLine:
     error = np.array([row["mean_absolute_error"] for row in rows])
-    sd = np.nan_to_num(np.array([row["mean_absolute_error_sd"] for row in rows]))
+    reach = np.nan_to_num(np.array([_half_interval(row, "mean_absolute_error") for row in rows]))
     evaluations = np.array([row["evaluations"] for row in rows])
-    return ErrorLine(evaluations, error, error - sd, error + sd)
+    return ErrorLine(evaluations, error, error - reach, error + reach)
+
+
+def _half_interval(row: Mapping[str, Any], column: str) -> float:
+    """Half the length of the 95 % interval of a mean over repeats."""
+    repeats = row["repeats"]
+    if repeats < 2:
+        return float("nan")
+    return float(stats.t.ppf(0.975, repeats - 1) * row[f"{column}_sd"] / np.sqrt(repeats))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ All sequences that are left are coalitions, and their scores are read from the s
 evaluated.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from pipeline.errors import InputError
 from pipeline.files import write_json
 from pipeline.frames.discarding import (
+    COMPARED,
     PLAIN_ORDERS,
     Curves,
     area_under,
@@ -34,7 +35,7 @@ from pipeline.plotting import figure_style, save
 from pipeline.progress import progress
 from pipeline.stage import run
 from pipeline.store import CoalitionStore
-from pipeline.tables import write_table
+from pipeline.tables import plain, write_table
 
 CURVE_COLUMNS = ("model", "order", "discarded", "class_score", "class_score_error")
 AREA_COLUMNS = ("model", "order", "class_score", "class_score_error")
@@ -59,6 +60,7 @@ def main(
     written below ``figures``, a PNG and an SVG for each group of orders.
     """
     lines: dict[str, dict[str, DiscardLine]] = {}
+    compared: dict[str, dict[str, dict[str, float]]] = {}
     rows: list[dict[str, Any]] = []
     found: dict[str, Any] = {}
     unit = ""
@@ -75,6 +77,7 @@ def main(
             curves_of = _curves(store, known, masks, advance)
         lines[name] = {order: _line(of_order) for order, of_order in curves_of.items()}
         found[name] = {order: _areas(of_order) for order, of_order in curves_of.items()}
+        compared[name] = comparisons(curves_of)
         rows += [
             {"model": name, "order": order, "discarded": k, **_point(line, k)}
             for order, line in lines[name].items()
@@ -91,7 +94,7 @@ def main(
         for group, orders in DISCARD_GROUPS.items():
             figure = draw_discarding(lines, orders, unit=unit)
             save(figure, figures / f"discarded_{group}.png")
-    write_json(out, found)
+    write_json(out, plain({**found, "comparisons": compared}))
 
 
 @contextmanager
@@ -136,8 +139,8 @@ def order_masks(
     }
     found = {name: order[:, None] for name, order in orders.items()}
     found["random"] = random_orders(n_videos, n, params.random_orders, params.seed)
-    for plain in PLAIN_ORDERS:
-        found[plain] = np.broadcast_to(plain_order(plain, n), (n_videos, 1, n))
+    for name in PLAIN_ORDERS:
+        found[name] = np.broadcast_to(plain_order(name, n), (n_videos, 1, n))
     return {name: kept_masks(order) for name, order in found.items()}
 
 
@@ -152,6 +155,26 @@ def _curves(
         return store.read_many(range(some.start, some.stop))
 
     return curves(read, masks, true, holds_all_classes=holds_all)
+
+
+def comparisons(curves_of: Mapping[str, Curves]) -> dict[str, dict[str, float]]:
+    """Differences video by video, each with the standard error of its mean.
+
+    Returns:
+        For each of ``COMPARED`` the mean difference of areas under the class score; as
+        ``"gain"`` by how much the mean score is higher than that of all frames where it is highest,
+        frames of low ESV being discarded first.
+    """
+    areas = {name: area_under(over_draws(found.score)) for name, found in curves_of.items()}
+    result = {}
+    for first, second in COMPARED:
+        mean, error = mean_and_error(areas[first] - areas[second])
+        result[f"{first} - {second}"] = {"difference": float(mean), "error": float(error)}
+    heights = over_draws(curves_of["esv_ascending"].score)
+    highest = int(heights.mean(axis=0).argmax())
+    mean, error = mean_and_error(heights[:, highest] - heights[:, 0])
+    result["gain"] = {"difference": float(mean), "error": float(error)}
+    return result
 
 
 def _line(found: Curves) -> DiscardLine:

@@ -24,6 +24,16 @@ PLAIN_ORDERS: tuple[PlainOrder, ...] = (
     "centre_outward",
 )
 
+COMPARED = (
+    ("esv_ascending", "random"),
+    ("random", "esv_descending"),
+    ("esv_ascending", "gc_ascending"),
+    ("esv_ascending", "ig_ascending"),
+    ("gc_descending", "esv_descending"),
+    ("ig_descending", "esv_descending"),
+)
+"""Orders whose areas are compared."""
+
 
 @dataclass(frozen=True)
 class Curves:

@@ -12,9 +12,6 @@ from numpy.typing import NDArray
 from pipeline.frames.summaries import Floats
 from pipeline.plotting import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 
-MOST_BANDS = 4
-"""Bands of more lines hide one another."""
-
 _LINE_STYLES: tuple[tuple[str, Any, str], ...] = (
     (BLUE, "-", "o"),
     (VERMILION, "--", "s"),
@@ -52,7 +49,7 @@ def draw_approximation(
     Args:
         budget: (point,) m × i: subsequences a scale and iteration, times iterations.
         measures: any of ``pearson``, ``error``, ``rank``; for each of them, for each line's name
-            (point,) the measure and its standard error, NaN where the line has no such point.
+            (point,) the measure and half its bar's length, NaN where the line has no such point.
         unit: of the class score, and so of the error.
         grouped_by: what the lines are, above the legend.
     """
@@ -67,7 +64,7 @@ def draw_approximation(
     for axes, (measure, lines) in zip(all_axes[0], measures.items(), strict=True):
         for (name, (mean, error)), style in zip(lines.items(), _cycle(len(lines)), strict=True):
             known = ~np.isnan(mean)
-            reach = np.nan_to_num(1.96 * error[known])
+            reach = np.nan_to_num(error[known])
             axes.errorbar(
                 budget[known], mean[known], yerr=reach, ms=5, capsize=2.5, label=name, **style
             )
@@ -88,7 +85,7 @@ def draw_estimators(
     """Error against evaluations of several estimators, both logarithmic.
 
     Args:
-        lines: for each estimator by its name; ranges are drawn around up to MOST_BANDS lines.
+        lines: for each estimator by its name.
         unit: of the class score.
         exact_at: evaluations that the exact values take, 2**n; marked if given.
         title: of the figure.
@@ -97,16 +94,20 @@ def draw_estimators(
     for (name, line), style in zip(lines.items(), _cycle(len(lines)), strict=True):
         # What is exact has no place on a logarithmic axis.
         shown = line.error > 0
-        axes.plot(line.evaluations[shown], line.error[shown], ms=5.5, label=name, **style)
-        if len(lines) <= MOST_BANDS and line.low is not None and line.high is not None:
-            axes.fill_between(
-                line.evaluations[shown],
-                np.maximum(line.low[shown], line.error[shown] / 100),
-                line.high[shown],
-                color=style["color"],
-                alpha=0.12,
-                lw=0,
-            )
+        reach = None
+        if line.low is not None and line.high is not None:
+            below = np.minimum(line.error - line.low, 0.99 * line.error)[shown]
+            reach = np.stack([below, (line.high - line.error)[shown]])
+        axes.errorbar(
+            line.evaluations[shown],
+            line.error[shown],
+            yerr=reach,
+            ms=5.5,
+            capsize=2,
+            elinewidth=1,
+            label=name,
+            **style,
+        )
     if exact_at is not None:
         axes.axvline(exact_at, color="black", ls=":", lw=1.2)
         axes.annotate(
@@ -121,9 +122,10 @@ def draw_estimators(
             fontsize=8.5,
         )
     axes.set(xscale="log", yscale="log", title=title)
-    axes.set_xlabel("coalitions evaluated, a video")
+    axes.set_xlabel("distinct coalitions whose score is used, a video")
     axes.set_ylabel(f"mean absolute error of ESVs ({unit})")
-    axes.legend(loc="lower left", handlelength=2.8)
+    if lines:
+        axes.legend(loc="lower left", handlelength=2.8)
     return figure
 
 

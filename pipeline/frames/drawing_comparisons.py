@@ -9,17 +9,14 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
 from pipeline.frames.confusions import ConfusionSummary
 from pipeline.frames.summaries import Floats, Ints
 from pipeline.plotting import (
-    DISTRACTS,
     GREY,
     MODEL_COLOURS,
     MODEL_MARKERS,
     MODEL_NAMES,
-    SUPPORTS,
 )
 
 DIVERGING = "PuOr_r"
@@ -138,34 +135,3 @@ def draw_confusions(found: Mapping[str, ConfusionSummary], *, unit: str) -> Figu
 
 def _reach(error: Floats) -> Floats | None:
     return None if np.isnan(error).any() else 1.96 * error
-
-
-def draw_video_confusion(
-    delta: NDArray[np.floating], names: tuple[str, str], title: str, *, unit: str
-) -> Figure:
-    """δ_i of one wrongly classified video as bars.
-
-    Args:
-        delta: (frame,) δ_i.
-        names: of the true and of the predicted class.
-        title: names the video and model.
-        unit: of the class score.
-    """
-    figure, axes = plt.subplots(figsize=(max(5.4, 0.55 * len(delta) + 1.6), 3.2))
-    positions = np.arange(1, len(delta) + 1)
-    colours = [SUPPORTS if value > 0 else DISTRACTS for value in delta]
-    bars = axes.bar(positions, delta, color=colours, width=0.7)
-    for bar, value in zip(bars, delta, strict=True):
-        bar.set_hatch("" if value > 0 else "//")
-        bar.set_edgecolor("white")
-    axes.axhline(0, color="black", lw=0.8)
-    axes.set_title(
-        f"{title}\nabove 0: for the true class, {names[0]}\n"
-        f"below, hatched: for the predicted class, {names[1]}",
-        fontsize=9.5,
-        weight="normal",
-    )
-    axes.set(xlabel="position of the frame in the video", ylabel=rf"$\delta_i$ ({unit})")
-    axes.set_xticks(positions)
-    axes.grid(visible=False, axis="x")
-    return figure

@@ -104,22 +104,16 @@ def explain_video(
         esv = element_shapley_values(network, features, empty, score)[0].cpu().numpy()
         scores = whole_scores(network, features, score)[0].cpu().double().numpy()
     else:
-        esv = (
-            approximate_element_shapley_values(
-                network,
-                features,
-                empty,
-                score,
-                m=approximate.m,
-                iterations=approximate.iterations,
-                seed=approximate.seed,
-            )
-            .values[0]
-            .cpu()
-            .numpy()
+        found = approximate_element_shapley_values(
+            network,
+            features,
+            empty,
+            score,
+            m=approximate.m,
+            iterations=approximate.iterations,
+            seed=approximate.seed,
         )
-        # The score of all frames is itself a mean over all subsequences.
-        scores = empty.double().numpy() + esv.sum(axis=0)
+        esv, scores = found.values[0].cpu().numpy(), found.whole[0].cpu().numpy()
     return Explanation(
         classes=classes,
         frames=decoded.indices[chosen],

@@ -68,8 +68,11 @@ def main(
     predicted = predict(played, coalitions.score, target)
     classes = np.stack([played.labels, predicted], axis=1)
     module = WholeModel(played.network.to(target), coalitions.score).eval()
-    rows = torch.from_numpy(read_features(train_features, label=label).rows)
-    baseline = baseline_features(params.baseline, rows).to(target)
+    # All training features are a lot to read where nothing is asked of them.
+    known = played.inputs[:1, 0]
+    if params.baseline == "mean":
+        known = read_features(train_features, label=label).rows
+    baseline = baseline_features(params.baseline, torch.from_numpy(known)).to(target)
     at_once = module.sequences_at_once(coalitions.n, BYTES_AT_ONCE)
     at_once = min(at_once, MOST_AT_ONCE.get(target.type, 512))
     shape = (len(played.instances), coalitions.n, len(CLASSES))

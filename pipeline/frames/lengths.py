@@ -19,6 +19,7 @@ from pipeline.frames.drawing_analyses import draw_supporting
 from pipeline.frames.element_shapley import element_shapley_values
 from pipeline.frames.feature_files import FeatureSet, read_features
 from pipeline.frames.priors import empty_score, read_priors
+from pipeline.frames.summaries import mean_and_error
 from pipeline.frames.trained import load_model
 from pipeline.networks import devices
 from pipeline.params import LengthsParams
@@ -61,17 +62,19 @@ def main(
         model = load_model(name, weights).to(target)
         empty = empty_score(counts, of_class).to(target)
         videos = evenly(len(features), params.clips)
-        shares = []
+        shares, of_videos = [], []
         # Twice as many frames, about four times the coalitions to walk through.
         with progress(f"frames_lengths {name}", sum(2**n for n in lengths), "steps") as advance:
             for n in lengths:
                 esv = true_class_values(model, features, videos, n, empty, of_class)
                 shares.append(supporting_share(esv))
+                of_videos.append(100 * (esv > 0).mean(axis=1))
                 advance(2**n)
         found[name] = {
             "videos": len(videos),
             "supporting_percent": [share for share, _ in shares],
             "standard_error": [error for _, error in shares],
+            "falls": [_fall(of_n, of_videos[-1]) for of_n in of_videos],
         }
     with figure_style():
         save(
@@ -100,6 +103,12 @@ def main(
     ]
     write_table(table, COLUMNS, rows)
     write_json(out, plain(found))
+
+
+def _fall(before: NDArray[np.float64], after: NDArray[np.float64]) -> dict[str, float]:
+    """By how many per cent points fewer frames support the class with the most frames."""
+    mean, error = mean_and_error(before - after)
+    return {"difference": float(mean), "error": float(error)}
 
 
 def evenly(count: int, most: int | None) -> NDArray[np.int64]:

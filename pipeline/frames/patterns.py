@@ -29,6 +29,8 @@ from pipeline.stage import run
 from pipeline.tables import plain, write_table
 
 MODELS = ("trn", "tsn")
+MOST_CONTRIBUTIONS = 8_000_000
+"""Marginal contributions of one size that are looked at, over all videos."""
 SIZE_COLUMNS = (
     "model",
     "size",
@@ -51,6 +53,7 @@ CLASS_COLUMNS = (
     "by_chance",
     "p_value",
     "correlation",
+    "drawn",
 )
 PAIR_COLUMNS = ("model", "true_class", "predicted_class", "videos", "mean_total", "for_true")
 
@@ -139,6 +142,7 @@ def _by_size(
             lambda some: store.read_many(range(some.start, some.stop)),
             outputs,
             store.record.n_players,
+            at_most=max(1, min(2000, MOST_CONTRIBUTIONS // max(1, len(store)))),
             seed=params.seed,
         )
     return boxes, mean_by_size(read_marginals(path))
@@ -190,9 +194,15 @@ def _positions(
         "p_value": found.p_value,
         "correlation": found.correlation,
     }
+    beyond_chance = found.difference - found.by_chance
     rows = [
-        {"class": classes[c], **{name: column[c].item() for name, column in columns.items()}}
-        for c in np.argsort(found.difference, kind="stable")
+        {
+            "class": classes[c],
+            **{name: column[c].item() for name, column in columns.items()},
+            "drawn": bool(found.videos[c] >= params.videos_at_least)
+            and not np.isnan(found.difference[c]),
+        }
+        for c in np.argsort(beyond_chance, kind="stable")
     ]
     return {"maps": maps, "counts": counts, "most": most, "least": least, "classes": rows}
 

@@ -126,7 +126,7 @@ def _compare(ours: Floats, theirs: Floats, draws: int, rng: np.random.Generator)
 
 
 def most_and_least_alike(found: Likeness, count: int, *, at_least: int = 1) -> tuple[Ints, Ints]:
-    """Classes whose maps differ least and most between the models.
+    """Classes whose maps differ least and most between the models, beyond what chance would.
 
     Args:
         found: the comparison.
@@ -137,7 +137,9 @@ def most_and_least_alike(found: Likeness, count: int, *, at_least: int = 1) -> t
         Class numbers, the most alike first; class numbers, the least alike first.
     """
     known = np.flatnonzero((found.videos >= at_least) & ~np.isnan(found.difference))
-    ranked = known[np.argsort(found.difference[known], kind="stable")]
+    # Maps of few videos differ more by chance alone.
+    beyond_chance = found.difference - found.by_chance
+    ranked = known[np.argsort(beyond_chance[known], kind="stable")]
     count = min(count, len(ranked) // 2) if len(ranked) > 1 else min(count, len(ranked))
     alike = ranked[:count]
     rest = ranked[count:]

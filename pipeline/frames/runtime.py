@@ -4,6 +4,7 @@ Every row of the paper's table is measured with the study's own models on its ow
 at a time, and stands beside what the paper gives for its GPU.
 """
 
+import os
 import statistics
 import time
 from collections.abc import Callable
@@ -91,6 +92,8 @@ def main(
         row["paper_seconds"], row["paper_sd"] = PAPER[key]
     found = {
         "device": devices.describe(target),
+        "cpu": devices.cpu_name(),
+        "cores": os.cpu_count(),
         "threads": threads,
         "torch": torch.__version__,
         "classes": len(classes),

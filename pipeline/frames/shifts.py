@@ -8,8 +8,8 @@ time, near neighbours change them little.
 Frames stay in order of time and none comes twice: a frame is shifted only as far as it stays
 strictly between the sampled frames beside it (or within the video, at the ends). So an element
 keeps its position i, and what changes is its content alone. With ``crossing`` it may go anywhere
-in the video; frames are put in order of time again, and the value is that of the shifted frame at
-its new position.
+in the video where no other frame is that is looked at; frames are put in order of time again, and
+the value is that of the shifted frame at its new position.
 """
 
 from collections.abc import Callable
@@ -95,6 +95,9 @@ def changed_sequences(
     shift = np.array([k for k in range(-reach, reach + 1) if k != 0], dtype=np.int64)
     target = sampled[:, :, None] + shift
     exists = (target >= lowest[:, :, None]) & (target <= highest[:, :, None])
+    if crossing:
+        # Two players of the same content would share what is due to one.
+        exists &= ~(target[..., None] == sampled[:, None, None, :]).any(axis=-1)
     video, position, which = np.nonzero(exists)
     changed = sampled[video]
     changed[np.arange(len(video)), position] = target[exists]

@@ -1,5 +1,8 @@
 """Where computations run."""
 
+import platform
+from pathlib import Path
+
 import torch
 
 from pipeline.errors import InputError
@@ -45,3 +48,13 @@ def working_memory(device: torch.device) -> int:
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[1] // 4
     return 1 << 30
+
+
+def cpu_name() -> str:
+    """What the processor is called, as far as the system tells."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

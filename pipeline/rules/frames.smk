@@ -642,6 +642,7 @@ rule frames_runtime:
     params:
         version=version("frames", "runtime"),
         spec=house.option(FRAMES.runtime),
+        device=house.device(PARAMS),
         tried=house.option(
             FRAMES.convergence, without={"clips", "repeats", "budgets", "seed"}
         ),
