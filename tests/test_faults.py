@@ -119,7 +119,8 @@ def same_values(folder, expected):
         np.testing.assert_allclose(store.read_many(range(CLIPS)), values, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [3, 20])
 def test_a_scheduler_killed_in_mid_enumeration_costs_what_was_in_flight(folder, expected, kills):
     rng = np.random.default_rng(kills)
     # As far as the values: what comes after them is not what is killed.
