@@ -1,0 +1,1 @@
+"""Study: Effective Shapley values and Shapley Integrated Gradients."""

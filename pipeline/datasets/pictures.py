@@ -1,0 +1,216 @@
+"""Pictures with one label each, as arrays: digits that need no download, MNIST, a folder of files.
+
+* ``digits``: scikit-learn's handwritten digits, 8 × 8 pixels, in the splits of
+  :mod:`pipeline.datasets.moving_digits`.
+* ``mnist``: MNIST as torchvision lays it out, ``<root>/MNIST/raw/train-images-idx3-ubyte``,
+  ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and ``t10k-labels-idx1-ubyte``.
+* ``folder``: ``<root>/<class>/<picture>``, a sub-folder a class, its name being the class's.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.datasets import moving_digits
+from pipeline.errors import InputError
+
+SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".webp")
+MNIST_FILES = tuple(
+    f"{split}-{kind}-ubyte"
+    for split in ("train", "t10k")
+    for kind in ("images-idx3", "labels-idx1")
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pictures:
+    """Pictures of one split."""
+
+    pixels: NDArray[np.float32]
+    """(picture, channel, height, width) in 0…1"""
+    labels: NDArray[np.int64]
+    """(picture,) class numbers, counted from 0"""
+    classes: tuple[str, ...]
+    split: str
+
+
+def digits(split: str = "train") -> Pictures:
+    """scikit-learn's handwritten digits: one channel, 8 × 8 pixels, ten classes.
+
+    Args:
+        split: ``train`` (70 % of 1797), ``validation`` (20 %) or ``test``; none share a picture.
+
+    Raises:
+        InputError: another split.
+    """
+    _check_split(split, moving_digits.SPLITS)
+    found = moving_digits.split_digits(split)
+    return Pictures(found.images[:, None], found.numbers, tuple(map(str, range(10))), split)
+
+
+def mnist(
+    root: str | os.PathLike[str],
+    split: str = "train",
+    *,
+    download: bool = False,
+    most: int | None = None,
+) -> Pictures:
+    """MNIST: one channel, 28 × 28 pixels, ten classes.
+
+    Args:
+        root: the directory that holds ``MNIST/raw``.
+        split: ``train`` (60 000 pictures) or ``test`` (10 000).
+        download: whether what is missing is downloaded into the root, by torchvision.
+        most: only so many pictures, the first ones; all if None.
+
+    Raises:
+        InputError: another split, files that are missing, cannot be downloaded or are damaged.
+    """
+    _check_split(split, ("train", "test"))
+    if most is not None and most < 1:
+        raise InputError(f"most {most}: must be 1 at least, or None for all")
+    raw = Path(root) / "MNIST" / "raw"
+    missing = [name for name in MNIST_FILES if not (raw / name).is_file()]
+    if missing and not download:
+        raise InputError(
+            f"{raw}: MNIST was looked for there, and {', '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} missing; give as root the directory that "
+            "holds MNIST/raw with the four files, unpacked, or ask for the download"
+        )
+    from torchvision.datasets import MNIST  # noqa: PLC0415  takes seconds to load
+
+    try:
+        found = MNIST(os.fspath(root), train=split == "train", download=download)
+    except OSError as error:
+        raise InputError(
+            f"{raw}: MNIST cannot be downloaded there, or not be read ({error}); give as root a "
+            "directory that holds MNIST/raw with its four files"
+        ) from None
+    except (RuntimeError, ValueError, AssertionError, TypeError) as error:
+        reason = str(error).strip().splitlines()
+        raise InputError(
+            f"{raw}: MNIST's files are damaged, or could not be downloaded "
+            f"({reason[0] if reason else type(error).__name__}); remove them and provide them anew"
+        ) from None
+    pixels = found.data[:most].numpy()[:, None].astype(np.float32) / np.float32(255)
+    labels = found.targets[:most].numpy().astype(np.int64)
+    if len(pixels) != len(labels):
+        raise InputError(f"{raw}: {len(pixels)} pictures have {len(labels)} labels ({split})")
+    return Pictures(pixels, labels, tuple(map(str, range(10))), split)
+
+
+def folder(
+    root: str | os.PathLike[str],
+    split: str = "all",
+    *,
+    size: tuple[int, int] | None = None,
+    channels: int = 3,
+) -> Pictures:
+    """Picture files in sub-folders, one a class; classes and files in the order of their names.
+
+    Args:
+        root: the directory of the sub-folders. Files beside them, names that begin with a dot and
+            files of other kinds (SUFFIXES has those that are read) are left out.
+        split: what the record calls it.
+        size: (height, width) that all are resized to; if None they must be of one size.
+        channels: 3 (RGB) or 1 (grey); files are converted.
+
+    Raises:
+        InputError: no such directory, no classes, a class without pictures, a file that cannot be
+            read, pictures of different sizes.
+    """
+    where = Path(root)
+    if channels not in (1, 3):
+        raise InputError(f"channels {channels}: must be 1 (grey) or 3 (RGB)")
+    if size is not None and min(size) < 1:
+        raise InputError(f"size {size}: (height, width), each 1 at least")
+    if not where.is_dir():
+        raise InputError(
+            f"{where}: there is no such directory; give one with a sub-folder of pictures a class"
+        )
+    classes = sorted(
+        entry.name for entry in where.iterdir() if entry.is_dir() and entry.name[0] != "."
+    )
+    if not classes:
+        raise InputError(
+            f"{where}: has no sub-folders; put the pictures of each class into one of its own"
+        )
+    pixels, labels, first = [], [], None
+    for number, name in enumerate(classes):
+        files = [path for path in sorted((where / name).iterdir()) if _is_picture(path)]
+        if not files:
+            raise InputError(
+                f"{where / name}: this class has no pictures ({', '.join(SUFFIXES)}); add some, or "
+                "remove the folder"
+            )
+        for path in files:
+            array = _read(path, size, channels)
+            if first is None:
+                first = path
+            elif array.shape != pixels[0].shape:
+                raise InputError(
+                    f"{path}: {_size(array)} pixels, and {first} has {_size(pixels[0])}; give a "
+                    "size that all are resized to"
+                )
+            pixels.append(array)
+            labels.append(number)
+    return Pictures(np.stack(pixels), np.array(labels, dtype=np.int64), tuple(classes), split)
+
+
+def load(
+    source: str,
+    split: str = "train",
+    *,
+    root: str | os.PathLike[str] | None = None,
+    download: bool = False,
+) -> Pictures:
+    """Pictures by the name of their source, as parameters give it.
+
+    Args:
+        source: ``digits``, ``mnist`` or ``folder``.
+        split: which part; of a folder ``<root>/<split>`` is read.
+        root: where the files lie; the digits need none.
+        download: whether MNIST may be downloaded.
+
+    Raises:
+        InputError: another source, no root where one is needed, and as the source's own function.
+    """
+    if source == "digits":
+        return digits(split)
+    if source not in ("mnist", "folder"):
+        raise InputError(f"pictures {source!r}: must be digits, mnist or folder")
+    if root is None:
+        raise InputError(f"pictures {source!r} need a root, the directory that holds them")
+    if source == "mnist":
+        return mnist(root, split, download=download)
+    return folder(Path(root) / split, split)
+
+
+def _check_split(split: str, allowed: tuple[str, ...]) -> None:
+    if split not in allowed:
+        raise InputError(f"split {split!r} does not exist; choose one of {', '.join(allowed)}")
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file()
+
+
+def _read(path: Path, size: tuple[int, int] | None, channels: int) -> NDArray[np.float32]:
+    from PIL import Image  # noqa: PLC0415  not needed for arrays
+
+    try:
+        with Image.open(path) as file:
+            image = file.convert("RGB" if channels == 3 else "L")
+            if size is not None and image.size != (size[1], size[0]):
+                image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+            array = np.asarray(image, dtype=np.float32) / np.float32(255)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: cannot be read as a picture ({error}); remove it") from None
+    return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+
+def _size(array: NDArray[np.float32]) -> str:
+    return f"{array.shape[1]} × {array.shape[2]}"
