@@ -296,14 +296,14 @@ def _approximated(
     """
     game = study.game
     if isinstance(game.network, Averaging):
-        of_videos = [
-            approximate_shapley_values(
-                playable, playable.n_players, m=m, iterations=iterations, seed=seed
-            )
-            for playable in study.playable
-        ]
-        values = np.stack([found.values[:, 0].numpy() for found in of_videos])
-        return values, of_videos[0].evaluations
+
+        def scores(masks: NDArray[Any]) -> NDArray[np.float64]:
+            return np.stack([playable(masks)[:, 0] for playable in study.playable], axis=1)
+
+        sampled = approximate_shapley_values(
+            scores, game.inputs.shape[1], m=m, iterations=iterations, seed=seed
+        )
+        return sampled.values.T.numpy(), sampled.evaluations
     found = approximate_element_shapley_values(
         game.network.to(device),
         torch.from_numpy(game.inputs).to(device),
