@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 
 from pipeline.errors import InputError
-from pipeline.params import FramesParams, Params
+from pipeline.params import Params
+from pipeline.params.frames import FramesParams
 from pipeline.workflow import (
     RENDERED,
     class_files,

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 from pipeline.datasets.something import VIDEOS, label_files
 from pipeline.errors import InputError
-from pipeline.params import BackboneWeights, FramesParams, Params, typed, validate
+from pipeline.params import Params, typed, validate
+from pipeline.params.frames import BackboneWeights, FramesParams
 
 RENDERED = "data/frames/moving-digits"
 

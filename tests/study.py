@@ -30,7 +30,7 @@ from pipeline.frames import (
     videos,
 )
 from pipeline.frames.feature_files import feature_writer
-from pipeline.params import GameParams
+from pipeline.params.frames import GameParams
 
 SPLITS = ("train", "validation")
 MODELS = ("trn", "tsn")

@@ -15,7 +15,7 @@ from pipeline.frames.tsn import main as make_averaging
 from pipeline.networks import backbones, checkpoints, devices
 from pipeline.networks.sequences import Averaging, SingleScale
 from pipeline.networks.training import fit
-from pipeline.params import ScaleParams, TsnParams
+from pipeline.params.frames import ScaleParams, TsnParams
 
 
 def test_checkpoints_come_back(tmp_path):

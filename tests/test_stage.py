@@ -8,7 +8,7 @@ import pytest
 from pipeline import stage
 from pipeline.errors import InputError
 from pipeline.files import replacing, replacing_directory, write_json
-from pipeline.params import TsnParams
+from pipeline.params.frames import TsnParams
 from pipeline.progress import progress
 
 SPEC = TsnParams(

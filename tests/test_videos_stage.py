@@ -12,7 +12,7 @@ from pipeline.datasets import moving_digits
 from pipeline.datasets.decoding import decode
 from pipeline.datasets.something import VIDEOS, read_action_intervals, read_classes, read_split
 from pipeline.frames import videos
-from pipeline.params import VideosParams
+from pipeline.params.frames import VideosParams
 
 
 def params(**changes: object) -> VideosParams:

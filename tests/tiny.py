@@ -37,6 +37,19 @@ OVERRIDES = {
         "runtime": {"max_frames": 8, "runs": 2, "grid_runs": 2},
         "figures": {"clips": 2},
     },
+    "baselines": {
+        "surrogates": {"repeats": 2, "share_of_20": 0.02, "hidden": 8, "layers": 1, "steps": 20},
+        "ratios": {"repeats": 2, "per_size": [1, 2], "kept": 20},
+        "replaced": {"coalitions": 4, "steps": 3},
+        "proportions": {"drawn": [2, 4], "simulations": 200},
+        "pictures": {"area": 4},
+        "classifier": {"width": 4, "hidden": 8, "epochs": 1},
+        "embedding": {"width": 4, "hidden": 8, "epochs": 1, "outputs": 4},
+        "coalitions": {"explained": 3},
+        "attributions": {"repeats": 2, "kept": 3, "plain_steps": 5, "random_baselines": 2},
+        "runtime": {"pictures": 1, "runs": 2},
+        "figures": {"pictures": 2},
+    },
 }
 
 

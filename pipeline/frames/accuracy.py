@@ -16,7 +16,7 @@ from pipeline.frames.feature_files import FeatureSet, read_features
 from pipeline.frames.priors import read_priors
 from pipeline.frames.trained import load_model
 from pipeline.networks import devices
-from pipeline.params import AccuracyParams
+from pipeline.params.frames import AccuracyParams
 from pipeline.progress import progress
 from pipeline.stage import run
 

@@ -20,7 +20,7 @@ from pipeline.frames.clips import clip_reader
 from pipeline.networks import backbones, checkpoints, devices
 from pipeline.networks.sequences import Averaging, SingleScale
 from pipeline.networks.training import fit
-from pipeline.params import BackboneParams, BackboneWeights, DecodingParams
+from pipeline.params.frames import BackboneParams, BackboneWeights, DecodingParams
 from pipeline.stage import run
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from torch.nn import functional
 from pipeline.frames.feature_files import FeatureSet
 from pipeline.networks import devices
 from pipeline.networks.training import fit
-from pipeline.params import ScaleParams, TsnParams
+from pipeline.params.frames import ScaleParams, TsnParams
 
 Choose = Callable[[NDArray[np.int64], np.random.Generator], NDArray[np.int64]]
 """Frames to look at, (video, frame), of videos of the given lengths (video,)."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.datasets.decoding import VideoError, decode_many
 from pipeline.datasets.something import Clip
-from pipeline.params import DecodingParams
+from pipeline.params.frames import DecodingParams
 
 log = logging.getLogger(__name__)
 

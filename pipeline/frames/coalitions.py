@@ -16,7 +16,7 @@ from pipeline.evaluation import partition_indices, play, write_receipt
 from pipeline.frames.coalition_scores import sequences_at_once, table
 from pipeline.frames.game import Game, input_digests, read_game
 from pipeline.networks import devices
-from pipeline.params import CoalitionsParams
+from pipeline.params.frames import CoalitionsParams
 from pipeline.stage import run
 from pipeline.store import CoalitionStore, open_store
 

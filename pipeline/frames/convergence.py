@@ -36,7 +36,7 @@ from pipeline.frames.values import unit_of
 from pipeline.games import Game as Playable
 from pipeline.networks import devices
 from pipeline.networks.sequences import Averaging
-from pipeline.params import CoalitionsParams, ConvergenceParams
+from pipeline.params.frames import CoalitionsParams, ConvergenceParams
 from pipeline.plotting import MODEL_NAMES, figure_style, save
 from pipeline.progress import progress
 from pipeline.remembered import remembered

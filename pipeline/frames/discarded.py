@@ -29,13 +29,14 @@ from pipeline.frames.discarding import (
 from pipeline.frames.drawing_analyses import DISCARD_GROUPS, DiscardLine, draw_discarding
 from pipeline.frames.gradients import read_gradients
 from pipeline.frames.summaries import mean_and_error
-from pipeline.frames.values import FrameValues, believing, read_values
-from pipeline.params import DiscardedParams
+from pipeline.frames.values import FrameValues, read_values
+from pipeline.params.frames import DiscardedParams
 from pipeline.plotting import figure_style, save
 from pipeline.progress import progress
 from pipeline.stage import run
 from pipeline.store import CoalitionStore
 from pipeline.tables import plain, write_table
+from pipeline.vouching import believing
 
 CURVE_COLUMNS = ("model", "order", "discarded", "class_score", "class_score_error")
 AREA_COLUMNS = ("model", "order", "class_score", "class_score_error")

@@ -20,7 +20,7 @@ from pipeline.frames.features import picture_features
 from pipeline.frames.priors import empty_score, read_priors
 from pipeline.frames.trained import load_model
 from pipeline.networks import checkpoints, devices
-from pipeline.params import DecodingParams
+from pipeline.params.frames import DecodingParams
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from pipeline.files import replacing
 from pipeline.frames.backbone import load_backbone
 from pipeline.frames.feature_files import feature_writer
 from pipeline.networks import backbones, checkpoints, devices
-from pipeline.params import DecodingParams
+from pipeline.params.frames import DecodingParams
 from pipeline.progress import progress
 from pipeline.stage import run
 

@@ -17,7 +17,7 @@ from pipeline.frames import drawing
 from pipeline.frames.drawing import ExplainedClass
 from pipeline.frames.priors import read_priors
 from pipeline.frames.values import IN_FEATURES, IN_VIDEO, FrameValues, read_values
-from pipeline.params import FiguresParams
+from pipeline.params.frames import FiguresParams
 from pipeline.plotting import MODEL_NAMES, figure_style, save
 from pipeline.stage import run
 

@@ -21,7 +21,7 @@ from pipeline.frames.feature_files import FeatureSet, read_features
 from pipeline.frames.priors import empty_score, read_priors
 from pipeline.frames.trained import load_model
 from pipeline.networks import checkpoints, devices
-from pipeline.params import CoalitionsParams
+from pipeline.params.frames import CoalitionsParams
 from pipeline.stage import run
 from pipeline.store import GameRecord, plan
 from pipeline.versions import version

@@ -19,7 +19,7 @@ from pipeline.frames.game import predict, read_game
 from pipeline.frames.whole_model import WholeModel
 from pipeline.gradients import baseline_features, gradcam, integrated_gradients
 from pipeline.networks import devices
-from pipeline.params import CoalitionsParams, GameParams, GradientsParams
+from pipeline.params.frames import CoalitionsParams, GameParams, GradientsParams
 from pipeline.progress import progress
 from pipeline.stage import run
 

@@ -22,7 +22,7 @@ from pipeline.frames.priors import empty_score, read_priors
 from pipeline.frames.summaries import mean_and_error
 from pipeline.frames.trained import load_model
 from pipeline.networks import devices
-from pipeline.params import LengthsParams
+from pipeline.params.frames import LengthsParams
 from pipeline.plotting import figure_style, save
 from pipeline.progress import progress
 from pipeline.stage import run

@@ -23,7 +23,7 @@ from pipeline.frames.positions import likeness, most_and_least_alike, position_m
 from pipeline.frames.priors import read_priors
 from pipeline.frames.summaries import Boxes
 from pipeline.frames.values import FrameValues, read_marginals, read_values
-from pipeline.params import PatternsParams
+from pipeline.params.frames import PatternsParams
 from pipeline.plotting import figure_style, save
 from pipeline.stage import run
 from pipeline.tables import plain, write_table

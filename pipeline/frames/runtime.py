@@ -24,7 +24,7 @@ from pipeline.frames.feature_files import FeatureSet, read_features
 from pipeline.frames.priors import empty_score, read_priors
 from pipeline.frames.trained import load_model
 from pipeline.networks import devices
-from pipeline.params import GridParams, RuntimeParams
+from pipeline.params.frames import GridParams, RuntimeParams
 from pipeline.progress import progress
 from pipeline.stage import run
 from pipeline.tables import write_table

@@ -11,7 +11,7 @@ from pipeline.frames.feature_files import FeatureSet, read_features
 from pipeline.frames.priors import read_priors
 from pipeline.networks import checkpoints
 from pipeline.networks.sequences import SingleScale
-from pipeline.params import ScaleParams
+from pipeline.params.frames import ScaleParams
 from pipeline.stage import run
 
 

@@ -21,7 +21,7 @@ from pipeline.frames.shifts import (
 from pipeline.frames.trained import load_model
 from pipeline.frames.values import unit_of
 from pipeline.networks import devices
-from pipeline.params import ShiftedParams
+from pipeline.params.frames import ShiftedParams
 from pipeline.plotting import figure_style, save
 from pipeline.progress import progress
 from pipeline.stage import run

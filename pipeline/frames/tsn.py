@@ -10,7 +10,7 @@ from pipeline.frames.feature_files import FeatureSet, read_features
 from pipeline.frames.priors import read_priors
 from pipeline.networks import checkpoints
 from pipeline.networks.sequences import Averaging
-from pipeline.params import TsnParams
+from pipeline.params.frames import TsnParams
 from pipeline.stage import run
 
 

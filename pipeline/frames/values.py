@@ -5,16 +5,12 @@ alone, a table (CSV) for people.
 """
 
 import csv
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import h5py
 import numpy as np
 
-from pipeline.errors import InputError
-from pipeline.evaluation import read_receipt
 from pipeline.files import replacing
 from pipeline.frames import sampling
 from pipeline.frames.feature_files import read_features
@@ -24,12 +20,8 @@ from pipeline.shapley import marginals_by_size
 from pipeline.stage import run
 from pipeline.store import (
     CoalitionStore,
-    DamagedShard,
-    DamagedStore,
-    MissingInstance,
-    open_store,
-    verify,
 )
+from pipeline.vouching import believing
 
 BYTES_AT_ONCE = 1 << 28
 
@@ -107,48 +99,6 @@ def main(
         values = read_values(temporary)
         with replacing(table) as temporary_table:
             _write_csv(temporary_table, values)
-
-
-@contextmanager
-def believing(receipt: Path) -> Iterator[CoalitionStore]:
-    """The store that a receipt vouches for; if it does not hold, the receipt is removed.
-
-    Then the next run evaluates what is missing or damaged, and only that. Raises InputError.
-    """
-    try:
-        store = _vouched_store(receipt)
-    except InputError as error:
-        raise _unvouched(receipt, error) from None
-    try:
-        yield store
-    except (DamagedStore, DamagedShard, MissingInstance) as error:
-        if isinstance(error, DamagedShard):
-            _erase_damaged(store.path)
-        raise _unvouched(receipt, error) from None
-
-
-def _unvouched(receipt: Path, error: InputError) -> InputError:
-    receipt.unlink(missing_ok=True)
-    return InputError(
-        f"{error}. {receipt} said otherwise and is removed: run the same command again to "
-        "evaluate what is missing, and only that"
-    )
-
-
-def _erase_damaged(path: str) -> None:
-    """Erase what cannot be read back, so that nobody takes the store for complete."""
-    store = open_store(path, "r+")
-    for damage in verify(store):
-        if damage.instance is not None:
-            store.erase(damage.instance)
-
-
-def _vouched_store(receipt: Path) -> CoalitionStore:
-    record = read_receipt(receipt)
-    store = open_store(record.store)
-    if store.record.identity != record.identity:
-        raise InputError(f"{record.store}: holds another game than {receipt} says")
-    return store
 
 
 def stored_values(store: CoalitionStore) -> dict[str, np.ndarray]:

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from pipeline.datasets import moving_digits
 from pipeline.datasets.something import VIDEOS
 from pipeline.files import replacing_directory, write_json
-from pipeline.params import VideosParams
+from pipeline.params.frames import VideosParams
 from pipeline.progress import progress
 from pipeline.stage import run
 
