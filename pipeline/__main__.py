@@ -9,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from pipeline.documents import default_documents, write_documents
 from pipeline.errors import InputError
 from pipeline.store_commands import app as store_app
 
@@ -119,6 +120,32 @@ def write_dvc_yaml(
     text = dvc_yaml_text(load(params))
     with replacing(out) as temporary:
         temporary.write_text(text, encoding="utf-8")
+
+
+@app.command()
+def documents(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="Markdown files; default: README.md and docs/*.md.", show_default=False
+        ),
+    ] = None,
+    results: Annotated[Path, typer.Option(help="Where the results are.")] = Path("results"),
+    check: Annotated[
+        bool, typer.Option("--check", help="Write nothing; exit status 1 if any table differs.")
+    ] = False,
+) -> None:
+    """Write the tables of results that documents hold, such as the README's, from the results."""
+    found = write_documents(paths or default_documents(Path()), results, check=check)
+    for document in found:
+        for name in document.tables:
+            if name not in document.outdated:
+                state = "as the results are"
+            else:
+                state = "differs from the results" if check else "written"
+            typer.echo(f"{document.path}: {name} {state}")
+    if check and any(document.outdated for document in found):
+        raise typer.Exit(1)
 
 
 def main() -> None:
