@@ -62,6 +62,39 @@ def ranks(n_players: int) -> NDArray[np.uint32]:
     return result
 
 
+def membership_of_ranks(n_players: int, size: int, ranks: NDArray[np.integer]) -> NDArray[np.bool_]:
+    """Coalitions of one size by their ranks in mask order: (rank, n_players) bool.
+
+    Each is found from its rank alone (the combinatorial number system), so that coalitions can be
+    drawn by number where those of their size are too many to list, or the players too many for
+    a mask.
+
+    Args:
+        n_players: any number.
+        size: members of each coalition.
+        ranks: (rank,) int64, each from 0 to ``comb(n_players, size)`` − 1, in any order.
+
+    Raises:
+        InputError: a rank that no coalition of this size has.
+    """
+    total, largest = comb(n_players, size), np.iinfo(np.int64).max
+    rest = ranks.astype(np.int64)
+    if len(rest) and not 0 <= rest.min() <= rest.max() < min(total, largest):
+        raise InputError(
+            f"ranks {rest.min()} to {rest.max()}: the {total} coalitions of {size} of {n_players} "
+            f"players have ranks 0 to {total - 1}"
+        )
+    membership = np.zeros((len(rest), n_players), dtype=np.bool_)
+    rows = np.arange(len(rest))
+    for position in range(size, 0, -1):
+        # Numbers that 64 bits do not hold are above every rank, and so is the largest that fits.
+        counts = np.array([min(comb(p, position), largest) for p in range(n_players)])
+        player = np.searchsorted(counts, rest, side="right") - 1
+        membership[rows, player] = True
+        rest -= counts[player]
+    return membership
+
+
 def members(masks: NDArray[np.unsignedinteger], size: int) -> NDArray[np.uint8]:
     """Players of coalitions that all have ``size`` members, ascending: (coalition, size) uint8."""
     rest = masks.copy()

@@ -10,8 +10,8 @@ import numpy as np
 import oracle
 import pytest
 import torch
+from small_networks import make_game
 from study import MODELS
-from test_element_shapley import make_game
 
 from pipeline import gradients as attributions
 from pipeline.frames import coalition_scores, discarding, gradients, sampling

@@ -196,6 +196,13 @@ def test_bad_areas_are_refused():
         as_membership(np.full((1, 9), 255, np.uint8), 65)
 
 
+def test_normalised_values_are_parts_of_the_absolute_sum():
+    values = np.array([[3, -1], [0, 0]])
+    np.testing.assert_array_equal(quality.normalised(values), [[0.75, -0.25], [np.nan, np.nan]])
+    assert quality.normalised(values, empty=0).tolist() == [[0.75, -0.25], [0, 0]]
+    assert quality.normalised(values.T, axis=0, empty=0).tolist() == [[0.75, 0], [-0.25, 0]]
+
+
 def test_agreement_of_ratios():
     exact = np.array([3.0, -1.0, 0.0, 2.0])
     same = quality.ratio_agreement(np.stack([7 * exact, -exact]), exact)

@@ -91,12 +91,6 @@ def test_draws_are_distinct_and_as_many_of_each_size(monkeypatch, n, per_size, m
     assert counts.tolist() == [min(per_size, comb(n, k)) for k in range(n + 1)]
 
 
-@pytest.mark.parametrize("size", range(8))
-def test_numbers_of_coalitions_are_their_ranks(size):
-    everything = effective._numbered(7, size, np.arange(comb(7, size)))
-    np.testing.assert_array_equal(everything, coalitions.of_size(7, size))
-
-
 def test_many_players_can_be_drawn_from():
     masks = draw_by_size(64, 3, np.random.default_rng(0))
     counts = np.bincount(np.bitwise_count(masks), minlength=65)

@@ -42,6 +42,32 @@ def test_ranks_are_walked_where_masks_cannot_be_listed():
     assert rows.tolist() == [[51, 53, 54, 55, 56, 57, 58, 59], [52, 53, 54, 55, 56, 57, 58, 59]]
 
 
+@pytest.mark.parametrize("n", [1, 2, 7, 11])
+def test_membership_is_found_from_ranks_in_any_order(n):
+    for size in range(n + 1):
+        expected = [set(c) for c in combinations(range(n), size)]
+        expected.sort(key=oracle.mask_of)
+        order = np.random.default_rng(size).permutation(comb(n, size))
+        found = coalitions.membership_of_ranks(n, size, order)
+        assert found.shape == (comb(n, size), n) and found.dtype == bool
+        assert [set(np.flatnonzero(row)) for row in found] == [expected[rank] for rank in order]
+
+
+def test_membership_is_found_from_ranks_where_numbers_of_coalitions_are_beyond_64_bits():
+    first, last = coalitions.membership_of_ranks(70, 66, np.array([0, comb(70, 66) - 1]))
+    assert np.flatnonzero(~first).tolist() == [66, 67, 68, 69]
+    assert np.flatnonzero(~last).tolist() == [0, 1, 2, 3]
+    pair = coalitions.membership_of_ranks(500, 2, np.array([comb(499, 2) + 7]))
+    assert np.flatnonzero(pair[0]).tolist() == [7, 499]
+
+
+@pytest.mark.parametrize("ranks", [[0, 10], [-1]])
+def test_ranks_that_no_coalition_has_are_refused(ranks):
+    with pytest.raises(InputError, match=r"10 coalitions of 2 of 5 players have ranks 0 to 9"):
+        coalitions.membership_of_ranks(5, 2, np.array(ranks))
+    assert coalitions.membership_of_ranks(5, 2, np.array([], dtype=np.int64)).shape == (0, 5)
+
+
 def test_masks_and_membership_are_each_others_inverse():
     masks = np.random.default_rng(0).integers(0, 2**63, 50, dtype=np.uint64)
     membership = coalitions.to_bool(masks, 64)

@@ -4,14 +4,13 @@ import numpy as np
 import oracle
 import pytest
 import torch
+from small_networks import SCORES, make_game, make_input, make_model
 
 from pipeline import blocks
 from pipeline.errors import InputError
 from pipeline.frames import coalition_scores, element_shapley
-from pipeline.networks.sequences import Averaging, MultiScale, SingleScale
 from pipeline.shapley import shapley_values
 
-SCORES = ["probability", "logit", "mean_of_softmax"]
 devices = pytest.mark.parametrize(
     "device",
     [
@@ -21,30 +20,6 @@ devices = pytest.mark.parametrize(
         ),
     ],
 )
-
-
-def make_model(kind, *, n_max=3, dim=5, hidden=6, n_classes=4, seed=0):
-    torch.manual_seed(seed)
-    if kind == "trn":
-        scales = [SingleScale(s, dim, hidden, n_classes) for s in range(1, n_max + 1)]
-        model = MultiScale(scales)
-    else:
-        model = Averaging(dim, n_classes)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(2.0)
-    return model.eval()
-
-
-def make_game(kind):
-    return oracle.multi_scale_game if kind == "trn" else oracle.averaging_game
-
-
-def make_input(model, n_sequences, n_frames, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    features = torch.randn((n_sequences, n_frames, model.feature_dim), generator=generator)
-    empty = torch.rand(model.n_classes, generator=generator).softmax(0)
-    return features, empty
 
 
 def oracle_table(kind, model, features, empty, score):
@@ -105,7 +80,6 @@ def test_one_class():
 def test_averaging_logits_have_a_closed_form_at_40_frames():
     model = make_model("tsn").double()
     features, empty = make_input(model, 2, 40)
-    features = features.double()
     found = element_shapley.element_shapley_values(model, features, empty, "logit").numpy()
     logits = model.classifier(features).detach().numpy()
     for index in range(2):

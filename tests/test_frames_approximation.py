@@ -7,6 +7,7 @@ import numpy as np
 import oracle
 import pytest
 import torch
+from small_networks import SCORES, make_input, make_model
 
 from pipeline import blocks
 from pipeline.errors import InputError
@@ -20,29 +21,6 @@ from pipeline.frames.approximation import (
 )
 from pipeline.frames.coalition_scores import table
 from pipeline.frames.element_shapley import element_shapley_values
-from pipeline.networks.sequences import Averaging, MultiScale, SingleScale
-
-SCORES = ["probability", "logit", "mean_of_softmax"]
-
-
-def make_model(kind, *, n_max=3, dim=5, hidden=6, n_classes=4, seed=0):
-    torch.manual_seed(seed)
-    if kind == "trn":
-        scales = [SingleScale(s, dim, hidden, n_classes) for s in range(1, n_max + 1)]
-        model = MultiScale(scales)
-    else:
-        model = Averaging(dim, n_classes)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(2.0)
-    return model.double().eval()
-
-
-def make_input(model, n_sequences, n_frames, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    features = torch.randn((n_sequences, n_frames, model.feature_dim), generator=generator)
-    empty = torch.rand(model.n_classes, generator=generator).softmax(0)
-    return features.double(), empty.double()
 
 
 def as_sets(scales):
@@ -107,7 +85,7 @@ def contributions(iterations, n):
     ],
 )
 def test_values_agree_with_the_definition(kind, n_max, n, m, iterations, score):
-    model = make_model(kind, n_max=n_max, seed=n)
+    model = make_model(kind, n_max=n_max, seed=n).double()
     features, empty = make_input(model, 2, n)
     found = approximate_element_shapley_values(
         model, features, empty, score, m=m, iterations=iterations, seed=3
@@ -131,7 +109,7 @@ def test_values_agree_with_the_definition(kind, n_max, n, m, iterations, score):
 @pytest.mark.parametrize("iterations", [1, 2])
 def test_it_is_exact_where_every_subsequence_is_sampled(kind, score, iterations):
     n = 7
-    model = make_model(kind)
+    model = make_model(kind).double()
     features, empty = make_input(model, 2, n)
     m = comb(n, n // 2)
     found = approximate_element_shapley_values(
@@ -149,7 +127,7 @@ def test_it_is_exact_where_every_subsequence_is_sampled(kind, score, iterations)
 
 @pytest.mark.parametrize("kind", ["trn", "tsn"])
 def test_float32_and_small_blocks_give_the_same(kind, monkeypatch):
-    model = make_model(kind)
+    model = make_model(kind).double()
     features, empty = make_input(model, 3, 9)
     expected = approximate_element_shapley_values(model, features, empty, m=40).values.numpy()
     monkeypatch.setattr(blocks, "BLOCK_BYTES", {"cpu": 1})
@@ -201,7 +179,7 @@ def test_every_candidate_is_as_likely():
 @pytest.mark.parametrize("kind", ["trn", "tsn"])
 def test_one_subsequence_a_scale_gives_marginal_contributions_along_an_order(kind):
     n = 9
-    model = make_model(kind)
+    model = make_model(kind).double()
     features, empty = make_input(model, 2, n)
     found = approximate_element_shapley_values(model, features, empty, m=1, seed=5)
     scales = sample_iterations(n, 1, 1, 5)[0]
@@ -221,7 +199,7 @@ def test_one_subsequence_a_scale_gives_marginal_contributions_along_an_order(kin
 @pytest.mark.parametrize("n", [20, 64])
 @pytest.mark.parametrize("kind", ["trn", "tsn"])
 def test_long_sequences_have_finite_values(kind, n):
-    model = make_model(kind)
+    model = make_model(kind).double()
     features, empty = make_input(model, 1, n)
     for m in (1, 2, 50):
         found = approximate_element_shapley_values(model, features, empty, m=m)
@@ -232,7 +210,7 @@ def test_long_sequences_have_finite_values(kind, n):
 @pytest.mark.parametrize("score", ["probability", "logit"])
 @pytest.mark.parametrize("kind", ["trn", "tsn"])
 def test_the_error_falls_with_m_and_with_iterations(kind, score):
-    model = make_model(kind)
+    model = make_model(kind).double()
     features, empty = make_input(model, 2, 10)
     exact = element_shapley_values(model, features, empty, score)
 
@@ -252,7 +230,7 @@ def test_the_error_falls_with_m_and_with_iterations(kind, score):
 
 @pytest.mark.parametrize(("kind", "iterations"), [("tsn", 1), ("trn", 150)])
 def test_pooled_iterations_with_linear_scores_have_no_bias(kind, iterations):
-    model = make_model(kind)
+    model = make_model(kind).double()
     features, empty = make_input(model, 1, 5)
     exact = element_shapley_values(model, features, empty, "logit").numpy()
     runs = [
@@ -267,7 +245,7 @@ def test_pooled_iterations_with_linear_scores_have_no_bias(kind, iterations):
 
 
 def test_stored_scores_give_what_the_averaging_model_gives():
-    model = make_model("tsn")
+    model = make_model("tsn").double()
     features, empty = make_input(model, 2, 8)
     scores = table(model, features, empty)
     asked = []
@@ -287,7 +265,7 @@ def test_stored_scores_give_what_the_averaging_model_gives():
 
 
 def test_true_scores_without_the_recursion_differ_and_are_exact_when_all_are_sampled():
-    model = make_model("trn")
+    model = make_model("trn").double()
     features, empty = make_input(model, 1, 8)
     scores = table(model, features, empty)[0].numpy()
     exact = element_shapley_values(model, features, empty)[0].numpy()
@@ -299,7 +277,7 @@ def test_true_scores_without_the_recursion_differ_and_are_exact_when_all_are_sam
 
 
 def test_seeds_and_iterations():
-    model = make_model("trn")
+    model = make_model("trn").double()
     features, empty = make_input(model, 1, 8)
 
     def values(**options):
@@ -314,7 +292,7 @@ def test_seeds_and_iterations():
 
 
 def test_bad_input_is_refused():
-    model = make_model("trn")
+    model = make_model("trn").double()
     features, empty = make_input(model, 1, 4)
     with pytest.raises(InputError, match="m = 0"):
         approximate_element_shapley_values(model, features, empty, m=0)

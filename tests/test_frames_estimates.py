@@ -11,7 +11,7 @@ import study as run
 import torch
 from matplotlib import pyplot as plt
 from scipy import stats
-from test_element_shapley import SCORES, make_game, make_input, make_model
+from small_networks import SCORES, make_game, make_input, make_model
 from tiny import tiny_params
 
 from pipeline.errors import InputError

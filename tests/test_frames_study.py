@@ -11,7 +11,7 @@ import oracle
 import pytest
 import study as run
 import torch
-from test_element_shapley import make_game
+from small_networks import make_game
 from tiny import tiny_params
 from typer.testing import CliRunner
 

@@ -6,6 +6,7 @@ import numpy as np
 import oracle
 import pytest
 import torch
+from small_networks import SCORES, make_model
 from torch import nn
 
 from pipeline import blocks
@@ -13,9 +14,8 @@ from pipeline.errors import InputError
 from pipeline.frames.coalition_scores import whole_scores
 from pipeline.frames.whole_model import WholeModel
 from pipeline.gradients import baseline_features, gradcam, integrated_gradients
-from pipeline.networks.sequences import Averaging, MultiScale, SingleScale
+from pipeline.networks.sequences import Averaging
 
-SCORES = ["probability", "logit", "mean_of_softmax"]
 SIZES = [
     ("trn", 3, 1),
     ("trn", 1, 4),
@@ -26,19 +26,6 @@ SIZES = [
     ("tsn", 1, 1),
     ("tsn", 1, 5),
 ]
-
-
-def make_model(kind, *, n_max=3, dim=5, hidden=6, n_classes=4, seed=0):
-    torch.manual_seed(seed)
-    if kind == "trn":
-        scales = [SingleScale(s, dim, hidden, n_classes) for s in range(1, n_max + 1)]
-        model = MultiScale(scales)
-    else:
-        model = Averaging(dim, n_classes)
-    with torch.no_grad():
-        for parameter in model.parameters():
-            parameter.mul_(2.0)
-    return model.double().eval()
 
 
 def make_features(model, n_sequences, n_frames, seed=1):
@@ -91,7 +78,7 @@ class Linear(nn.Module):
 @pytest.mark.parametrize("score", SCORES)
 @pytest.mark.parametrize(("kind", "n_max", "n"), SIZES)
 def test_forward_agrees_with_whole_scores_and_with_the_definition(kind, n_max, n, score):
-    model = make_model(kind, n_max=n_max, seed=n)
+    model = make_model(kind, n_max=n_max, seed=n).double()
     features = make_features(model, 6, n)
     found = WholeModel(model, score)(features).numpy()
     np.testing.assert_allclose(found, whole_scores(model, features, score).numpy(), atol=1e-12)
@@ -108,7 +95,7 @@ def test_gradients_agree_with_those_of_the_definition(
     monkeypatch, kind, n_max, n, score, block_bytes
 ):
     monkeypatch.setitem(blocks.BLOCK_BYTES, "cpu", block_bytes)
-    model = make_model(kind, n_max=n_max, seed=n)
+    model = make_model(kind, n_max=n_max, seed=n).double()
     features = make_features(model, 2, n).requires_grad_()
     weights = torch.randn(2, model.n_classes, dtype=torch.float64)
     scores = WholeModel(model, score)(features)
@@ -121,7 +108,7 @@ def test_gradients_agree_with_those_of_the_definition(
 
 @pytest.mark.parametrize("score", SCORES)
 def test_numerical_gradients(score):
-    whole = WholeModel(make_model("trn"), score)
+    whole = WholeModel(make_model("trn").double(), score)
     features = make_features(whole.model, 2, 5).requires_grad_()
     assert torch.autograd.gradcheck(whole, (features,))
     assert all(parameter.grad is None for parameter in whole.parameters())
@@ -129,7 +116,7 @@ def test_numerical_gradients(score):
 
 @pytest.mark.parametrize("score", ["probability", "mean_of_softmax"])
 def test_the_number_of_threads_changes_nothing(score):
-    whole = WholeModel(make_model("trn"), score)
+    whole = WholeModel(make_model("trn").double(), score)
     features = make_features(whole.model, 9, 6)
     found = []
     before = torch.get_num_threads()
@@ -147,7 +134,7 @@ def test_the_number_of_threads_changes_nothing(score):
 
 @pytest.mark.parametrize("n", [27, 34])
 def test_long_sequences(n):
-    model = make_model("trn")
+    model = make_model("trn").double()
     features = make_features(model, 2, n)
     found = WholeModel(model, "logit")(features)
     np.testing.assert_allclose(
@@ -156,7 +143,7 @@ def test_long_sequences(n):
 
 
 def test_one_class_and_float32():
-    model = make_model("trn", n_classes=1).float()
+    model = make_model("trn", n_classes=1)
     features = make_features(model, 2, 5).float()
     found = WholeModel(model, "logit")(features)
     np.testing.assert_allclose(found.numpy(), whole_scores(model, features, "logit"), atol=1e-6)
@@ -173,7 +160,7 @@ def test_one_class_and_float32():
 
 @pytest.mark.parametrize("kind", ["trn", "tsn"])
 def test_sequences_at_once_follow_the_budget(kind):
-    whole = WholeModel(make_model(kind))
+    whole = WholeModel(make_model(kind).double())
     assert whole.sequences_at_once(8, 1) == 1
     few, many = whole.sequences_at_once(8, 1 << 20), whole.sequences_at_once(8, 1 << 24)
     assert 16 * few <= many < 16 * (few + 1)
@@ -211,7 +198,7 @@ def integrated_by_hand(forward, x, start, target, steps):
 @pytest.mark.parametrize("score", SCORES)
 @pytest.mark.parametrize(("kind", "n", "steps"), [("trn", 5, 1), ("trn", 5, 7), ("tsn", 4, 5)])
 def test_integrated_gradients_agree_with_the_sum_by_hand(kind, n, steps, score):
-    model = make_model(kind)
+    model = make_model(kind).double()
     features = make_features(model, 3, n)
     targets = torch.tensor([3, 0, 2])
     baseline = baseline_features("mean", features.flatten(end_dim=1))
@@ -231,7 +218,7 @@ def test_integrated_gradients_agree_with_the_sum_by_hand(kind, n, steps, score):
 
 @pytest.mark.parametrize("score", SCORES)
 def test_values_become_complete_with_more_steps(score):
-    model = make_model("trn")
+    model = make_model("trn").double()
     features = make_features(model, 4, 6)
     targets = torch.arange(4)
 
@@ -248,7 +235,7 @@ def test_values_become_complete_with_more_steps(score):
 @pytest.mark.parametrize("score", SCORES)
 @pytest.mark.parametrize("kind", ["trn", "tsn"])
 def test_gradcam_agrees_with_autograd_by_hand(kind, score):
-    model = make_model(kind)
+    model = make_model(kind).double()
     features = make_features(model, 3, 5)
     targets = torch.tensor([1, 3, 0])
     leaf = features.clone().requires_grad_()
@@ -264,7 +251,7 @@ def test_gradcam_agrees_with_autograd_by_hand(kind, score):
 
 
 def test_of_averaged_logits_both_are_the_frames_logits():
-    model = make_model("tsn")
+    model = make_model("tsn").double()
     features = make_features(model, 3, 8)
     targets = torch.tensor([1, 3, 0])
     whole = WholeModel(model, "logit")
@@ -296,7 +283,7 @@ def test_no_more_rows_at_once_than_allowed(internal_batch):
 
 
 def test_callers_tensors_and_grad_mode_are_left_alone():
-    model = make_model("trn")
+    model = make_model("trn").double()
     features = make_features(model, 2, 4)
     targets = torch.tensor([1, 2])
     whole = WholeModel(model)
@@ -321,7 +308,7 @@ def test_baselines():
 
 
 def test_bad_input_is_refused():
-    whole = WholeModel(make_model("trn"))
+    whole = WholeModel(make_model("trn").double())
     features, zero = make_features(whole.model, 2, 4), torch.zeros(5)
     classes = torch.tensor([0, 1])
     broken = features.clone()

@@ -52,7 +52,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.coalitions import Masks, to_bool
+from pipeline.baselines.quality import normalised
+from pipeline.coalitions import Masks, from_bool, membership_of_ranks, to_bool
 from pipeline.errors import InputError
 from pipeline.games import CountedGame, Game, counted, masks_of
 from pipeline.shapley.estimate import Seed, child
@@ -106,15 +107,8 @@ class EffectiveShapley:
 
 
 def ratios(values: NDArray[np.floating], axis: int = -1) -> Floats:
-    """Values as parts of the sum of their absolute values over players; all 0 where they are.
-
-    Args:
-        values: (..., player, ...).
-        axis: which axis the players are.
-    """
-    numbers = np.asarray(values, np.float64)
-    total = np.abs(numbers).sum(axis=axis, keepdims=True)
-    return np.divide(numbers, total, out=np.zeros_like(numbers), where=total > 0)
+    """:func:`quality.normalised` values, 0 where all are: players without effect have no part."""
+    return normalised(values, axis, empty=0.0)
 
 
 def effective_shapley(
@@ -197,22 +191,10 @@ def draw_by_size(n_players: int, per_size: int, generator: np.random.Generator) 
         total = comb(n_players, size)
         if total <= MAX_LISTED:
             numbers = generator.choice(total, min(per_size, total), replace=False)
-            parts.append(_numbered(n_players, size, numbers))
+            parts.append(from_bool(membership_of_ranks(n_players, size, numbers)))
         else:
             parts.append(_distinct(n_players, size, min(per_size, total), generator))
     return np.concatenate(parts)
-
-
-def _numbered(n_players: int, size: int, numbers: NDArray[np.int64]) -> Masks:
-    """Coalitions of one size by their rank in mask order (the combinatorial number system)."""
-    rest = numbers.copy()
-    masks = np.zeros(len(numbers), dtype=np.uint64)
-    for position in range(size, 0, -1):
-        below = np.array([min(comb(p, position), 2 * MAX_LISTED) for p in range(n_players)])
-        player = np.searchsorted(below, rest, side="right") - 1
-        masks |= np.left_shift(np.uint64(1), player.astype(np.uint64))
-        rest -= below[player]
-    return masks
 
 
 def _distinct(n_players: int, size: int, count: int, generator: np.random.Generator) -> Masks:

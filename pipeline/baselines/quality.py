@@ -55,11 +55,22 @@ def ratio_agreement(estimated: NDArray[np.floating], exact: NDArray[np.floating]
     return RatioAgreement(order.pearson, order.kendall, distance)
 
 
-def normalised(values: NDArray[np.floating]) -> Floats:
-    """Values (..., player) by the sum of their absolute values; NaN where that is 0."""
+def normalised(values: NDArray[np.floating], axis: int = -1, *, empty: float = np.nan) -> Floats:
+    """Values as parts of the sum of their absolute values over players: the paper's ratios.
+
+    Args:
+        values: (..., player, ...) floats.
+        axis: which axis the players are.
+        empty: what stands for the ratios of values that are all 0, which have none. NaN, so that
+            nothing computed from them passes for a measurement; 0 where parts are shown or added
+            up, as values that are 0 have no part in anything.
+
+    Returns:
+        float64 of the same shape; absolute values sum to 1 over players.
+    """
     given = np.asarray(values, dtype=np.float64)
-    total = np.abs(given).sum(axis=-1, keepdims=True)
-    return np.divide(given, total, out=np.full_like(given, np.nan), where=total > 0)
+    total = np.abs(given).sum(axis=axis, keepdims=True)
+    return np.divide(given, total, out=np.full_like(given, empty), where=total > 0)
 
 
 def parts(values: NDArray[np.floating]) -> tuple[Floats, Floats]:

@@ -19,6 +19,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.coalitions import membership_of_ranks
 from pipeline.games import keys_of, masks_of
 from pipeline.shapley.estimate import Seed, child
 
@@ -100,8 +101,8 @@ class _Shuffled:
         numbers = self.order[self.n_drawn : self.n_drawn + count]
         self.n_drawn += count
         if 2 * self.k < self.n_players:
-            return _numbered(self.n_players, self.k, numbers)
-        others = _numbered(self.n_players - 1, self.k - 1, numbers)
+            return membership_of_ranks(self.n_players, self.k, numbers)
+        others = membership_of_ranks(self.n_players - 1, self.k - 1, numbers)
         return np.insert(others, 0, values=True, axis=1)
 
 
@@ -130,19 +131,6 @@ def _source(n_players: int, k: int, shuffling: np.random.Generator) -> _Shuffled
     if population(n_players, k) <= MAX_LISTED:
         return _Shuffled(n_players, k, shuffling)
     return _Remembered(n_players, k)
-
-
-def _numbered(n_players: int, size: int, numbers: NDArray[np.int64]) -> Membership:
-    """Coalitions of one size by their rank in mask order (the combinatorial number system)."""
-    rest = numbers.copy()
-    membership = np.zeros((len(rest), n_players), dtype=np.bool_)
-    rows = np.arange(len(rest))
-    for position in range(size, 0, -1):
-        counts = np.array([comb(player, position) for player in range(n_players)])
-        player = np.searchsorted(counts, rest, side="right") - 1
-        membership[rows, player] = True
-        rest -= counts[player]
-    return membership
 
 
 def _random(n_players: int, size: int, count: int, generator: np.random.Generator) -> Membership:
