@@ -213,26 +213,29 @@ def _add_analyses(
         params=["frames.patterns"],
     )
     both = [*validation, *models]
-    add(
-        "lengths",
-        [f"{made}/lengths.json", f"{made}/lengths.csv", *_drawn("supporting")],
-        both,
-        params=["frames.lengths", score, *label],
-    )
-    add(
-        "shifted",
-        [f"{made}/shifted.json", f"{made}/shifted.csv", *_drawn("shifted")],
-        both,
-        params=["frames.shifted", "frames.coalitions.n", score, *label],
-    )
+    for name, drawn in (("lengths", "supporting"), ("shifted", "shifted")):
+        receipts = [f"{made}/receipts/{model}_{name}.json" for model in MODELS]
+        files = [f"{made}/{name}.json", f"{made}/{name}.csv", *receipts, *_drawn(drawn)]
+        add(
+            name,
+            files,
+            both,
+            outs=[*(f"results/coalitions/frames/{m}_{name}.zarr" for m in MODELS), *files],
+            params=[
+                f"frames.{name}",
+                *(("frames.coalitions.n",) if name == "shifted" else ()),
+                score,
+                *label,
+            ],
+        )
+    games = ("trn_convergence", "tsn_convergence", "tsn_sampled")
     compared = [
         f"{made}/convergence.json",
         f"{made}/convergence.csv",
-        f"{made}/receipts/trn_convergence.json",
-        f"{made}/receipts/tsn_sampled.json",
+        *(f"{made}/receipts/{game}.json" for game in games),
         *_drawn("algorithm_1_trn", "algorithm_1_tsn", "estimators_trn", "estimators_tsn"),
     ]
-    kept = [f"results/coalitions/frames/{name}.zarr" for name in ("trn_convergence", "tsn_sampled")]
+    kept = [f"results/coalitions/frames/{game}.zarr" for game in games]
     add(
         "convergence",
         compared,

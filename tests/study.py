@@ -271,11 +271,16 @@ def make_patterns(study, **changes):
     patterns.main(**arguments | changes)
 
 
+def kept(study):
+    return {"stores": study.folder / "coalitions/frames", "receipts": study.folder}
+
+
 def make_lengths(study, **changes):
     arguments = {
         **trained(study),
         "params": study.params.lengths,
         "score": study.params.coalitions.score,
+        **kept(study),
         "out": study.folder / "lengths.json",
         "table": study.folder / "lengths.csv",
         "figure": study.folder / "figures/supporting.png",
@@ -289,6 +294,7 @@ def make_shifted(study, **changes):
         "params": study.params.shifted,
         "n": study.params.coalitions.n,
         "score": study.params.coalitions.score,
+        **kept(study),
         "out": study.folder / "shifted.json",
         "table": study.folder / "shifted.csv",
         "figure": study.folder / "figures/shifted.png",
@@ -297,16 +303,12 @@ def make_shifted(study, **changes):
 
 
 def make_convergence(study, **changes):
-    stores = study.folder / "coalitions/frames"
     arguments = {
         **trained(study),
         "params": study.params.convergence,
         "score": study.params.coalitions.score,
         "short_videos": study.params.coalitions.short_videos,
-        "trn_store": stores / "trn_convergence.zarr",
-        "tsn_store": stores / "tsn_sampled.zarr",
-        "trn_receipt": study.folder / "trn_convergence.json",
-        "tsn_receipt": study.folder / "tsn_sampled.json",
+        **kept(study),
         "out": study.folder / "convergence.json",
         "table": study.folder / "convergence.csv",
         "figures": study.folder / "figures",

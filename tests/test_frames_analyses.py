@@ -24,9 +24,10 @@ from pipeline.frames import (
     summaries,
 )
 from pipeline.frames.feature_files import FeatureSet
+from pipeline.frames.true_class import scorer
 from pipeline.networks.sequences import Averaging, MultiScale, SingleScale
 from pipeline.plotting import figure_style
-from pipeline.shapley import marginals_by_size
+from pipeline.shapley import marginals_by_size, shapley_values
 
 RNG = np.random.default_rng
 
@@ -347,15 +348,23 @@ def test_shifted_values(kind, crossing, n):
     features = small_features([9, 5, 8, 7], 4)
     videos, true = np.array([3, 0, 2]), np.array([0, 2, 1])
     empty = torch.tensor([0.5, 0.3, 0.2])
+    features.labels[videos] = true
     lengths = features.lengths[videos]
     frames = sampling.spread(lengths, n)
-    changed = shifts.changed_sequences(frames, lengths, crossing=crossing)
-    batches = []
-    found = shifts.shifted_values(
-        model, features, videos, changed, true, empty, batch=4, advance=batches.append
-    )
-    assert sum(batches) == len(found)
-    assert max(batches) == 4
+    changed = shifts.changed_sequences(frames, lengths, furthest=8, crossing=crossing)
+    scores = scorer(model, empty, "probability", 5)
+    tables = shifts.shift_tables(features, videos, frames, changed, 8, scores, 5, [0, 1, 2])
+    names = shifts.shift_outputs(n, 8)
+    assert tables.shape == (3, 2**n, len(names))
+    outputs = shifts.output_of(changed, 8)
+    for row, output in enumerate(outputs):
+        assert names[output] == f"frame {changed.position[row] + 1}, {changed.shift[row]:+d}"
+    for v in range(3):
+        # What does not exist counts as the video as it is.
+        others = set(range(len(names))) - set(outputs[changed.video == v].tolist())
+        for output in others:
+            np.testing.assert_array_equal(tables[v, :, output], tables[v, :, 0])
+    found = shapley_values(tables)[changed.video, changed.place, outputs]
     play = oracle.multi_scale_game if kind == "trn" else oracle.averaging_game
     expected = []
     for v, video in enumerate(videos):

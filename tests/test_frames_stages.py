@@ -101,6 +101,29 @@ def test_lengths(study):
     check_lengths(study)
 
 
+@pytest.mark.parametrize("name", ["lengths", "shifted"])
+def test_what_is_stored_is_not_evaluated_again(study, tmp_path, undrawn, name):
+    make = {"lengths": run.make_lengths, "shifted": run.make_shifted}[name]
+    here = {"stores": tmp_path / "stores", "receipts": tmp_path, "out": tmp_path / "out.json"}
+
+    def made_and_reused(clips):
+        params = getattr(study.params, name).model_copy(update={"clips": clips})
+        make(study, params=params, **here)
+        receipts = [read_receipt(tmp_path / f"{model}_{name}.json") for model in MODELS]
+        return [(r.instances_evaluated, r.instances_reused) for r in receipts]
+
+    each = study.params.lengths.max_frames if name == "lengths" else 1
+    assert made_and_reused(2) == [(2 * each, 0)] * 2
+    # The first and the last video are among three as well.
+    assert made_and_reused(3) == [(each, 2 * each)] * 2
+    assert made_and_reused(3) == [(0, 3 * each)] * 2
+    assert made_and_reused(2) == [(0, 2 * each)] * 2
+    content = (tmp_path / "out.json").read_bytes()
+    shutil.rmtree(tmp_path / "stores")
+    assert made_and_reused(2) == [(2 * each, 0)] * 2
+    assert (tmp_path / "out.json").read_bytes() == content
+
+
 @pytest.mark.parametrize("crossing", [True, False])
 def test_shifted(study, crossing):
     changed = tiny_params(shifted={"crossing": crossing}).frames.shifted

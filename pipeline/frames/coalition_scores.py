@@ -246,7 +246,13 @@ def _averaging_size(
 
 
 @torch.no_grad()
-def table(model: Model, features: Tensor, empty: Tensor, score: Score = "probability") -> Tensor:
+def table(
+    model: Model,
+    features: Tensor,
+    empty: Tensor,
+    score: Score = "probability",
+    classes: Tensor | None = None,
+) -> Tensor:
     """Scores of all coalitions of the frames of each sequence.
 
     Args:
@@ -254,20 +260,28 @@ def table(model: Model, features: Tensor, empty: Tensor, score: Score = "probabi
         features: (sequence, frame, feature_dim) float32 or float64, at most 26 frames.
         empty: (class,) v(∅), in the unit of ``score``.
         score: what v is.
+        classes: (sequence, output) int64, the classes whose scores are kept; None: all.
 
     Returns:
-        (sequence, 2**frame, class) in mask order, on the features' device.
+        (sequence, 2**frame, class or output) in mask order, on the features' device.
 
     Raises:
         InputError: wrong shapes, too many frames, NaN or Inf.
     """
     check(model, features)
     n_sequences, n_frames, _ = features.shape
-    result = features.new_empty((n_sequences, 2**n_frames, model.n_classes))
-    result[:, 0] = empty.to(result)
+    n_outputs = model.n_classes if classes is None else classes.shape[1]
+    result = features.new_empty((n_sequences, 2**n_frames, n_outputs))
+
+    def chosen(scores: Tensor) -> Tensor:
+        if classes is None:
+            return scores
+        return scores.gather(2, classes[:, None].expand(-1, scores.shape[1], -1))
+
+    result[:, :1] = chosen(empty.to(result).expand(n_sequences, 1, -1))
 
     def keep(block: Block) -> None:
-        result[:, block.masks] = block.scores.transpose(0, 1)
+        result[:, block.masks] = chosen(block.scores.transpose(0, 1))
 
     for _ in map_scores(model, features, score, keep):
         pass

@@ -55,12 +55,12 @@ def main(
         # widths they may still depend, by one unit in the last place, on the place in the batch.)
         filled = [*indices, *[indices[0]] * (at_once - len(indices))]
         batch = torch.from_numpy(game.inputs[filled]).to(target)
-        values = table(network, batch, empty, params.score)[: len(indices)]
+        classes = None
         if planned.output_classes is not None:
-            kept = planned.output_classes[list(indices)].astype(np.int64)
-            index = torch.from_numpy(kept).to(target)
-            values = values.gather(2, index[:, None, :].expand(-1, values.shape[1], -1))
-        return values.cpu().numpy()
+            kept = planned.output_classes[filled].astype(np.int64)
+            classes = torch.from_numpy(kept).to(target)
+        values = table(network, batch, empty, params.score, classes)
+        return values[: len(indices)].cpu().numpy()
 
     part = f" {partition + 1}/{partitions}" if partitions > 1 else ""
     receipt = play(

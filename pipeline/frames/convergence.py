@@ -1,13 +1,13 @@
 """Stage: how near approximate values come to exact ones, and for how many evaluations.
 
-The TRN's coalitions are all evaluated, since each follows from those one smaller: its exact values
-come from a store of complete tables, and the sampled estimators read there. The TSN is looked at
-with more frames than are worth keeping complete tables of: what estimators sample is kept, and
-found by the next method, budget and run; the exact values are streamed.
+Exact values come from stores of complete tables. The TRN's coalitions follow from those one
+smaller, so its sampled estimators read there as well. A coalition of the TSN is evaluated by
+itself: what estimators sample of it is kept in a store of samples, as where there are too many
+players for complete tables, and found by the next method, budget and run.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,9 +20,8 @@ from scipy import stats
 
 from pipeline import coalitions
 from pipeline.errors import InputError
-from pipeline.evaluation import StoredGame, play, write_receipt
+from pipeline.evaluation import StoredGame, write_receipt
 from pipeline.files import array_digest, write_json
-from pipeline.frames import coalition_scores
 from pipeline.frames.approximation import (
     approximate_element_shapley_values,
     approximate_shapley_values,
@@ -30,8 +29,8 @@ from pipeline.frames.approximation import (
 )
 from pipeline.frames.coalition_scores import Score, class_scores, single_scores
 from pipeline.frames.drawing_approximation import ErrorLine, draw_approximation, draw_estimators
-from pipeline.frames.element_shapley import element_shapley_values
 from pipeline.frames.game import Game, read_game
+from pipeline.frames.true_class import OUTPUT, evaluated, scorer, stored_shapley_values
 from pipeline.frames.values import unit_of
 from pipeline.games import Game as Playable
 from pipeline.networks import devices
@@ -40,15 +39,13 @@ from pipeline.params.frames import CoalitionsParams, ConvergenceParams
 from pipeline.plotting import MODEL_NAMES, figure_style, save
 from pipeline.progress import progress
 from pipeline.remembered import remembered
-from pipeline.shapley import shapley_values
 from pipeline.shapley.agreement import agreement
 from pipeline.shapley.methods import METHODS
 from pipeline.stage import run
-from pipeline.store import plan
+from pipeline.store import CoalitionStore
 from pipeline.tables import plain, write_table
 from pipeline.versions import version
 
-OUTPUT = ("true class",)
 PAGE = 1 << 14
 """Coalitions in a page of the store of sampled ones, at most."""
 
@@ -97,10 +94,8 @@ def main(
     params: ConvergenceParams,
     score: str,
     short_videos: str,
-    trn_store: Path,
-    tsn_store: Path,
-    trn_receipt: Path,
-    tsn_receipt: Path,
+    stores: Path,
+    receipts: Path,
     out: Path,
     table: Path,
     figures: Path,
@@ -110,16 +105,14 @@ def main(
 ) -> None:
     """Errors of Algorithm 1 over m × i, and of other estimators over budgets of evaluations.
 
-    ``out`` is JSON and ``table`` CSV with a row a configuration; figures are written below
-    ``figures``.
+    Games are played into ``trn_convergence.zarr``, ``tsn_convergence.zarr`` and
+    ``tsn_sampled.zarr`` below ``stores``, with receipts of these names below ``receipts``. ``out``
+    is JSON and ``table`` CSV with a row a configuration; figures are written below ``figures``.
     """
     target = devices.resolve(device)
     rows: list[dict[str, Any]] = []
     inputs = {"trn": (trn_features, scales), "tsn": (tsn_features, [tsn])}
-    openers = {
-        "trn": lambda game: _enumerated(game, trn_store, trn_receipt, target),
-        "tsn": lambda game: _sampled(game, tsn_store, tsn_receipt, target),
-    }
+    openers = {"trn": _enumerated, "tsn": _sampled}
     for name, (path, weights) in inputs.items():
         frames = params.trn_frames if name == "trn" else params.tsn_frames
         of_game = CoalitionsParams.model_validate(
@@ -137,7 +130,7 @@ def main(
                 f"{path}: no video has {frames} frames, and shorter ones are left out; lower "
                 f"frames.convergence.{name}_frames, or set frames.coalitions.short_videos: repeat"
             )
-        with openers[name](game) as study:
+        with openers[name](game, stores, receipts, target) as study:
             rows += _algorithm_1(name, study, params, target)
             rows += _estimators(name, study, params)
     write_table(table, COLUMNS, rows)
@@ -154,58 +147,63 @@ def main(
     write_json(out, plain({"methods": described, "rows": rows}))
 
 
-@contextmanager
-def _enumerated(game: Game, path: Path, receipt: Path, device: torch.device) -> Iterator[Study]:
-    """Games of which all coalitions are evaluated and kept."""
-    record = replace(_record(game), n_coalitions=None, game=f"{game.record.game}_convergence")
-    store = plan(path, record, game.instances, _digests(game))
-    network, empty, score = game.network.to(device), game.empty.to(device), _score(game)
+def _exact(
+    game: Game, path: Path, receipt: Path, device: torch.device
+) -> tuple[CoalitionStore, NDArray[np.float64]]:
+    """The store of all coalitions of each video, and the exact values (video, frame) from it."""
+    record = replace(_record(game), game=f"{game.record.game}_convergence")
+    scores = scorer(game.network.to(device), game.empty.to(device), _score(game), 1)
 
-    def tables(indices: Any) -> NDArray[np.float32]:
-        batch = torch.from_numpy(game.inputs[list(indices)]).to(device)
-        values = coalition_scores.table(network, batch, empty, score)
-        true = torch.from_numpy(game.labels[list(indices)]).to(device)
-        chosen = values.gather(2, true[:, None, None].expand(-1, values.shape[1], 1))
-        return chosen.cpu().numpy()
+    def tables(indices: Sequence[int]) -> NDArray[np.float32]:
+        return scores(game.inputs[list(indices)], game.labels[list(indices)][:, None])
 
-    made = play(
-        store,
+    store = evaluated(
+        path,
+        record,
+        game.instances,
+        _digests(game),
         tables,
         batch_size=1,
+        receipt=receipt,
         description=f"frames_convergence {record.game}",
-        device=devices.describe(device),
+        device=device,
     )
-    write_receipt(made, receipt)
-    exact = np.concatenate([shapley_values(store.read(i)).T for i in range(len(store))])
+    return store, stored_shapley_values(store)[:, :, 0]
+
+
+@contextmanager
+def _enumerated(game: Game, stores: Path, receipts: Path, device: torch.device) -> Iterator[Study]:
+    """Games of which estimators read all values in the store."""
+    kept = f"{game.record.game}_convergence"
+    store, exact = _exact(game, stores / f"{kept}.zarr", receipts / f"{kept}.json", device)
     yield Study(game, exact, [StoredGame(store, i) for i in range(len(store))])
 
 
 @contextmanager
-def _sampled(game: Game, path: Path, receipt: Path, device: torch.device) -> Iterator[Study]:
-    """Games of which only what estimators ask for is evaluated and kept."""
+def _sampled(game: Game, stores: Path, receipts: Path, device: torch.device) -> Iterator[Study]:
+    """Games of which what estimators ask for is evaluated and kept, beside the exact values."""
     assert isinstance(game.network, Averaging)
+    kept = f"{game.record.game}_convergence"
+    _, exact = _exact(game, stores / f"{kept}.zarr", receipts / f"{kept}.json", device)
     # Another evaluator than that of complete tables, with a version of its own.
     record = replace(_record(game), evaluator_version=version("frames", "convergence"))
     record = replace(
         record, n_coalitions=min(PAGE, 2**game.record.n_players), game=f"{game.record.game}_sampled"
     )
     network, empty, score = game.network.to(device), game.empty.to(device), _score(game)
-    exact = []
-    for i, label in enumerate(game.labels):
-        batch = torch.from_numpy(game.inputs[i : i + 1]).to(device)
-        exact.append(element_shapley_values(network, batch, empty, score)[0, :, label].cpu())
     start = time.perf_counter()
-    with remembered(path, record) as memory:
+    with remembered(stores / f"{record.game}.zarr", record) as memory:
         games: list[Playable] = []
         for i, (uid, digest) in enumerate(zip(game.instances, _digests(game), strict=True)):
             evaluate = averaging_game(
                 network, torch.from_numpy(game.inputs[i]), empty, int(game.labels[i]), score
             )
             games.append(memory.game(uid, digest, evaluate))
-        yield Study(game, torch.stack(exact).numpy(), games)
+        yield Study(game, exact, games)
         memory.keep()
         seconds = time.perf_counter() - start
-        write_receipt(memory.receipt(seconds, devices.describe(device)), receipt)
+        made = memory.receipt(seconds, devices.describe(device))
+        write_receipt(made, receipts / f"{record.game}.json")
 
 
 def averaging_game(

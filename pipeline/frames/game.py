@@ -92,16 +92,32 @@ def read_game(
     """The game that files and parameters tell; the same in every process that reads them."""
     classes, counts = read_priors(priors)
     found = read_features(features, n_classes=len(classes), label=label)
-    network = load_model(model, weights)
-    empty = empty_score(counts, params.score)
-    chosen = choose_videos(found, params)
+    network, empty = load_model(model, weights), empty_score(counts, params.score)
+    outputs = classes if params.outputs == "all" else TRUE_AND_PREDICTED
+    return make_game(
+        network,
+        game_record(model, network, classes, empty, params.n, params.score, outputs),
+        empty,
+        found,
+        choose_videos(found, params),
+    )
+
+
+def make_game(
+    network: Model,
+    record: GameRecord,
+    empty: torch.Tensor,
+    features: FeatureSet,
+    videos: NDArray[np.int64],
+) -> Game:
+    """The game of some videos, given by their numbers, each sampled at as many frames as play."""
     return Game(
         network=network,
         empty=empty,
-        record=game_record(model, network, classes, empty, params),
-        instances=tuple(found.uids[video] for video in chosen),
-        labels=found.labels[chosen],
-        inputs=found.gather(chosen, sampling.spread(found.lengths[chosen], params.n)),
+        record=record,
+        instances=tuple(features.uids[video] for video in videos),
+        labels=features.labels[videos],
+        inputs=features.gather(videos, sampling.spread(features.lengths[videos], record.n_players)),
     )
 
 
@@ -110,28 +126,30 @@ def game_record(
     network: Model,
     classes: tuple[str, ...],
     empty: torch.Tensor,
-    params: CoalitionsParams,
+    n: int,
+    score: Score,
+    outputs: tuple[str, ...],
 ) -> GameRecord:
-    """What identifies the game that is played."""
+    """What identifies the game of ``n`` frames that is played for these outputs."""
     meaning = {
         "probability": "softmax of the mean of the evaluations' logits",
         "logit": "mean of the evaluations' logits",
         "mean_of_softmax": "mean of the evaluations' softmaxes",
-    }[params.score]
+    }[score]
     nobody = "the training set's class distribution"
-    if params.score == "logit":
+    if score == "logit":
         nobody = f"the logarithm of {nobody}"
     return GameRecord(
         study="frames",
         game=model,
-        n_players=params.n,
+        n_players=n,
         player="a frame of the video, in order of time",
-        outputs=classes if params.outputs == "all" else TRUE_AND_PREDICTED,
+        outputs=outputs,
         value=f"class score of the video cut down to the coalition's frames: the {meaning}; "
         f"the empty coalition gets {nobody}",
         specification={
             "model": {"trn": "multi-scale", "tsn": "averaging"}[model],
-            "score": params.score,
+            "score": score,
             "removal": "delete",
             "empty": array_digest([empty.numpy()]),
             "sampling": "middles of n equal segments",

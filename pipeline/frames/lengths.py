@@ -1,9 +1,12 @@
 """Stage: how many frames support the class, against how many are looked at (Figs. 6b, 11b).
 
-Exact values of the same videos with 1 … max_frames frames each. Their coalitions are streamed: kept
-for every number of frames they would take a thousand times the room of what is asked of them.
+Exact values of the same videos with 1 … max_frames frames each. All of a model's games stand in one
+store, as games of max_frames players: with n frames, players from n on are null players. They
+change nobody's value, and what they repeat in a table takes no room once it is compressed.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -11,24 +14,32 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pipeline.files import write_json
+from pipeline.files import array_digest, write_json
 from pipeline.frames import sampling
 from pipeline.frames.coalition_scores import Model, Score, sequences_at_once
 from pipeline.frames.contributions import supporting_share
 from pipeline.frames.drawing_analyses import draw_supporting
-from pipeline.frames.element_shapley import element_shapley_values
 from pipeline.frames.feature_files import FeatureSet, read_features
+from pipeline.frames.game import game_record
 from pipeline.frames.priors import empty_score, read_priors
 from pipeline.frames.summaries import mean_and_error
 from pipeline.frames.trained import load_model
+from pipeline.frames.true_class import (
+    OUTPUT,
+    Scorer,
+    evaluated,
+    scorer,
+    stored_shapley_values,
+)
 from pipeline.networks import devices
 from pipeline.params.frames import LengthsParams
 from pipeline.plotting import figure_style, save
-from pipeline.progress import progress
 from pipeline.stage import run
+from pipeline.store import CoalitionStore, GameRecord
 from pipeline.tables import plain, write_table
 
-BYTES_AT_ONCE = 1 << 28
+BYTES_AT_ONCE = 1 << 26
+MOST_AT_ONCE = 16
 COLUMNS = ("model", "frames", "videos", "supporting_percent", "standard_error")
 
 
@@ -41,6 +52,8 @@ def main(
     priors: Path,
     params: LengthsParams,
     score: str,
+    stores: Path,
+    receipts: Path,
     out: Path,
     table: Path,
     figure: Path,
@@ -50,26 +63,37 @@ def main(
 ) -> None:
     """Per cent of frames of positive value for the true class, by number of frames.
 
-    ``out`` is JSON, ``table`` the same as CSV, ``figure`` a PNG with an SVG beside it.
+    The games are played into ``<model>_lengths.zarr`` below ``stores``, with receipts of these
+    names below ``receipts``. ``out`` is JSON, ``table`` the same as CSV, ``figure`` a PNG with an
+    SVG beside it.
     """
     target, of_class = devices.resolve(device), cast(Score, score)
     classes, counts = read_priors(priors)
+    empty = empty_score(counts, of_class)
     lengths = list(range(1, params.max_frames + 1))
     found: dict[str, Any] = {"frames": lengths}
     inputs = {"trn": (trn_features, scales), "tsn": (tsn_features, [tsn])}
     for name, (path, weights) in inputs.items():
         features = read_features(path, n_classes=len(classes), label=label)
-        model = load_model(name, weights).to(target)
-        empty = empty_score(counts, of_class).to(target)
-        videos = evenly(len(features), params.clips)
+        model = load_model(name, weights)
+        videos = sampling.evenly(len(features), params.clips)
+        record = game_record(name, model, classes, empty, params.max_frames, of_class, OUTPUT)
+        store = play_lengths(
+            model.to(target),
+            empty.to(target),
+            of_class,
+            features,
+            videos,
+            of_all_lengths(record),
+            stores / f"{name}_lengths.zarr",
+            receipts / f"{name}_lengths.json",
+        )
         shares, of_videos = [], []
-        # Twice as many frames, about four times the coalitions to walk through.
-        with progress(f"frames_lengths {name}", sum(2**n for n in lengths), "steps") as advance:
-            for n in lengths:
-                esv = true_class_values(model, features, videos, n, empty, of_class)
-                shares.append(supporting_share(esv))
-                of_videos.append(100 * (esv > 0).mean(axis=1))
-                advance(2**n)
+        for i, n in enumerate(lengths):
+            of_length = range(i * len(videos), (i + 1) * len(videos))
+            esv = stored_shapley_values(store, of_length, n)[:, :, 0]
+            shares.append(supporting_share(esv))
+            of_videos.append(100 * (esv > 0).mean(axis=1))
         found[name] = {
             "videos": len(videos),
             "supporting_percent": [share for share, _ in shares],
@@ -111,42 +135,90 @@ def _fall(before: NDArray[np.float64], after: NDArray[np.float64]) -> dict[str, 
     return {"difference": float(mean), "error": float(error)}
 
 
-def evenly(count: int, most: int | None) -> NDArray[np.int64]:
-    """Numbers of at most so many of ``count`` videos, spread evenly over all of them."""
-    if most is None or most >= count:
-        return np.arange(count)
-    return np.linspace(0, count - 1, most).round().astype(np.int64)
+def of_all_lengths(record: GameRecord) -> GameRecord:
+    """The record of a game of the most frames, as one that is played with fewer, too."""
+    return replace(
+        record,
+        game=f"{record.game}_lengths",
+        player=f"{record.player}; with fewer frames than players, those beyond are null players",
+        specification={**record.specification, "frames": "as many as the instance says"},
+    )
 
 
-def true_class_values(
+def play_lengths(
     model: Model,
-    features: FeatureSet,
-    videos: NDArray[np.int64],
-    n_frames: int,
     empty: torch.Tensor,
     score: Score,
-) -> NDArray[np.float64]:
-    """Exact values for the true class of videos sampled at ``n_frames`` frames: (video, frame).
+    features: FeatureSet,
+    videos: NDArray[np.int64],
+    record: GameRecord,
+    path: Path,
+    receipt: Path,
+) -> CoalitionStore:
+    """The store of the games of 1 … n_players frames of each video; what it lacks is evaluated.
 
     Args:
         model: in evaluation mode, on the device where this is to be computed.
+        empty: (class,) v(∅), in the unit of ``score``, on the same device.
+        score: what v is.
         features: of all videos.
         videos: (video,) numbers of those that are looked at.
-        n_frames: frames a video; short videos have some of them repeated.
-        empty: (class,) v(∅), in the unit of ``score``.
-        score: what v is.
+        record: from :func:`of_all_lengths`.
+        path: of the store. Its instances are all videos with one frame, with two, and so on.
+        receipt: where it is written.
     """
-    at_once = min(64, sequences_at_once(model, n_frames, BYTES_AT_ONCE))
-    rows = []
-    for start in range(0, len(videos), at_once):
-        some = videos[start : start + at_once]
-        frames = sampling.spread(features.lengths[some], n_frames)
-        batch = torch.from_numpy(features.gather(some, frames)).to(empty.device)
-        values = element_shapley_values(model, batch, empty, score)
-        true = torch.from_numpy(features.labels[some]).to(values.device)
-        chosen = values.gather(2, true[:, None, None].expand(-1, n_frames, 1))
-        rows.append(chosen[:, :, 0].cpu().numpy())
-    return np.concatenate(rows) if rows else np.empty((0, n_frames))
+    longest = record.n_players
+    asked = [(n, int(video)) for n in range(1, longest + 1) for video in videos]
+    at_once = min(MOST_AT_ONCE, sequences_at_once(model, longest, BYTES_AT_ONCE))
+    scores = scorer(model, empty, score, at_once)
+
+    def tables(indices: Sequence[int]) -> NDArray[np.float32]:
+        return padded_tables([asked[i] for i in indices], features, scores, longest)
+
+    return evaluated(
+        path,
+        record,
+        [f"{features.uids[video]} at {n}" for n, video in asked],
+        [
+            array_digest([frames_of(features, [video], n), features.labels[[video]]])
+            for n, video in asked
+        ],
+        tables,
+        batch_size=at_once,
+        receipt=receipt,
+        description=f"frames_{record.game}",
+        device=empty.device,
+    )
+
+
+def frames_of(features: FeatureSet, videos: Sequence[int], n: int) -> NDArray[np.float32]:
+    """Features of ``n`` frames spread over each video: (video, n, D)."""
+    some = np.asarray(videos, dtype=np.int64)
+    return features.gather(some, sampling.spread(features.lengths[some], n))
+
+
+def padded_tables(
+    asked: Sequence[tuple[int, int]], features: FeatureSet, scores: Scorer, longest: int
+) -> NDArray[np.float32]:
+    """Scores of the true class of all coalitions, players beyond the frames being null.
+
+    Args:
+        asked: (number of frames, video) of each instance.
+        features: of all videos.
+        scores: what evaluates them.
+        longest: number of players.
+
+    Returns:
+        (instance, 2**longest, 1).
+    """
+    found = np.empty((len(asked), 2**longest, 1), dtype=np.float32)
+    for n in sorted({n for n, _ in asked}):
+        rows = [row for row, (frames, _) in enumerate(asked) if frames == n]
+        videos = [asked[row][1] for row in rows]
+        tables = scores(frames_of(features, videos, n), features.labels[videos][:, None])
+        # In mask order the players beyond repeat the table of those before them.
+        found[rows] = np.tile(tables, (1, 2 ** (longest - n), 1))
+    return found
 
 
 if __name__ == "__main__":

@@ -20,6 +20,13 @@ def spread(lengths: NDArray[np.int64], count: int) -> Indices:
     return in_segments(lengths, np.full((len(lengths), count), 0.5))
 
 
+def evenly(count: int, most: int | None) -> Indices:
+    """Numbers of at most so many of ``count`` videos, spread evenly over all of them."""
+    if most is None or most >= count:
+        return np.arange(count)
+    return np.linspace(0, count - 1, most).round().astype(np.int64)
+
+
 def in_segments(lengths: NDArray[np.int64], positions: NDArray[np.float64]) -> Indices:
     """One frame of each of equal segments, at a relative position inside it.
 

@@ -12,22 +12,16 @@ in the video where no other frame is that is looked at; frames are put in order 
 the value is that of the shifted frame at its new position.
 """
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from pipeline.errors import InputError
-from pipeline.frames.coalition_scores import Model, Score, sequences_at_once
-from pipeline.frames.element_shapley import element_shapley_values
 from pipeline.frames.feature_files import FeatureSet
 from pipeline.frames.summaries import Boxes, Floats, Ints, boxes
-
-BYTES_AT_ONCE = 1 << 27
-"""What the tables of the sequences in one batch may take, about."""
+from pipeline.frames.true_class import Scorer
 
 
 @dataclass(frozen=True)
@@ -107,48 +101,68 @@ def changed_sequences(
     return Shifts(video, position, shift[which], in_order, place)
 
 
-@torch.no_grad()
-def shifted_values(
-    model: Model,
+def shift_outputs(n_frames: int, furthest: int) -> tuple[str, ...]:
+    """Names of what a video's coalitions are scored for: as it is, and with each frame shifted.
+
+    The first is the video as it is sampled. With frame i (from 0) k rows away, |k| ≤ furthest, the
+    output is that of :func:`output_of`.
+    """
+    shifts = [k for k in range(-furthest, furthest + 1) if k != 0]
+    moved = [f"frame {i + 1}, {k:+d}" for i in range(n_frames) for k in shifts]
+    return ("as it is", *moved)
+
+
+def output_of(shifts: Shifts, furthest: int) -> Ints:
+    """Which of :func:`shift_outputs` each change is: (change,)."""
+    after = shifts.shift > 0
+    return 1 + shifts.position * 2 * furthest + shifts.shift + furthest - after
+
+
+def shift_tables(
     features: FeatureSet,
     videos: NDArray[np.integer],
+    frames: NDArray[np.integer],
     shifts: Shifts,
-    true_class: NDArray[np.integer],
-    empty: Tensor,
-    score: Score = "probability",
-    *,
-    batch: int | None = None,
-    advance: Callable[[int], None] | None = None,
-) -> Floats:
-    """Exact values of the shifted frames for the true class: (change,).
+    furthest: int,
+    scores: Scorer,
+    at_once: int,
+    chosen: Sequence[int],
+) -> NDArray[np.float32]:
+    """Scores of the true class of all coalitions, for each of :func:`shift_outputs`.
+
+    A sequence that does not exist (the video ends, or the frame is looked at already) has the
+    scores of the video as it is.
 
     Args:
-        model: in evaluation mode; its device is computed on.
-        features: of the frames that the model takes.
+        features: of all videos.
         videos: (video,) which of the feature file's videos those of ``shifts`` are.
-        shifts: the changed sequences.
-        true_class: (video,).
-        empty: (class,) v(∅), in the unit of ``score``.
-        score: what v is.
-        batch: sequences at once; by default as many as BYTES_AT_ONCE hold.
-        advance: told after each batch how many sequences it had.
+        frames: (video, n) rows of the videos as they are sampled.
+        shifts: the changed sequences of all of them.
+        furthest: the largest |k|.
+        scores: evaluates sequences, ``at_once`` at most.
+        at_once: as it says.
+        chosen: which of ``videos``.
 
-    Raises:
-        InputError: as :func:`pipeline.frames.element_shapley.element_shapley_values`.
+    Returns:
+        (len(chosen), 2**n, output).
     """
-    parameter = next(model.parameters())
-    size = batch or min(512, sequences_at_once(model, shifts.frames.shape[1], BYTES_AT_ONCE))
-    result = np.empty(len(shifts.video))
-    for start in range(0, len(result), size):
-        some = slice(start, start + size)
-        rows = features.gather(videos[shifts.video[some]].astype(np.int64), shifts.frames[some])
-        sequences = torch.from_numpy(rows).to(parameter)
-        esv = element_shapley_values(model, sequences, empty, score).cpu().numpy()
-        classes = true_class[shifts.video[some]]
-        result[some] = esv[np.arange(len(esv)), shifts.place[some], classes]
-        if advance is not None:
-            advance(len(esv))
-    return result
+    n = frames.shape[1]
+    found = []
+    for video in chosen:
+        own = np.flatnonzero(shifts.video == video)
+        sequences = np.concatenate([frames[[video]], shifts.frames[own]])
+        number = int(videos[video])
+        inputs = features.gather(np.full(len(sequences), number), sequences)
+        label = features.labels[[number]][None].repeat(len(sequences), axis=0)
+        parts = [
+            scores(inputs[i : i + at_once], label[i : i + at_once])
+            for i in range(0, len(inputs), at_once)
+        ]
+        tables = np.concatenate(parts)[:, :, 0]
+        table = np.repeat(tables[0][:, None], 1 + 2 * furthest * n, axis=1)
+        table[:, output_of(shifts, furthest)[own]] = tables[1:].T
+        found.append(table)
+    return np.stack(found)
 
 
 def changes_by_distance(
@@ -159,7 +173,7 @@ def changes_by_distance(
     Args:
         esv: (video, n) values of the true class in the sequences as sampled.
         shifts: the changed sequences.
-        shifted: (change,) values in them, from :func:`shifted_values`.
+        shifted: (change,) values of the shifted frames in them.
     """
     change = np.abs(shifted - esv[shifts.video, shifts.position])
     distances = np.unique(np.abs(shifts.shift))

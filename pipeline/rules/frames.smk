@@ -484,6 +484,7 @@ rule frames_patterns:
         " --figures results/frames/figures --threads {threads} --log {log:q}"
 
 
+# As with the games above, the stores of this rule and the next two are no outputs.
 rule frames_lengths:
     input:
         trn=house.feature_file(FRAMES, "trn", "validation"),
@@ -494,6 +495,9 @@ rule frames_lengths:
     output:
         numbers="results/frames/lengths.json",
         table="results/frames/lengths.csv",
+        receipts=expand(
+            "results/frames/receipts/{model}_lengths.json", model=["trn", "tsn"]
+        ),
         figure=report(
             "results/frames/figures/supporting.png",
             caption="report/supporting.rst",
@@ -518,7 +522,8 @@ rule frames_lengths:
         " --trn-features {input.trn:q}"
         " --tsn-features {input.tsn:q} --scales {input.scales:q} --tsn {input.classifier:q}"
         " --priors {input.priors:q} {params.label} --device {resources.device}"
-        " --params {params.spec:q} --score {params.score} --out {output.numbers:q}"
+        " --params {params.spec:q} --score {params.score} --stores results/coalitions/frames"
+        " --receipts results/frames/receipts --out {output.numbers:q}"
         " --table {output.table:q} --figure {output.figure:q} --threads {threads} --log {log:q}"
 
 
@@ -532,6 +537,9 @@ rule frames_shifted:
     output:
         numbers="results/frames/shifted.json",
         table="results/frames/shifted.csv",
+        receipts=expand(
+            "results/frames/receipts/{model}_shifted.json", model=["trn", "tsn"]
+        ),
         figure=report(
             "results/frames/figures/shifted.png",
             caption="report/shifted.rst",
@@ -558,11 +566,11 @@ rule frames_shifted:
         " --tsn-features {input.tsn:q} --scales {input.scales:q} --tsn {input.classifier:q}"
         " --priors {input.priors:q} {params.label} --device {resources.device}"
         " --params {params.spec:q} --n {params.n} --score {params.score}"
-        " --out {output.numbers:q} --table {output.table:q} --figure {output.figure:q}"
+        " --stores results/coalitions/frames"
+        " --receipts results/frames/receipts --out {output.numbers:q} --table {output.table:q} --figure {output.figure:q}"
         " --threads {threads} --log {log:q}"
 
 
-# As with the games above, the stores are no outputs.
 rule frames_convergence:
     input:
         trn=house.feature_file(FRAMES, "trn", "validation"),
@@ -573,8 +581,10 @@ rule frames_convergence:
     output:
         numbers="results/frames/convergence.json",
         table="results/frames/convergence.csv",
-        trn="results/frames/receipts/trn_convergence.json",
-        tsn="results/frames/receipts/tsn_sampled.json",
+        receipts=expand(
+            "results/frames/receipts/{game}.json",
+            game=["trn_convergence", "tsn_convergence", "tsn_sampled"],
+        ),
         figures=report(
             house.figures(
                 "algorithm_1_trn",
@@ -612,9 +622,7 @@ rule frames_convergence:
         " --tsn-features {input.tsn:q} --scales {input.scales:q} --tsn {input.classifier:q}"
         " --priors {input.priors:q} {params.label} --device {resources.device}"
         " --params {params.spec:q} --score {params.score} --short-videos {params.short_videos}"
-        " --trn-store results/coalitions/frames/trn_convergence.zarr"
-        " --tsn-store results/coalitions/frames/tsn_sampled.zarr"
-        " --trn-receipt {output.trn:q} --tsn-receipt {output.tsn:q}"
+        " --stores results/coalitions/frames --receipts results/frames/receipts"
         " --out {output.numbers:q} --table {output.table:q} --figures results/frames/figures"
         " --threads {threads} --log {log:q}"
 
