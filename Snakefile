@@ -33,12 +33,13 @@ shell.prefix("set -euo pipefail; exec ")
 
 
 include: "pipeline/rules/frames.smk"
+include: "pipeline/rules/baselines.smk"
 
 
 rule all:
     default_target: True
     input:
-        rules.frames_all.input,
+        [getattr(rules, f"{study}_all").input for study in PARAMS.studies],
 
 
 # One target a stage that DVC tracks.

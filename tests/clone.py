@@ -20,6 +20,11 @@ SMALL = merged(
             "accuracy": {"max_frames": 3},
             "coalitions": {"n": 4},
         },
+        "baselines": {
+            "surrogates": {"repeats": 1},
+            "coalitions": {"explained": 2},
+            "figures": {"pictures": 1},
+        },
     },
 )
 
@@ -99,7 +104,7 @@ def change(folder, name, value):
 
 def rules_run(done):
     """Rules of the jobs that a command ran, or would run, by what it printed."""
-    found = re.findall(r"^(?:local)?rule (frames_\w+):", done.stdout + done.stderr, re.MULTILINE)
+    found = re.findall(r"^(?:local)?rule ((?:frames|baselines)_\w+):", done.stdout + done.stderr, re.MULTILINE)
     return {rule for rule in found if not rule.endswith("_all")}
 
 

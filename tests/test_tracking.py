@@ -17,6 +17,7 @@ from pipeline.params import load, validate
 MODELS, SPLITS = ("trn", "tsn"), ("train", "validation")
 
 OTHER = {
+    "studies": ["baselines", "frames"],
     "device": "cuda",
     "partitions": 3,
     "frames.dataset.root": "other videos",
@@ -93,6 +94,68 @@ OTHER = {
     "frames.runtime.runs": 2,
     "frames.runtime.grid_runs": 2,
     "frames.figures.clips": 2,
+    "baselines.surrogates.repeats": 2,
+    "baselines.surrogates.share_of_12": 0.3,
+    "baselines.surrogates.share_of_20": 0.3,
+    "baselines.surrogates.hidden": 8,
+    "baselines.surrogates.layers": 1,
+    "baselines.surrogates.steps": 10,
+    "baselines.surrogates.batch": 32,
+    "baselines.surrogates.learning_rate": 1e-4,
+    "baselines.surrogates.seed": 1,
+    "baselines.ratios.repeats": 2,
+    "baselines.ratios.per_size": [3],
+    "baselines.ratios.kept": 20,
+    "baselines.ratios.tolerance": 0.1,
+    "baselines.ratios.network_tolerance": 0.2,
+    "baselines.ratios.bins": 5,
+    "baselines.ratios.seed": 1,
+    "baselines.replaced.coalitions": 20,
+    "baselines.replaced.steps": 3,
+    "baselines.replaced.seed": 1,
+    "baselines.proportions.drawn": [3],
+    "baselines.proportions.simulations": 20,
+    "baselines.proportions.seed": 1,
+    "baselines.pictures.source": "mnist",
+    "baselines.pictures.root": "other pictures",
+    "baselines.pictures.download": True,
+    "baselines.pictures.size": 16,
+    "baselines.pictures.area": 4,
+    "baselines.classifier.architecture": "resnet18",
+    "baselines.classifier.weights": "other/classifier.pt",
+    "baselines.classifier.width": 8,
+    "baselines.classifier.hidden": 8,
+    "baselines.classifier.epochs": 1,
+    "baselines.classifier.batch": 32,
+    "baselines.classifier.learning_rate": 1e-4,
+    "baselines.classifier.seed": 1,
+    "baselines.embedding.weights": "other/embedding.pt",
+    "baselines.embedding.outputs": 8,
+    "baselines.embedding.margin": 0.3,
+    "baselines.embedding.width": 8,
+    "baselines.embedding.hidden": 8,
+    "baselines.embedding.epochs": 1,
+    "baselines.embedding.batch": 32,
+    "baselines.embedding.learning_rate": 1e-4,
+    "baselines.embedding.seed": 1,
+    "baselines.coalitions.explained": 3,
+    "baselines.coalitions.absent": "mean",
+    "baselines.coalitions.score": "logit",
+    "baselines.attributions.repeats": 3,
+    "baselines.attributions.per_size": 3,
+    "baselines.attributions.kept": 3,
+    "baselines.attributions.tolerance": 0.2,
+    "baselines.attributions.bins": 3,
+    "baselines.attributions.counted": "own",
+    "baselines.attributions.quadrature": "midpoint",
+    "baselines.attributions.steps": 3,
+    "baselines.attributions.plain_steps": 3,
+    "baselines.attributions.random_baselines": 3,
+    "baselines.attributions.seed": 1,
+    "baselines.agreement.ink": 0.3,
+    "baselines.runtime.pictures": 2,
+    "baselines.runtime.runs": 3,
+    "baselines.figures.pictures": 2,
 }
 """For every parameter a valid value that is not its value anywhere below."""
 
@@ -100,6 +163,9 @@ TOGETHER = {
     # Features are given for both models or for none.
     "frames.features.trn": "frames.features.tsn",
     "frames.features.tsn": "frames.features.trn",
+    # Of other sources than the digits, and other architectures, files are asked for.
+    "baselines.pictures.source": "baselines.pictures.root",
+    "baselines.classifier.architecture": "baselines.classifier.weights",
 }
 
 USUAL = "as it comes"
@@ -120,7 +186,10 @@ STUDIES = {
 
 RESHAPE = {f"frames.{n}" for n in ("dataset.root", "features.trn", "features.tsn")}
 RESHAPE |= {"frames.features.classes", "frames.backbone.weights"}
-"""Parameters that name files: with them dvc.yaml has to be written anew."""
+RESHAPE |= {f"baselines.{n}" for n in ("pictures.source", "pictures.root", "pictures.download")}
+RESHAPE |= {f"baselines.{n}.weights" for n in ("classifier", "embedding")}
+RESHAPE |= {"baselines.classifier.architecture", "studies"}
+"""Parameters that name files or studies: with them dvc.yaml has to be written anew."""
 
 
 def leaves(section, prefix=""):
@@ -167,11 +236,12 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("tracking")
     for owner in ("own", "other"):
         files = [*(f"{m}_{s}.h5" for m in MODELS for s in SPLITS), "classes.json"]
-        files += [f"{model}.pt" for model in MODELS]
+        files += [f"{model}.pt" for model in (*MODELS, "classifier", "embedding")]
         (folder / owner).mkdir()
         for name in files:
             (folder / owner / name).write_text(owner)
         (folder / f"{owner} videos" / VIDEOS).mkdir(parents=True)
+    (folder / "other pictures/MNIST").mkdir(parents=True)
     own, other = folder / "own videos/labels", folder / "other videos"
     own.mkdir()
     for name in ("labels", "train", "validation", "action_intervals"):
@@ -240,9 +310,12 @@ def as_dvc_sees(file, stages):
     assert len(found) <= 1, f"{file} is a part of several outputs: {found}"
     out = found[0] if found else file
     # A store is no output of a rule, which would remove it; its receipt vouches for it.
-    if Path(out).parent == Path("results/frames/receipts"):
-        return f"results/coalitions/frames/{Path(out).stem}.zarr"
-    return out
+    return store_of(out) if Path(out).parent.name == "receipts" else out
+
+
+def store_of(receipt):
+    study = Path(receipt).parent.parent.name
+    return f"results/coalitions/{study}/{Path(receipt).stem}.zarr"
 
 
 @pytest.mark.parametrize("study", STUDIES)
@@ -275,8 +348,8 @@ def test_each_kept_file_is_in_one_output_and_each_output_has_one(study, studies,
     # What no rule lists: the stores, for which receipts vouch.
     beside = {out for out, files in holds.items() if not files}
     receipts = {Path(file) for file in kept if "/receipts/" in file}
-    stores = {f"results/coalitions/frames/{path.stem}.zarr" for path in receipts}
-    assert len(stores) == 4
+    stores = {store_of(path) for path in receipts}
+    assert len(stores) == 9 + 6
     assert beside == stores
 
 

@@ -10,6 +10,7 @@ from pipeline import params
 ROOT = Path(__file__).parent.parent
 
 OVERRIDES = {
+    "studies": ["frames"],
     "device": "cpu",
     "frames": {
         "dataset": {"max_skipped": 0.2},

@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, Field, ValidationError, field_validator
@@ -19,10 +19,18 @@ from pipeline.params.frames import FramesParams
 class Params(Section):
     """All of ``params.yaml``."""
 
+    studies: Annotated[list[Literal["frames", "baselines"]], Field(min_length=1)]
     device: str
     partitions: Annotated[Number, Field(ge=1, le=10_000)]
     frames: FramesParams
     baselines: BaselinesParams
+
+    @field_validator("studies")
+    @classmethod
+    def _each_once(cls, value: list[str]) -> list[str]:
+        if len(set(value)) < len(value):
+            raise ValueError("names a study twice")
+        return value
 
     @field_validator("device")
     @classmethod

@@ -1,25 +1,14 @@
-"""What DVC tracks: for each stage its files, its parameters, and what it is made from.
-
-``dvc.yaml`` is written from here by ``python -m pipeline dvc-yaml``, and the paths come from the
-functions that the Snakefile asks. A stage's command stands in the Snakefile alone; DVC calls
-Snakemake for it.
-"""
+"""The stages of the study of frames, as DVC sees them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
 
-import yaml
-
-from pipeline.errors import InputError
-from pipeline.params import Params
 from pipeline.params.frames import FramesParams
+from pipeline.tracking.tracked import Stages, Tracked, drawn
 from pipeline.workflow import (
     RENDERED,
     class_files,
     dataset_files,
     feature_file,
-    figures,
     given_weights,
     has_videos,
     model_weights,
@@ -28,50 +17,17 @@ from pipeline.workflow import (
 
 MODELS = ("trn", "tsn")
 SPLITS = ("train", "validation")
-VERSIONS = "pipeline/versions.yaml"
-HEADER = """\
-# What DVC tracks. A stage's command stands in the Snakefile; here is what depends on what, so that
-# `dvc repro` runs what a change touches, and nothing else. Written by `python -m pipeline
-# dvc-yaml`: write it again if the videos or features are your own.
-"""
 
 
-@dataclass(frozen=True)
-class Tracked:
-    """A stage as DVC sees it. Paths are relative to the folder that holds ``dvc.yaml``."""
-
-    files: tuple[str, ...]
-    """what the Snakefile's rule gives out, file by file"""
-    deps: tuple[str, ...]
-    outs: tuple[str, ...]
-    """what is kept: directories where their files depend on parameters"""
-    params: tuple[str, ...]
-    """dotted names in params.yaml"""
-    versions: tuple[str, ...]
-    """dotted names in versions.yaml"""
-    rules: tuple[str, ...] = ()
-    """rules that make the files, if they are more than the one that the stage is named for"""
-    metrics: tuple[str, ...] = ()
-    """those of ``outs`` that are metrics"""
-
-
-def stages(params: Params) -> dict[str, Tracked]:
-    """All stages by name, each after those that it depends on."""
-    return {f"frames_{name}": stage for name, stage in _frames(params.frames).items()}
-
-
-def _frames(frames: FramesParams) -> dict[str, Tracked]:
-    found: dict[str, Tracked] = {}
+def stages(frames: FramesParams) -> dict[str, Tracked]:
+    """All stages of the study by name, each after those that it depends on."""
+    study = Stages("frames")
+    add = study.add
     dataset = tuple(dataset_files(frames)) if has_videos(frames) else ()
     root = ("frames.dataset.root",)
     given = frames.features.trn is not None
     label = ("frames.features.label",) if given else ()
     made = "results/frames"
-
-    def add(name: str, files: list[str], deps: list[str] | tuple[str, ...], **more: Any) -> None:
-        fields = {"outs": files, "params": (), "versions": (f"frames.{name}",), **more}
-        fields = {k: tuple(v) for k, v in fields.items()}
-        found[name] = Tracked(files=tuple(files), deps=tuple(dict.fromkeys(deps)), **fields)
 
     features = {m: {s: feature_file(frames, m, s) for s in SPLITS} for m in MODELS}
     if has_videos(frames) and frames.dataset.root is None:
@@ -161,7 +117,7 @@ def _frames(frames: FramesParams) -> dict[str, Tracked]:
         metrics=[summary],
         params=["frames.figures", *root],
     )
-    return found
+    return study.found
 
 
 def _add_analyses(
@@ -213,9 +169,9 @@ def _add_analyses(
         params=["frames.patterns"],
     )
     both = [*validation, *models]
-    for name, drawn in (("lengths", "supporting"), ("shifted", "shifted")):
+    for name, figure in (("lengths", "supporting"), ("shifted", "shifted")):
         receipts = [f"{made}/receipts/{model}_{name}.json" for model in MODELS]
-        files = [f"{made}/{name}.json", f"{made}/{name}.csv", *receipts, *_drawn(drawn)]
+        files = [f"{made}/{name}.json", f"{made}/{name}.csv", *receipts, *_drawn(figure)]
         add(
             name,
             files,
@@ -261,81 +217,4 @@ def _add_analyses(
 
 
 def _drawn(*names: str) -> list[str]:
-    """Figures, each as PNG and as SVG."""
-    return [path for name in names for kind in ("png", "svg") for path in figures(name, kind=kind)]
-
-
-def makers_of(stages: Mapping[str, Tracked]) -> dict[str, str]:
-    """Which stage makes what is kept: the stage's name by path."""
-    return {out: name for name, stage in stages.items() for out in stage.outs}
-
-
-def command(name: str, stage: Tracked) -> str:
-    """How DVC has a stage made."""
-    rules = " ".join([*(stage.rules or (name,)), f"{name}_all"])
-    return f"snakemake --cores all --allowed-rules {rules} -- {name}_all"
-
-
-def dvc_yaml(params: Params) -> dict[str, Any]:
-    """The content of ``dvc.yaml``.
-
-    Every output persists: DVC does not remove it before the stage runs, and Snakemake, which knows
-    the single jobs, makes only those anew that have to be.
-    """
-    found = {}
-    for name, stage in stages(params).items():
-        entry: dict[str, Any] = {"cmd": command(name, stage)}
-        if stage.deps:
-            entry["deps"] = list(stage.deps)
-        entry["params"] = [*stage.params, {VERSIONS: list(stage.versions)}]
-        entry["outs"] = [{path: {"persist": True}} for path in stage.outs]
-        found[name] = entry
-    made = "results/frames"
-    curve = {
-        "x": "frames",
-        "y": {f"{made}/accuracy.csv": ["trn", "tsn"]},
-        "x_label": "frames",
-        "y_label": "accuracy",
-        "title": "Accuracy against the number of frames",
-    }
-    return {
-        "stages": found,
-        "metrics": [path for stage in stages(params).values() for path in stage.metrics],
-        "plots": [
-            {"frames_accuracy": curve},
-            *(
-                path
-                for stage in stages(params).values()
-                for path in stage.outs
-                if path.endswith(".png")
-            ),
-        ],
-    }
-
-
-def dvc_yaml_text(params: Params) -> str:
-    """``dvc.yaml`` as it is written."""
-    return HEADER + yaml.safe_dump(dvc_yaml(params), sort_keys=False, width=1000)
-
-
-def values_of(stage: Tracked, params: Mapping[str, Any]) -> dict[str, Any]:
-    """The values of a stage's parameters in nested mappings such as ``params.yaml`` holds."""
-    return {name: _value(params, name) for name in stage.params}
-
-
-def _value(params: Mapping[str, Any], name: str) -> Any:
-    value: Any = params
-    for part in name.split("."):
-        if not isinstance(value, Mapping) or part not in value:
-            raise InputError(f"parameter {name} is missing")
-        value = value[part]
-    return value
-
-
-def merged(params: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested mappings with the values of some dotted names replaced."""
-    result = dict(params)
-    for name, value in values.items():
-        first, _, rest = name.partition(".")
-        result[first] = merged(result.get(first, {}), {rest: value}) if rest else value
-    return result
+    return drawn(*names, study="frames")

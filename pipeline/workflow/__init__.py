@@ -12,12 +12,13 @@ from pipeline.datasets.something import VIDEOS, label_files
 from pipeline.errors import InputError
 from pipeline.params import Params, typed, validate
 from pipeline.params.frames import BackboneWeights, FramesParams
+from pipeline.workflow.baselines import files_named
 
 RENDERED = "data/frames/moving-digits"
 
 
 def read_config(config: Mapping[str, Any]) -> Params:
-    """The merged configuration as parameters; what they name on disk must exist.
+    """The merged configuration as parameters; what the studies asked for need on disk must exist.
 
     Raises:
         InputError: as :func:`pipeline.params.validate`, or for a path that is not there.
@@ -33,10 +34,12 @@ def read_config(config: Mapping[str, Any]) -> Params:
             named[f"frames.features.{model}.{split}"] = files and getattr(files, split)
         if isinstance(weights, BackboneWeights):
             named[f"frames.backbone.weights.{model}"] = getattr(weights, model)
+    named |= files_named(params.baselines)
     for name, path in named.items():
-        if path is not None and not Path(path).exists():
+        is_asked_for = name.split(".")[0] in params.studies
+        if is_asked_for and path is not None and not Path(path).exists():
             raise InputError(f"parameter {name}: there is no {path}")
-    if has_videos(frames):
+    if "frames" in params.studies and has_videos(frames):
         dataset_files(frames)
     return params
 
@@ -116,9 +119,9 @@ def model_weights(frames: FramesParams, model: str) -> list[str]:
     return [f"results/frames/scales/{s}.pt" for s in range(1, frames.scales.n_max + 1)]
 
 
-def figures(*names: str, kind: str = "png") -> list[str]:
-    """Where figures of the study of frames are."""
-    return [f"results/frames/figures/{name}.{kind}" for name in names]
+def figures(*names: str, kind: str = "png", study: str = "frames") -> list[str]:
+    """Where figures of a study are."""
+    return [f"results/{study}/figures/{name}.{kind}" for name in names]
 
 
 def partition_receipts(params: Params, study: str, model: str) -> list[str]:

@@ -1,0 +1,326 @@
+"""Stage: Effective Shapley values beside permutation sampling at equal evaluations (Fig. 2).
+
+All values are read from the stores of complete tables: an estimator that asks for a coalition is
+given what is stored, and what it asked for is counted. A network's estimates are compared with the
+exact values of that network, not with those of the function that it stands in for.
+"""
+
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import stats
+
+from pipeline.baselines import drawing_utilities as drawing
+from pipeline.baselines.effective import ratios
+from pipeline.baselines.estimates import (
+    EFFECTIVE,
+    GRADIENTS,
+    PERMUTATION,
+    PLAIN,
+    Found,
+    errors,
+    estimates,
+    gradient_estimates,
+    paired_difference,
+    repeated_errors,
+    stacked,
+)
+from pipeline.baselines.surrogate import Surrogate
+from pipeline.baselines.surrogates import one_thread
+from pipeline.baselines.tables import UTILITY, game_of, networks_of, read_networks
+from pipeline.evaluation import StoredGame
+from pipeline.files import write_json
+from pipeline.params.baselines import RatiosParams
+from pipeline.plotting import figure_style, save
+from pipeline.progress import progress
+from pipeline.shapley import shapley_values
+from pipeline.stage import run
+from pipeline.store import CoalitionStore
+from pipeline.tables import plain, write_table
+from pipeline.vouching import believing
+
+RANDOM_BASELINES = 10
+"""Random coalitions over which Integrated Gradients are averaged."""
+NULL_TOLERANCE = 1e-9
+"""Values below that of the utility function are 0 but for rounding."""
+
+MEASURES = ("ratio_distance", "pearson", "kendall", "null_error")
+COLUMNS = (
+    "game",
+    "players",
+    "of",
+    "method",
+    "per_size",
+    "evaluations",
+    "repeats",
+    "undefined",
+    *(column for measure in MEASURES for column in (measure, f"{measure}_sd")),
+    "less_permutation",
+    "less_permutation_error",
+    "verdict",
+)
+VALUE_COLUMNS = (
+    "game",
+    "instance",
+    "player",
+    "method",
+    "exact_value",
+    "exact_ratio",
+    "ratio",
+    "ratio_sd",
+)
+
+Floats = NDArray[np.float64]
+Estimated = list[list[dict[str, Found]]]
+"""[instance][repeat][method]"""
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One game's exact values and all estimates."""
+
+    game: str
+    instances: tuple[str, ...]
+    exact: Floats
+    """(instance, player)"""
+    sampled: Mapping[int, Estimated]
+    """by coalitions a size"""
+    gradients: Estimated
+    """none of the utility function"""
+
+    def indices(self, of: str) -> list[int]:
+        """The instances of a kind: the utility function, or the networks."""
+        return [i for i, name in enumerate(self.instances) if (name == UTILITY) == (of == UTILITY)]
+
+
+def main(
+    *,
+    receipts: list[Path],
+    checkpoints: list[Path],
+    params: RatiosParams,
+    out: Path,
+    table: Path,
+    values: Path,
+    figure: Path,
+    error_figure: Path,
+    threads: int = 1,  # noqa: ARG001  one alone is used, so that values do not depend on it
+) -> None:
+    """Ratios of Shapley values by Effective Shapley values and others, and their errors.
+
+    ``receipts``: of the tables of the games; ``checkpoints``: of all their networks. ``out`` is
+    JSON; ``table`` CSV with a row a game, kind of instance, method and number of coalitions drawn;
+    ``values`` CSV with a row a player and method at the largest number. The figures are PNG, each
+    with an SVG beside it.
+    """
+    networks = read_networks(checkpoints)
+    found = []
+    for receipt in receipts:
+        with believing(receipt) as store, one_thread():
+            found.append(compare(store, networks_of(store, networks), params))
+    rows = [row for compared in found for row in _rows(compared)]
+    shares = [row for compared in found for row in _value_rows(compared)]
+    with figure_style():
+        save(drawing.draw_ratios([p for c in found for p in _ratio_panels(c)]), figure)
+        save(drawing.draw_errors(_error_panels(rows)), error_figure)
+    write_table(values, VALUE_COLUMNS, shares)
+    write_table(table, COLUMNS, rows)
+    content = {
+        "methods": EFFECTIVE | PLAIN | GRADIENTS,
+        "compared_with": "exact values of the same instance",
+        "evaluations": "distinct coalitions; of gradients, points at which they were evaluated",
+        "verdicts_against_permutation": _verdicts(rows),
+        "rows": rows,
+        "values": shares,
+    }
+    write_json(out, plain(content))
+
+
+def compare(
+    store: CoalitionStore, networks: Mapping[str, Surrogate], params: RatiosParams
+) -> Compared:
+    """Exact values and estimates of each instance of a store of complete tables.
+
+    Args:
+        store: of one utility function and its networks.
+        networks: by instance.
+        params: repeats, numbers of coalitions and the rest.
+    """
+    game, n = game_of(store), store.record.n_players
+    exact, gradients = [], []
+    sampled: dict[int, Estimated] = {per_size: [] for per_size in params.per_size}
+    total = len(store) * len(sampled) * params.repeats
+    with progress(f"baselines_ratios {game}", total, "draws") as advance:
+        for i, instance in enumerate(store.instances):
+            playable = StoredGame(store, i)
+            exact.append(shapley_values(store.read(i))[:, 0])
+            is_utility = instance == UTILITY
+            # An instance's draws depend on its name alone, not on which others there are.
+            root = [params.seed, zlib.crc32(f"{game} {instance}".encode())]
+            for per_size, of_size in sampled.items():
+                of_size.append([])
+                for repeat in range(params.repeats):
+                    of_repeat = estimates(
+                        playable,
+                        per_size=per_size,
+                        n_kept=params.kept,
+                        tolerance=params.tolerance if is_utility else params.network_tolerance,
+                        bins=params.bins,
+                        seed=np.random.SeedSequence([*root, per_size, repeat]),
+                    )
+                    of_size[-1].append(of_repeat)
+                    advance(1)
+            gradients.append(
+                []
+                if is_utility
+                else [
+                    gradient_estimates(
+                        networks[instance].network,
+                        n,
+                        random_baselines=RANDOM_BASELINES,
+                        seed=np.random.SeedSequence([*root, repeat]),
+                    )
+                    for repeat in range(params.repeats)
+                ]
+            )
+    return Compared(game, store.instances, np.stack(exact), sampled, gradients)
+
+
+def _rows(compared: Compared) -> list[dict[str, Any]]:
+    """A row for each kind of instance, number of coalitions a size and method."""
+    utility = compared.exact[compared.instances.index(UTILITY)]
+    is_null = np.abs(utility) <= NULL_TOLERANCE
+    rows = []
+    for of in (UTILITY, "networks"):
+        chosen = compared.indices(of)
+        if not chosen:
+            continue
+        exact = compared.exact[chosen]
+        kinds: list[tuple[int | None, Estimated]] = [*compared.sampled.items()]
+        if of != UTILITY:
+            kinds.append((None, compared.gradients))
+        for per_size, everything in kinds:
+            estimated = [everything[i] for i in chosen]
+            by_method = {name: stacked(estimated, name) for name in _in_all(estimated)}
+            reference = None
+            if PERMUTATION in by_method:
+                reference = repeated_errors(by_method[PERMUTATION][0], exact, is_null)
+            for name, (found, evaluations) in by_method.items():
+                own = repeated_errors(found, exact, is_null)
+                row = {
+                    "game": compared.game,
+                    "players": len(utility),
+                    "of": of,
+                    "method": name,
+                    "per_size": per_size,
+                    "evaluations": evaluations,
+                    "repeats": found.shape[1],
+                    **errors(found, exact, is_null),
+                    "less_permutation": None,
+                    "less_permutation_error": None,
+                    "verdict": None,
+                }
+                if reference is not None and name != PERMUTATION:
+                    less = paired_difference(own["ratio_distance"], reference["ratio_distance"])
+                    row["less_permutation"] = less.mean
+                    row["less_permutation_error"] = less.standard_error
+                    row["verdict"] = less.verdict
+                rows.append(row)
+    return rows
+
+
+def _in_all(estimated: Estimated) -> list[str]:
+    """Methods that could be afforded in every repeat."""
+    names = [set(of_repeat) for of_game in estimated for of_repeat in of_game]
+    return [name for name in estimated[0][0] if all(name in some for some in names)]
+
+
+def _verdicts(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, int]]]:
+    """How often each method did better or worse than permutation sampling, by kind of instance."""
+    result: dict[str, dict[str, dict[str, int]]] = {}
+    for row in rows:
+        if row["verdict"] is not None:
+            counts = result.setdefault(row["of"], {}).setdefault(
+                row["method"], {"better": 0, "equal": 0, "worse": 0}
+            )
+            counts[row["verdict"]] += 1
+    return result
+
+
+def _at_largest(compared: Compared, instance: int) -> dict[str, Floats]:
+    """Ratios of one instance by each method, at the most coalitions: (repeat, player)."""
+    largest = compared.sampled[max(compared.sampled)][instance]
+    result = {}
+    for of_repeats in (largest, compared.gradients[instance]):
+        if of_repeats:
+            for name in _in_all([of_repeats]):
+                result[name] = ratios(stacked([of_repeats], name)[0][0])
+    return result
+
+
+def _value_rows(compared: Compared) -> list[dict[str, Any]]:
+    rows = []
+    for i, instance in enumerate(compared.instances):
+        exact = ratios(compared.exact[i])
+        for method, found in _at_largest(compared, i).items():
+            spread = found.std(axis=0, ddof=1)
+            rows += [
+                {
+                    "game": compared.game,
+                    "instance": instance,
+                    "player": player,
+                    "method": method,
+                    "exact_value": float(compared.exact[i, player]),
+                    "exact_ratio": float(exact[player]),
+                    "ratio": float(found[:, player].mean()),
+                    "ratio_sd": float(spread[player]),
+                }
+                for player in range(len(exact))
+            ]
+    return rows
+
+
+def _ratio_panels(compared: Compared) -> list[drawing.RatioPanel]:
+    """The utility function and its first network."""
+    shown = [*compared.indices(UTILITY), *compared.indices("networks")[:1]]
+    names = ("effective", "effective_printed", PERMUTATION, *GRADIENTS)
+    panels = []
+    for i in shown:
+        found = {k: v for k, v in _at_largest(compared, i).items() if k in names}
+        spread = {k: (v.mean(axis=0), v.std(axis=0, ddof=1)) for k, v in found.items()}
+        panels.append(
+            drawing.RatioPanel(
+                compared.game, compared.instances[i], ratios(compared.exact[i]), spread
+            )
+        )
+    return panels
+
+
+def _error_panels(rows: list[dict[str, Any]]) -> list[drawing.ErrorPanel]:
+    panels: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
+    for row in rows:
+        # Without the second sampling the line is, but for rounding, that with it.
+        if row["per_size"] is not None and row["method"] != "effective_unsampled":
+            of_panel = panels.setdefault((row["game"], row["of"]), {})
+            of_panel.setdefault(row["method"], []).append(row)
+    return [
+        drawing.ErrorPanel(game, of, {name: _line(some) for name, some in lines.items()})
+        for (game, of), lines in panels.items()
+    ]
+
+
+def _line(rows: list[dict[str, Any]]) -> drawing.ErrorLine:
+    ordered = sorted(rows, key=lambda row: cast(int, row["per_size"]))
+    columns = ("evaluations", "ratio_distance", "ratio_distance_sd", "repeats")
+    evaluations, error, sd, repeats = (np.array([row[c] for row in ordered]) for c in columns)
+    # Half of the 95 % interval of a mean over repeats.
+    reach = stats.t.ppf(0.975, repeats - 1) * sd / np.sqrt(repeats)
+    return drawing.ErrorLine(evaluations, error, reach)
+
+
+if __name__ == "__main__":
+    run(main)
