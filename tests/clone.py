@@ -104,7 +104,9 @@ def change(folder, name, value):
 
 def rules_run(done):
     """Rules of the jobs that a command ran, or would run, by what it printed."""
-    found = re.findall(r"^(?:local)?rule ((?:frames|baselines)_\w+):", done.stdout + done.stderr, re.MULTILINE)
+    found = re.findall(
+        r"^(?:local)?rule ((?:frames|baselines)_\w+):", done.stdout + done.stderr, re.MULTILINE
+    )
     return {rule for rule in found if not rule.endswith("_all")}
 
 

@@ -1,5 +1,10 @@
 """Pictures from disk, and the networks that are trained on them."""
 
+import tarfile
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
 import numpy as np
 import pytest
 import torch
@@ -118,6 +123,8 @@ def test_a_folder_of_pictures(picture_root):
     check(pictures.folder(root, size=(6, 7), channels=1), (3, 1, 6, 7), 2)
     same = pictures.load("folder", root.name, root=root.parent)
     np.testing.assert_array_equal(same.pixels, found.pixels)
+    resized = pictures.load("folder", root.name, root=root.parent, size=6)
+    np.testing.assert_array_equal(resized.pixels, pictures.folder(root, size=(6, 6)).pixels)
 
 
 def test_bad_folders_are_refused_by_name(picture_root):
@@ -143,9 +150,101 @@ def test_bad_folders_are_refused_by_name(picture_root):
         pictures.folder(root)
 
 
+def cifar10_files(folder, seed=0):
+    """Random pictures in CIFAR-10's binary layout: five files of two, one of three."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir(parents=True)
+    batches = {}
+    for name in (*(f"data_batch_{i}.bin" for i in range(1, 6)), "test_batch.bin"):
+        count = 3 if name == "test_batch.bin" else 2
+        labels = rng.integers(0, 10, count, dtype=np.uint8)
+        planes = rng.integers(0, 256, (count, 3, 32, 32), dtype=np.uint8)
+        rows = b"".join(bytes([k]) + p.tobytes() for k, p in zip(labels, planes, strict=True))
+        (folder / name).write_bytes(rows)
+        batches[name] = labels, planes
+    (folder / "batches.meta.txt").write_text("".join(f"class{i}\n" for i in range(10)) + "\n")
+    return batches
+
+
+def test_cifar10_in_its_binary_layout(tmp_path):
+    batches = cifar10_files(tmp_path / "cifar-10-batches-bin")
+    train = pictures.cifar10(tmp_path)
+    check(train, (10, 3, 32, 32), 10)
+    assert train.classes[:2] == ("class0", "class1")
+    parts = [batches[f"data_batch_{i}.bin"] for i in range(1, 6)]
+    np.testing.assert_array_equal(train.labels, np.concatenate([labels for labels, _ in parts]))
+    planes = np.concatenate([planes for _, planes in parts])
+    np.testing.assert_allclose(train.pixels, planes / 255, atol=1e-7)
+    test = pictures.load("cifar10", "test", root=tmp_path)
+    check(test, (3, 3, 32, 32), 10)
+    assert test.labels.tolist() == batches["test_batch.bin"][0].tolist()
+
+
+def test_cifar10_that_is_missing_or_damaged_is_refused_by_name(tmp_path):
+    folder = tmp_path / "cifar-10-batches-bin"
+    with refused("data_batch_1.bin, .* are missing; give as root"):
+        pictures.cifar10(tmp_path)
+    cifar10_files(folder)
+    with refused("split 'validation'"):
+        pictures.cifar10(tmp_path, "validation")
+    whole = (folder / "test_batch.bin").read_bytes()
+    for damaged in (whole[:-1], b""):
+        (folder / "test_batch.bin").write_bytes(damaged)
+        with refused(f"test_batch.bin: has {len(damaged)} bytes; .* have 3073 each"):
+            pictures.cifar10(tmp_path, "test")
+    (folder / "test_batch.bin").write_bytes(bytes([10]) + whole[1:])
+    with refused("test_batch.bin: has label 10"):
+        pictures.cifar10(tmp_path, "test")
+    (folder / "test_batch.bin").write_bytes(whole)
+    (folder / "batches.meta.txt").write_text("cat\n")
+    with refused("names 1 classes"):
+        pictures.cifar10(tmp_path)
+    (folder / "batches.meta.txt").unlink()
+    with refused("batches.meta.txt is missing"):
+        pictures.cifar10(tmp_path)
+
+
+def test_cifar10_is_downloaded_with_its_digest_checked(tmp_path, monkeypatch):
+    from torchvision.datasets import utils  # noqa: PLC0415
+
+    cifar10_files(tmp_path / "made" / "cifar-10-batches-bin")
+    archive = tmp_path / "cifar-10-binary.tar.gz"
+    with tarfile.open(archive, "w:gz") as file:
+        file.add(tmp_path / "made" / "cifar-10-batches-bin", "cifar-10-batches-bin")
+    root = tmp_path / "root"
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/{archive.name}"
+        monkeypatch.setattr(pictures, "CIFAR10_URL", url)
+        with refused("cannot be downloaded"):
+            pictures.cifar10(root, download=True)
+        assert not (root / "cifar-10-batches-bin").exists()
+        monkeypatch.setattr(pictures, "CIFAR10_MD5", utils.calculate_md5(archive))
+        found = pictures.cifar10(root, download=True)
+        server.shutdown()
+    with refused("cannot be downloaded"):
+        pictures.cifar10(tmp_path / "other", download=True)
+    np.testing.assert_array_equal(found.pixels, pictures.cifar10(tmp_path / "made").pixels)
+
+
+def test_pictures_are_resized():
+    digits = pictures.digits("test")
+    assert pictures.load("digits", "test", size=8).pixels.shape[2:] == (8, 8)
+    larger = pictures.load("digits", "test", size=16)
+    check(larger, (len(digits.labels), 1, 16, 16), 10)
+    np.testing.assert_array_equal(larger.labels, digits.labels)
+    np.testing.assert_allclose(larger.pixels[:, :, 0, 0], digits.pixels[:, :, 0, 0])
+    smaller = pictures.resized(digits, 4)
+    by_hand = Image.fromarray(digits.pixels[5, 0]).resize((4, 4), Image.Resampling.BILINEAR)
+    np.testing.assert_allclose(smaller.pixels[5, 0], np.asarray(by_hand), atol=1e-6)
+    with refused("size 0"):
+        pictures.load("digits", "test", size=0)
+
+
 def test_sources_by_name():
     assert pictures.load("digits", "test").split == "test"
-    with refused("must be digits, mnist or folder"):
+    with refused("must be digits, mnist, cifar10 or folder"):
         pictures.load("cifar")
     with refused("need a root"):
         pictures.load("mnist")

@@ -199,7 +199,9 @@ def integrated_gradients(
         return starts[first:last], shown.expand(last - first, *shown.shape)
 
     weights = torch.full((1, len(starts)), 1 / len(starts), dtype=torch.float64)
-    values, gap = _integrate(scores, lines, weights, None, shown, target, steps, rule, batch_size)
+    (values,), gap = _integrate(
+        scores, lines, [(weights, None)], shown, target, steps, rule, batch_size
+    )
     return Attribution(values, len(starts), len(starts) * steps, gap)
 
 
@@ -255,13 +257,46 @@ def shapley_integrated_gradients(
         distinct, weights = _weighted(owners, held, counted, to_coalitions=use == "inputs")
         lines = _lines(shown, absent, areas, distinct, to_coalitions=use == "inputs")
         group_of = None if counted == "all" else areas
-        values, gap = _integrate(
-            scores, lines, weights, group_of, shown, target, steps, rule, batch_size
+        (values,), gap = _integrate(
+            scores, lines, [(weights, group_of)], shown, target, steps, rule, batch_size
         )
         total += values
         n_lines += len(distinct)
         largest_gap = max(largest_gap, gap)
     return Attribution(total, n_lines, n_lines * steps, largest_gap)
+
+
+def counted_both_ways(
+    scores: Scores,
+    picture: Tensor,
+    areas: Areas,
+    sampled: Sequence[NDArray[Any]],
+    *,
+    baseline: Tensor | None = None,
+    target: int = 0,
+    steps: int = 5,
+    rule: Rule = "gauss-legendre",
+    batch_size: int = 256,
+) -> dict[Counted, Attribution]:
+    """Proposal 1 under both rules of which coalitions count, from the same gradients.
+
+    Arguments and errors as :func:`shapley_integrated_gradients`; each attribution is what that
+    gives, and is said to have taken as many gradients.
+    """
+    shown = checked_picture(picture)
+    absent = fitted_baseline(shown, torch.zeros(()) if baseline is None else baseline)
+    owners, membership = _sampled(areas, sampled)
+    distinct, of_all = _weighted(owners, membership, "all", to_coalitions=False)
+    _, of_own = _weighted(owners, membership, "own", to_coalitions=False)
+    lines = _lines(shown, absent, areas, distinct, to_coalitions=False)
+    (all_, own), gap = _integrate(
+        scores, lines, [(of_all, None), (of_own, areas)], shown, target, steps, rule, batch_size
+    )
+    n_lines = len(distinct)
+    return {
+        "all": Attribution(all_, n_lines, n_lines * steps, gap),
+        "own": Attribution(own, n_lines, n_lines * steps, gap),
+    }
 
 
 def _sampled(
@@ -328,21 +363,20 @@ def _lines(
 def _integrate(
     scores: Scores,
     lines: Lines,
-    weights: Tensor,
-    group_of: Areas | None,
+    weightings: Sequence[tuple[Tensor, Areas | None]],
     like: Tensor,
     target: int,
     steps: int,
     rule: Rule,
     batch_size: int,
-) -> tuple[Tensor, float]:
-    """The weighted sum over lines of Integrated Gradients, (*shape) float64, and the largest gap.
+) -> tuple[list[Tensor], float]:
+    """Weighted sums over lines of Integrated Gradients, (*shape) float64, and the largest gap.
 
     Args:
         scores: the model.
         lines: starts and ends of the lines, made as they are needed.
-        weights: (group, line) float64, a line's weight for the features of each group.
-        group_of: the group of every feature, as areas are given; None where there is one.
+        weightings: for each sum the weights, (group, line) float64, a line's for the features of
+            each group; and the group of every feature, as areas are given, None where there is one.
         like: a picture, for shape, dtype and device.
         target: which output.
         steps: points on each line.
@@ -355,11 +389,10 @@ def _integrate(
     alphas = points.to(like.dtype)
     with torch.no_grad():
         _chosen(scores(like[None]), target)
-    n_lines = weights.shape[1]
-    of_line = weights.T.to(like.device)
-    groups = None if group_of is None else np.broadcast_to(group_of, like.shape).ravel()
-    index = None if groups is None else torch.from_numpy(groups.astype(np.int64)).to(like.device)
-    values = torch.zeros(like.numel(), dtype=torch.float64, device=like.device)
+    n_lines = weightings[0][0].shape[1]
+    weights = [weight.T.to(like.device) for weight, _ in weightings]
+    indices = [_group_index(group_of, like) for _, group_of in weightings]
+    sums = [torch.zeros(like.numel(), dtype=torch.float64, device=like.device) for _ in weightings]
     integrals = torch.zeros(n_lines, dtype=torch.float64, device=like.device)
     for begin in range(0, n_lines * steps, batch_size):
         rows = torch.arange(begin, min(begin + batch_size, n_lines * steps), device=like.device)
@@ -374,10 +407,20 @@ def _integrate(
         table[of, torch.arange(len(rows), device=like.device)] = point_weights[step]
         partial = (table @ gradients.flatten(start_dim=1).double()) * along.double()
         integrals[first:last] += partial.sum(dim=1)
-        weight = of_line[first:last] if index is None else of_line[first:last][:, index]
-        values += (weight * partial).sum(dim=0)
+        for number, index in enumerate(indices):
+            weight = weights[number][first:last]
+            weight = weight if index is None else weight[:, index]
+            sums[number] += (weight * partial).sum(dim=0)
     gap = _largest_gap(scores, lines, integrals, target, batch_size)
-    return values.view(like.shape), gap
+    return [total.view(like.shape) for total in sums], gap
+
+
+def _group_index(group_of: Areas | None, like: Tensor) -> Tensor | None:
+    """The group of every feature: (feature,)."""
+    if group_of is None:
+        return None
+    groups = np.broadcast_to(group_of, like.shape).ravel().astype(np.int64)
+    return torch.from_numpy(groups).to(like.device)
 
 
 def _gradients(scores: Scores, at: Tensor, target: int) -> Tensor:
@@ -411,7 +454,14 @@ def _largest_gap(
         for first in range(0, len(integrals), batch_size):
             last = min(first + batch_size, len(integrals))
             starts, ends = lines(first, last)
-            gained = [_chosen(scores(each), target).double() for each in (ends, starts)]
+            gained = [_scores_at(scores, each, target) for each in (ends, starts)]
             gaps = integrals[first:last] - (gained[0] - gained[1])
             largest = max(largest, float(gaps.abs().max()))
     return largest
+
+
+def _scores_at(scores: Scores, at: Tensor, target: int) -> Tensor:
+    """(row,) float64; a picture that was expanded to many rows is scored once."""
+    if len(at) > 1 and at.stride(0) == 0:
+        return _chosen(scores(at[:1]), target).double().expand(len(at))
+    return _chosen(scores(at), target).double()

@@ -1,14 +1,17 @@
-"""Pictures with one label each, as arrays: digits that need no download, MNIST, a folder of files.
+"""Pictures with one label each, as arrays: digits that need no download, MNIST, CIFAR-10, files.
 
 * ``digits``: scikit-learn's handwritten digits, 8 × 8 pixels, in the splits of
   :mod:`pipeline.datasets.moving_digits`.
 * ``mnist``: MNIST as torchvision lays it out, ``<root>/MNIST/raw/train-images-idx3-ubyte``,
   ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and ``t10k-labels-idx1-ubyte``.
+* ``cifar10``: CIFAR-10's version "for C programs", ``<root>/cifar-10-batches-bin/`` with
+  ``data_batch_1.bin`` … ``data_batch_5.bin``, ``test_batch.bin`` and ``batches.meta.txt``. The one
+  that torchvision reads is pickled; this one is not.
 * ``folder``: ``<root>/<class>/<picture>``, a sub-folder a class, its name being the class's.
 """
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +26,16 @@ MNIST_FILES = tuple(
     for split in ("train", "t10k")
     for kind in ("images-idx3", "labels-idx1")
 )
+CIFAR10_FOLDER = "cifar-10-batches-bin"
+CIFAR10_FILES = {
+    "train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
+    "test": ("test_batch.bin",),
+}
+CIFAR10_NAMES = "batches.meta.txt"
+CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
+CIFAR10_SIDE = 32
+CIFAR10_CLASSES = 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,6 +115,77 @@ def mnist(
     return Pictures(pixels, labels, tuple(map(str, range(10))), split)
 
 
+def cifar10(
+    root: str | os.PathLike[str], split: str = "train", *, download: bool = False
+) -> Pictures:
+    """CIFAR-10: three channels (RGB), 32 × 32 pixels, ten classes.
+
+    Args:
+        root: the directory that holds ``cifar-10-batches-bin``.
+        split: ``train`` (50 000 pictures in five files) or ``test`` (10 000).
+        download: whether what is missing is downloaded into the root (162 MB, its digest checked).
+
+    Raises:
+        InputError: another split, files that are missing, cannot be downloaded or are damaged.
+    """
+    _check_split(split, tuple(CIFAR10_FILES))
+    where = Path(root) / CIFAR10_FOLDER
+    names = [name for files in CIFAR10_FILES.values() for name in files] + [CIFAR10_NAMES]
+    missing = [name for name in names if not (where / name).is_file()]
+    if missing and not download:
+        raise InputError(
+            f"{where}: CIFAR-10 was looked for there, and {', '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} missing; give as root the directory that "
+            f"holds {CIFAR10_FOLDER} (of {CIFAR10_URL}, unpacked), or ask for the download"
+        )
+    if missing:
+        _download_cifar10(Path(root))
+    try:
+        found = [_cifar10_batch(where / name) for name in CIFAR10_FILES[split]]
+        classes = tuple((where / CIFAR10_NAMES).read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{where}: CIFAR-10 cannot be read ({error}); provide it anew") from None
+    if len(classes) != CIFAR10_CLASSES:
+        raise InputError(
+            f"{where / CIFAR10_NAMES}: names {len(classes)} classes; CIFAR-10 has {CIFAR10_CLASSES}"
+        )
+    pixels = np.concatenate([batch for batch, _ in found]).astype(np.float32) / np.float32(255)
+    labels = np.concatenate([labels for _, labels in found]).astype(np.int64)
+    return Pictures(pixels, labels, classes, split)
+
+
+def _cifar10_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Pixels (picture, 3, 32, 32) and labels of one file: a byte of label, then the planes."""
+    each = 1 + 3 * CIFAR10_SIDE**2
+    content = np.fromfile(path, dtype=np.uint8)
+    if not len(content) or len(content) % each:
+        raise InputError(
+            f"{path}: has {len(content)} bytes; pictures of CIFAR-10 have {each} each. Remove it, "
+            "and provide it anew"
+        )
+    rows = content.reshape(-1, each)
+    if rows[:, 0].max() >= CIFAR10_CLASSES:
+        raise InputError(
+            f"{path}: has label {rows[:, 0].max()}; there are 0 to {CIFAR10_CLASSES - 1}. Remove "
+            "it, and provide it anew"
+        )
+    return rows[:, 1:].reshape(-1, 3, CIFAR10_SIDE, CIFAR10_SIDE), rows[:, 0]
+
+
+def _download_cifar10(root: Path) -> None:
+    from torchvision.datasets.utils import (  # noqa: PLC0415  takes seconds to load
+        download_and_extract_archive,
+    )
+
+    try:
+        download_and_extract_archive(CIFAR10_URL, os.fspath(root), md5=CIFAR10_MD5)
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"{root}: CIFAR-10 cannot be downloaded there from {CIFAR10_URL} ({error}); give as "
+            f"root a directory that holds {CIFAR10_FOLDER}"
+        ) from None
+
+
 def folder(
     root: str | os.PathLike[str],
     split: str = "all",
@@ -166,27 +250,49 @@ def load(
     *,
     root: str | os.PathLike[str] | None = None,
     download: bool = False,
+    size: int | None = None,
 ) -> Pictures:
     """Pictures by the name of their source, as parameters give it.
 
     Args:
-        source: ``digits``, ``mnist`` or ``folder``.
+        source: ``digits``, ``mnist``, ``cifar10`` or ``folder``.
         split: which part; of a folder ``<root>/<split>`` is read.
         root: where the files lie; the digits need none.
-        download: whether MNIST may be downloaded.
+        download: whether MNIST and CIFAR-10 may be downloaded.
+        size: pixels a side that all are resized to; as they are if None.
 
     Raises:
-        InputError: another source, no root where one is needed, and as the source's own function.
+        InputError: another source, no root where one is needed, a size less than 1, and as the
+            source's own function.
     """
+    if size is not None and size < 1:
+        raise InputError(f"size {size}: pixels a side, 1 at least")
     if source == "digits":
-        return digits(split)
-    if source not in ("mnist", "folder"):
-        raise InputError(f"pictures {source!r}: must be digits, mnist or folder")
+        return resized(digits(split), size)
+    if source not in ("mnist", "cifar10", "folder"):
+        raise InputError(f"pictures {source!r}: must be digits, mnist, cifar10 or folder")
     if root is None:
         raise InputError(f"pictures {source!r} need a root, the directory that holds them")
     if source == "mnist":
-        return mnist(root, split, download=download)
-    return folder(Path(root) / split, split)
+        return resized(mnist(root, split, download=download), size)
+    if source == "cifar10":
+        return resized(cifar10(root, split, download=download), size)
+    return folder(Path(root) / split, split, size=None if size is None else (size, size))
+
+
+def resized(pictures: Pictures, size: int | None) -> Pictures:
+    """The same pictures with ``size`` × ``size`` pixels, bilinear and antialiased; None: as is."""
+    if size is None or pictures.pixels.shape[2:] == (size, size):
+        return pictures
+    import torch  # noqa: PLC0415  not needed for arrays
+
+    parts = [
+        torch.nn.functional.interpolate(
+            part, size=(size, size), mode="bilinear", antialias=True, align_corners=False
+        )
+        for part in torch.from_numpy(pictures.pixels).split(1024)
+    ]
+    return replace(pictures, pixels=torch.cat(parts).clamp(0, 1).numpy())
 
 
 def _check_split(split: str, allowed: tuple[str, ...]) -> None:

@@ -1,0 +1,134 @@
+"""Stage: how long Shapley Integrated Gradients take beside Integrated Gradients on this machine."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from pipeline.baselines.explained import (
+    MODELS,
+    Model,
+    batch_size,
+    load_pictures,
+    predict,
+    read_explained,
+    score_of,
+)
+from pipeline.baselines.timing import METHODS, prepare, ratio, seconds_of
+from pipeline.files import write_json
+from pipeline.networks import devices
+from pipeline.params.baselines import (
+    AttributionsParams,
+    PictureGameParams,
+    PicturesParams,
+    SpeedParams,
+)
+from pipeline.progress import progress
+from pipeline.stage import run
+from pipeline.tables import plain, write_table
+
+COLUMNS = (
+    "model",
+    "method",
+    "description",
+    "pictures",
+    "runs",
+    "gradient_evaluations",
+    "model_evaluations",
+    "seconds",
+    "fastest",
+    "slowest",
+)
+RATIOS: dict[str, tuple[tuple[str, ...], str]] = {
+    "sig_to_ig": (("sig",), "ig"),
+    "sig_with_algorithm_1_to_ig": (("sig", "algorithm_1"), "ig"),
+    "sig_to_captum": (("sig",), "captum"),
+    "sig_to_plain": (("sig",), "plain"),
+}
+
+
+def main(
+    *,
+    classifier: Path,
+    embedding: Path,
+    pictures: PicturesParams,
+    game: PictureGameParams,
+    attributions: AttributionsParams,
+    params: SpeedParams,
+    out: Path,
+    table: Path,
+    device: str = "auto",
+    threads: int = 1,
+) -> None:
+    """Time both models' attributions; ``out`` is JSON and ``table`` CSV with a row a method.
+
+    Seconds are of one picture: the median over runs of the mean over pictures. Ratios are those of
+    one run each; their median stands beside the lowest and the highest.
+    """
+    target = devices.resolve(device)
+    training = torch.from_numpy(load_pictures(pictures, "train").pixels)
+    count = min(params.pictures, game.explained)
+    weights: dict[Model, Path] = {"classifier": classifier, "distance": embedding}
+    rows, ratios = list[dict[str, Any]](), {}
+    total = count * params.runs * len(MODELS)
+    with progress("baselines_runtime", total, "pictures") as advance:
+        for model in MODELS:
+            explained = read_explained(
+                model,
+                weights[model],
+                pictures,
+                game.model_copy(update={"explained": count}),
+                target,
+            )
+            targets = predict(explained) if explained.seconds is None else np.zeros(count, int)
+            works = [
+                prepare(
+                    score_of(explained, i, int(targets[i])),
+                    explained.pictures[i],
+                    explained.areas,
+                    explained.absent,
+                    training,
+                    attributions,
+                    attributions.seed,
+                    batch_size(explained.scores, explained.pictures[i], gradients=True),
+                    batch_size(explained.scores, explained.pictures[i]),
+                )
+                for i in range(count)
+            ]
+            taken = seconds_of(works, params.runs, target, advance)
+            for name, description in METHODS.items():
+                of_runs = taken[name].mean(axis=1)
+                gradients = [work.gradient_evaluations[name] for work in works]
+                evaluations = [work.model_evaluations[name] for work in works]
+                rows.append(
+                    {
+                        "model": model,
+                        "method": name,
+                        "description": description,
+                        "pictures": count,
+                        "runs": params.runs,
+                        "gradient_evaluations": float(np.mean(gradients)),
+                        "model_evaluations": float(np.mean(evaluations)),
+                        "seconds": float(np.median(of_runs)),
+                        "fastest": float(of_runs.min()),
+                        "slowest": float(of_runs.max()),
+                    }
+                )
+            ratios[model] = {name: ratio(taken, *of) for name, of in RATIOS.items()}
+    found = {
+        "device": devices.describe(target),
+        "cpu": devices.cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "torch": torch.__version__,
+        "ratios": ratios,
+        "rows": rows,
+    }
+    write_table(table, COLUMNS, rows)
+    write_json(out, plain(found))
+
+
+if __name__ == "__main__":
+    run(main)
