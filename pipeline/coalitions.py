@@ -87,12 +87,21 @@ def membership_of_ranks(n_players: int, size: int, ranks: NDArray[np.integer]) -
     membership = np.zeros((len(rest), n_players), dtype=np.bool_)
     rows = np.arange(len(rest))
     for position in range(size, 0, -1):
-        # Numbers that 64 bits do not hold are above every rank, and so is the largest that fits.
-        counts = np.array([min(comb(p, position), largest) for p in range(n_players)])
+        counts = _counts_below(n_players, position)
         player = np.searchsorted(counts, rest, side="right") - 1
         membership[rows, player] = True
         rest -= counts[player]
     return membership
+
+
+@lru_cache(maxsize=1024)
+def _counts_below(n_players: int, size: int) -> NDArray[np.int64]:
+    """How many coalitions of ``size`` the players below each make: (n_players,)."""
+    # Numbers that 64 bits do not hold are above every rank, and so is the largest that fits.
+    largest = np.iinfo(np.int64).max
+    counts = np.array([min(comb(p, size), largest) for p in range(n_players)], dtype=np.int64)
+    counts.setflags(write=False)
+    return counts
 
 
 def members(masks: NDArray[np.unsignedinteger], size: int) -> NDArray[np.uint8]:

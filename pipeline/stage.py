@@ -141,6 +141,8 @@ def _set_up_torch(threads: int) -> None:
     if "torch" in sys.modules:
         torch = sys.modules["torch"]
         torch.set_num_threads(threads)
-        # Without this setting matrix products on a GPU may differ from run to run.
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        if torch.cuda.is_available():
+            # Without this matrix products on a GPU may differ from run to run. On the CPU nothing
+            # that is used here does, and the setting takes a second to load.
+            os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+            torch.use_deterministic_algorithms(True, warn_only=True)

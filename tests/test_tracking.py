@@ -17,7 +17,6 @@ from pipeline.params import load, validate
 MODELS, SPLITS = ("trn", "tsn"), ("train", "validation")
 
 OTHER = {
-    "studies": ["baselines", "frames"],
     "device": "cuda",
     "partitions": 3,
     "frames.dataset.root": "other videos",
@@ -188,8 +187,8 @@ RESHAPE = {f"frames.{n}" for n in ("dataset.root", "features.trn", "features.tsn
 RESHAPE |= {"frames.features.classes", "frames.backbone.weights"}
 RESHAPE |= {f"baselines.{n}" for n in ("pictures.source", "pictures.root", "pictures.download")}
 RESHAPE |= {f"baselines.{n}.weights" for n in ("classifier", "embedding")}
-RESHAPE |= {"baselines.classifier.architecture", "studies"}
-"""Parameters that name files or studies: with them dvc.yaml has to be written anew."""
+RESHAPE |= {"baselines.classifier.architecture"}
+"""Parameters that name files: with them dvc.yaml has to be written anew."""
 
 
 def leaves(section, prefix=""):
@@ -200,7 +199,7 @@ def leaves(section, prefix=""):
             yield f"{prefix}{name}"
 
 
-LEAVES = list(leaves(defaults()))
+LEAVES = [leaf for leaf in leaves(defaults()) if leaf != "studies"]
 SHAPING = ("frames.dataset.", "frames.features.", "frames.backbone.weights", "frames.videos.seed")
 
 
@@ -257,7 +256,9 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def studies():
-    return {study: merged(defaults(), {"frames": sections}) for study, sections in STUDIES.items()}
+    found = {study: merged(defaults(), {"frames": each}) for study, each in STUDIES.items()}
+    # What changes the shape of one study's graph is looked at without the other.
+    return {s: c if s == USUAL else {**c, "studies": ["frames"]} for s, c in found.items()}
 
 
 @pytest.fixture(scope="module")
@@ -407,13 +408,27 @@ def test_a_parameter_touches_the_stages_that_list_it(study, studies, graphs, the
     assert not wrong
 
 
+def test_only_the_studies_asked_for_are_made_and_tracked(folder, graphs, there):
+    each = {}
+    for study in ("frames", "baselines"):
+        content = {**defaults(), "studies": [study]}
+        each[study] = set(tracking.stages(validate(content)))
+        (jobs,) = planned(folder, [{"params": content}])
+        assert {job.rule.split("_")[0] for job in jobs} == {study}
+    assert set(tracking.stages(validate(defaults()))) == each["frames"] | each["baselines"]
+
+
 def test_where_it_is_computed_touches_nothing(studies, graphs, there):
     stages = tracking.stages(validate(studies[USUAL]))
     jobs = graphs[USUAL, None]
     assert not touched(stages, jobs, stages, graphs[USUAL, "partitions"])
     # What says how long something takes is of a device.
-    assert touched(stages, jobs, stages, graphs[USUAL, "device"]) == {"frames_runtime"}
-    assert len(graphs[USUAL, "partitions"]) == len(jobs) + 2
+    assert touched(stages, jobs, stages, graphs[USUAL, "device"]) == {
+        "frames_runtime",
+        "baselines_runtime",
+    }
+    # One more for each of four games, whose evaluation is shared out.
+    assert len(graphs[USUAL, "partitions"]) == len(jobs) + 4
 
 
 def test_a_version_touches_its_stage_only(folder):
