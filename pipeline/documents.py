@@ -18,8 +18,10 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from pipeline import documents_baselines as baselines
 from pipeline.errors import InputError
 from pipeline.files import replacing
+from pipeline.tables import markdown_table
 
 _MARKER = re.compile(r"^<!--[ \t]*(/?)([A-Z][A-Z0-9_]*)[ \t]*-->[ \t]*$", re.MULTILINE)
 
@@ -45,21 +47,6 @@ class Written(NamedTuple):
     """names of the tables in it, in order"""
     outdated: tuple[str, ...]
     """of these, the tables that were not as the results have them"""
-
-
-def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Write a Markdown table, one line a row.
-
-    Args:
-        columns: the headings; any may be empty.
-        rows: a cell for each column. What would end a cell or a line is escaped.
-    """
-    return "\n".join([_line(columns), f"|{'---|' * len(columns)}", *map(_line, rows)])
-
-
-def _line(values: Sequence[object]) -> str:
-    cells = (" ".join(str(value).split()).replace("|", r"\|") for value in values)
-    return "|" + "".join(f" {cell} |" if cell else " |" for cell in cells)
 
 
 def claims_table(claims: Sequence[Any]) -> str:
@@ -114,6 +101,10 @@ def _digits(value: float, digits: int) -> str:
 TABLES = {
     "CLAIMS": Table("frames/claims.json", claims_table),
     "RUNTIME": Table("frames/runtime.json", runtime_table),
+    "BASELINES_CLAIMS": Table("baselines/claims.json", baselines.claims_table),
+    "BASELINES_RATIOS": Table("baselines/ratios.json", baselines.ratios_table),
+    "BASELINES_PICTURES": Table("baselines/agreement.json", baselines.pictures_table),
+    "BASELINES_RUNTIME": Table("baselines/runtime.json", baselines.runtime_table),
 }
 """Tables that documents may hold, by name."""
 

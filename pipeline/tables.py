@@ -45,3 +45,18 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    """Write a Markdown table, one line a row.
+
+    Args:
+        columns: the headings; any may be empty.
+        rows: a cell for each column. What would end a cell or a line is escaped.
+    """
+    return "\n".join([_line(columns), f"|{'---|' * len(columns)}", *map(_line, rows)])
+
+
+def _line(values: Sequence[object]) -> str:
+    cells = (" ".join(str(value).split()).replace("|", r"\|") for value in values)
+    return "|" + "".join(f" {cell} |" if cell else " |" for cell in cells)

@@ -74,7 +74,8 @@ def new_folder(folder, params):
 
 def gpu_rules():
     """Rules of the Snakefile that say how many GPUs they need."""
-    rules = re.split(r"^rule ", (ROOT / "pipeline/rules/frames.smk").read_text(), flags=re.M)
+    files = [path.read_text() for path in sorted((ROOT / "pipeline/rules").glob("*.smk"))]
+    rules = [text for file in files for text in re.split(r"^rule ", file, flags=re.M)]
     return {text.split(":")[0] for text in rules if "gpu=" in text}
 
 
@@ -84,7 +85,8 @@ def test_a_dry_run_shares_out_the_games_and_asks_for_gpus_where_they_are_used(tm
     folder = new_folder(tmp_path, defaults())
     dry = snakemake(folder, "--workflow-profile", "profiles/slurm", "-n", *given)
     assert dry.returncode == 0, dry.stderr
-    blocks = re.findall(r"^rule (frames_\w+):\n((?: .*\n)+)", dry.stdout + dry.stderr, flags=re.M)
+    listed = r"^rule ((?:frames|baselines)_\w+):\n((?: .*\n)+)"
+    blocks = re.findall(listed, dry.stdout + dry.stderr, flags=re.M)
     assert Counter(rule for rule, _ in blocks) == {
         "frames_videos": 1,
         "frames_backbone": 2,
@@ -107,9 +109,24 @@ def test_a_dry_run_shares_out_the_games_and_asks_for_gpus_where_they_are_used(tm
         "frames_runtime": 1,
         "frames_claims": 1,
         "frames_figures": 1,
+        "baselines_surrogates": 4,
+        "baselines_tables": 4,
+        "baselines_ratios": 1,
+        "baselines_replaced": 1,
+        "baselines_proportions": 1,
+        "baselines_classifier": 1,
+        "baselines_embedding": 1,
+        "baselines_game": 2,
+        "baselines_coalitions": 32,
+        "baselines_receipts": 2,
+        "baselines_attributions": 2,
+        "baselines_agreement": 1,
+        "baselines_figures": 1,
+        "baselines_runtime": 1,
+        "baselines_claims": 1,
     }
     with_gpu = gpu_rules()
-    assert len(with_gpu) == 12
+    assert len(with_gpu) == 12 + 5
     for rule, block in blocks:
         resources = dict(re.findall(r"(\w+)=([^,\n]+)", block.split("resources:")[1]))
         expected = ("1", "cuda") if rule in with_gpu else (None, None)
