@@ -144,6 +144,8 @@ def documents(
             else:
                 state = "differs from the results" if check else "written"
             typer.echo(f"{document.path}: {name} {state}")
+        for name in document.left:
+            typer.echo(f"{document.path}: {name} left as it is: its study has no results here")
     if check and any(document.outdated for document in found):
         raise typer.Exit(1)
 

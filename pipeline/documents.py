@@ -47,6 +47,8 @@ class Written(NamedTuple):
     """names of the tables in it, in order"""
     outdated: tuple[str, ...]
     """of these, the tables that were not as the results have them"""
+    left: tuple[str, ...] = ()
+    """tables of studies of which there are no results: left as they are"""
 
 
 def claims_table(claims: Sequence[Any]) -> str:
@@ -149,9 +151,12 @@ def _with_tables(path: Path, results: Path, made: dict[str, str]) -> Written:
         text = path.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a document that can be read: {error}") from error
-    parts, names, outdated = [], [], []
+    parts, names, outdated, left = [], [], [], []
     end = 0
     for name, start, stop in _places(path, text):
+        if not (results / Path(TABLES[name].result).parts[0]).is_dir():
+            left.append(name)
+            continue
         if name not in made:
             made[name] = _made(name, results)
         table = f"\n{made[name]}\n"
@@ -160,7 +165,8 @@ def _with_tables(path: Path, results: Path, made: dict[str, str]) -> Written:
         if text[start:stop] != table:
             outdated.append(name)
         end = stop
-    return Written(path, "".join([*parts, text[end:]]), tuple(names), tuple(outdated))
+    text = "".join([*parts, text[end:]])
+    return Written(path, text, tuple(names), tuple(outdated), tuple(left))
 
 
 def _places(path: Path, text: str) -> list[tuple[str, int, int]]:

@@ -67,6 +67,7 @@ def play(
     partition: tuple[int, int] = (0, 1),
     description: str = "",
     device: str = "",
+    evaluations: Callable[[int], int] | None = None,
 ) -> Receipt:
     """Evaluate the instances of a partition that are missing or damaged, and keep their values.
 
@@ -85,6 +86,7 @@ def play(
         partition: (index, number of partitions).
         description: stands before the progress.
         device: where the evaluations are made, for the receipt.
+        evaluations: coalitions that are evaluated of an instance, by its index; all by default.
 
     Raises:
         UnusableValues: values that are not finite, named by their instances, after the others of
@@ -101,19 +103,21 @@ def play(
     missing = [i for i in owned if not done[i]]
     damaged: list[int] = []
     evaluated = 0
-    rows = store.record.rows
+    rows = evaluations or (lambda _: store.record.rows)
+    made = 0
     # Where nothing is to be done, nothing is claimed: a store that is only read may be played.
     with claiming(store.path) if missing or suspects else nullcontext() as claims:
         if claims is not None:
             damaged, erased = _erase_damaged(store, suspects, claims)
             missing = sorted(missing + erased)
-        with progress(description, len(missing) * rows, "evaluations") as advance:
+        with progress(description, sum(map(rows, missing)), "evaluations") as advance:
             if claims is not None:
                 for batch, found in _claimed_batches(store, claims, missing, batch_size):
                     if batch:
                         _keep(store, batch, np.asarray(tables(batch)))
                     evaluated += len(batch)
-                    advance((len(batch) + found) * rows)
+                    made += sum(map(rows, batch))
+                    advance(sum(map(rows, [*batch, *found])))
     reused = len(owned) - evaluated
     return Receipt(
         study=store.record.study,
@@ -125,8 +129,8 @@ def play(
         instances_evaluated=evaluated,
         instances_reused=reused,
         instances_damaged=tuple(store.instances[i] for i in damaged),
-        evaluations_made=evaluated * rows,
-        evaluations_reused=reused * rows,
+        evaluations_made=made,
+        evaluations_reused=sum(map(rows, owned)) - made,
         seconds=round(time.perf_counter() - start, 3),
         device=device,
     )
@@ -195,8 +199,8 @@ def _erase_damaged(
 
 def _claimed_batches(
     store: CoalitionStore, claims: Claims, missing: Sequence[int], batch_size: int
-) -> Iterator[tuple[list[int], int]]:
-    """Batches to evaluate, and how many instances were found evaluated beside each.
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Batches to evaluate, and the instances that were found evaluated beside each.
 
     A batch's instances are claimed until the next one is asked for. Those that others have claimed
     come last, once nothing else is left: then their owners are waited for, and what an owner did
@@ -209,7 +213,7 @@ def _claimed_batches(
             claims.wait(later[0])
             todo, later = deque(later), []
         batch: list[int] = []
-        found = 0
+        found: list[int] = []
         while todo and len(batch) < batch_size:
             i = todo.popleft()
             if not store.is_done(i):
@@ -220,7 +224,7 @@ def _claimed_batches(
                 if not store.is_done(i):
                     batch.append(i)
                     continue
-            found += 1
+            found.append(i)
             claims.release([i])
         yield batch, found
         claims.release(batch)

@@ -74,11 +74,18 @@ def attach(workflow: Any, params: Params, config: Mapping[str, Any]) -> None:
     workflow._build_dag = reconcile_and_plan
 
 
+def _stages(params: Params) -> dict[str, Tracked]:
+    """Stages of the studies asked for; of all, where DVC calls for one of another study."""
+    asked = tracking.stages(params)
+    called = os.environ.get("DVC_STAGE") if "DVC_ROOT" in os.environ else None
+    return asked if called in (None, *asked) else tracking.stages(params, every=True)
+
+
 def _forget(workflow: Any, params: Params) -> None:
     """Strike from the ledger what is about to be made anew, in case the run is killed."""
     made = {str(f) for job in workflow.dag.needrun_jobs() for f in job.output}
     told = ledger.read()
-    for name, stage in tracking.stages(params).items():
+    for name, stage in _stages(params).items():
         if not made.isdisjoint(stage.files):
             told.pop(name, None)
     ledger.write(told)
@@ -109,7 +116,7 @@ class _Verdict:
 
 
 def _state(params: Params, config: Mapping[str, Any]) -> _State:
-    stages = tracking.stages(params)
+    stages = _stages(params)
     present = _exact(typed(config), params)
     in_file = _params_file()
     values, overridden = {}, set[str]()
@@ -357,7 +364,7 @@ def _is_settled(params: Params, config: Mapping[str, Any]) -> bool:
 
 
 def _signature(params: Params, config: Mapping[str, Any]) -> str:
-    tracked = tracking.stages(params).values()
+    tracked = _stages(params).values()
     paths = {path for stage in tracked for path in (*stage.deps, *stage.outs)}
     paths |= {"dvc.yaml", "dvc.lock", PARAMS_FILE, str(VERSIONS_FILE)}
     return ledger.signature(_exact(typed(config), params), paths)

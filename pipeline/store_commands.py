@@ -13,7 +13,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline import tracking
 from pipeline.errors import InputError
+from pipeline.params import load
 from pipeline.pruning import LeftAlone, Survey, Unused, prune, survey
 from pipeline.store import CoalitionStore, DamagedStore, UnreachableStore, open_store, verify
 from pipeline.store.access import entries, exists, is_remote, size
@@ -188,13 +190,25 @@ def _remedy(path: str, study: str, *, by_run: bool = True) -> str:
     if Path(path).parent.name == SET_ASIDE:
         return f"to mend: remove {path}; no result uses what was set aside"
     # Without being forced Snakemake would see results that are up to date, and run nothing.
-    run = f"run `snakemake --cores all --forcerun {study}_game`"
+    run = f"run `snakemake --cores all --forcerun {_rule(path, study)}`"
     if not by_run:
         return (
             f"to mend: remove from {path} the files that are no part of it; if a zarr.json differs "
             f"from its copy, remove the store and {run}, which evaluates all of it again"
         )
     return f"to mend: {run}, which evaluates only what is damaged again"
+
+
+def _rule(path: str, study: str) -> str:
+    """The rule that plans a store, by the parameters of the working directory."""
+    try:
+        stages = tracking.stages(load(Path("params.yaml")), every=True)
+    except InputError:
+        return f"{study}_game"
+    for name, stage in stages.items():
+        if os.path.normpath(path) in stage.outs:
+            return (*stage.rules, name)[0]
+    return f"{study}_game"
 
 
 @app.command("prune")

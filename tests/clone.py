@@ -10,6 +10,9 @@ from pathlib import Path
 import yaml
 from tiny import OVERRIDES, ROOT, defaults, merged
 
+from pipeline import tracking
+from pipeline.params import validate
+
 SMALL = merged(
     OVERRIDES,
     {
@@ -69,6 +72,9 @@ def new_clone(folder, params):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / name)
     write_params(folder, params)
+    # As `python -m pipeline dvc-yaml` writes it there, for the studies asked for.
+    text = tracking.dvc_yaml_text(validate(merged(defaults(), params)))
+    (folder / "dvc.yaml").write_text(text)
     run(folder, "git", "init", "-q")
     commit(folder)
     return folder

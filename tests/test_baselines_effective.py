@@ -220,6 +220,39 @@ def test_unsampled_values_are_unbiased():
     assert (np.abs(estimates.mean(axis=0) - brute_force(table)) < 4.5 * error).all()
 
 
+def is_served_at_every_size(drawn, n):
+    sizes = np.bitwise_count(drawn[:, None] & ~(np.uint64(1) << np.arange(n, dtype=np.uint64)))
+    return all(len(np.unique(of_player)) == n for of_player in sizes.T)
+
+
+def test_the_estimates_are_unbiased_where_every_size_is_drawn_for_every_player():
+    utility, seeds = UTILITIES["rules_12"], range(600)
+    game = table_game(utility(np.arange(2**12, dtype=np.uint64))[:, 0])
+    for seed in seeds:
+        assert is_served_at_every_size(draw_by_size(12, 16, child(seed, 0)), 12)
+    found = [effective_shapley(game, per_size=16, n_kept=100, seed=seed) for seed in seeds]
+    expected = shapley_values(game(np.arange(2**12, dtype=np.uint64)))[:, 0]
+    for estimates in (np.array([e.values for e in found]), np.array([e.unsampled for e in found])):
+        error = estimates.std(axis=0, ddof=1) / np.sqrt(len(seeds))
+        assert (error[:-1] > 0).all()
+        assert (np.abs(estimates.mean(axis=0) - expected)[:-1] < 4 * error[:-1]).all()
+        # So small a bias as that of one coalition of each size, 3 %, would be seen.
+        assert error.sum() < 0.005 * np.abs(expected).sum()
+        assert (estimates[:, -1] == 0).all()
+
+
+def test_a_size_without_a_draw_is_taken_for_the_mean_of_the_others():
+    """Of one coalition of each size, the estimates of a game whose gains grow are biased."""
+    drawn = [draw_by_size(12, 1, child(seed, 0)) for seed in range(100)]
+    assert not any(is_served_at_every_size(each, 12) for each in drawn)
+    squares = np.bitwise_count(np.arange(2**12)).astype(float) ** 2
+    gains = 2 * np.arange(12) + 1
+    result = effective_shapley(table_game(squares), per_size=1, n_kept=1, seed=0)
+    for player in range(12):
+        sizes = np.bitwise_count(drawn[0] & ~np.uint64(1 << player))
+        assert result.unsampled[player] == pytest.approx(gains[np.unique(sizes)].mean())
+
+
 @pytest.mark.parametrize("bins", [None, 3])
 def test_rounding_favours_no_cell(bins):
     """Of many more cells than are kept, all are kept as often as they should be."""

@@ -17,7 +17,6 @@ STORES = "results/coalitions/baselines"
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):
     folder = clone.new_clone(tmp_path_factory.mktemp("baselines"), TINY)
-    clone.run(folder, "python", "-m", "pipeline", "dvc-yaml")
     done = clone.snakemake(folder)
     assert clone.rules_run(done) >= {"baselines_tables", "baselines_claims", "baselines_figures"}
     assert not {rule for rule in clone.rules_run(done) if rule.startswith("frames")}

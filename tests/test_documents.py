@@ -211,3 +211,13 @@ def test_every_table_stands_in_a_document_of_the_project(tmp_path, monkeypatch):
         (tmp_path / table.result).write_text("{}")
     found = write_documents(default_documents(project), tmp_path, check=True)
     assert {name for document in found for name in document.tables} == set(TABLES)
+
+
+def test_tables_of_a_study_without_results_are_left_as_they_are(root):
+    text = "<!-- BASELINES_CLAIMS -->\n| kept |\n<!-- /BASELINES_CLAIMS -->\n"
+    (root / "docs/other.md").write_text(text)
+    done = call("docs/other.md", "--check")
+    assert done.exit_code == 0
+    assert "BASELINES_CLAIMS left as it is" in done.output
+    assert call("docs/other.md").exit_code == 0
+    assert (root / "docs/other.md").read_text() == text

@@ -102,7 +102,7 @@ def test_lengths(study):
 
 
 @pytest.mark.parametrize("name", ["lengths", "shifted"])
-def test_what_is_stored_is_not_evaluated_again(study, tmp_path, undrawn, name):
+def test_what_is_stored_is_not_evaluated_again(study, tmp_path, undrawn, monkeypatch, name):
     make = {"lengths": run.make_lengths, "shifted": run.make_shifted}[name]
     here = {"stores": tmp_path / "stores", "receipts": tmp_path, "out": tmp_path / "out.json"}
 
@@ -119,9 +119,15 @@ def test_what_is_stored_is_not_evaluated_again(study, tmp_path, undrawn, name):
     assert made_and_reused(3) == [(0, 3 * each)] * 2
     assert made_and_reused(2) == [(0, 2 * each)] * 2
     content = (tmp_path / "out.json").read_bytes()
-    shutil.rmtree(tmp_path / "stores")
-    assert made_and_reused(2) == [(2 * each, 0)] * 2
+    # What another version of the code evaluated is of no use.
+    with monkeypatch.context() as other:
+        other.setattr({"lengths": lengths, "shifted": shifted}[name], "version", lambda *_: 99)
+        assert made_and_reused(2) == [(2 * each, 0)] * 2
     assert (tmp_path / "out.json").read_bytes() == content
+    receipt = read_receipt(tmp_path / f"trn_{name}.json")
+    n = study.params.coalitions.n
+    of_lengths = sum(2**k for k in range(1, study.params.lengths.max_frames + 1))
+    assert receipt.evaluations_made == 2 * (of_lengths if name == "lengths" else 2**n)
 
 
 @pytest.mark.parametrize("crossing", [True, False])

@@ -58,6 +58,12 @@ def test_presets_name_known_parameters(preset):
         ("frames.scales.dropout", 1.0, "dropout: .*less than 1"),
         ("frames.features.trn", {"train": "a", "validation": "b"}, "give tsn too, or none"),
         ("frames.videos.size", 97, "multiple of 2"),
+        ("baselines.pictures.train", 0, "baselines.pictures.train: .*greater than or equal to 1"),
+        ("baselines.pictures.source", "mnist", "source: mnist needs a root"),
+        ("baselines.classifier.weights", "imagenet", "goes with a resnet, not with .*small"),
+        ("baselines.embedding.weights", "imagenet", "goes with a resnet, not with .*small"),
+        ("baselines.embedding.architecture", "resnet18", "resnet18 needs weights: imagenet or"),
+        ("baselines.embedding.architecture", "vgg", "'small', 'resnet18' or 'resnet50'.*'vgg'"),
         ("device", "gpu", "device: must be auto, cpu, cuda or cuda:<number>.*'gpu'"),
     ],
 )

@@ -127,6 +127,32 @@ def test_a_folder_of_pictures(picture_root):
     np.testing.assert_array_equal(resized.pixels, pictures.folder(root, size=(6, 6)).pixels)
 
 
+def test_some_of_a_folder_are_read_and_no_others(tmp_path):
+    for number in range(6):
+        name = "ab"[number % 2]
+        (tmp_path / name).mkdir(exist_ok=True)
+        Image.new("L", (5, 5), color=number).save(tmp_path / name / f"{number}.png")
+    # Of a class of one picture it is read; what is left is of the others.
+    (tmp_path / "c").mkdir()
+    Image.new("L", (5, 5), color=6).save(tmp_path / "c" / "6.png")
+    whole = pictures.folder(tmp_path)
+    shades = {3: [0, 1, 6], 5: [0, 1, 2, 3, 6], 7: [0, 1, 2, 3, 4, 5, 6], 9: [0, 1, 2, 3, 4, 5, 6]}
+    for most, expected in shades.items():
+        found = pictures.folder(tmp_path, most=most)
+        shown = np.rint(found.pixels[:, 0, 0, 0] * 255).astype(int)
+        assert sorted(shown) == expected
+        kept = [list(whole.pixels[:, 0, 0, 0]).index(shade) for shade in found.pixels[:, 0, 0, 0]]
+        assert kept == sorted(kept)
+        np.testing.assert_array_equal(found.labels, whole.labels[kept])
+        assert found.classes == whole.classes
+    (tmp_path / "a" / "4.png").write_bytes(b"no picture")
+    check(pictures.folder(tmp_path, most=5), (5, 3, 5, 5), 3)
+    with refused("4.png: cannot be read"):
+        pictures.folder(tmp_path)
+    with refused("most 0"):
+        pictures.folder(tmp_path, most=0)
+
+
 def test_bad_folders_are_refused_by_name(picture_root):
     root, _ = picture_root
     with refused("elsewhere: there is no such directory"):
@@ -240,6 +266,39 @@ def test_pictures_are_resized():
     np.testing.assert_allclose(smaller.pixels[5, 0], np.asarray(by_hand), atol=1e-6)
     with refused("size 0"):
         pictures.load("digits", "test", size=0)
+
+
+@pytest.mark.parametrize("most", [1, 10, 25, 1257])
+def test_some_digits_are_spread_over_the_classes_and_the_split(most):
+    whole = pictures.load("digits", "train")
+    some = pictures.load("digits", "train", most=most)
+    check(some, (most, 1, 8, 8), 10)
+    counts = np.bincount(some.labels, minlength=10)
+    if most < 1000:
+        assert counts.max() - counts.min() <= 1
+    places = [np.flatnonzero((whole.pixels == each).all(axis=(1, 2, 3))) for each in some.pixels]
+    assert all(len(place) == 1 for place in places)
+    kept = np.concatenate(places)
+    assert (np.diff(kept) > 0).all()
+    np.testing.assert_array_equal(some.labels, whole.labels[kept])
+    assert most < 25 or kept.max() > len(whole.labels) / 2
+    check(pictures.load("digits", "train", most=10**6), whole.pixels.shape, 10)
+
+
+def test_of_other_sources_too_some_are_spread(tmp_path, mnist_root):
+    cifar10_files(tmp_path / "cifar-10-batches-bin")
+    whole = pictures.cifar10(tmp_path)
+    some = pictures.load("cifar10", root=tmp_path, most=4)
+    kept = np.sort(pictures.in_turns(whole.labels)[:4])
+    assert len(set(some.labels.tolist())) == min(4, len(set(whole.labels.tolist())))
+    np.testing.assert_array_equal(some.pixels, whole.pixels[kept])
+    np.testing.assert_array_equal(some.labels, whole.labels[kept])
+    raw = mnist_root / "MNIST/raw"
+    write_idx(raw / "train-labels-idx1-ubyte", np.array([0, 0, 0, 0, 0, 0, 1], np.uint8))
+    whole = pictures.mnist(mnist_root)
+    some = pictures.load("mnist", root=mnist_root, most=3)
+    assert some.labels.tolist() == [0, 0, 1]
+    np.testing.assert_array_equal(some.pixels, whole.pixels[[0, 3, 6]])
 
 
 def test_sources_by_name():

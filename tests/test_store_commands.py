@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tiny import ROOT
 from typer.testing import CliRunner, Result
 
+from pipeline import store_commands, tracking
+from pipeline.params import load
 from pipeline.store import GameRecord, plan
 from pipeline.store_commands import app
 
@@ -162,3 +165,16 @@ def test_verify_of_damaged_metadata(root: Path) -> None:
     result = call("verify", root / "frames" / "trn.zarr")
     assert result.exit_code == 1 and "damaged: " in result.output
     assert FORCED in result.output.splitlines()[-1]
+
+
+def test_what_mends_a_store_is_the_rule_that_plans_it(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    stages = tracking.stages(load(ROOT / "params.yaml"))
+    stores = {out: name for name, s in stages.items() for out in s.outs if out.endswith(".zarr")}
+    assert len(stores) == 9 + 6
+    planned = {"frames_coalitions": "frames_game", "baselines_coalitions": "baselines_game"}
+    for path, stage in stores.items():
+        study = Path(path).parent.name
+        assert f"--forcerun {planned.get(stage, stage)}`" in store_commands._remedy(path, study)
+    elsewhere = store_commands._remedy("somewhere/trn.zarr", "frames")
+    assert "--forcerun frames_game`" in elsewhere

@@ -115,10 +115,11 @@ OTHER = {
     "baselines.proportions.drawn": [3],
     "baselines.proportions.simulations": 20,
     "baselines.proportions.seed": 1,
-    "baselines.pictures.source": "mnist",
+    "baselines.pictures.source": "folder",
     "baselines.pictures.root": "other pictures",
     "baselines.pictures.download": True,
-    "baselines.pictures.size": 16,
+    "baselines.pictures.size": 6,
+    "baselines.pictures.train": 100,
     "baselines.pictures.area": 4,
     "baselines.classifier.architecture": "resnet18",
     "baselines.classifier.weights": "other/classifier.pt",
@@ -128,6 +129,7 @@ OTHER = {
     "baselines.classifier.batch": 32,
     "baselines.classifier.learning_rate": 1e-4,
     "baselines.classifier.seed": 1,
+    "baselines.embedding.architecture": "resnet18",
     "baselines.embedding.weights": "other/embedding.pt",
     "baselines.embedding.outputs": 8,
     "baselines.embedding.margin": 0.3,
@@ -165,6 +167,7 @@ TOGETHER = {
     # Of other sources than the digits, and other architectures, files are asked for.
     "baselines.pictures.source": "baselines.pictures.root",
     "baselines.classifier.architecture": "baselines.classifier.weights",
+    "baselines.embedding.architecture": "baselines.embedding.weights",
 }
 
 USUAL = "as it comes"
@@ -186,8 +189,11 @@ STUDIES = {
 RESHAPE = {f"frames.{n}" for n in ("dataset.root", "features.trn", "features.tsn")}
 RESHAPE |= {"frames.features.classes", "frames.backbone.weights"}
 RESHAPE |= {f"baselines.{n}" for n in ("pictures.source", "pictures.root", "pictures.download")}
-RESHAPE |= {f"baselines.{n}.weights" for n in ("classifier", "embedding")}
-RESHAPE |= {"baselines.classifier.architecture"}
+RESHAPE |= {
+    f"baselines.{n}.{part}"
+    for n in ("classifier", "embedding")
+    for part in ("architecture", "weights")
+}
 """Parameters that name files: with them dvc.yaml has to be written anew."""
 
 
@@ -240,7 +246,8 @@ def folder(tmp_path_factory):
         for name in files:
             (folder / owner / name).write_text(owner)
         (folder / f"{owner} videos" / VIDEOS).mkdir(parents=True)
-    (folder / "other pictures/MNIST").mkdir(parents=True)
+    for split in ("train", "test"):
+        (folder / "other pictures" / split).mkdir(parents=True)
     own, other = folder / "own videos/labels", folder / "other videos"
     own.mkdir()
     for name in ("labels", "train", "validation", "action_intervals"):
@@ -350,7 +357,7 @@ def test_each_kept_file_is_in_one_output_and_each_output_has_one(study, studies,
     beside = {out for out, files in holds.items() if not files}
     receipts = {Path(file) for file in kept if "/receipts/" in file}
     stores = {store_of(path) for path in receipts}
-    assert len(stores) == 9 + 6
+    assert len(stores) == (9 + 6 if "baselines" in studies[study]["studies"] else 9)
     assert beside == stores
 
 
@@ -408,6 +415,13 @@ def test_a_parameter_touches_the_stages_that_list_it(study, studies, graphs, the
     assert not wrong
 
 
+def test_areas_train_no_network(studies, graphs, there):
+    stages = tracking.stages(validate(studies[USUAL]))
+    jobs = graphs[USUAL, None], graphs[USUAL, "baselines.pictures.area"]
+    found = touched(stages, jobs[0], stages, jobs[1])
+    assert found == {f"baselines_{name}" for name in ("coalitions", "attributions", "runtime")}
+
+
 def test_only_the_studies_asked_for_are_made_and_tracked(folder, graphs, there):
     each = {}
     for study in ("frames", "baselines"):
@@ -445,4 +459,8 @@ def test_a_version_touches_its_stage_only(folder):
     assert all("version" in job.params for job in jobs)
     for number, after in zip(sorted(numbered), raised_jobs, strict=True):
         listed = {name for name, stage in stages.items() if number in stage.versions}
-        assert touched(stages, jobs, stages, after) == listed == {number.replace(".", "_")}
+        assert touched(stages, jobs, stages, after) == listed
+        # That of the coalitions is a part of the identity of all games of the study.
+        named = number.replace(".", "_").removesuffix("_games")
+        assert named in listed
+        assert listed == {named} or number == "frames.coalitions"

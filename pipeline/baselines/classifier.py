@@ -11,19 +11,19 @@ import torch
 from torch import nn
 
 from pipeline.baselines import resnets
-from pipeline.baselines.explained import fit_channels, load_pictures, outputs_of
+from pipeline.baselines.explained import fit_channels, load_both, outputs_of
 from pipeline.datasets.pictures import Pictures
 from pipeline.errors import InputError
 from pipeline.files import write_json
 from pipeline.networks import devices
 from pipeline.networks import pictures as networks
-from pipeline.params.baselines import ClassifierParams, PicturesParams
+from pipeline.params.baselines import ClassifierParams, PictureSourceParams
 from pipeline.stage import run
 
 
 def main(
     *,
-    pictures: PicturesParams,
+    pictures: PictureSourceParams,
     params: ClassifierParams,
     out: Path,
     numbers: Path,
@@ -32,12 +32,7 @@ def main(
 ) -> None:
     """Write the classifier as the checkpoint ``out``, and its accuracy as JSON to ``numbers``."""
     target = devices.resolve(device)
-    train, test = (load_pictures(pictures, split) for split in ("train", "test"))
-    if train.classes != test.classes:
-        raise InputError(
-            f"{pictures.root}: train and test have different classes: "
-            f"{', '.join(sorted(set(train.classes) ^ set(test.classes))[:8])}"
-        )
+    train, test = load_both(pictures)
     network = _classifier(train, params)
     if isinstance(network, resnets.Resnet):
         resnets.save(out, network)
@@ -62,7 +57,10 @@ def _classifier(
 ) -> resnets.Resnet | networks.Convolutional:
     if params.architecture != "small":
         assert params.weights is not None
-        return resnets.given(params.architecture, params.weights)
+        resnet = resnets.given(params.architecture, params.weights)
+        if params.weights != resnets.IMAGENET:
+            _fit_classes(resnet.n_outputs, train, params.weights)
+        return resnet
     if params.weights is None:
         return networks.train_classifier(
             train.pixels,
@@ -78,12 +76,17 @@ def _classifier(
     path = Path(params.weights)
     network = networks.load(path, networks.PictureClassifier)
     fit_channels(network, train, path)
-    n_outputs = network.description()["n_outputs"]
-    if n_outputs != len(train.classes):
-        raise InputError(
-            f"{path}: tells {n_outputs} classes apart; these pictures are of {len(train.classes)}"
-        )
+    _fit_classes(network.description()["n_outputs"], train, params.weights)
     return network
+
+
+def _fit_classes(found: int, pictures: Pictures, source: str) -> None:
+    if found != len(pictures.classes):
+        raise InputError(
+            f"{source}: tells {found} classes apart; these pictures are of "
+            f"{len(pictures.classes)}. Give as baselines.classifier.weights a checkpoint that was "
+            "made for them"
+        )
 
 
 def _accuracy(network: nn.Module, pictures: Pictures, device: torch.device) -> float | None:

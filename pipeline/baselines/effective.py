@@ -14,6 +14,13 @@ Shapley value does. Where the text leaves something open:
   of every size are drawn, or all that there are, without replacement. The text takes S without i;
   here a coalition S that holds i stands for S∖i, so that each one serves every player, and every
   player has about as many coalitions at each size. Their means by size remain unbiased.
+* *Sizes of which nothing was drawn.* Of few draws a player may get none at some size: those of that
+  size all held it, and those of one more did not. Its mean there is taken to be the mean over the
+  other sizes, which is not what it is where gains grow or shrink with the size: with few draws the
+  estimates are biased. Of ``rules_12`` (:mod:`pipeline.baselines.utilities`) the means over many
+  draws are off by 3 % of the sum of the absolute Shapley values with one coalition of each size
+  (by up to 7 % of a player's own, and a sixth of the standard deviation of one estimate), by 0.6 %
+  with two, and by less than can be told from chance (0.1 %) with four.
 * *Zero.* A tolerance says what counts as zero, as networks give no exact zeros.
 * *Classes.* The text takes every distinct j for a class. Without ``bins`` these are the values
   that lie more than the tolerance apart when they are sorted; with it, so many intervals of equal
@@ -235,7 +242,8 @@ def _pool(drawn: Masks, gains: Floats, player: int, n_players: int, tolerance: f
     marginals = gains[first]
     sizes = np.bitwise_count(masks).astype(np.int64)
     n_drawn = np.bincount(sizes, minlength=n_players)
-    # A size of which nothing was drawn for this player is taken for the mean of the others.
+    # A size of which nothing was drawn for this player is taken for the mean of the others; see
+    # above for how wrong that is.
     weights = 1 / (np.count_nonzero(n_drawn) * n_drawn[sizes])
     effective = np.abs(marginals) > tolerance
     return _Pool(masks[effective], sizes[effective], marginals[effective], weights[effective])

@@ -33,16 +33,13 @@ from pipeline.files import array_digest
 from pipeline.networks import checkpoints, devices
 from pipeline.networks import pictures as networks
 from pipeline.networks.pictures import Distance, PictureClassifier, PictureEmbedding, Probability
-from pipeline.params.baselines import PictureGameParams, PicturesParams
+from pipeline.params.baselines import PictureGameParams, PictureSourceParams, PicturesParams
 from pipeline.store import CoalitionStore, GameRecord
 from pipeline.versions import version
 
 Model = Literal["classifier", "distance"]
 MODELS: tuple[Model, ...] = ("classifier", "distance")
 OUTPUT: dict[Model, str] = {"classifier": "predicted class", "distance": "distance"}
-
-MOST_PLAYERS = 20
-"""Areas beyond which complete games are refused: a picture's table has 2**areas values."""
 
 CACHED_BYTES = 1 << 24
 """Of a batch's activations on a processor: more would leave its cache."""
@@ -89,15 +86,16 @@ def read_explained(
         device: where the model is to be.
 
     Raises:
-        InputError: another model, weights that do not fit the pictures, more areas than can be
-            played completely, more pictures than there are, and as the datasets' own functions.
+        InputError: another model, weights that do not fit the pictures, one area alone or more
+            than can be played completely, more pictures than there are, and as the datasets' own
+            functions.
     """
     kind = _known(model)
     split = load_pictures(pictures, "test")
     areas = players_of(split, pictures)
     chosen = choose(split.labels, params.explained)
     if kind == "classifier":
-        network = read_classifier(weights, split)
+        network: nn.Module = read_classifier(weights, split)
         scores: nn.Module = Probability(network) if params.score == "probability" else network
     else:
         network = scores = read_embedding(weights, split)
@@ -127,11 +125,37 @@ def read_explained(
     )
 
 
-def load_pictures(params: PicturesParams, split: str) -> Pictures:
-    """The pictures of a split, as the parameters describe them."""
+def load_pictures(params: PictureSourceParams, split: str) -> Pictures:
+    """The pictures of a split, as the parameters describe them: of training pictures a part."""
     return datasets.load(
-        params.source, split, root=params.root, download=params.download, size=params.size
+        params.source,
+        split,
+        root=params.root,
+        download=params.download,
+        size=params.size,
+        most=params.train if split == "train" else None,
     )
+
+
+def load_both(params: PictureSourceParams) -> tuple[Pictures, Pictures]:
+    """The training and the test pictures.
+
+    Raises InputError, besides what the datasets' own functions do, if their classes or their sizes
+    differ.
+    """
+    train, test = (load_pictures(params, split) for split in ("train", "test"))
+    if train.classes != test.classes:
+        differing = sorted(set(train.classes) ^ set(test.classes))
+        raise InputError(
+            f"{params.root}: train and test have different classes: {', '.join(differing[:8])}"
+        )
+    sizes = [f"{p.pixels.shape[2]} × {p.pixels.shape[3]}" for p in (train, test)]
+    if sizes[0] != sizes[1]:
+        raise InputError(
+            f"{params.root}: the pictures of train have {sizes[0]} pixels, those of test "
+            f"{sizes[1]}; set baselines.pictures.size, to which all are resized"
+        )
+    return train, test
 
 
 def mean_picture(pictures: Pictures) -> Tensor:
@@ -142,23 +166,11 @@ def mean_picture(pictures: Pictures) -> Tensor:
 def players_of(pictures: Pictures, params: PicturesParams) -> Areas:
     """The areas of the pictures, (height, width).
 
-    Raises InputError if there are more than complete games can be played with.
+    Raises InputError if there is one alone, or more than complete games can be played with.
     """
     height, width = pictures.pixels.shape[2:]
-    areas = square_areas(height, width, params.area)
-    n_players = count_players(areas)
-    if n_players > MOST_PLAYERS:
-        enough = next(
-            side
-            for side in range(params.area, max(height, width) + 1)
-            if -(-height // side) * -(-width // side) <= MOST_PLAYERS
-        )
-        raise InputError(
-            f"areas of {params.area} × {params.area} pixels in pictures of {height} × {width} are "
-            f"{n_players} players; all coalitions of at most {MOST_PLAYERS} are evaluated: set "
-            f"baselines.pictures.area to {enough} or more, or baselines.pictures.size to less"
-        )
-    return areas
+    params.check_areas(height, width)
+    return square_areas(height, width, params.area)
 
 
 def read_classifier(path: Path, pictures: Pictures) -> nn.Module:
@@ -173,8 +185,13 @@ def read_classifier(path: Path, pictures: Pictures) -> nn.Module:
     return network
 
 
-def read_embedding(path: Path, pictures: Pictures) -> PictureEmbedding:
-    """The embedding of a checkpoint, in evaluation mode; InputError as :func:`read_classifier`."""
+def read_embedding(path: Path, pictures: Pictures) -> nn.Module:
+    """The embedding of a checkpoint of the stage ``embedding``, in evaluation mode.
+
+    Raises InputError if it takes pictures of other channels.
+    """
+    if checkpoints.load(path)[0].get("network") == resnets.EMBEDDING:
+        return resnets.load_embedding(path)
     network = networks.load(path, PictureEmbedding)
     fit_channels(network, pictures, path)
     return network
@@ -209,18 +226,7 @@ def choose(labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:
         raise InputError(
             f"baselines.coalitions.explained: {count} pictures; the test split has {len(labels)}"
         )
-    turn, of = np.empty_like(labels), np.unique(labels, return_inverse=True)[1]
-    for number in range(int(of.max()) + 1):
-        places = np.flatnonzero(of == number)
-        turn[places[_spread(len(places))]] = np.arange(len(places))
-    return np.lexsort((of, turn))[:count]
-
-
-def _spread(count: int) -> list[int]:
-    """0 … count − 1 so that the first few of them always lie evenly: van der Corput's sequence."""
-    width = max(1, (count - 1).bit_length())
-    reversed_bits = (int(f"{number:0{width}b}"[::-1], 2) for number in range(1 << width))
-    return list(dict.fromkeys(number * count >> width for number in reversed_bits))
+    return datasets.in_turns(labels)[:count]
 
 
 def pair(labels: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -8,6 +8,9 @@
   ``data_batch_1.bin`` … ``data_batch_5.bin``, ``test_batch.bin`` and ``batches.meta.txt``. The one
   that torchvision reads is pickled; this one is not.
 * ``folder``: ``<root>/<class>/<picture>``, a sub-folder a class, its name being the class's.
+
+Of each, a given number of pictures can be asked for. These are spread over the classes and, within
+a class, over its pictures; of a folder only their files are read.
 """
 
 import os
@@ -50,18 +53,52 @@ class Pictures:
     split: str
 
 
-def digits(split: str = "train") -> Pictures:
+def in_turns(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """An order of pictures: class after class in turn, and within a class spread evenly.
+
+    Args:
+        labels: (picture,) classes.
+
+    Returns:
+        (picture,) places, each once. The first few of them lie evenly, however few they are.
+    """
+    turn, of = np.empty_like(labels), np.unique(labels, return_inverse=True)[1]
+    for number in range(int(of.max(initial=-1)) + 1):
+        places = np.flatnonzero(of == number)
+        turn[places[_spread(len(places))]] = np.arange(len(places))
+    return np.lexsort((of, turn))
+
+
+def _spread(count: int) -> list[int]:
+    """0 … count − 1 so that the first few of them always lie evenly: van der Corput's sequence."""
+    width = max(1, (count - 1).bit_length())
+    reversed_bits = (int(f"{number:0{width}b}"[::-1], 2) for number in range(1 << width))
+    return list(dict.fromkeys(number * count >> width for number in reversed_bits))
+
+
+def _kept(labels: NDArray[np.int64], most: int | None) -> slice | NDArray[np.int64]:
+    """Which pictures are read, in their order; all if there are no more than ``most``."""
+    if most is None or most >= len(labels):
+        return slice(None)
+    return np.sort(in_turns(labels)[:most])
+
+
+def digits(split: str = "train", *, most: int | None = None) -> Pictures:
     """scikit-learn's handwritten digits: one channel, 8 × 8 pixels, ten classes.
 
     Args:
         split: ``train`` (70 % of 1797), ``validation`` (20 %) or ``test``; none share a picture.
+        most: only so many pictures, spread over the classes; all if None.
 
     Raises:
-        InputError: another split.
+        InputError: another split, ``most`` less than 1.
     """
     _check_split(split, moving_digits.SPLITS)
+    _check_most(most)
     found = moving_digits.split_digits(split)
-    return Pictures(found.images[:, None], found.numbers, tuple(map(str, range(10))), split)
+    kept = _kept(found.numbers, most)
+    classes = tuple(map(str, range(10)))
+    return Pictures(found.images[kept, None], found.numbers[kept], classes, split)
 
 
 def mnist(
@@ -77,14 +114,14 @@ def mnist(
         root: the directory that holds ``MNIST/raw``.
         split: ``train`` (60 000 pictures) or ``test`` (10 000).
         download: whether what is missing is downloaded into the root, by torchvision.
-        most: only so many pictures, the first ones; all if None.
+        most: only so many pictures, spread over the classes; all if None.
 
     Raises:
-        InputError: another split, files that are missing, cannot be downloaded or are damaged.
+        InputError: another split, ``most`` less than 1, files that are missing, cannot be
+            downloaded or are damaged.
     """
     _check_split(split, ("train", "test"))
-    if most is not None and most < 1:
-        raise InputError(f"most {most}: must be 1 at least, or None for all")
+    _check_most(most)
     raw = Path(root) / "MNIST" / "raw"
     missing = [name for name in MNIST_FILES if not (raw / name).is_file()]
     if missing and not download:
@@ -108,15 +145,20 @@ def mnist(
             f"{raw}: MNIST's files are damaged, or could not be downloaded "
             f"({reason[0] if reason else type(error).__name__}); remove them and provide them anew"
         ) from None
-    pixels = found.data[:most].numpy()[:, None].astype(np.float32) / np.float32(255)
-    labels = found.targets[:most].numpy().astype(np.int64)
-    if len(pixels) != len(labels):
-        raise InputError(f"{raw}: {len(pixels)} pictures have {len(labels)} labels ({split})")
-    return Pictures(pixels, labels, tuple(map(str, range(10))), split)
+    labels = found.targets.numpy().astype(np.int64)
+    if len(found.data) != len(labels):
+        raise InputError(f"{raw}: {len(found.data)} pictures have {len(labels)} labels ({split})")
+    kept = _kept(labels, most)
+    pixels = found.data.numpy()[kept, None].astype(np.float32) / np.float32(255)
+    return Pictures(pixels, labels[kept], tuple(map(str, range(10))), split)
 
 
 def cifar10(
-    root: str | os.PathLike[str], split: str = "train", *, download: bool = False
+    root: str | os.PathLike[str],
+    split: str = "train",
+    *,
+    download: bool = False,
+    most: int | None = None,
 ) -> Pictures:
     """CIFAR-10: three channels (RGB), 32 × 32 pixels, ten classes.
 
@@ -124,11 +166,14 @@ def cifar10(
         root: the directory that holds ``cifar-10-batches-bin``.
         split: ``train`` (50 000 pictures in five files) or ``test`` (10 000).
         download: whether what is missing is downloaded into the root (162 MB, its digest checked).
+        most: only so many pictures, spread over the classes; all if None.
 
     Raises:
-        InputError: another split, files that are missing, cannot be downloaded or are damaged.
+        InputError: another split, ``most`` less than 1, files that are missing, cannot be
+            downloaded or are damaged.
     """
     _check_split(split, tuple(CIFAR10_FILES))
+    _check_most(most)
     where = Path(root) / CIFAR10_FOLDER
     names = [name for files in CIFAR10_FILES.values() for name in files] + [CIFAR10_NAMES]
     missing = [name for name in names if not (where / name).is_file()]
@@ -149,9 +194,10 @@ def cifar10(
         raise InputError(
             f"{where / CIFAR10_NAMES}: names {len(classes)} classes; CIFAR-10 has {CIFAR10_CLASSES}"
         )
-    pixels = np.concatenate([batch for batch, _ in found]).astype(np.float32) / np.float32(255)
     labels = np.concatenate([labels for _, labels in found]).astype(np.int64)
-    return Pictures(pixels, labels, classes, split)
+    kept = _kept(labels, most)
+    pixels = np.concatenate([batch for batch, _ in found])[kept].astype(np.float32)
+    return Pictures(pixels / np.float32(255), labels[kept], classes, split)
 
 
 def _cifar10_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -192,6 +238,7 @@ def folder(
     *,
     size: tuple[int, int] | None = None,
     channels: int = 3,
+    most: int | None = None,
 ) -> Pictures:
     """Picture files in sub-folders, one a class; classes and files in the order of their names.
 
@@ -201,12 +248,14 @@ def folder(
         split: what the record calls it.
         size: (height, width) that all are resized to; if None they must be of one size.
         channels: 3 (RGB) or 1 (grey); files are converted.
+        most: only so many files are read, spread over the classes; all if None.
 
     Raises:
         InputError: no such directory, no classes, a class without pictures, a file that cannot be
-            read, pictures of different sizes.
+            read, pictures of different sizes, ``most`` less than 1.
     """
     where = Path(root)
+    _check_most(most)
     if channels not in (1, 3):
         raise InputError(f"channels {channels}: must be 1 (grey) or 3 (RGB)")
     if size is not None and min(size) < 1:
@@ -222,26 +271,30 @@ def folder(
         raise InputError(
             f"{where}: has no sub-folders; put the pictures of each class into one of its own"
         )
-    pixels, labels, first = [], [], None
-    for number, name in enumerate(classes):
-        files = [path for path in sorted((where / name).iterdir()) if _is_picture(path)]
-        if not files:
+    files: list[Path] = []
+    counts = []
+    for name in classes:
+        own = [path for path in sorted((where / name).iterdir()) if _is_picture(path)]
+        if not own:
             raise InputError(
                 f"{where / name}: this class has no pictures ({', '.join(SUFFIXES)}); add some, or "
                 "remove the folder"
             )
-        for path in files:
-            array = _read(path, size, channels)
-            if first is None:
-                first = path
-            elif array.shape != pixels[0].shape:
-                raise InputError(
-                    f"{path}: {_size(array)} pixels, and {first} has {_size(pixels[0])}; give a "
-                    "size that all are resized to"
-                )
-            pixels.append(array)
-            labels.append(number)
-    return Pictures(np.stack(pixels), np.array(labels, dtype=np.int64), tuple(classes), split)
+        files += own
+        counts.append(len(own))
+    labels = np.repeat(np.arange(len(classes), dtype=np.int64), counts)
+    kept = np.arange(len(files))[_kept(labels, most)]
+    first = _read(files[kept[0]], size, channels)
+    pixels = np.empty((len(kept), *first.shape), dtype=np.float32)
+    for row, number in enumerate(kept):
+        array = _read(files[number], size, channels)
+        if array.shape != first.shape:
+            raise InputError(
+                f"{files[number]}: {_size(array)} pixels, and {files[kept[0]]} has {_size(first)}; "
+                "give a size that all are resized to"
+            )
+        pixels[row] = array
+    return Pictures(pixels, labels[kept], tuple(classes), split)
 
 
 def load(
@@ -251,6 +304,7 @@ def load(
     root: str | os.PathLike[str] | None = None,
     download: bool = False,
     size: int | None = None,
+    most: int | None = None,
 ) -> Pictures:
     """Pictures by the name of their source, as parameters give it.
 
@@ -260,6 +314,7 @@ def load(
         root: where the files lie; the digits need none.
         download: whether MNIST and CIFAR-10 may be downloaded.
         size: pixels a side that all are resized to; as they are if None.
+        most: only so many pictures, spread over the classes; all if None.
 
     Raises:
         InputError: another source, no root where one is needed, a size less than 1, and as the
@@ -268,16 +323,17 @@ def load(
     if size is not None and size < 1:
         raise InputError(f"size {size}: pixels a side, 1 at least")
     if source == "digits":
-        return resized(digits(split), size)
+        return resized(digits(split, most=most), size)
     if source not in ("mnist", "cifar10", "folder"):
         raise InputError(f"pictures {source!r}: must be digits, mnist, cifar10 or folder")
     if root is None:
         raise InputError(f"pictures {source!r} need a root, the directory that holds them")
     if source == "mnist":
-        return resized(mnist(root, split, download=download), size)
+        return resized(mnist(root, split, download=download, most=most), size)
     if source == "cifar10":
-        return resized(cifar10(root, split, download=download), size)
-    return folder(Path(root) / split, split, size=None if size is None else (size, size))
+        return resized(cifar10(root, split, download=download, most=most), size)
+    both = None if size is None else (size, size)
+    return folder(Path(root) / split, split, size=both, most=most)
 
 
 def resized(pictures: Pictures, size: int | None) -> Pictures:
@@ -298,6 +354,11 @@ def resized(pictures: Pictures, size: int | None) -> Pictures:
 def _check_split(split: str, allowed: tuple[str, ...]) -> None:
     if split not in allowed:
         raise InputError(f"split {split!r} does not exist; choose one of {', '.join(allowed)}")
+
+
+def _check_most(most: int | None) -> None:
+    if most is not None and most < 1:
+        raise InputError(f"most {most}: must be 1 at least, or None for all")
 
 
 def _is_picture(path: Path) -> bool:

@@ -124,7 +124,7 @@ def main(
                 "clips": params.clips,
             }
         )
-        game = read_game(name, path, weights, priors, of_game, label=label)
+        game = read_game(name, path, weights, priors, of_game, label=label, spread=True)
         if not game.instances:
             raise InputError(
                 f"{path}: no video has {frames} frames, and shorter ones are left out; lower "
@@ -151,7 +151,12 @@ def _exact(
     game: Game, path: Path, receipt: Path, device: torch.device
 ) -> tuple[CoalitionStore, NDArray[np.float64]]:
     """The store of all coalitions of each video, and the exact values (video, frame) from it."""
-    record = replace(_record(game), game=f"{game.record.game}_convergence")
+    games = {"games": version("frames", "convergence_games")}
+    record = replace(
+        _record(game),
+        game=f"{game.record.game}_convergence",
+        specification={**game.record.specification, **games},
+    )
     scores = scorer(game.network.to(device), game.empty.to(device), _score(game), 1)
 
     def tables(indices: Sequence[int]) -> NDArray[np.float32]:
@@ -186,7 +191,7 @@ def _sampled(game: Game, stores: Path, receipts: Path, device: torch.device) -> 
     kept = f"{game.record.game}_convergence"
     _, exact = _exact(game, stores / f"{kept}.zarr", receipts / f"{kept}.json", device)
     # Another evaluator than that of complete tables, with a version of its own.
-    record = replace(_record(game), evaluator_version=version("frames", "convergence"))
+    record = replace(_record(game), evaluator_version=version("frames", "convergence_games"))
     record = replace(
         record, n_coalitions=min(PAGE, 2**game.record.n_players), game=f"{game.record.game}_sampled"
     )

@@ -88,6 +88,7 @@ def read_game(
     params: CoalitionsParams,
     *,
     label: str | None = None,
+    spread: bool = False,
 ) -> Game:
     """The game that files and parameters tell; the same in every process that reads them."""
     classes, counts = read_priors(priors)
@@ -99,7 +100,7 @@ def read_game(
         game_record(model, network, classes, empty, params.n, params.score, outputs),
         empty,
         found,
-        choose_videos(found, params),
+        choose_videos(found, params, spread=spread),
     )
 
 
@@ -181,8 +182,13 @@ def classes_of(output_classes: NDArray[np.integer[Any]], instance: int) -> NDArr
     return output_classes[instance].astype(np.int64)
 
 
-def choose_videos(features: FeatureSet, params: CoalitionsParams) -> NDArray[np.int64]:
-    """Numbers of the videos whose coalitions are evaluated; short ones as the parameter says."""
+def choose_videos(
+    features: FeatureSet, params: CoalitionsParams, *, spread: bool = False
+) -> NDArray[np.int64]:
+    """Numbers of the videos whose coalitions are evaluated; short ones as the parameter says.
+
+    Of the clips asked for the first ones, or, if ``spread``, some over the whole file.
+    """
     videos = np.arange(len(features))
     short = features.lengths < params.n
     if short.any():
@@ -193,6 +199,8 @@ def choose_videos(features: FeatureSet, params: CoalitionsParams) -> NDArray[np.
         log.warning(
             "%d videos of fewer than n: %d frames are %s: %s", short.sum(), params.n, what, names
         )
+    if spread:
+        return videos[sampling.evenly(len(videos), params.clips)]
     return videos[: params.clips]
 
 

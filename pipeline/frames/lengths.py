@@ -37,6 +37,7 @@ from pipeline.plotting import figure_style, save
 from pipeline.stage import run
 from pipeline.store import CoalitionStore, GameRecord
 from pipeline.tables import plain, write_table
+from pipeline.versions import version
 
 BYTES_AT_ONCE = 1 << 26
 MOST_AT_ONCE = 16
@@ -141,7 +142,11 @@ def of_all_lengths(record: GameRecord) -> GameRecord:
         record,
         game=f"{record.game}_lengths",
         player=f"{record.player}; with fewer frames than players, those beyond are null players",
-        specification={**record.specification, "frames": "as many as the instance says"},
+        specification={
+            **record.specification,
+            "frames": "as many as the instance says",
+            "games": version("frames", "lengths_games"),
+        },
     )
 
 
@@ -188,6 +193,7 @@ def play_lengths(
         receipt=receipt,
         description=f"frames_{record.game}",
         device=empty.device,
+        evaluations=lambda i: 2 ** asked[i][0],
     )
 
 

@@ -34,6 +34,7 @@ from pipeline.plotting import figure_style, save
 from pipeline.stage import run
 from pipeline.store import CoalitionStore, GameRecord
 from pipeline.tables import plain, write_table
+from pipeline.versions import version
 
 BYTES_AT_ONCE = 1 << 27
 """What the tables of the sequences in one batch may take, about."""
@@ -123,8 +124,15 @@ def main(
 def of_shifted(record: GameRecord, *, crossing: bool) -> GameRecord:
     """The record of a game, as one of sequences in which a neighbour stands for a frame."""
     specification = {**record.specification, "crossing": crossing}
-    value = f"{record.value}; in each output but the first, one frame is replaced by another"
-    return replace(record, game=f"{record.game}_shifted", value=value, specification=specification)
+    specification["games"] = version("frames", "shifted_games")
+    return replace(
+        record,
+        game=f"{record.game}_shifted",
+        player=f"{record.player}; where a shifted frame has passed others, in their new order",
+        value=f"{record.value}; in output 'frame i, k' frame i is replaced by that k rows later, "
+        "or is as it is where the video ends before or that one is looked at already",
+        specification=specification,
+    )
 
 
 def play_shifts(
@@ -168,6 +176,8 @@ def play_shifts(
                 [
                     features.gather(np.full(len(sequences), video), sequences),
                     features.labels[[video]],
+                    shifts.position[shifts.video == place],
+                    shifts.shift[shifts.video == place],
                 ]
             )
             for place, video in enumerate(videos)

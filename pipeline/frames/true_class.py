@@ -60,6 +60,7 @@ def evaluated(
     receipt: Path,
     description: str,
     device: torch.device,
+    evaluations: Callable[[int], int] | None = None,
 ) -> CoalitionStore:
     """A store of these instances with all its values; what it lacks is evaluated first.
 
@@ -73,6 +74,7 @@ def evaluated(
         receipt: where it is written.
         description: stands before the progress.
         device: where the evaluations are made.
+        evaluations: coalitions that are evaluated of an instance; all by default.
 
     Raises:
         InputError: as :func:`pipeline.store.plan` and :func:`pipeline.evaluation.play`.
@@ -84,6 +86,7 @@ def evaluated(
         batch_size=batch_size,
         description=description,
         device=devices.describe(device),
+        evaluations=evaluations,
     )
     write_receipt(made, receipt)
     return store

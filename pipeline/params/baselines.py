@@ -1,13 +1,20 @@
 """Parameters of the study of baselines (Effective Shapley, Shapley Integrated Gradients)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from pipeline.errors import InputError
 from pipeline.params.fields import Count, Number, Rate, Section, Seed
 
 Tolerance = Annotated[float, Field(ge=0)]
 Part = Annotated[float, Field(gt=0, le=1)]
+
+MOST_PLAYERS = 20
+"""Areas beyond which complete games are refused: a picture's table has 2**areas values."""
+
+SIDES = {"digits": 8, "mnist": 28, "cifar10": 32}
+"""Pixels a side of pictures that are always of one size."""
 
 
 class NetworksInPlaceParams(Section):
@@ -52,23 +59,63 @@ class ProportionsParams(Section):
     seed: Seed
 
 
-class PicturesParams(Section):
-    """Which pictures are explained, and what their areas are."""
+class PictureSourceParams(Section):
+    """Which pictures there are."""
 
     source: Literal["digits", "mnist", "cifar10", "folder"]
     root: str | None
     download: bool
     size: Annotated[Number, Field(ge=4, le=4096)] | None
-    area: Count
+    train: Count | None
 
     @model_validator(mode="after")
-    def _root_is_given(self) -> "PicturesParams":
+    def _root_is_given(self) -> Self:
         if self.source != "digits" and self.root is None:
             raise ValueError(f"source: {self.source} needs a root, the folder that holds it")
         return self
 
+    @property
+    def side(self) -> int | None:
+        """Pixels a side of every picture; None where only the files tell."""
+        return self.size or SIDES.get(self.source)
+
+
+class PicturesParams(PictureSourceParams):
+    """Which pictures are explained, and what their areas are."""
+
+    area: Count
+
+    def check_areas(self, height: int, width: int) -> None:
+        """Raise InputError unless the areas of a picture are so many that a game can be played."""
+        n_players = _areas(height, width, self.area)
+        if 2 <= n_players <= MOST_PLAYERS:
+            return
+        sides = range(1, max(height, width))
+        fitting = [side for side in sides if 2 <= _areas(height, width, side) <= MOST_PLAYERS]
+        remedy = "no area fits; take larger pictures"
+        if fitting:
+            remedy = f"set baselines.pictures.area to {_numbers(fitting)}"
+        raise InputError(
+            f"baselines.pictures.area: {self.area}: areas of {self.area} × {self.area} pixels in "
+            f"pictures of {height} × {width} are {n_players} "
+            f"{'player' if n_players == 1 else 'players'}; 2 to {MOST_PLAYERS} can play complete "
+            f"games: {remedy}"
+        )
+
+
+def _areas(height: int, width: int, side: int) -> int:
+    return -(-height // side) * -(-width // side)
+
+
+def _numbers(ascending: list[int]) -> str:
+    """Numbers without a gap, in words."""
+    first, last = ascending[0], ascending[-1]
+    return str(first) if first == last else f"{first} to {last}"
+
 
 class _PictureNetworkParams(Section):
+    architecture: Literal["small", "resnet18", "resnet50"]
+    weights: str | None
     width: Count
     hidden: Count
     epochs: Count
@@ -76,15 +123,8 @@ class _PictureNetworkParams(Section):
     learning_rate: Rate
     seed: Seed
 
-
-class ClassifierParams(_PictureNetworkParams):
-    """The classifier whose scores are explained."""
-
-    architecture: Literal["small", "resnet18", "resnet50"]
-    weights: str | None
-
     @model_validator(mode="after")
-    def _pretrained_exists(self) -> "ClassifierParams":
+    def _pretrained_exists(self) -> Self:
         if self.architecture == "small" and self.weights == "imagenet":
             raise ValueError("weights: imagenet goes with a resnet, not with architecture: small")
         if self.architecture != "small" and self.weights is None:
@@ -92,10 +132,13 @@ class ClassifierParams(_PictureNetworkParams):
         return self
 
 
+class ClassifierParams(_PictureNetworkParams):
+    """The classifier whose scores are explained."""
+
+
 class EmbeddingParams(_PictureNetworkParams):
     """The embedding in which the distance between two pictures is explained."""
 
-    weights: str | None
     outputs: Count
     margin: Annotated[float, Field(gt=0, lt=4)]
 

@@ -10,19 +10,7 @@ wildcard_constraints:
 
 rule baselines_all:
     input:
-        # Asked for by name, so that one that was removed is made again even if all else is there.
-        expand(
-            "results/baselines/receipts/{game}.json",
-            game=[*paths.UTILITIES, *paths.PICTURED],
-        ),
-        "results/baselines/claims.json",
-        house.figures(
-            *paths.PICTURE_FIGURES,
-            "ratios",
-            "surrogates",
-            "proportions",
-            study="baselines",
-        ),
+        tracking.results(PARAMS, "baselines"),
 
 
 rule baselines_surrogates:
@@ -78,6 +66,7 @@ rule baselines_ratios:
         numbers="results/baselines/ratios.json",
         table="results/baselines/ratios.csv",
         values="results/baselines/ratios_values.csv",
+        counts="results/baselines/ratios_counts.csv",
         figures=report(
             house.figures("ratios", "ratios_error", study="baselines"),
             caption="report/ratios.rst",
@@ -95,8 +84,8 @@ rule baselines_ratios:
     shell:
         "python -m pipeline.baselines.ratios --receipts {input.receipts:q}"
         " --checkpoints {input.checkpoints:q} --params {params.spec:q} --out {output.numbers:q}"
-        " --table {output.table:q} --values {output.values:q} --figure {output.figures[0]:q}"
-        " --error-figure {output.figures[1]:q}"
+        " --table {output.table:q} --values {output.values:q} --counts {output.counts:q}"
+        " --figure {output.figures[0]:q} --error-figure {output.figures[1]:q}"
         " --threads {threads} --log {log:q}"
 
 
@@ -185,7 +174,8 @@ rule baselines_classifier:
     params:
         version=version("baselines", "classifier"),
         spec=house.option(BASELINES.classifier),
-        pictures=house.option(BASELINES.pictures),
+        # Areas are none of a network's business.
+        pictures=house.option(BASELINES.pictures, without={"area"}),
     shell:
         "python -m pipeline.baselines.classifier --pictures {params.pictures:q}"
         " --params {params.spec:q} --out {output.network:q} --numbers {output.numbers:q}"
@@ -205,13 +195,18 @@ rule baselines_embedding:
     conda:
         "environment.yaml"
     threads: 1
+    resources:
+        gpu=house.gpus(PARAMS),
+        device=house.device(PARAMS),
     params:
         version=version("baselines", "embedding"),
         spec=house.option(BASELINES.embedding),
-        pictures=house.option(BASELINES.pictures),
+        # Areas are none of a network's business.
+        pictures=house.option(BASELINES.pictures, without={"area"}),
     shell:
         "python -m pipeline.baselines.embedding --pictures {params.pictures:q}"
         " --params {params.spec:q} --out {output.network:q} --numbers {output.numbers:q}"
+        " --device {resources.device}"
         " --threads {threads} --log {log:q}"
 
 

@@ -12,16 +12,11 @@ wildcard_constraints:
     parts=r"\d+",
 
 
+# Asked for file by file, so that one that was removed is made again even if all else is there; not
+# what takes much room and is of no use once all is made.
 rule frames_all:
     input:
-        house.skipped_files(FRAMES),
-        "results/frames/accuracy.json",
-        # Asked for by name, so that one that was removed is made again even if all else is there.
-        expand("results/frames/receipts/{model}.json", model=["trn", "tsn"]),
-        "results/frames/values/trn.h5",
-        "results/frames/values/tsn.h5",
-        "results/frames/claims.json",
-        "results/frames/figures/summary.json",
+        tracking.results(PARAMS, "frames"),
 
 
 rule frames_videos:
@@ -513,7 +508,9 @@ rule frames_lengths:
         gpu=house.gpus(PARAMS),
         device=house.device(PARAMS),
     params:
-        version=version("frames", "lengths"),
+        version=[
+            version("frames", name) for name in ["lengths", "lengths_games", "coalitions"]
+        ],
         spec=house.option(FRAMES.lengths),
         score=FRAMES.coalitions.score,
         label=house.label_option(FRAMES),
@@ -555,7 +552,9 @@ rule frames_shifted:
         gpu=house.gpus(PARAMS),
         device=house.device(PARAMS),
     params:
-        version=version("frames", "shifted"),
+        version=[
+            version("frames", name) for name in ["shifted", "shifted_games", "coalitions"]
+        ],
         spec=house.option(FRAMES.shifted),
         n=FRAMES.coalitions.n,
         score=FRAMES.coalitions.score,
@@ -611,7 +610,9 @@ rule frames_convergence:
         gpu=house.gpus(PARAMS),
         device=house.device(PARAMS),
     params:
-        version=version("frames", "convergence"),
+        version=[
+            version("frames", name) for name in ["convergence", "convergence_games", "coalitions"]
+        ],
         spec=house.option(FRAMES.convergence),
         score=FRAMES.coalitions.score,
         short_videos=FRAMES.coalitions.short_videos,

@@ -15,7 +15,16 @@ from pipeline.params import Params
 from pipeline.tracking import baselines, frames
 from pipeline.tracking.tracked import Tracked
 
-__all__ = ["VERSIONS", "Tracked", "dvc_yaml", "dvc_yaml_text", "makers_of", "stages", "values_of"]
+__all__ = [
+    "VERSIONS",
+    "Tracked",
+    "dvc_yaml",
+    "dvc_yaml_text",
+    "makers_of",
+    "results",
+    "stages",
+    "values_of",
+]
 
 VERSIONS = "pipeline/versions.yaml"
 HEADER = """\
@@ -25,13 +34,32 @@ HEADER = """\
 """
 
 
-def stages(params: Params) -> dict[str, Tracked]:
-    """All stages of the studies asked for by name, each after those that it depends on."""
+def stages(params: Params, *, every: bool = False) -> dict[str, Tracked]:
+    """All stages of the studies asked for, or of every one, each after those it depends on."""
     found = {
         "frames": lambda: frames.stages(params.frames),
         "baselines": lambda: baselines.stages(params.baselines),
     }
-    return {name: stage for study in params.studies for name, stage in found[study]().items()}
+    return {
+        name: stage
+        for study in (found if every else params.studies)
+        for name, stage in found[study]().items()
+    }
+
+
+INTERMEDIATE = ("videos", "backbone", "features", "surrogates")
+"""Stages whose files may be removed once all is made."""
+
+
+def results(params: Params, study: str) -> list[str]:
+    """Files that a study is made for."""
+    left_out = {f"{study}_{name}" for name in INTERMEDIATE}
+    return [
+        file
+        for name, stage in stages(params, every=True).items()
+        if name.startswith(f"{study}_") and name not in left_out
+        for file in stage.files
+    ]
 
 
 def makers_of(stages: Mapping[str, Tracked]) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The stages of the study of baselines, as DVC sees them."""
 
-from pipeline.params.baselines import BaselinesParams
+from pipeline.params.baselines import BaselinesParams, PictureSourceParams
 from pipeline.tracking.tracked import Stages, Tracked, drawn
 from pipeline.workflow.baselines import (
     PICTURE_FIGURES,
@@ -40,7 +40,7 @@ def _add_utilities(study: Stages, baselines: BaselinesParams) -> None:
     study.add(
         "ratios",
         [
-            *(f"{MADE}/ratios{part}" for part in (".json", ".csv", "_values.csv")),
+            *(f"{MADE}/ratios{part}" for part in (".json", ".csv", "_values.csv", "_counts.csv")),
             *_drawn("ratios", "ratios_error"),
         ],
         [*stores, folder],
@@ -64,12 +64,13 @@ def _add_utilities(study: Stages, baselines: BaselinesParams) -> None:
 def _add_pictures(study: Stages, baselines: BaselinesParams) -> None:
     """Models of pictures, and attributions of what they say."""
     files = picture_files(baselines)
+    source = [f"baselines.pictures.{name}" for name in PictureSourceParams.model_fields]
     for name in ("classifier", "embedding"):
         study.add(
             name,
             [f"{MADE}/{name}.pt", f"{MADE}/{name}.json"],
             [*files, *given_network(getattr(baselines, name))],
-            params=["baselines.pictures", f"baselines.{name}"],
+            params=[*source, f"baselines.{name}"],
         )
     inputs = [f"{MADE}/classifier.pt", f"{MADE}/embedding.pt", *files]
     receipts = [f"{MADE}/receipts/{name}.json" for name in PICTURED]

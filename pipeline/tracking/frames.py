@@ -176,6 +176,7 @@ def _add_analyses(
             name,
             files,
             both,
+            versions=_games(name),
             outs=[*(f"results/coalitions/frames/{m}_{name}.zarr" for m in MODELS), *files],
             params=[
                 f"frames.{name}",
@@ -196,6 +197,7 @@ def _add_analyses(
         "convergence",
         compared,
         both,
+        versions=_games("convergence"),
         outs=[*kept, *compared],
         params=["frames.convergence", score, short, *label],
     )
@@ -214,6 +216,11 @@ def _add_analyses(
         [f"{made}/claims.json", f"{made}/claims.csv"],
         [accuracy, *(f"{made}/{name}.json" for name in judged)],
     )
+
+
+def _games(name: str) -> list[str]:
+    """Versions of a stage that fills stores of its own."""
+    return [f"frames.{name}", f"frames.{name}_games", "frames.coalitions"]
 
 
 def _drawn(*names: str) -> list[str]:

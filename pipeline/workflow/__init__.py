@@ -12,7 +12,7 @@ from pipeline.datasets.something import VIDEOS, label_files
 from pipeline.errors import InputError
 from pipeline.params import Params, typed, validate
 from pipeline.params.frames import BackboneWeights, FramesParams
-from pipeline.workflow.baselines import files_named
+from pipeline.workflow.baselines import check, files_named
 
 RENDERED = "data/frames/moving-digits"
 
@@ -21,7 +21,8 @@ def read_config(config: Mapping[str, Any]) -> Params:
     """The merged configuration as parameters; what the studies asked for need on disk must exist.
 
     Raises:
-        InputError: as :func:`pipeline.params.validate`, or for a path that is not there.
+        InputError: as :func:`pipeline.params.validate`, for a path that is not there, or for
+            pictures that cannot be explained as asked for.
     """
     params = validate(typed(config), "parameters")
     frames = params.frames
@@ -39,6 +40,8 @@ def read_config(config: Mapping[str, Any]) -> Params:
         is_asked_for = name.split(".")[0] in params.studies
         if is_asked_for and path is not None and not Path(path).exists():
             raise InputError(f"parameter {name}: there is no {path}")
+    if "baselines" in params.studies:
+        check(params.baselines)
     if "frames" in params.studies and has_videos(frames):
         dataset_files(frames)
     return params

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pipeline.errors import InputError
 from pipeline.params.baselines import BaselinesParams, ClassifierParams, EmbeddingParams
 
 UTILITIES = ("synergies_12", "rules_12", "synergies_20", "rules_20")
@@ -9,6 +10,9 @@ UTILITIES = ("synergies_12", "rules_12", "synergies_20", "rules_20")
 
 PICTURED = ("classifier", "distance")
 """What is explained of pictures in the study of baselines: a game each."""
+
+DIGITS = {"train": 1258, "test": 180}
+"""How many digits each split has."""
 
 PICTURE_FIGURES = (
     "pictures_classifier",
@@ -55,3 +59,29 @@ def files_named(baselines: BaselinesParams) -> dict[str, str | None]:
         "baselines.classifier.weights": next(iter(given_network(baselines.classifier)), None),
         "baselines.embedding.weights": next(iter(given_network(baselines.embedding)), None),
     }
+
+
+def check(baselines: BaselinesParams) -> None:
+    """Refuse, before anything is trained, what could only fail afterwards.
+
+    Raises InputError for areas that are too many or too few, and for more pictures than there are,
+    as far as the parameters tell.
+    """
+    pictures = baselines.pictures
+    if pictures.side is not None:
+        pictures.check_areas(pictures.side, pictures.side)
+    is_digits = pictures.source == "digits"
+    explained = baselines.coalitions.explained
+    if is_digits and explained > DIGITS["test"]:
+        raise InputError(
+            f"baselines.coalitions.explained: {explained} pictures; the test split of the digits "
+            f"has {DIGITS['test']}"
+        )
+    known = [count for count in (pictures.train, DIGITS["train"] if is_digits else None) if count]
+    random = baselines.attributions.random_baselines
+    if known and random > min(known):
+        raise InputError(
+            f"baselines.attributions.random_baselines: {random} are drawn without repeats from the "
+            f"training pictures, and {min(known)} of these are read; give {min(known)} at most"
+            f"{', or a larger baselines.pictures.train' if pictures.train == min(known) else ''}"
+        )
