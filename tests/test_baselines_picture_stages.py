@@ -21,6 +21,7 @@ from pipeline.baselines import (
     coalitions,
     drawing_pictures,
     embedding,
+    estimates,
     explained,
     figures,
     game,
@@ -39,10 +40,11 @@ from pipeline.baselines.integrated import (
 )
 from pipeline.datasets import pictures as datasets
 from pipeline.errors import InputError
-from pipeline.evaluation import read_receipt
+from pipeline.evaluation import StoredGame, read_receipt
 from pipeline.networks import checkpoints
 from pipeline.networks import pictures as networks
 from pipeline.params.baselines import BaselinesParams
+from pipeline.shapley.methods import METHODS
 from pipeline.store import open_store
 
 MODELS = ("classifier", "distance")
@@ -185,7 +187,7 @@ def test_pairs_are_half_of_one_class_and_do_not_depend_on_other_pictures():
 
 def test_too_many_areas_are_refused_with_what_to_do():
     pictures = datasets.Pictures(np.zeros((1, 1, 28, 30), np.float32), np.zeros(1, int), ("a",), "")
-    with refused(r"28 × 30 are 56 players; .* at most 20 .* baselines.pictures.area to 7 or more"):
+    with refused(r"pictures.area: 4: .* 28 × 30 are 56 players; 2 to 20 .*area to 7 to 29"):
         explained.players_of(pictures, params(pictures={"area": 4}).pictures)
     with refused("are 25 players"):
         explained.players_of(pictures, params(pictures={"area": 6}).pictures)
@@ -240,7 +242,7 @@ def coloured(tmp_path):
         array = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
         Image.fromarray(array).save(folder / f"{number}.png")
     torch.manual_seed(0)
-    network = resnets.Resnet("resnet18", 5)
+    network = resnets.Resnet("resnet18", 2)
     torch.save(network.trunk.state_dict(), tmp_path / "given.pth")
     return tmp_path
 
@@ -258,8 +260,8 @@ def test_a_resnet_with_given_weights_plays(coloured):
         numbers=coloured / "classifier.json",
         device="cpu",
     )
-    # It knows five classes, and the pictures are of two.
-    assert json.loads((coloured / "classifier.json").read_text())["test_accuracy"] is None
+    accuracy = json.loads((coloured / "classifier.json").read_text())["test_accuracy"]
+    assert 4 * accuracy in range(5)
     make_game(coloured, "classifier", of)
     make_coalitions(coloured, "classifier", of)
     store = open_store(coloured / "classifier.zarr")
@@ -440,6 +442,90 @@ def test_attributions(study, model):
     assert (found.methods["ig_mean"].values[:, dark] != 0).any()
 
 
+@pytest.mark.parametrize("model", MODELS)
+def test_attributions_can_be_made_again_from_the_coalitions_that_are_kept(study, model):
+    found = picture_attributions.read_attributions(study / f"attributions_{model}.h5")
+    kept = found.sampled
+    assert kept.counts.shape == (2, 3, 4)
+    assert kept.coalitions.shape == (2, 3, 4, 3)
+    assert set(kept.counts.ravel()) <= {0, 3}
+    assert not np.array_equal(kept.coalitions[0], kept.coalitions[1])
+    past = np.arange(3) >= kept.counts[..., None]
+    assert (kept.coalitions[past] == 0).all()
+    kind = networks.PictureClassifier if model == "classifier" else networks.PictureEmbedding
+    network = networks.load(study / WEIGHTS[model], kind)
+    repeat, i = 1, 2
+    picture = torch.from_numpy(found.pictures[i])
+
+    def scores(pictures):
+        if model == "classifier":
+            return network(pictures).softmax(dim=1)[:, found.targets[i], None]
+        second = torch.from_numpy(found.seconds[i])[None]
+        return ((network(pictures) - network(second)) ** 2).sum(dim=1, keepdim=True)
+
+    methods = {
+        "sig_baselines": ("baselines", "all"),
+        "sig_inputs": ("inputs", "all"),
+        "sig_both": ("both", "all"),
+        "sig_baselines_own": ("baselines", "own"),
+    }
+    for name, (proposal, counted) in methods.items():
+        again = shapley_integrated_gradients(
+            scores,
+            picture,
+            found.areas,
+            kept.of(repeat, i),
+            proposal=proposal,
+            counted=counted,
+            steps=params().attributions.steps,
+        )
+        stored = found.methods[name].values
+        np.testing.assert_allclose(again.values, stored[repeat, i], atol=1e-6)
+        assert np.abs(stored[repeat, i] - stored[0, i]).max() > 1e-5
+        assert again.gradient_evaluations == found.methods[name].gradient_evaluations[repeat, i]
+
+
+def test_coalitions_of_different_numbers_are_kept_as_they_are():
+    rng = np.random.default_rng(0)
+    given = [
+        [[rng.integers(1, 99, n).astype(np.uint64) for n in row] for row in ((2, 0), (1, 4))]
+        for _ in range(3)
+    ]
+    kept = picture_attributions.gather_sampled(given)
+    assert kept.coalitions.shape == (3, 2, 2, 4)
+    for repeat, picture in np.ndindex(3, 2):
+        for found, masks in zip(kept.of(repeat, picture), given[repeat][picture], strict=True):
+            np.testing.assert_array_equal(found, masks)
+    none = np.zeros(0, dtype=np.uint64)
+    assert picture_attributions.gather_sampled([[[none]]]).of(0, 0)[0].shape == (0,)
+
+
+def test_areas_are_valued_as_utility_functions_are(study):
+    """Under the same names are the same methods: single orders, and orders with their reverses."""
+    found = picture_attributions.read_attributions(study / "attributions_distance.h5")
+    of = params().attributions
+    stored = open_store(study / "distance.zarr")
+    number = int(stored.instances[1].split("_")[0].removeprefix("test-"))
+    seed = np.random.SeedSequence([of.seed, 1, number])
+    of_coalitions, _, of_orders = seed.spawn(3)
+    playable = StoredGame(stored, 1)
+    sample = picture_attributions.sample_coalitions(playable, of, of_coalitions)
+    budget = max(sample.evaluations, 8)
+    expected = {
+        "effective": sample.values,
+        "effective_unsampled": sample.unsampled,
+        "permutation": estimates.permutation_values(playable, budget=budget, seed=of_orders).values[
+            :, 0
+        ],
+        "permutation_pairs": METHODS["permutation"]
+        .estimate(playable, budget=budget, seed=of_orders)
+        .values[:, 0],
+    }
+    assert set(expected) <= {*estimates.EFFECTIVE, *estimates.PLAIN}
+    for name, values in expected.items():
+        np.testing.assert_allclose(found.methods[name].values[1, 1], values, atol=1e-9)
+
+
 def test_sums_over_areas(study):
     found = picture_attributions.read_attributions(study / "attributions_classifier.h5")
     sums = found.of_areas("ig_random")
@@ -463,7 +549,8 @@ def test_attributions_are_repeatable_and_do_not_depend_on_other_pictures(study, 
     make_coalitions(tmp_path, "classifier", fewer)
     found = make_attributions(tmp_path, "classifier", fewer)
     values = {name: method.values for name, method in found.methods.items()}
-    for name in ("ig_random", "effective", "permutation", "exact", "ig_mean"):
+    drawn = ("ig_random", "effective", "permutation", "permutation_pairs")
+    for name in (*drawn, "exact", "ig_mean"):
         np.testing.assert_array_equal(values[name], again.methods[name].values[:, :2])
     # The names follow which coalitions count.
     np.testing.assert_array_equal(
@@ -503,6 +590,15 @@ def test_a_file_of_something_else_is_refused(tmp_path):
         file["values"] = [1]
     with refused("holds no attributions"):
         picture_attributions.read_attributions(tmp_path / "other.h5")
+
+
+def test_a_file_without_coalitions_is_refused(study, tmp_path):
+    path = tmp_path / "old.h5"
+    path.write_bytes((study / "attributions_classifier.h5").read_bytes())
+    with h5py.File(path, "r+") as file:
+        del file["sampled"]
+    with refused("holds no attributions of pictures .*run baselines_attributions"):
+        picture_attributions.read_attributions(path)
 
 
 # Agreement
@@ -566,13 +662,14 @@ def test_summaries_and_differences(study):
         )
 
     table = rows_of(study / "agreement.csv")
-    assert len(table) == len(content["rows"]) == 2 * 10
+    assert len(table) == len(content["rows"]) == 2 * 12
     for row in table:
         values = column(row["model"], row["method"], "deletion")
         assert float(row["deletion"]) == pytest.approx(values.mean(), abs=1e-5)
         error = values.std(ddof=1) / 3**0.5
         assert float(row["deletion_se"]) == pytest.approx(error, abs=1e-5)
     seen = set()
+    assert {row["model"] for row in content["differences"]} == set(MODELS)
     for row in content["differences"]:
         ours, theirs = (column(row["model"], row[m], row["measure"]) for m in ("method", "against"))
         paired = ours - theirs
@@ -583,14 +680,63 @@ def test_summaries_and_differences(study):
         if len(known) < 3:
             continue
         assert row["standard_error"] == pytest.approx(paired.std(ddof=1) / 3**0.5, abs=1e-5)
-    assert seen == set(
-        product(
-            ("sig_baselines", "sig_inputs", "sig_both", "sig_baselines_own"), picture_agreement.IG
-        )
-    )
+    ours = ("sig_baselines", "sig_inputs", "sig_both", "sig_baselines_own")
+    assert seen == set(product(ours, picture_agreement.IG)) | {
+        ("sig_baselines", "sig_inputs"),
+        ("sig_both", "sig_baselines"),
+        ("sig_both", "sig_inputs"),
+    }
     curve = next(row for row in content["curves"] if row["method"] == "exact")
     assert curve["insertion"][0] == pytest.approx(curve["deletion"][-1])
     assert curve["insertion"][-1] == pytest.approx(curve["deletion"][0])
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_proposals_beside_each_other(study, model):
+    found = picture_attributions.read_attributions(study / f"attributions_{model}.h5")
+    content = json.loads((study / "agreement.json").read_text())["between"]
+    (row,) = (row for row in content if row["model"] == model)
+    names = ("sig_baselines", "sig_inputs")
+    assert (row["method"], row["against"]) == names
+    assert (row["pictures"], row["repeats"]) == (3, 2)
+    pixels = [found.methods[name].values.astype(float).reshape(2, 3, -1) for name in names]
+    areas = [found.of_areas(name) for name in names]
+    shares = [values / np.abs(values).sum(axis=-1, keepdims=True) for values in areas]
+    expected = {name: np.zeros((2, 3)) for name in ("ratio_distance", "pearson", "pearson_pixels")}
+    for place in np.ndindex(2, 3):
+        expected["ratio_distance"][place] = np.abs(shares[0][place] - shares[1][place]).sum()
+        expected["pearson"][place] = np.corrcoef(areas[0][place], areas[1][place])[0, 1]
+        expected["pearson_pixels"][place] = np.corrcoef(pixels[0][place], pixels[1][place])[0, 1]
+    expected["ratio_distance_repeats"] = np.abs(shares[0][:1] - shares[0][1:]).sum(axis=-1)
+    for name, values in expected.items():
+        of_pictures = values.mean(axis=0)
+        assert row[name] == pytest.approx(of_pictures.mean(), abs=1e-6)
+        assert row[f"{name}_se"] == pytest.approx(of_pictures.std(ddof=1) / 3**0.5, abs=1e-6)
+
+
+def few_measures(players, differ=0.0):
+    """Measures of two pictures by methods that are alike but for what is given."""
+    return [
+        picture_agreement.Compared(
+            method=name,
+            repeats=2,
+            measures={
+                measure: np.array([0.5, 0.6]) + differ * (name == "sig_baselines")
+                for measure in picture_agreement.MEASURES
+            },
+            insertion=np.zeros(players + 1),
+            deletion=np.zeros(players + 1),
+        )
+        for name in ("ig_zero", "sig_baselines")
+    ]
+
+
+def test_a_game_of_one_player_gives_no_verdicts():
+    assert picture_agreement.differences("classifier", few_measures(1, 0.1)) == []
+    found = picture_agreement.differences("classifier", few_measures(2, 0.1))
+    assert {row["verdict"] for row in found} == {"better", "worse"}
+    found = picture_agreement.differences("classifier", few_measures(2))
+    assert {row["verdict"] for row in found} == {"equal"}
 
 
 def test_verdicts():
@@ -600,7 +746,9 @@ def test_verdicts():
     assert verdict(-0.3, 0.1, "low") == "better"
     assert verdict(-0.3, 0.1, "high") == "worse"
     assert verdict(0.2, 0.1, "high") == "equal"
-    assert verdict(0.2, float("nan"), "high") == "equal"
+    assert verdict(0.0, 0.0, "low") == "equal"
+    assert verdict(0.2, float("nan"), "high") is None
+    assert verdict(float("nan"), 0.1, "low") is None
 
 
 def test_attributions_of_another_game_are_refused(study, tmp_path):
@@ -679,13 +827,26 @@ def test_runtimes(study):
     )
     content = json.loads((study / "runtime.json").read_text())
     rows = {(row["model"], row["method"]): row for row in content["rows"]}
-    assert set(rows) == set(product(MODELS, timing.METHODS))
+    assert set(rows) == set(product(MODELS, [*timing.METHODS, *timing.TOGETHER]))
     assert len(rows_of(study / "runtime.csv")) == len(rows)
     for model in MODELS:
         points = {rows[model, name]["gradient_evaluations"] for name in ("sig", "ig", "captum")}
         assert len(points) == 1
         assert points.pop() > 0
         assert 0 < rows[model, "algorithm_1"]["model_evaluations"] <= 16
+        alone, inputs, both, whole = (
+            rows[model, f"sig{name}"] for name in ("", "_inputs", "_both", "_with_algorithm_1")
+        )
+        count = alone["gradient_evaluations"] + inputs["gradient_evaluations"]
+        assert both["gradient_evaluations"] == count > alone["gradient_evaluations"]
+        assert whole["gradient_evaluations"] == alone["gradient_evaluations"]
+        assert whole["model_evaluations"] == rows[model, "algorithm_1"]["model_evaluations"]
+        assert whole["fastest"] >= alone["fastest"] + rows[model, "algorithm_1"]["fastest"]
+        ratios = content["ratios"][model]
+        for name, row in (("sig", alone), ("sig_with_algorithm_1", whole)):
+            assert row["ratio_to_plain"] == ratios[f"{name}_to_plain"]["median"]
+        assert rows[model, "plain"]["ratio_to_plain"] == 1
+        assert all(rows[model, name]["ratio_to_plain"] > 0 for name in timing.METHODS)
         for row in rows.values():
             assert 0 < row["fastest"] <= row["seconds"] <= row["slowest"]
         assert set(content["ratios"][model]) == set(runtime.RATIOS)

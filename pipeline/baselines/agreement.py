@@ -12,6 +12,7 @@ from pipeline.baselines.picture_agreement import (
     MEASURES,
     PICTURE_COLUMNS,
     Compared,
+    between,
     compare,
     differences,
     picture_rows,
@@ -89,6 +90,7 @@ def main(
         "units": units,
         "rows": rows,
         "differences": paired,
+        "between": [between(known) for known, _ in found.values()],
         "curves": [{name: plain(value) for name, value in curve.items()} for curve in curves],
     }
     write_json(out, plain(content))

@@ -2,7 +2,8 @@
 
 Integrated Gradients from usual baselines beside Shapley Integrated Gradients (Algorithm 2), and
 values of areas: Effective Shapley values, permutation sampling, exact ones. Algorithm 1 looks its
-coalitions up in the store that the receipt vouches for; only gradients are evaluated here.
+coalitions up in the store that the receipt vouches for; only gradients are evaluated here. The
+coalitions that it kept are written beside the attributions.
 """
 
 from pathlib import Path
@@ -26,9 +27,11 @@ from pipeline.baselines.picture_attributions import (
     One,
     attribute_at_random,
     gather,
+    gather_sampled,
     integrated_once,
     write_attributions,
 )
+from pipeline.coalitions import Masks
 from pipeline.evaluation import StoredGame
 from pipeline.networks import devices
 from pipeline.params.baselines import AttributionsParams, PictureGameParams, PicturesParams
@@ -63,6 +66,7 @@ def main(
     at_once = batch_size(explained.scores, explained.pictures[0], gradients=True)
     count = len(explained.instances)
     found: list[list[dict[str, One]]] = [[] for _ in range(params.repeats)]
+    sampled: list[list[list[Masks]]] = [[] for _ in range(params.repeats)]
     with (
         believing(receipt) as store,
         progress(f"baselines_attributions {model}", count * params.repeats, "pictures") as advance,
@@ -75,7 +79,7 @@ def main(
             picture = explained.pictures[i]
             for repeat in range(params.repeats):
                 seed = np.random.SeedSequence([params.seed, repeat, int(explained.numbers[i])])
-                one = attribute_at_random(
+                one, kept = attribute_at_random(
                     score,
                     stored,
                     picture,
@@ -92,6 +96,7 @@ def main(
                     all_coalitions = One(exact, 0, store.record.rows, float("nan"))
                     one = {**fixed, **one, EXACT: all_coalitions}
                 found[repeat].append(one)
+                sampled[repeat].append(kept)
                 advance()
         identity = store.record.identity
     seconds = explained.seconds
@@ -110,6 +115,7 @@ def main(
             seconds=None if seconds is None else seconds.cpu().numpy(),
             areas=explained.areas,
             methods=gather(found),
+            sampled=gather_sampled(sampled),
         ),
     )
 

@@ -31,7 +31,15 @@ EQUAL = 1e-3
 """Part of marginal contributions by which Integrated Gradients may miss them."""
 
 CLOSE = 1.5
-"""How many times as long "close" may take."""
+"""How many times as long "close" may take, and what is not "much faster" takes less than."""
+
+NEVER = 1e-6
+"""Probability up to which a simulation cannot tell it from 0 (or from 1, as near to that), so that
+to lie in its interval shows nothing."""
+
+GRADIENT = 3
+"""Evaluations of a score that cost about what one gradient does: a pass there and a longer one
+back."""
 
 PLAIN = ("ig_zero", "ig_mean", "ig_random")
 NAMES = {"ig_zero": "zero", "ig_mean": "mean", "ig_random": "random"}
@@ -93,7 +101,11 @@ def all_claims(results: Results) -> list[Claim]:
         _equals_marginals(results),
         _is_linear(results),
     ]
-    for judge in (_nearer, _on_ink, _alike, _takes):
+    for judge in (_nearer, _on_ink):
+        found += [judge(results, model) for model in ("classifier", "distance")]
+    # The paper says the one of its classifier and the other of its distance (Appendix B.1).
+    found += [_alike(results, "classifier"), _explains_better(results, "distance")]
+    for judge in (_takes, _faster):
         found += [judge(results, model) for model in ("classifier", "distance")]
     return [claim for claim in found if claim is not None]
 
@@ -105,11 +117,23 @@ def _word(shows: Iterable[bool]) -> str:
     return "in part" if any(each) else "no"
 
 
+def _smallest(results: Results, method: str, of: str) -> list[Mapping[str, Any]]:
+    """Rows of a method at the fewest evaluations, of each game."""
+    return [min(rows, key=_evaluations) for rows in _by_game(results, method, of)]
+
+
 def _largest(results: Results, method: str, of: str) -> list[Mapping[str, Any]]:
     """Rows of a method at the most evaluations, of each game."""
+    return [max(rows, key=_evaluations) for rows in _by_game(results, method, of)]
+
+
+def _evaluations(row: Mapping[str, Any]) -> float:
+    return float(row["evaluations"])
+
+
+def _by_game(results: Results, method: str, of: str) -> list[list[Mapping[str, Any]]]:
     rows = [r for r in results["ratios"]["rows"] if r["method"] == method and r["of"] == of]
-    most = {g: max(r["evaluations"] for r in rows if r["game"] == g) for g in _games(rows)}
-    return [row for row in rows if row["evaluations"] == most[row["game"]]]
+    return [[row for row in rows if row["game"] == game] for game in _games(rows)]
 
 
 def _games(rows: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -120,11 +144,19 @@ def _plain(game: str) -> str:
     return game.replace("_", " ")
 
 
+def _range(rows: Iterable[Mapping[str, Any]], column: str, digits: int) -> str:
+    """From the least to the largest, or the one value that there is."""
+    values = [row[column] for row in rows]
+    ends = dict.fromkeys(f"{end:.{digits}f}" for end in (min(values), max(values)))
+    return " to ".join(ends)
+
+
 def _theorem_2(results: Results) -> Claim | None:
     rows = results["proportions"]["rows"]
-    if not rows:
+    telling = [row for row in rows if NEVER < row["probability"] < 1 - NEVER]
+    if not telling:
         return None
-    inside = [row["low"] <= row["probability"] <= row["high"] for row in rows]
+    inside = [row["low"] <= row["probability"] <= row["high"] for row in telling]
     # The numbers themselves may have hundreds of digits; of 0 there is no logarithm.
     beyond = sum((row["printed_log10"] or 0) > 0 for row in rows)
     return Claim(
@@ -132,49 +164,73 @@ def _theorem_2(results: Results) -> Claim | None:
         "utility functions",
         "the printed sum is the probability of sampling effective coalitions in proportion",
         f"as printed it is above 1 in {beyond} of {len(rows)} cases; divided by the number of "
-        f"samples it lies in the simulation's 95 % interval in {sum(inside)}",
+        f"samples it lies in the simulation's 95 % interval in {sum(inside)} of the {len(telling)} "
+        "cases in which it is neither 0 nor 1",
         # What is divided is not what is claimed: the printed number has to lie there itself.
-        "no" if beyond else _word(r["low"] <= float(r["printed"]) <= r["high"] for r in rows),
+        "no" if beyond else _word(r["low"] <= float(r["printed"]) <= r["high"] for r in telling),
     )
 
 
 def _approximates(results: Results, of: str) -> Claim | None:
-    rows = _largest(results, "effective", of)
-    if not rows:
+    ends = [judged(results, "effective", of) for judged in (_largest, _smallest)]
+    # Values that are all alike have no r.
+    each = [row["pearson"] for rows in ends for row in rows]
+    if not each or None in each:
         return None
-    each = [row["pearson"] for row in rows]
     return Claim(
         "Fig. 2",
         "utility functions" if of == "utility" else "networks in their place",
         "Effective Shapley values approximate the ratios between Shapley values well",
         "r with the exact ratios "
-        + ", ".join(f"{row['pearson']:.4f} ({_plain(row['game'])})" for row in rows),
+        + "; ".join(
+            ", ".join(
+                f"{row['pearson']:.4f} ({_plain(row['game'])}, {row['evaluations']:.0f})"
+                for row in rows
+            )
+            + f" at the {which} evaluations"
+            for rows, which in zip(ends, ("most", "fewest"), strict=True)
+        ),
         _word(r >= ALIKE for r in each),
     )
 
 
 def _beats_gradients(results: Results) -> Claim | None:
-    ours = {row["game"]: row for row in _largest(results, "effective", "networks")}
+    ends = [judged(results, "effective", "networks") for judged in (_smallest, _largest)]
     shows, measured = [], []
     for kind in ("zero", "mean", "random"):
-        rows = _largest(results, f"gradients_{kind}", "networks")
-        for row in rows:
-            mine = ours[row["game"]]
-            error = sum((r["ratio_distance_sd"] or 0) ** 2 / r["repeats"] for r in (row, mine))
-            shows.append(row["ratio_distance"] - mine["ratio_distance"] > 2 * error**0.5)
-        far = [row["ratio_distance"] for row in rows]
-        measured.append(f"{kind} {min(far):.3f} to {max(far):.3f}" if far else "")
+        theirs = {row["game"]: row for row in _largest(results, f"gradients_{kind}", "networks")}
+        if not theirs:
+            continue
+        nearer = []
+        for rows in ends:
+            pairs = [(mine, theirs[mine["game"]]) for mine in rows]
+            nearer.append(sum(_is_nearer(mine, other) for mine, other in pairs))
+            shows += [_is_nearer(mine, other) for mine, other in pairs]
+        cost = max(row["evaluations"] for row in theirs.values())
+        measured.append(
+            f"{kind} {_range(theirs.values(), 'ratio_distance', 3)} ({cost:.0f} gradients, which "
+            f"cost about {GRADIENT * cost:.0f} evaluations; farther in {nearer[0]} of "
+            f"{len(theirs)} games at the fewest, in {nearer[1]} at the most)"
+        )
     if not shows:
         return None
-    near = [row["ratio_distance"] for row in ours.values()]
+    near = (
+        f"{_range(rows, 'ratio_distance', 3)} at {_range(rows, 'evaluations', 0)} evaluations"
+        for rows in ends
+    )
     return Claim(
         "Fig. 2",
         "networks in their place",
         "they are nearer than Integrated Gradients from zero, mean and random baselines",
-        f"L1 distance of ratios {min(near):.3f} to {max(near):.3f} over the games; "
-        f"Integrated Gradients {', '.join(measured)}",
+        f"L1 distance of ratios over the games {' and '.join(near)}; Integrated Gradients from "
+        f"{', '.join(measured)}",
         _word(shows),
     )
+
+
+def _is_nearer(mine: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    error = sum((row["ratio_distance_se"] or 0) ** 2 for row in (mine, other)) ** 0.5
+    return bool(other["ratio_distance"] - mine["ratio_distance"] > 2 * error)
 
 
 def _beats_permutation(results: Results, of: str) -> Claim | None:
@@ -266,8 +322,8 @@ def _against(
     results: Results, model: str, measure: str, claim: tuple[str, str, str]
 ) -> Claim | None:
     found = _differences(results, model, "sig_baselines", measure)
-    # One picture has no error.
-    if any(a not in found or found[a]["standard_error"] is None for a in PLAIN):
+    # One picture has no error, and where nothing was measured there is no verdict.
+    if any(a not in found or found[a]["verdict"] is None for a in PLAIN):
         return None
     source, text, unit = claim
     own = _row(results, model, "sig_baselines")[measure]
@@ -299,32 +355,75 @@ def _on_ink(results: Results, model: str) -> Claim | None:
 
 
 def _alike(results: Results, model: str) -> Claim | None:
-    first, second = (_row(results, model, f"sig_{use}") for use in ("baselines", "inputs"))
-    if first["ratio_distance_se"] is None or second["ratio_distance_se"] is None:
+    """Judged by what other draws of coalitions make of proposal 1 alone: no limit is set by hand.
+
+    Who looks at one picture of each could not tell a smaller difference from another draw.
+    """
+    found = [row for row in results["agreement"]["between"] if row["model"] == model]
+    if not found or found[0]["ratio_distance"] is None:
         return None
-    error = (first["ratio_distance_se"] ** 2 + second["ratio_distance_se"] ** 2) ** 0.5
-    both = _row(results, model, "sig_both")
+    (row,) = found
+    if row["ratio_distance_se"] is None or row["ratio_distance_repeats"] is None:
+        return None
     return Claim(
-        "Figs. 6, 7",
+        "Figs. 6, 7; B.1",
         model,
-        "proposals 1 and 2 differ little",
-        f"L1 distance to exact ratios {first['ratio_distance']:.3f} and "
-        f"{second['ratio_distance']:.3f} (± {error:.3f} on the difference), of both together "
-        f"{both['ratio_distance']:.3f}",
-        _word([abs(first["ratio_distance"] - second["ratio_distance"]) <= 2 * error]),
+        "proposals 1 and 2 differ little (from each other)",
+        f"L1 distance of their ratios {row['ratio_distance']:.3f} ± "
+        f"{row['ratio_distance_se']:.3f}; of two repeats of proposal 1 "
+        f"{row['ratio_distance_repeats']:.3f}{_correlations(row)}",
+        _word([row["ratio_distance"] <= row["ratio_distance_repeats"]]),
+    )
+
+
+def _correlations(row: Mapping[str, Any]) -> str:
+    names = {"pearson": "areas", "pearson_pixels": "pixels"}
+    known = [f"r of {of} {row[name]:.3f}" for name, of in names.items() if row[name] is not None]
+    return "".join(f"; {text}" for text in known)
+
+
+def _explains_better(results: Results, model: str) -> Claim | None:
+    found = _differences(results, model, "sig_baselines", "ratio_distance").get("sig_inputs")
+    if found is None or found["verdict"] is None:
+        return None
+    first, second, both = (
+        _row(results, model, f"sig_{use}")["ratio_distance"]
+        for use in ("baselines", "inputs", "both")
+    )
+    return Claim(
+        "Fig. 7; B.1",
+        model,
+        "proposal 1 explains better than proposal 2",
+        f"L1 distance to exact ratios {first:.3f} and {second:.3f} ({WORDS[found['verdict']]}: "
+        f"{found['difference']:+.3f} ± {found['standard_error']:.3f}), of both together {both:.3f}",
+        _word([found["verdict"] == "better"]),
     )
 
 
 def _takes(results: Results, model: str) -> Claim:
-    ratios = results["runtime"]["ratios"][model]
-    alone, whole = (ratios[name]["median"] for name in ("sig_to_ig", "sig_with_algorithm_1_to_ig"))
+    medians = {name: row["median"] for name, row in results["runtime"]["ratios"][model].items()}
+    alone, whole = medians["sig_to_ig"], medians["sig_with_algorithm_1_to_ig"]
+    plain, whole_plain = medians["sig_to_plain"], medians["sig_with_algorithm_1_to_plain"]
     return Claim(
         "Section 5",
         model,
         "Shapley Integrated Gradients take about as long as Integrated Gradients",
-        f"{alone:.2f} times as long at equal numbers of gradients, {whole:.2f} times with the "
-        f"evaluations that find the coalitions",
-        _word([alone <= CLOSE, whole <= CLOSE]),
+        f"{plain:.2f} times as long as from one baseline, {whole_plain:.2f} times with the "
+        f"evaluations that find the coalitions; at equal numbers of gradients {alone:.2f} and "
+        f"{whole:.2f} times",
+        _word(times <= CLOSE for times in (alone, whole, plain, whole_plain)),
+    )
+
+
+def _faster(results: Results, model: str) -> Claim:
+    row = results["runtime"]["ratios"][model]["sig_inputs_to_sig"]
+    return Claim(
+        "B.1",
+        model,
+        "proposal 1 is much faster than proposal 2",
+        f"proposal 2 takes {row['median']:.2f} times as long ({row['lowest']:.2f} to "
+        f"{row['highest']:.2f} over runs)",
+        _word([row["median"] >= CLOSE, row["lowest"] > 1]),
     )
 
 

@@ -28,7 +28,9 @@ METHOD_NAMES = {
     SIG_OWN: "SIG 1, own area's",
     SIG_ALL: "SIG 1, all areas'",
     "effective": "Effective Shapley",
-    "permutation": "permutations",
+    "effective_unsampled": "Eff. Shapley, unsampled",
+    "permutation": "permutations, single",
+    "permutation_pairs": "permutations, pairs",
     EXACT: "exact",
 }
 MODEL_NAMES = {"classifier": "classifier", "distance": "distance of two pictures"}
@@ -42,7 +44,9 @@ _STYLES: dict[str, tuple[str, str, Any]] = {
     SIG_OWN: (SKY, "D", "-."),
     SIG_ALL: (SKY, "D", "-."),
     "effective": (GREEN, "v", "-"),
+    "effective_unsampled": (GREEN, "*", ":"),
     "permutation": (PURPLE, "P", "--"),
+    "permutation_pairs": (PURPLE, "d", ":"),
     EXACT: ("black", "X", "-"),
 }
 _SHOWN = ("pearson", "kendall", "ratio_distance", "insertion", "deletion", "ink", "spread")

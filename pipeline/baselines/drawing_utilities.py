@@ -23,7 +23,7 @@ LABELS = {
     "effective_printed": "Effective Shapley, Eq. 5 as printed",
     "effective_averages": "Effective Shapley, to the letter (averages alone)",
     "effective_unsampled": "Effective Shapley without second sampling",
-    "permutation": "permutation sampling",
+    "permutation": "permutation sampling, single orders",
     "permutation_pairs": "permutation sampling, antithetic pairs",
     "stratified": "stratified sampling",
     "regression": "regression (Leverage SHAP)",

@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from pipeline.baselines.effective import effective_shapley
+from pipeline.baselines.effective import Counts, EffectiveShapley, effective_shapley
 from pipeline.baselines.integrated import integrated_gradients
 from pipeline.baselines.quality import normalised, ratio_agreement
 from pipeline.errors import InputError
@@ -101,6 +101,35 @@ class Found:
     """distinct coalitions evaluated; points at which the gradient was, of gradients"""
 
 
+def sampled_both_ways(
+    game: Game,
+    *,
+    per_size: int,
+    n_kept: int,
+    tolerance: float,
+    bins: int | None,
+    seed: np.random.SeedSequence,
+) -> dict[Counts, EffectiveShapley]:
+    """Algorithm 1 with both kinds of counts, from the same drawn coalitions.
+
+    Arguments as :func:`estimates`, which has its Effective Shapley values from here.
+    """
+    of_draw = np.random.SeedSequence(seed.generate_state(2)[0])
+    kinds: tuple[Counts, ...] = ("weighted", "printed")
+    return {
+        counts: effective_shapley(
+            game,
+            per_size=per_size,
+            n_kept=n_kept,
+            tolerance=tolerance,
+            bins=bins,
+            counts=counts,
+            seed=of_draw,
+        )
+        for counts in kinds
+    }
+
+
 def estimates(
     game: Game,
     *,
@@ -125,19 +154,11 @@ def estimates(
         coalitions that it evaluates is every other estimator's budget; those that need more are
         left out.
     """
-    of_draw, of_plain = (np.random.SeedSequence(seed.generate_state(2)[i]) for i in range(2))
-    weighted, printed = (
-        effective_shapley(
-            game,
-            per_size=per_size,
-            n_kept=n_kept,
-            tolerance=tolerance,
-            bins=bins,
-            counts=counts,
-            seed=of_draw,
-        )
-        for counts in ("weighted", "printed")
+    of_plain = np.random.SeedSequence(seed.generate_state(2)[1])
+    sampled = sampled_both_ways(
+        game, per_size=per_size, n_kept=n_kept, tolerance=tolerance, bins=bins, seed=seed
     )
+    weighted, printed = sampled["weighted"], sampled["printed"]
     budget = weighted.evaluations
     result = {
         "effective": Found(weighted.values, budget),
@@ -193,16 +214,18 @@ def errors(estimated: Floats, exact: Floats, is_null: NDArray[np.bool_]) -> dict
     Returns:
         ``ratio_distance`` (L1 distance of ratios), ``pearson``, ``kendall`` and ``null_error`` (the
         mean absolute error of the ratios of the players that are worth nothing): means over games
-        and repeats, and ``_sd``, the standard deviation over repeats of the mean over games; NaN
-        where there are not two repeats. ``undefined``: estimates without ratios, all of whose
-        values are 0; they are in no mean.
+        and repeats; ``_sd``, the standard deviation over repeats of one game's, a mean over games;
+        and ``_se``, the standard error of the mean over games and repeats, of which only repeats
+        are taken for random. The last two are NaN where there are not two repeats. ``undefined``:
+        estimates without ratios, all of whose values are 0; they are in no mean.
     """
-    by_repeat = repeated_errors(estimated, exact, is_null)
     result: dict[str, Any] = {}
-    for name, values in by_repeat.items():
-        known = values[~np.isnan(values)]
+    for name, values in _measured(estimated, exact, is_null).items():
+        of_repeats = _known_mean(values)
+        known = of_repeats[~np.isnan(of_repeats)]
         result[name] = float(known.mean()) if len(known) else float("nan")
-        result[f"{name}_sd"] = float(known.std(ddof=1)) if len(known) > 1 else float("nan")
+        result[f"{name}_sd"] = float(_known_mean(np.array([_deviation(one) for one in values])))
+        result[f"{name}_se"] = _deviation(of_repeats) / max(1, len(known)) ** 0.5
     result["undefined"] = int((~estimated.any(axis=-1)).sum())
     return result
 
@@ -211,17 +234,28 @@ def repeated_errors(
     estimated: Floats, exact: Floats, is_null: NDArray[np.bool_]
 ) -> dict[str, Floats]:
     """Means over games of each measure of :func:`errors`, of each repeat: (repeat,)."""
+    found = _measured(estimated, exact, is_null)
+    return {name: _known_mean(values) for name, values in found.items()}
+
+
+def _measured(estimated: Floats, exact: Floats, is_null: NDArray[np.bool_]) -> dict[str, Floats]:
+    """Each measure of :func:`errors`: (game, repeat)."""
     # Sums of 2**20 terms: players that are alike may differ in the last digits, and were no tie.
     truth = np.round(exact, 9)[:, None, :]
     found = ratio_agreement(estimated, truth)
     off = np.abs(normalised(estimated) - normalised(truth))[..., is_null]
-    measures = {
+    return {
         "ratio_distance": found.ratio_distance,
         "pearson": found.pearson,
         "kendall": found.kendall,
         "null_error": off.mean(axis=-1) if is_null.any() else np.full(off.shape[:-1], np.nan),
     }
-    return {name: _known_mean(values) for name, values in measures.items()}
+
+
+def _deviation(values: Floats) -> float:
+    """Standard deviation of what is not NaN; NaN of less than two."""
+    known = values[~np.isnan(values)]
+    return float(known.std(ddof=1)) if len(known) > 1 else float("nan")
 
 
 def _known_mean(values: Floats) -> Floats:

@@ -6,6 +6,7 @@ errors over pictures, and methods are compared picture by picture.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Any, Literal
 
 import numpy as np
@@ -27,6 +28,18 @@ Floats = NDArray[np.float64]
 
 GREY_DIGITS = ("digits", "mnist")
 """Sources whose pictures are ink on an empty ground."""
+
+PAIRS = (
+    *product((*SIG, SIG_OWN, SIG_ALL), IG),
+    ("sig_baselines", "sig_inputs"),
+    ("sig_both", "sig_baselines"),
+    ("sig_both", "sig_inputs"),
+)
+"""Methods that are compared, the first with the second: each SIG with each IG, and SIG by its
+proposals."""
+
+PROPOSALS = ("sig_baselines", "sig_inputs")
+"""Proposals 1 and 2 of the paper (Appendix B.1)"""
 
 MARGIN = 2
 """Standard errors of a mean difference within which two methods count as equal."""
@@ -171,46 +184,103 @@ def summary_columns() -> tuple[str, ...]:
 
 
 def differences(model: str, compared: Sequence[Compared]) -> list[dict[str, Any]]:
-    """SIG less IG, picture by picture: a row for each pair of methods and measure.
+    """The first method of PAIRS less the second, picture by picture: a row a pair and measure.
 
-    ``verdict`` says whether SIG is better, worse or, where the mean difference is within two
-    standard errors of 0 (or nothing is known of the error), equal.
+    ``verdict`` says whether the first is better, worse or, where the mean difference is within two
+    standard errors of 0, equal; None of one picture, of which there is no error. There are no rows
+    of games of one player, whose ratios are 1 by every method.
     """
+    if any(len(one.insertion) <= 2 for one in compared):
+        return []
     by_name = {one.method: one.measures for one in compared}
     rows = []
-    for ours in (*SIG, SIG_OWN, SIG_ALL):
-        for theirs in IG:
-            if ours not in by_name or theirs not in by_name:
+    for ours, theirs in PAIRS:
+        if ours not in by_name or theirs not in by_name:
+            continue
+        for name, measure in MEASURES.items():
+            if measure.best is None:
                 continue
-            for name, measure in MEASURES.items():
-                if measure.best is None:
-                    continue
-                paired = by_name[ours][name] - by_name[theirs][name]
-                if np.isnan(paired).all():
-                    continue
-                mean, error = (float(number) for number in _mean(paired))
-                rows.append(
-                    {
-                        "model": model,
-                        "method": ours,
-                        "against": theirs,
-                        "measure": name,
-                        "best": measure.best,
-                        "pictures": int((~np.isnan(paired)).sum()),
-                        "difference": mean,
-                        "standard_error": error,
-                        "verdict": verdict(mean, error, measure.best),
-                    }
-                )
+            paired = by_name[ours][name] - by_name[theirs][name]
+            if np.isnan(paired).all():
+                continue
+            mean, error = (float(number) for number in _mean(paired))
+            rows.append(
+                {
+                    "model": model,
+                    "method": ours,
+                    "against": theirs,
+                    "measure": name,
+                    "best": measure.best,
+                    "pictures": int((~np.isnan(paired)).sum()),
+                    "difference": mean,
+                    "standard_error": error,
+                    "verdict": verdict(mean, error, measure.best),
+                }
+            )
     return rows
 
 
-def verdict(difference: float, error: float, best: Literal["high", "low"]) -> str:
-    """``better``, ``equal`` or ``worse``, of a mean difference and its standard error."""
+def verdict(difference: float, error: float, best: Literal["high", "low"]) -> str | None:
+    """``better``, ``equal`` or ``worse``, of a mean difference and its standard error.
+
+    None where either is NaN.
+    """
+    if np.isnan(difference) or np.isnan(error):
+        return None
     gain = difference if best == "high" else -difference
-    if not abs(gain) > MARGIN * error:
+    if abs(gain) <= MARGIN * error:
         return "equal"
     return "better" if gain > 0 else "worse"
+
+
+def between(found: Attributions) -> dict[str, Any]:
+    """How much the attributions by the two PROPOSALS differ from each other.
+
+    A repeat's two attributions of a picture, which use the same coalitions, are compared.
+
+    Returns:
+        Means over repeats and pictures, with standard errors over pictures (``_se``):
+        ``ratio_distance``, the L1 distance between their ratios of areas; ``pearson``, r between
+        their values of areas; ``pearson_pixels``, r between those of pixels; and
+        ``ratio_distance_repeats``, the L1 distance between proposal 1's ratios in two different
+        repeats: what other draws of coalitions alone make of them. NaN where one has no meaning.
+    """
+    first, second = (found.of_areas(name) for name in PROPOSALS)
+    of_areas = quality.ratio_agreement(second, first)
+    lead = first.shape[:2]
+    pixels = (found.methods[name].values.reshape(*lead, -1) for name in PROPOSALS)
+    repeats: Floats = np.full(lead, np.nan)
+    if len(first) > 1:
+        one, other = np.triu_indices(len(first), 1)
+        repeats = quality.ratio_agreement(first[one], first[other]).ratio_distance
+    each = {
+        "ratio_distance": of_areas.ratio_distance,
+        "pearson": of_areas.pearson,
+        "pearson_pixels": _correlation(*pixels),
+        "ratio_distance_repeats": repeats,
+    }
+    row: dict[str, Any] = {
+        "model": found.model,
+        "method": PROPOSALS[0],
+        "against": PROPOSALS[1],
+        "pictures": lead[1],
+        "repeats": lead[0],
+    }
+    for name, values in each.items():
+        mean, error = _mean(_mean(values)[0])
+        row[name], row[f"{name}_se"] = float(mean), float(error)
+    return row
+
+
+def _correlation(first: NDArray[np.floating], second: NDArray[np.floating]) -> Floats:
+    """Pearson's r over the last axis; NaN where either side is constant."""
+    own, other = (
+        values - values.mean(axis=-1, keepdims=True)
+        for values in (first.astype(np.float64), second.astype(np.float64))
+    )
+    scale = np.sqrt((own**2).sum(axis=-1) * (other**2).sum(axis=-1))
+    total = (own * other).sum(axis=-1)
+    return np.divide(total, scale, out=np.full_like(scale, np.nan), where=scale > 0)
 
 
 def picture_rows(found: Attributions, compared: Sequence[Compared]) -> list[dict[str, Any]]:

@@ -6,11 +6,14 @@
   and 1 + 2 (:mod:`pipeline.baselines.integrated`), all from one sample of Algorithm 1;
 * ``sig_baselines_own`` or ``sig_baselines_all``: proposal 1 with the other rule of which coalitions
   count;
-* ``effective``: Effective Shapley values of the areas, from the same sample;
-* ``permutation``: permutation sampling of the areas at as many evaluations;
+* ``effective``, ``effective_unsampled``: Effective Shapley values of the areas, from the same
+  sample; the latter from all effective coalitions drawn, without the second sampling;
+* ``permutation``, ``permutation_pairs``: permutation sampling of the areas at as many evaluations,
+  by single orders, and by orders together with their reverses;
 * ``exact``: Shapley values of the areas from all coalitions.
 
-A method's values are of pixels, or of areas.
+A method's values are of pixels, or of areas. Names are those of :mod:`pipeline.baselines.estimates`
+where the methods are.
 """
 
 from collections.abc import Callable, Mapping
@@ -26,6 +29,7 @@ from torch import Tensor
 
 from pipeline.baselines.areas import Areas, Scores, area_sums
 from pipeline.baselines.effective import EffectiveShapley, effective_shapley
+from pipeline.baselines.estimates import permutation_values
 from pipeline.baselines.integrated import (
     Attribution,
     Counted,
@@ -35,11 +39,12 @@ from pipeline.baselines.integrated import (
     integrated_gradients,
     shapley_integrated_gradients,
 )
+from pipeline.coalitions import Masks
 from pipeline.errors import InputError
 from pipeline.files import replacing
 from pipeline.games import Game
 from pipeline.params.baselines import AttributionsParams
-from pipeline.shapley.permutation import permutation_values
+from pipeline.shapley.permutation import permutation_values as paired_permutation_values
 
 IG = ("ig_zero", "ig_mean", "ig_random")
 SIG: dict[str, Proposal] = {
@@ -49,7 +54,7 @@ SIG: dict[str, Proposal] = {
 }
 SIG_OWN, SIG_ALL = "sig_baselines_own", "sig_baselines_all"
 EXACT = "exact"
-OF_AREAS = ("effective", "permutation", EXACT)
+OF_AREAS = ("effective", "effective_unsampled", "permutation", "permutation_pairs", EXACT)
 """Methods whose values are of areas; those of all others are of pixels."""
 
 
@@ -121,7 +126,7 @@ def attribute_at_random(
     params: AttributionsParams,
     seed: np.random.SeedSequence,
     batch_size: int,
-) -> dict[str, One]:
+) -> tuple[dict[str, One], list[Masks]]:
     """What depends on draws: every method but IG from zero and mean, and the exact values.
 
     Args:
@@ -134,6 +139,9 @@ def attribute_at_random(
         params: of the methods.
         seed: the same one gives the same result.
         batch_size: points that the model is given at once.
+
+    Returns:
+        The attributions by method, and for each player the coalitions that Algorithm 1 kept.
     """
     of_coalitions, of_baselines, of_orders = seed.spawn(3)
     sample = sample_coalitions(game, params, of_coalitions)
@@ -168,11 +176,15 @@ def attribute_at_random(
     )
     other, name = other_counted(params.counted)
     found[name] = _of_pixels(from_coalitions[other], sample.evaluations)
-    found["effective"] = One(sample.values, 0, sample.evaluations, float("nan"))
+    for name, values in (("effective", sample.values), ("effective_unsampled", sample.unsampled)):
+        found[name] = One(values, 0, sample.evaluations, float("nan"))
     budget = max(sample.evaluations, 2 * game.n_players)
-    estimate = permutation_values(game, budget=budget, seed=of_orders)
-    found["permutation"] = One(estimate.values[:, 0], 0, estimate.evaluations, float("nan"))
-    return found
+    for name, estimate in (
+        ("permutation", permutation_values(game, budget=budget, seed=of_orders)),
+        ("permutation_pairs", paired_permutation_values(game, budget=budget, seed=of_orders)),
+    ):
+        found[name] = One(estimate.values[:, 0], 0, estimate.evaluations, float("nan"))
+    return found, sampled
 
 
 def other_counted(counted: Counted) -> tuple[Counted, str]:
@@ -204,6 +216,22 @@ class Method:
 
 
 @dataclass(frozen=True, eq=False)
+class Sampled:
+    """The coalitions that Algorithm 1 kept: those of all Shapley Integrated Gradients."""
+
+    coalitions: NDArray[np.uint64]
+    """(repeat, picture, player, most) masks, without the player; equal ones stand there as often as
+    they count; 0 past their number"""
+    counts: NDArray[np.int64]
+    """(repeat, picture, player) their number"""
+
+    def of(self, repeat: int, picture: int) -> list[Masks]:
+        """For each player its coalitions, as ``shapley_integrated_gradients`` takes them."""
+        rows = zip(self.coalitions[repeat, picture], self.counts[repeat, picture], strict=True)
+        return [row[:count] for row, count in rows]
+
+
+@dataclass(frozen=True, eq=False)
 class Attributions:
     """Attributions of one model's scores of pictures."""
 
@@ -227,6 +255,7 @@ class Attributions:
     """(picture, *shape) of a distance; None of a classifier"""
     areas: Areas
     methods: dict[str, Method]
+    sampled: Sampled
 
     @property
     def n_players(self) -> int:
@@ -256,6 +285,16 @@ def gather(found: list[list[dict[str, One]]]) -> dict[str, Method]:
     return methods
 
 
+def gather_sampled(found: list[list[list[Masks]]]) -> Sampled:
+    """Coalitions [repeat][picture][player] as one array."""
+    counts = np.array([[[len(masks) for masks in one] for one in row] for row in found], np.int64)
+    coalitions = np.zeros((*counts.shape, counts.max(initial=0)), dtype=np.uint64)
+    for place in np.ndindex(counts.shape):
+        repeat, picture, player = place
+        coalitions[place][: counts[place]] = found[repeat][picture][player]
+    return Sampled(coalitions, counts)
+
+
 _TEXTS = ("model", "unit", "source", "identity")
 _ARRAYS = ("labels", "targets", "pictures", "areas")
 _OF_METHOD: dict[str, Callable[[Method], NDArray[np.generic]]] = {
@@ -267,7 +306,11 @@ _OF_METHOD: dict[str, Callable[[Method], NDArray[np.generic]]] = {
 
 
 def write_attributions(path: Path, found: Attributions) -> None:
-    """Write attributions as HDF5, whole or not at all: a group ``methods/<name>`` each."""
+    """Write attributions as HDF5, whole or not at all.
+
+    There is a group ``methods/<name>`` for each method, with the fields of :class:`Method`, and a
+    group ``sampled`` with those of :class:`Sampled`.
+    """
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         text = h5py.string_dtype()
         for name in _TEXTS:
@@ -283,6 +326,12 @@ def write_attributions(path: Path, found: Attributions) -> None:
             for field, of in _OF_METHOD.items():
                 dataset = group.create_dataset(field, data=of(method))
                 dataset.dims[0].label, dataset.dims[1].label = "repeat", "picture"
+        group = file.create_group("sampled")
+        group.create_dataset("coalitions", data=found.sampled.coalitions, compression="gzip")
+        group.create_dataset("counts", data=found.sampled.counts)
+        for dataset in group.values():
+            for place, label in enumerate(("repeat", "picture", "player")):
+                dataset.dims[place].label = label
         file.attrs["methods"] = list(found.methods)
 
 
@@ -307,6 +356,7 @@ def read_attributions(path: Path) -> Attributions:
                 areas=file["areas"][:],
                 seconds=file["seconds"][:] if "seconds" in file else None,
                 methods=methods,
+                sampled=Sampled(file["sampled/coalitions"][:], file["sampled/counts"][:]),
             )
     except (OSError, KeyError) as error:
         raise InputError(

@@ -28,6 +28,7 @@ from pipeline.baselines.estimates import (
     gradient_estimates,
     paired_difference,
     repeated_errors,
+    sampled_both_ways,
     stacked,
 )
 from pipeline.baselines.surrogate import Surrogate
@@ -59,10 +60,13 @@ COLUMNS = (
     "evaluations",
     "repeats",
     "undefined",
-    *(column for measure in MEASURES for column in (measure, f"{measure}_sd")),
+    *(column for measure in MEASURES for column in (measure, f"{measure}_sd", f"{measure}_se")),
     "less_permutation",
     "less_permutation_error",
     "verdict",
+    "less_effective",
+    "less_effective_error",
+    "verdict_effective",
 )
 VALUE_COLUMNS = (
     "game",
@@ -73,6 +77,15 @@ VALUE_COLUMNS = (
     "exact_ratio",
     "ratio",
     "ratio_sd",
+)
+COUNT_COLUMNS = (
+    "game",
+    "player",
+    "mean_marginal",
+    "size",
+    "available",
+    "kept_weighted",
+    "kept_printed",
 )
 
 Floats = NDArray[np.float64]
@@ -92,6 +105,8 @@ class Compared:
     """by coalitions a size"""
     gradients: Estimated
     """none of the utility function"""
+    counts: list[dict[str, Any]]
+    """rows of COUNT_COLUMNS"""
 
     def indices(self, of: str) -> list[int]:
         """The instances of a kind: the utility function, or the networks."""
@@ -106,6 +121,7 @@ def main(
     out: Path,
     table: Path,
     values: Path,
+    counts: Path,
     figure: Path,
     error_figure: Path,
     threads: int = 1,  # noqa: ARG001  one alone is used, so that values do not depend on it
@@ -114,8 +130,9 @@ def main(
 
     ``receipts``: of the tables of the games; ``checkpoints``: of all their networks. ``out`` is
     JSON; ``table`` CSV with a row a game, kind of instance, method and number of coalitions drawn;
-    ``values`` CSV with a row a player and method at the largest number. The figures are PNG, each
-    with an SVG beside it.
+    ``values`` CSV with a row a player and method at the largest number; ``counts`` CSV with a row
+    for each cell d_jk of Algorithm 1 that holds any coalition: of the utility functions, at the
+    largest number, in the first repeat. The figures are PNG, each with an SVG beside it.
     """
     networks = read_networks(checkpoints)
     found = []
@@ -128,12 +145,16 @@ def main(
         save(drawing.draw_ratios([p for c in found for p in _ratio_panels(c)]), figure)
         save(drawing.draw_errors(_error_panels(rows)), error_figure)
     write_table(values, VALUE_COLUMNS, shares)
+    write_table(counts, COUNT_COLUMNS, [row for compared in found for row in compared.counts])
     write_table(table, COLUMNS, rows)
     content = {
         "methods": EFFECTIVE | PLAIN | GRADIENTS,
         "compared_with": "exact values of the same instance",
         "evaluations": "distinct coalitions; of gradients, points at which they were evaluated",
-        "verdicts_against_permutation": _verdicts(rows),
+        "standard_deviation": "over repeats of one instance, a mean over instances",
+        "standard_error": "of the mean over instances and repeats, over repeats",
+        "verdicts_against_permutation": _verdicts(rows, "verdict"),
+        "verdicts_against_effective": _verdicts(rows, "verdict_effective"),
         "rows": rows,
         "values": shares,
     }
@@ -152,6 +173,7 @@ def compare(
     """
     game, n = game_of(store), store.record.n_players
     exact, gradients = [], []
+    cells: list[dict[str, Any]] = []
     sampled: dict[int, Estimated] = {per_size: [] for per_size in params.per_size}
     total = len(store) * len(sampled) * params.repeats
     with progress(f"baselines_ratios {game}", total, "draws") as advance:
@@ -161,6 +183,9 @@ def compare(
             is_utility = instance == UTILITY
             # An instance's draws depend on its name alone, not on which others there are.
             root = [params.seed, zlib.crc32(f"{game} {instance}".encode())]
+            if is_utility:
+                seed = np.random.SeedSequence([*root, max(params.per_size), 0])
+                cells += _cells(game, playable, params, seed)
             for per_size, of_size in sampled.items():
                 of_size.append([])
                 for repeat in range(params.repeats):
@@ -187,7 +212,35 @@ def compare(
                     for repeat in range(params.repeats)
                 ]
             )
-    return Compared(game, store.instances, np.stack(exact), sampled, gradients)
+    return Compared(game, store.instances, np.stack(exact), sampled, gradients, cells)
+
+
+def _cells(
+    name: str, utility: StoredGame, params: RatiosParams, seed: np.random.SeedSequence
+) -> list[dict[str, Any]]:
+    """Algorithm 1's counts: |d_jk| and C_jk, by size and by their class's mean marginal."""
+    found = sampled_both_ways(
+        utility,
+        per_size=max(params.per_size),
+        n_kept=params.kept,
+        tolerance=params.tolerance,
+        bins=params.bins,
+        seed=seed,
+    )
+    pairs = zip(found["weighted"].samples, found["printed"].samples, strict=True)
+    return [
+        {
+            "game": name,
+            "player": player,
+            "mean_marginal": float(weighted.classes[row]),
+            "size": int(size),
+            "available": int(weighted.available[row, size]),
+            "kept_weighted": int(weighted.counts[row, size]),
+            "kept_printed": int(printed.counts[row, size]),
+        }
+        for player, (weighted, printed) in enumerate(pairs)
+        for row, size in np.argwhere(weighted.available)
+    ]
 
 
 def _rows(compared: Compared) -> list[dict[str, Any]]:
@@ -206,11 +259,11 @@ def _rows(compared: Compared) -> list[dict[str, Any]]:
         for per_size, everything in kinds:
             estimated = [everything[i] for i in chosen]
             by_method = {name: stacked(estimated, name) for name in _in_all(estimated)}
-            reference = None
-            if PERMUTATION in by_method:
-                reference = repeated_errors(by_method[PERMUTATION][0], exact, is_null)
+            by_repeat = {
+                name: repeated_errors(found, exact, is_null)["ratio_distance"]
+                for name, (found, _) in by_method.items()
+            }
             for name, (found, evaluations) in by_method.items():
-                own = repeated_errors(found, exact, is_null)
                 row = {
                     "game": compared.game,
                     "players": len(utility),
@@ -220,17 +273,22 @@ def _rows(compared: Compared) -> list[dict[str, Any]]:
                     "evaluations": evaluations,
                     "repeats": found.shape[1],
                     **errors(found, exact, is_null),
-                    "less_permutation": None,
-                    "less_permutation_error": None,
-                    "verdict": None,
+                    **_less(by_repeat, name, PERMUTATION, "verdict"),
+                    **_less(by_repeat, name, "effective", "verdict_effective"),
                 }
-                if reference is not None and name != PERMUTATION:
-                    less = paired_difference(own["ratio_distance"], reference["ratio_distance"])
-                    row["less_permutation"] = less.mean
-                    row["less_permutation_error"] = less.standard_error
-                    row["verdict"] = less.verdict
                 rows.append(row)
     return rows
+
+
+def _less(
+    by_repeat: Mapping[str, Floats], method: str, against: str, verdict: str
+) -> dict[str, Any]:
+    """Columns that compare a method's errors with another's; None where they cannot be."""
+    columns = f"less_{against}", f"less_{against}_error", verdict
+    if method == against or against not in by_repeat:
+        return dict.fromkeys(columns)
+    less = paired_difference(by_repeat[method], by_repeat[against])
+    return dict(zip(columns, (less.mean, less.standard_error, less.verdict), strict=True))
 
 
 def _in_all(estimated: Estimated) -> list[str]:
@@ -239,15 +297,15 @@ def _in_all(estimated: Estimated) -> list[str]:
     return [name for name in estimated[0][0] if all(name in some for some in names)]
 
 
-def _verdicts(rows: list[dict[str, Any]]) -> dict[str, dict[str, dict[str, int]]]:
-    """How often each method did better or worse than permutation sampling, by kind of instance."""
+def _verdicts(rows: list[dict[str, Any]], column: str) -> dict[str, dict[str, dict[str, int]]]:
+    """How often each method did better or worse than another one, by kind of instance."""
     result: dict[str, dict[str, dict[str, int]]] = {}
     for row in rows:
-        if row["verdict"] is not None:
+        if row[column] is not None:
             counts = result.setdefault(row["of"], {}).setdefault(
                 row["method"], {"better": 0, "equal": 0, "worse": 0}
             )
-            counts[row["verdict"]] += 1
+            counts[row[column]] += 1
     return result
 
 
@@ -315,10 +373,10 @@ def _error_panels(rows: list[dict[str, Any]]) -> list[drawing.ErrorPanel]:
 
 def _line(rows: list[dict[str, Any]]) -> drawing.ErrorLine:
     ordered = sorted(rows, key=lambda row: cast(int, row["per_size"]))
-    columns = ("evaluations", "ratio_distance", "ratio_distance_sd", "repeats")
-    evaluations, error, sd, repeats = (np.array([row[c] for row in ordered]) for c in columns)
+    columns = ("evaluations", "ratio_distance", "ratio_distance_se", "repeats")
+    evaluations, error, se, repeats = (np.array([row[c] for row in ordered]) for c in columns)
     # Half of the 95 % interval of a mean over repeats.
-    reach = stats.t.ppf(0.975, repeats - 1) * sd / np.sqrt(repeats)
+    reach = stats.t.ppf(0.975, repeats - 1) * se
     return drawing.ErrorLine(evaluations, error, reach)
 
 

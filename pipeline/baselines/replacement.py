@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.baselines.effective import ratios
-from pipeline.baselines.surrogate import HeldOutFit, Surrogate, membership_of
+from pipeline.baselines.surrogate import Surrogate, membership_of
 from pipeline.baselines.theorems import connection
 from pipeline.coalitions import Masks
 from pipeline.errors import InputError
@@ -20,6 +20,18 @@ from pipeline.games import masks_of
 from pipeline.shapley.agreement import agreement
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class HeldOutFit:
+    """How well a surrogate gives the values of coalitions that it was not trained on."""
+
+    n_coalitions: int
+    r_squared: float
+    """1 less the mean squared error over the variance; NaN where the values do not vary"""
+    mean_absolute_error: float
+    """in the game's unit"""
+    largest_error: float
 
 
 def table_fit(network: NDArray[Any], utility: NDArray[Any], trained_on: Masks) -> HeldOutFit | None:
@@ -31,7 +43,7 @@ def table_fit(network: NDArray[Any], utility: NDArray[Any], trained_on: Masks) -
         trained_on: (coalition,) masks.
 
     Returns:
-        What ``surrogate.held_out_fit`` gives, without an evaluation; None if all were trained on.
+        The fit, of all other coalitions; None if all were trained on.
 
     Raises:
         InputError: tables of different shapes.

@@ -16,7 +16,7 @@ from pipeline.baselines.explained import (
     read_explained,
     score_of,
 )
-from pipeline.baselines.timing import METHODS, prepare, ratio, seconds_of
+from pipeline.baselines.timing import METHODS, TOGETHER, prepare, ratio, seconds_of
 from pipeline.files import write_json
 from pipeline.networks import devices
 from pipeline.params.baselines import (
@@ -40,12 +40,15 @@ COLUMNS = (
     "seconds",
     "fastest",
     "slowest",
+    "ratio_to_plain",
 )
 RATIOS: dict[str, tuple[tuple[str, ...], str]] = {
     "sig_to_ig": (("sig",), "ig"),
     "sig_with_algorithm_1_to_ig": (("sig", "algorithm_1"), "ig"),
     "sig_to_captum": (("sig",), "captum"),
     "sig_to_plain": (("sig",), "plain"),
+    "sig_with_algorithm_1_to_plain": (("sig", "algorithm_1"), "plain"),
+    "sig_inputs_to_sig": (("sig_inputs",), "sig"),
 }
 
 
@@ -65,7 +68,8 @@ def main(
     """Time both models' attributions; ``out`` is JSON and ``table`` CSV with a row a method.
 
     Seconds are of one picture: the median over runs of the mean over pictures. Ratios are those of
-    one run each; their median stands beside the lowest and the highest.
+    one run each; their median stands beside the lowest and the highest. ``ratio_to_plain`` is such
+    a median: how many times as long a method takes as Integrated Gradients from one baseline.
     """
     target = devices.resolve(device)
     training = torch.from_numpy(load_pictures(pictures, "train").pixels)
@@ -98,10 +102,10 @@ def main(
                 for i in range(count)
             ]
             taken = seconds_of(works, params.runs, target, advance)
-            for name, description in METHODS.items():
-                of_runs = taken[name].mean(axis=1)
-                gradients = [work.gradient_evaluations[name] for work in works]
-                evaluations = [work.model_evaluations[name] for work in works]
+            for name, (description, parts) in _described().items():
+                of_runs = np.sum([taken[part].mean(axis=1) for part in parts], axis=0)
+                gradients = [sum(work.gradient_evaluations[p] for p in parts) for work in works]
+                evaluations = [sum(work.model_evaluations[p] for p in parts) for work in works]
                 rows.append(
                     {
                         "model": model,
@@ -114,6 +118,7 @@ def main(
                         "seconds": float(np.median(of_runs)),
                         "fastest": float(of_runs.min()),
                         "slowest": float(of_runs.max()),
+                        "ratio_to_plain": ratio(taken, parts, "plain")["median"],
                     }
                 )
             ratios[model] = {name: ratio(taken, *of) for name, of in RATIOS.items()}
@@ -128,6 +133,11 @@ def main(
     }
     write_table(table, COLUMNS, rows)
     write_json(out, plain(found))
+
+
+def _described() -> dict[str, tuple[str, tuple[str, ...]]]:
+    """Every row's description and the tasks whose seconds it adds up, by method."""
+    return {**{name: (text, (name,)) for name, text in METHODS.items()}, **TOGETHER}
 
 
 if __name__ == "__main__":

@@ -82,18 +82,6 @@ class Surrogate:
         return np.concatenate(parts)
 
 
-@dataclass(frozen=True)
-class HeldOutFit:
-    """How well a surrogate gives the values of coalitions that it was not trained on."""
-
-    n_coalitions: int
-    r_squared: float
-    """1 less the mean squared error over the variance; NaN where the values do not vary"""
-    mean_absolute_error: float
-    """in the game's unit"""
-    largest_error: float
-
-
 def membership_of(masks: NDArray[Any], n_players: int) -> Tensor:
     """Coalitions as the network takes them: (coalition, player) float32, 0 or 1."""
     return torch.from_numpy(coalitions.to_bool(masks, n_players)).float()
@@ -172,32 +160,3 @@ def train_surrogate(
     )
     network.requires_grad_(False)
     return Surrogate(network, n, tuple(game.outputs), masks)
-
-
-def held_out_fit(surrogate: Surrogate, game: Game, most: int | None = None) -> HeldOutFit:
-    """Compare a surrogate with its game on coalitions that it was not trained on.
-
-    Args:
-        surrogate: the trained network.
-        game: what it was trained on.
-        most: coalitions to compare, at most, spread evenly over the masks; None: all.
-
-    Raises:
-        InputError: there are no others.
-    """
-    is_left = np.ones(2**surrogate.n_players, dtype=np.bool_)
-    is_left[surrogate.trained_on.astype(np.intp)] = False
-    masks = np.flatnonzero(is_left).astype(np.uint64)
-    if not len(masks):
-        raise InputError("all coalitions were trained on; none is left to compare: lower the share")
-    if most is not None and len(masks) > most:
-        masks = masks[np.linspace(0, len(masks) - 1, most).astype(np.intp)]
-    truth = np.asarray(game(masks), dtype=np.float64)
-    errors = surrogate(masks) - truth
-    variance = truth.var(axis=0).mean()
-    return HeldOutFit(
-        n_coalitions=len(masks),
-        r_squared=float(1 - (errors**2).mean() / variance) if variance > 0 else float("nan"),
-        mean_absolute_error=float(np.abs(errors).mean()),
-        largest_error=float(np.abs(errors).max()),
-    )

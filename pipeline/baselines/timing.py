@@ -2,7 +2,8 @@
 
 Shapley Integrated Gradients integrate along as many lines as Algorithm 1 samples distinct
 coalitions. They are held against Integrated Gradients from as many baselines at as many points, so
-that both evaluate equally many gradients; what differs is where the lines start.
+that both evaluate equally many gradients; what differs is where the lines start. Beside them
+stands what a user would do otherwise, Integrated Gradients from one baseline.
 """
 
 import time
@@ -16,6 +17,8 @@ from torch import Tensor
 
 from pipeline.baselines.areas import Areas, Scores, picture_game
 from pipeline.baselines.integrated import (
+    Attribution,
+    Proposal,
     integrated_gradients,
     shapley_integrated_gradients,
 )
@@ -30,7 +33,16 @@ METHODS = {
     "captum": "the same by captum's IntegratedGradients, one batch",
     "plain": "IG from one baseline",
     "algorithm_1": "sampling the coalitions of SIG (Algorithm 1), on the model itself",
+    "sig_inputs": "SIG by proposal 2, coalitions given",
+    "sig_both": "SIG by proposals 1 and 2, coalitions given",
 }
+TOGETHER: dict[str, tuple[str, tuple[str, ...]]] = {
+    "sig_with_algorithm_1": (
+        "SIG (proposal 1), with the sampling of its coalitions",
+        ("sig", "algorithm_1"),
+    ),
+}
+"""What is not timed by itself but is the sum of several methods: description, methods"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,20 +83,23 @@ def prepare(
     sample = sample_coalitions(game, params, np.random.SeedSequence([seed, 0]))
     coalitions = [player.coalitions for player in sample.samples]
 
-    def sig() -> int:
+    def sig(proposal: Proposal) -> Attribution:
         return shapley_integrated_gradients(
             scores,
             picture,
             areas,
             coalitions,
             baseline=absent,
+            proposal=proposal,
             counted=params.counted,
             steps=params.steps,
             rule=params.quadrature,
             batch_size=batch_size,
-        ).lines
+        )
 
-    lines = max(1, sig())
+    proposals: dict[str, Proposal] = {"sig": "baselines", "sig_inputs": "inputs"}
+    given = {name: sig(proposal).gradient_evaluations for name, proposal in proposals.items()}
+    lines = max(1, given["sig"] // params.steps)
     chosen = np.random.default_rng([seed, 1]).integers(len(training), size=lines)
     drawn = training[torch.from_numpy(chosen)].to(picture)
 
@@ -99,16 +114,24 @@ def prepare(
         )
 
     tasks: dict[str, Callable[[], object]] = {
-        "sig": sig,
+        "sig": lambda: sig("baselines"),
         "ig": lambda: ig(drawn, params.steps),
         "captum": lambda: captum_values(scores, picture, drawn, params.steps, params.quadrature),
         "plain": lambda: ig(absent[None], params.plain_steps),
         "algorithm_1": lambda: sample_coalitions(game, params, np.random.SeedSequence([seed, 0])),
+        "sig_inputs": lambda: sig("inputs"),
+        "sig_both": lambda: sig("both"),
     }
-    points = dict.fromkeys(("sig", "ig", "captum"), lines * params.steps)
+    points = dict.fromkeys(("ig", "captum"), lines * params.steps)
     return Work(
         tasks,
-        {**points, "plain": params.plain_steps, "algorithm_1": 0},
+        {
+            **given,
+            **points,
+            "plain": params.plain_steps,
+            "algorithm_1": 0,
+            "sig_both": sum(given.values()),
+        },
         {name: sample.evaluations if name == "algorithm_1" else 0 for name in tasks},
     )
 
