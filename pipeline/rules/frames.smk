@@ -509,7 +509,8 @@ rule frames_lengths:
         device=house.device(PARAMS),
     params:
         version=[
-            version("frames", name) for name in ["lengths", "lengths_games", "coalitions"]
+            version("frames", name)
+            for name in ["lengths", "lengths_games", "coalitions"]
         ],
         spec=house.option(FRAMES.lengths),
         score=FRAMES.coalitions.score,
@@ -553,7 +554,8 @@ rule frames_shifted:
         device=house.device(PARAMS),
     params:
         version=[
-            version("frames", name) for name in ["shifted", "shifted_games", "coalitions"]
+            version("frames", name)
+            for name in ["shifted", "shifted_games", "coalitions"]
         ],
         spec=house.option(FRAMES.shifted),
         n=FRAMES.coalitions.n,
@@ -611,7 +613,8 @@ rule frames_convergence:
         device=house.device(PARAMS),
     params:
         version=[
-            version("frames", name) for name in ["convergence", "convergence_games", "coalitions"]
+            version("frames", name)
+            for name in ["convergence", "convergence_games", "coalitions"]
         ],
         spec=house.option(FRAMES.convergence),
         score=FRAMES.coalitions.score,
