@@ -77,16 +77,18 @@ STORES = ("trn_convergence", "tsn_sampled")
 
 
 def true_tables(study, model, n, score="probability"):
-    """Complete tables of the true class by the definition, of the first videos: (video, 2**n)."""
+    """Complete tables of the true class by the definition: (video, 2**n)."""
     features = read_features(study.features(model, "validation"))
     network = load_model(model, study.weights(model))
     empty = empty_score(read_priors(study.priors)[1], score).numpy()
-    videos = np.arange(study.params.convergence.clips)
+    # Spread over the whole file.
+    last, count = len(features) - 1, study.params.convergence.clips
+    videos = np.linspace(0, last, count).round().astype(int)
     tables = []
     for rows, label in zip(
         features.gather(videos, sampling.spread(features.lengths[videos], n)),
-        features.labels,
-        strict=False,
+        features.labels[videos],
+        strict=True,
     ):
         v = make_game(model)(network, rows, empty, score)
         members = ([i for i in range(n) if mask >> i & 1] for mask in range(2**n))

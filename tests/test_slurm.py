@@ -126,7 +126,7 @@ def test_a_dry_run_shares_out_the_games_and_asks_for_gpus_where_they_are_used(tm
         "baselines_claims": 1,
     }
     with_gpu = gpu_rules()
-    assert len(with_gpu) == 12 + 5
+    assert len(with_gpu) == 12 + 6
     for rule, block in blocks:
         resources = dict(re.findall(r"(\w+)=([^,\n]+)", block.split("resources:")[1]))
         expected = ("1", "cuda") if rule in with_gpu else (None, None)
