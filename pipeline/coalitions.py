@@ -62,36 +62,56 @@ def ranks(n_players: int) -> NDArray[np.uint32]:
     return result
 
 
-def membership_of_ranks(n_players: int, size: int, ranks: NDArray[np.integer]) -> NDArray[np.bool_]:
-    """Coalitions of one size by their ranks in mask order: (rank, n_players) bool.
+def membership_of_ranks(
+    n_players: int, size: int | NDArray[np.integer], ranks: NDArray[np.integer]
+) -> NDArray[np.bool_]:
+    """Coalitions by their size and their rank among those of it, in mask order: (rank, n_players).
 
-    Each is found from its rank alone (the combinatorial number system), so that coalitions can be
-    drawn by number where those of their size are too many to list, or the players too many for
-    a mask.
+    Each is found from these two numbers alone (the combinatorial number system), so that coalitions
+    can be drawn by number where those of their size are too many to list, or the players too many
+    for a mask.
 
     Args:
         n_players: any number.
-        size: members of each coalition.
+        size: members of each coalition; one number, or (rank,) integers.
         ranks: (rank,) int64, each from 0 to ``comb(n_players, size)`` − 1, in any order.
+
+    Returns:
+        (rank, n_players) bool.
 
     Raises:
         InputError: a rank that no coalition of this size has.
     """
-    total, largest = comb(n_players, size), np.iinfo(np.int64).max
     rest = ranks.astype(np.int64)
-    if len(rest) and not 0 <= rest.min() <= rest.max() < min(total, largest):
-        raise InputError(
-            f"ranks {rest.min()} to {rest.max()}: the {total} coalitions of {size} of {n_players} "
-            f"players have ranks 0 to {total - 1}"
-        )
+    each = np.broadcast_to(np.asarray(size, dtype=np.int64), rest.shape)
     membership = np.zeros((len(rest), n_players), dtype=np.bool_)
-    rows = np.arange(len(rest))
-    for position in range(size, 0, -1):
+    if not len(rest):
+        return membership
+    totals = _totals(n_players)[each]
+    if (rest < 0).any() or (rest >= totals).any():
+        wrong = int(np.argmax((rest < 0) | (rest >= totals)))
+        total = comb(n_players, int(each[wrong]))
+        raise InputError(
+            f"rank {rest[wrong]}: the {total} coalitions of {each[wrong]} of {n_players} players "
+            f"have ranks 0 to {total - 1}"
+        )
+    for position in range(int(each.max()), 0, -1):
+        rows = np.flatnonzero(each >= position)
         counts = _counts_below(n_players, position)
-        player = np.searchsorted(counts, rest, side="right") - 1
+        player = np.searchsorted(counts, rest[rows], side="right") - 1
         membership[rows, player] = True
-        rest -= counts[player]
+        rest[rows] -= counts[player]
     return membership
+
+
+@lru_cache(maxsize=64)
+def _totals(n_players: int) -> NDArray[np.int64]:
+    """How many coalitions of each size there are: (n_players + 1,)."""
+    largest = np.iinfo(np.int64).max
+    totals = [min(comb(n_players, size), largest) for size in range(n_players + 1)]
+    found = np.array(totals, dtype=np.int64)
+    found.setflags(write=False)
+    return found
 
 
 @lru_cache(maxsize=1024)

@@ -53,6 +53,15 @@ def test_membership_is_found_from_ranks_in_any_order(n):
         assert [set(np.flatnonzero(row)) for row in found] == [expected[rank] for rank in order]
 
 
+def test_coalitions_of_several_sizes_are_found_at_once():
+    sizes = np.random.default_rng(0).permutation(np.repeat(np.arange(8), 3))
+    order = np.array([rank % comb(7, k) for rank, k in enumerate(sizes)])
+    alone = [
+        coalitions.membership_of_ranks(7, int(k), order[i : i + 1])[0] for i, k in enumerate(sizes)
+    ]
+    np.testing.assert_array_equal(coalitions.membership_of_ranks(7, sizes, order), alone)
+
+
 def test_membership_is_found_from_ranks_where_numbers_of_coalitions_are_beyond_64_bits():
     first, last = coalitions.membership_of_ranks(70, 66, np.array([0, comb(70, 66) - 1]))
     assert np.flatnonzero(~first).tolist() == [66, 67, 68, 69]

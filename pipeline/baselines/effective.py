@@ -193,15 +193,21 @@ def draw_by_size(n_players: int, per_size: int, generator: np.random.Generator) 
         per_size: coalitions of each size from 0 to ``n_players``, at most.
         generator: of the draws.
     """
-    parts = []
+    sizes, numbers, drawn = list[int](), list[int](), list[Masks]()
     for size in range(n_players + 1):
         total = comb(n_players, size)
+        count = min(per_size, total)
         if total <= MAX_LISTED:
-            numbers = generator.choice(total, min(per_size, total), replace=False)
-            parts.append(from_bool(membership_of_ranks(n_players, size, numbers)))
+            sizes += [size] * count
+            numbers += generator.choice(total, count, replace=False).tolist()
         else:
-            parts.append(_distinct(n_players, size, min(per_size, total), generator))
-    return np.concatenate(parts)
+            drawn.append(_distinct(n_players, size, count, generator))
+    # Those drawn by number are found at once: size by size it takes longer than all else here.
+    found = membership_of_ranks(
+        n_players, np.array(sizes, dtype=np.int64), np.array(numbers, dtype=np.int64)
+    )
+    masks = np.concatenate([from_bool(found), *drawn])
+    return masks[np.argsort(np.bitwise_count(masks), kind="stable")]
 
 
 def _distinct(n_players: int, size: int, count: int, generator: np.random.Generator) -> Masks:
@@ -295,7 +301,8 @@ def _classes(marginals: Floats, bins: int | None, tolerance: float) -> NDArray[n
     if low == high:
         return np.zeros(len(marginals), dtype=np.int64)
     places = np.minimum(((marginals - low) / (high - low) * bins).astype(np.int64), bins - 1)
-    return np.unique(places, return_inverse=True)[1].astype(np.int64)
+    held = np.bincount(places, minlength=bins) > 0
+    return np.asarray((np.cumsum(held) - 1)[places], dtype=np.int64)
 
 
 def _apportioned(wanted: Floats, total: int, generator: np.random.Generator) -> NDArray[np.int64]:
