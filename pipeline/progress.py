@@ -44,7 +44,7 @@ class _RateColumn(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         speed = task.finished_speed or task.speed
-        return Text(f"{_quantity(speed)} {self.unit}/s" if speed else "", style="cyan")
+        return Text(rate_text(speed, self.unit) if speed else "", style="cyan")
 
 
 def _quantity(value: float) -> str:
@@ -52,6 +52,14 @@ def _quantity(value: float) -> str:
         if value >= limit:
             return f"{value / limit * (10 if suffix == 'k' else 1):.3g}{suffix}"
     return f"{value:.3g}"
+
+
+def rate_text(per_second: float, unit: str) -> str:
+    """Units a second or, where that is hard to read, a minute or an hour."""
+    for seconds, name in ((1, "s"), (60, "min")):
+        if per_second * seconds >= 0.1 or not per_second:
+            return f"{_quantity(per_second * seconds)} {unit}/{name}"
+    return f"{_quantity(per_second * 3600)} {unit}/h"
 
 
 def _duration(seconds: float) -> str:
@@ -119,13 +127,12 @@ def progress(description: str, total: int | None, unit: str) -> Iterator[Callabl
             left = f", {_duration((total - done) / rate)} left" if total and rate else ""
             amount = f"{done}/{total}" if total else f"{done}"
             tail = f" ({note})" if note else ""
-            rate_text = f"{_quantity(rate)} {unit}/s"
-            text = f"{description}: {amount} {unit}, {rate_text}{left}{tail}"
+            text = f"{description}: {amount} {unit}, {rate_text(rate, unit)}{left}{tail}"
             log.info(text, extra={"is_progress": True})
 
     with terminal or nullcontext(), bar:
         yield advance
     seconds = time.monotonic() - start
     rate = done / seconds if seconds else float("inf")
-    rate_text = f"{_quantity(rate)} {unit}/s"
-    log.info("%s: %d %s in %s, %s", description, done, unit, _duration(seconds), rate_text)
+    text = f"{description}: {done} {unit} in {_duration(seconds)}, {rate_text(rate, unit)}"
+    log.info("%s", text)

@@ -1,6 +1,7 @@
 """What pictures and networks of the study of baselines are refused, and those of other kinds."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +28,7 @@ from pipeline.networks import checkpoints
 from pipeline.networks import pictures as networks
 from pipeline.params.baselines import MOST_PLAYERS, SIDES, BaselinesParams, PictureSourceParams
 from pipeline.store import open_store
-from pipeline.workflow.baselines import DIGITS
+from pipeline.workflow.baselines import SIZES
 
 TINY = merged(defaults(), {**OVERRIDES, "studies": ["baselines"]})
 
@@ -140,7 +141,7 @@ def test_pictures_that_no_area_fits_are_refused():
 
 
 def test_known_sizes_and_counts_are_those_of_the_pictures(tmp_path):
-    for split, count in DIGITS.items():
+    for split, count in SIZES["digits"].items():
         found = datasets.digits(split)
         assert found.pixels.shape[2:] == (SIDES["digits"], SIDES["digits"])
         assert len(found.labels) == count
@@ -152,7 +153,10 @@ def test_known_sizes_and_counts_are_those_of_the_pictures(tmp_path):
 @pytest.mark.parametrize(
     ("sections", "message"),
     [
-        ({"coalitions": {"explained": 181}}, r"baselines.coalitions.explained: 181.* has 180"),
+        (
+            {"coalitions": {"explained": 181}},
+            r"baselines.coalitions.explained: 181 .* test split of digits has 180",
+        ),
         (
             {"attributions": {"random_baselines": 1259}},
             r"baselines.attributions.random_baselines: 1259 .*, and 1258 .*give 1258 at most$",
@@ -168,6 +172,22 @@ def test_more_pictures_than_there_are_are_refused_early(sections, message):
         read(**sections)
 
 
+def test_more_pictures_than_a_folder_has_are_refused_early(tmp_path):
+    for split, count in (("train", 3), ("test", 2)):
+        write_pictures(tmp_path, split, "ab", count=count)
+    (tmp_path / "train" / "a" / "notes.txt").touch()
+    of = {"source": "folder", "root": str(tmp_path), "area": 4}
+    random = {"random_baselines": 6}
+    read(pictures=of, coalitions={"explained": 4}, attributions=random)
+    with refused(rf"coalitions.explained: 5 pictures; {tmp_path}/test/<class>/ has 4"):
+        read(pictures=of, coalitions={"explained": 5}, attributions=random)
+    with refused(r"random_baselines: 7 .* 6 of these are read; give 6 at most$"):
+        read(pictures=of, coalitions={"explained": 4}, attributions={"random_baselines": 7})
+    shutil.rmtree(tmp_path / "test")
+    with refused(rf"coalitions.explained: 4 pictures; {tmp_path}/test/<class>/ has 0"):
+        read(pictures=of, coalitions={"explained": 4}, attributions=random)
+
+
 def test_as_many_pictures_as_there_are_can_be_asked_for():
     read(coalitions={"explained": 180}, attributions={"random_baselines": 1258})
     read(pictures={"train": 5}, attributions={"random_baselines": 5})
@@ -176,6 +196,10 @@ def test_as_many_pictures_as_there_are_can_be_asked_for():
 def test_the_presets_can_be_explained(tmp_path):
     preset = yaml.safe_load(Path("presets/paper.yaml").read_text())["baselines"]
     content = merged(TINY["baselines"], preset)
+    for split in ("train", "test"):
+        (tmp_path / split / "class").mkdir(parents=True)
+        for number in range(content["coalitions"]["explained"]):
+            (tmp_path / split / "class" / f"{number}.png").touch()
     found = read(**merged(content, {"pictures": {"root": str(tmp_path)}})).baselines
     assert found.pictures.side % found.pictures.area == 0
     found.pictures.check_areas(found.pictures.side, found.pictures.side)
@@ -209,7 +233,7 @@ def test_networks_are_trained_on_so_many_pictures_and_know_no_areas(tmp_path, st
     source = of.pictures.model_dump(exclude={"area"})
     few = of.model_copy(update={"pictures": PictureSourceParams(**source)})
     found = train(stage, tmp_path, few)
-    assert (found["training_pictures"], found["test_pictures"]) == (40, DIGITS["test"])
+    assert (found["training_pictures"], found["test_pictures"]) == (40, SIZES["digits"]["test"])
     assert found["architecture"] == "small"
     first = (tmp_path / "network.pt").read_bytes()
     train(stage, tmp_path, params(pictures={"train": 40, "area": 7}))

@@ -9,7 +9,7 @@ from pipeline import stage
 from pipeline.errors import InputError
 from pipeline.files import replacing, replacing_directory, write_json
 from pipeline.params.frames import TsnParams
-from pipeline.progress import progress
+from pipeline.progress import progress, rate_text
 
 SPEC = TsnParams(
     frames=1, dropout=0.0, learning_rate=0.1, batch=1, draws=1, epochs=1, seed=0
@@ -80,6 +80,20 @@ def test_progress_tells_rate_and_time_left(caplog, monkeypatch):
     lines = [record.getMessage() for record in caplog.records]
     assert re.fullmatch(r"work: 2/4 clips, .+ clips/s, \d+:\d\d left \(loss 1.0\)", lines[0])
     assert re.fullmatch(r"work: 2 clips in 0:00, .+ clips/s", lines[-1])
+
+
+@pytest.mark.parametrize(
+    ("per_second", "text"),
+    [
+        (0, "0 clips/s"),
+        (25_000, "25k clips/s"),
+        (0.5, "0.5 clips/s"),
+        (0.05, "3 clips/min"),
+        (0.001, "3.6 clips/h"),
+    ],
+)
+def test_slow_work_is_told_by_the_minute_or_the_hour(per_second, text):
+    assert rate_text(per_second, "clips") == text
 
 
 def test_files_appear_whole_or_not_at_all(tmp_path):

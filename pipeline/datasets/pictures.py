@@ -21,9 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.datasets import moving_digits
+from pipeline.datasets.picture_files import SUFFIXES, could_be_picture
 from pipeline.errors import InputError
 
-SUFFIXES = (".bmp", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".webp")
 MNIST_FILES = tuple(
     f"{split}-{kind}-ubyte"
     for split in ("train", "t10k")
@@ -274,7 +274,11 @@ def folder(
     files: list[Path] = []
     counts = []
     for name in classes:
-        own = [path for path in sorted((where / name).iterdir()) if _is_picture(path)]
+        own = [
+            path
+            for path in sorted((where / name).iterdir())
+            if could_be_picture(path) and path.is_file()
+        ]
         if not own:
             raise InputError(
                 f"{where / name}: this class has no pictures ({', '.join(SUFFIXES)}); add some, or "
@@ -359,10 +363,6 @@ def _check_split(split: str, allowed: tuple[str, ...]) -> None:
 def _check_most(most: int | None) -> None:
     if most is not None and most < 1:
         raise InputError(f"most {most}: must be 1 at least, or None for all")
-
-
-def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES and path.name[0] != "." and path.is_file()
 
 
 def _read(path: Path, size: tuple[int, int] | None, channels: int) -> NDArray[np.float32]:

@@ -1,9 +1,16 @@
 """Paths of the study of baselines."""
 
+from itertools import islice
 from pathlib import Path
 
+from pipeline.datasets.picture_files import could_be_picture
 from pipeline.errors import InputError
-from pipeline.params.baselines import BaselinesParams, ClassifierParams, EmbeddingParams
+from pipeline.params.baselines import (
+    BaselinesParams,
+    ClassifierParams,
+    EmbeddingParams,
+    PicturesParams,
+)
 
 UTILITIES = ("synergies_12", "rules_12", "synergies_20", "rules_20")
 """The utility functions of the study of baselines: a game each."""
@@ -11,8 +18,12 @@ UTILITIES = ("synergies_12", "rules_12", "synergies_20", "rules_20")
 PICTURED = ("classifier", "distance")
 """What is explained of pictures in the study of baselines: a game each."""
 
-DIGITS = {"train": 1258, "test": 180}
-"""How many digits each split has."""
+SIZES = {
+    "digits": {"train": 1258, "test": 180},
+    "mnist": {"train": 60_000, "test": 10_000},
+    "cifar10": {"train": 50_000, "test": 10_000},
+}
+"""How many pictures each split of the data sets has."""
 
 PICTURE_FIGURES = (
     "pictures_classifier",
@@ -65,23 +76,42 @@ def check(baselines: BaselinesParams) -> None:
     """Refuse, before anything is trained, what could only fail afterwards.
 
     Raises InputError for areas that are too many or too few, and for more pictures than there are,
-    as far as the parameters tell.
+    as far as the parameters and the names of files tell.
     """
     pictures = baselines.pictures
     if pictures.side is not None:
         pictures.check_areas(pictures.side, pictures.side)
-    is_digits = pictures.source == "digits"
     explained = baselines.coalitions.explained
-    if is_digits and explained > DIGITS["test"]:
+    held = count_pictures(pictures, "test", up_to=explained)
+    if explained > held:
         raise InputError(
-            f"baselines.coalitions.explained: {explained} pictures; the test split of the digits "
-            f"has {DIGITS['test']}"
+            f"baselines.coalitions.explained: {explained} pictures; {_split(pictures, 'test')} has "
+            f"{held}"
         )
-    known = [count for count in (pictures.train, DIGITS["train"] if is_digits else None) if count]
     random = baselines.attributions.random_baselines
-    if known and random > min(known):
+    known = count_pictures(pictures, "train", up_to=random)
+    read = known if pictures.train is None else min(known, pictures.train)
+    if random > read:
         raise InputError(
             f"baselines.attributions.random_baselines: {random} are drawn without repeats from the "
-            f"training pictures, and {min(known)} of these are read; give {min(known)} at most"
-            f"{', or a larger baselines.pictures.train' if pictures.train == min(known) else ''}"
+            f"training pictures, and {read} of these are read; give {read} at most"
+            f"{', or a larger baselines.pictures.train' if read == pictures.train else ''}"
         )
+
+
+def _split(pictures: PicturesParams, split: str) -> str:
+    if pictures.source == "folder":
+        return f"{pictures.root}/{split}/<class>/"
+    return f"the {split} split of {pictures.source}"
+
+
+def count_pictures(pictures: PicturesParams, split: str, *, up_to: int) -> int:
+    """How many pictures a split has, or ``up_to`` if they are as many or more.
+
+    Those of a folder are counted by the names of its files, and no further than needed.
+    """
+    if pictures.source != "folder":
+        return min(up_to, SIZES[pictures.source][split])
+    files = Path(str(pictures.root), split).glob("*/*")
+    of_pictures = (path for path in files if could_be_picture(path))
+    return sum(1 for _ in islice(of_pictures, up_to))
