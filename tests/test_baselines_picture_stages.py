@@ -2,6 +2,7 @@
 
 import csv
 import json
+from dataclasses import replace
 from itertools import pairwise, product
 
 import h5py
@@ -800,12 +801,52 @@ def test_what_a_figure_of_pictures_shows(study):
     assert len(panels) == 2 * (2 + 7)
     np.testing.assert_array_equal(panels[9].images[0].get_array(), found.pictures[2, 0])
     np.testing.assert_array_equal(panels[10].images[0].get_array(), found.seconds[2, 0])
-    exact = np.maximum(-found.of_areas("exact")[0, 2], 0)[found.areas] / 16
+    exact = np.maximum(-found.of_areas("exact")[0, 2], 0)[found.areas]
     np.testing.assert_allclose(panels[11].images[0].get_array(), exact, atol=1e-9)
     zero = np.maximum(-found.methods["ig_zero"].values[0, 2, 0], 0)
     np.testing.assert_allclose(panels[12].images[0].get_array(), zero, atol=1e-9)
-    scales = {panel.images[0].get_clim() for panel in panels[11:]}
-    assert len(scales) == 1
+    assert panels[11].images[0].get_clim() == (0, pytest.approx(exact.max()))
+    assert [text.get_text() for text in panels[11].texts] == [f"{exact.max():.2g}"]
+    ((low, high),) = {panel.images[0].get_clim() for panel in panels[12:18]}
+    assert low == 0 and high == max(panel.images[0].get_array().max() for panel in panels[12:18])
+    plt.close(figure)
+
+
+def test_a_few_pixels_of_large_pictures_are_beyond_the_scale(study):
+    found = picture_attributions.read_attributions(study / "attributions_classifier.h5")
+    values = np.random.default_rng(0).normal(size=(1, 1, 1, 40, 40)).astype(np.float32) * 1e-5
+    values[..., 0, 0] = 1.0
+    n_areas = found.areas.max() + 1
+    areas = np.arange(1600).reshape(40, 40) * n_areas // 1600
+    methods = {
+        name: replace(method, values=method.values[:1, :1] if name == "exact" else values)
+        for name, method in found.methods.items()
+        if name in ("exact", "ig_zero", "sig_both")
+    }
+    large = replace(
+        found, pictures=np.zeros((1, 1, 40, 40), dtype=np.float32), areas=areas, methods=methods
+    )
+    figure = drawing_pictures.draw_attributions(large, [0])
+    *_, first, second = (axes for axes in figure.axes if axes.images)
+    low, high = first.images[0].get_clim()
+    beyond = np.abs(first.images[0].get_array()) > high
+    assert low == -high and 0 < beyond.mean() < 0.01 and beyond[0, 0]
+    assert second.images[0].get_clim() == (low, high)
+    (bar,) = (axes for axes in figure.axes if "a pixel" in axes.get_ylabel())
+    assert bar.get_ylabel().startswith("$10^{-5}$ probability")
+    np.testing.assert_allclose(high, np.quantile(np.abs(values), 0.995) * 1e5, rtol=1e-3)
+    plt.close(figure)
+
+
+def test_pictures_of_nothing_can_be_drawn(study):
+    found = picture_attributions.read_attributions(study / "attributions_classifier.h5")
+    methods = {
+        name: replace(method, values=np.zeros_like(method.values))
+        for name, method in found.methods.items()
+    }
+    figure = drawing_pictures.draw_attributions(replace(found, methods=methods), [0])
+    panels = [axes for axes in figure.axes if axes.images]
+    assert {panel.images[0].get_clim() for panel in panels[1:]} == {(-1, 1)}
     plt.close(figure)
 
 

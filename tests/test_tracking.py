@@ -247,7 +247,10 @@ def folder(tmp_path_factory):
             (folder / owner / name).write_text(owner)
         (folder / f"{owner} videos" / VIDEOS).mkdir(parents=True)
     for split in ("train", "test"):
-        (folder / "other pictures" / split).mkdir(parents=True)
+        of_class = folder / "other pictures" / split / "class"
+        of_class.mkdir(parents=True)
+        for number in range(defaults()["baselines"]["coalitions"]["explained"]):
+            (of_class / f"{number}.png").touch()
     own, other = folder / "own videos/labels", folder / "other videos"
     own.mkdir()
     for name in ("labels", "train", "validation", "action_intervals"):

@@ -1,11 +1,14 @@
 """Figures of attributions of pictures: measures, curves, and the pictures with their values."""
 
 from collections.abc import Mapping, Sequence
+from math import floor, log10
 from typing import Any
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -172,8 +175,9 @@ _COLUMNS = (
 def draw_attributions(found: Attributions, pictures: Sequence[int], part: str = "all") -> Figure:
     """Pictures with their attributions, a row a picture and a column a method (Figs. 3–7).
 
-    All of a row's pixels have one scale, but for exact values, which are of areas: there an area's
-    value is spread evenly over its pixels. Of methods that draw, the first repeat is shown.
+    All of a row's pixels have one scale. Exact values are of areas and have a scale of their own:
+    the number above them is that of the darkest area. Of large pictures, one pixel in 200 is beyond
+    the scale. Of methods that draw, the first repeat is shown.
 
     Args:
         found: the attributions.
@@ -205,15 +209,28 @@ def draw_attributions(found: Attributions, pictures: Sequence[int], part: str = 
         shown = [found.pictures[i], *([] if found.seconds is None else [found.seconds[i]])]
         for axes, picture in zip(line, shown, strict=False):
             axes.imshow(_as_image(picture), cmap="gray", vmin=0, vmax=1)
-        maps = [_map_of(found, name, i, part) for name in columns]
-        largest = max(float(np.abs(values).max()) for values in maps) or 1.0
-        for axes, values in zip(line[n_shown:-1], maps, strict=True):
-            low = -largest if part == "all" else 0
-            image = axes.imshow(values, cmap=_COLOURS[part], vmin=low, vmax=largest)
-        bar = figure.colorbar(image, cax=line[-1])
+        exact, *maps = (_map_of(found, name, i, part) for name in columns)
+        of_areas = float(np.abs(exact).max())
+        _show(line[n_shown], exact, part, of_areas or 1.0)
+        line[n_shown].text(
+            0.04,
+            0.96,
+            f"{of_areas:.2g}",
+            transform=line[n_shown].transAxes,
+            va="top",
+            fontsize=7,
+            bbox={"facecolor": "white", "edgecolor": "none", "alpha": 0.85, "pad": 1.2},
+        )
+        scale, is_cut = _scale(np.stack(maps))
+        exponent = floor(log10(scale)) if scale < 1e-3 else 0
+        for axes, values in zip(line[n_shown + 1 : -1], maps, strict=True):
+            image = _show(axes, values / 10.0**exponent, part, scale / 10.0**exponent)
+        beyond = ("both" if part == "all" else "max") if is_cut else "neither"
+        bar = figure.colorbar(image, cax=line[-1], extend=beyond)
         bar.ax.tick_params(labelsize=7)
         bar.ax.grid(visible=False)
-        bar.set_label(f"{found.unit}\na pixel", fontsize=7.5)
+        times = f"$10^{{{exponent}}}$ " if exponent else ""
+        bar.set_label(f"{times}{found.unit}\na pixel", fontsize=7.5)
         line[0].set_ylabel(_row_title(found, i), fontsize=8.5)
     for axes in panels.ravel():
         axes.set(xticks=[], yticks=[])
@@ -221,11 +238,35 @@ def draw_attributions(found: Attributions, pictures: Sequence[int], part: str = 
         for spine in axes.spines.values():
             spine.set_visible(True)
     titles = ["picture", "second\npicture"][:n_shown] + [METHOD_NAMES[name] for name in columns]
-    titles[n_shown] = "exact,\nof areas"
+    titles[n_shown] = "exact,\nof areas*"
     for axes, title in zip(panels[0], titles, strict=True):
         axes.set_title(title, fontsize=9, loc="center")
     figure.suptitle(_PART_TITLES[part].format(_SCORE_TITLES[found.model]), fontsize=11)
+    note = f"* {found.unit} an area, on a scale of its own: the number is that of the darkest area"
+    figure.text(0.04, 0.0, note, fontsize=7.5, va="top")
     return figure
+
+
+MANY_PIXELS = 32 * 32
+"""From so many on, single pixels are hard to see, and a few may be darker than can be told."""
+BEYOND = 0.005
+"""Part of the pixels of large pictures that is beyond the scale."""
+
+
+def _scale(values: NDArray[np.float64]) -> tuple[float, bool]:
+    """The absolute value of the darkest colour for values (map, height, width); is any beyond?"""
+    sizes = np.abs(values)
+    largest = float(sizes.max())
+    if values[0].size < MANY_PIXELS:
+        return largest or 1.0, False
+    # Of areas or channels without effect there may be so many zeros that the quantile is one.
+    scale = float(np.quantile(sizes, 1 - BEYOND)) or largest
+    return scale or 1.0, scale < largest
+
+
+def _show(axes: Axes, values: NDArray[np.float64], part: str, largest: float) -> AxesImage:
+    low = -largest if part == "all" else 0
+    return axes.imshow(values, cmap=_COLOURS[part], vmin=low, vmax=largest)
 
 
 # All three tell their ends apart in every common kind of colour blindness.
@@ -242,11 +283,10 @@ _PART_TITLES = {
 
 
 def _map_of(found: Attributions, name: str, picture: int, part: str) -> NDArray[np.float64]:
-    """(height, width) sums over channels."""
+    """(height, width): sums over channels; of values of areas, each pixel has that of its area."""
     values = found.methods[name].values[0, picture].astype(np.float64)
     if values.ndim == 1:
-        each = values / np.bincount(found.areas.ravel())
-        values = each[found.areas]
+        values = values[found.areas]
     if values.ndim > 2:
         values = values.sum(axis=0)
     if part == "positive":
