@@ -135,13 +135,17 @@ def shards(folder):
     return found
 
 
+TIMED = ("runtime", "runtime_grid", "claims")
+"""Results that tell how long something took, without their suffixes."""
+
+
 def contents(folder):
     """The bytes of all results but logs, hidden files, and what tells how long something took."""
     found = {}
     for path in sorted((folder / "results").rglob("*")):
         name = path.relative_to(folder / "results")
         ignored = {"logs", "set-aside", "receipts"} & set(name.parts) or path.name[0] == "."
-        ignored = ignored or name.stem in ("runtime", "claims")
+        ignored = ignored or name.stem in TIMED
         if path.is_file() and not ignored:
             found[str(name)] = path.read_bytes()
     return found

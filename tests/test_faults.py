@@ -98,9 +98,10 @@ def processes(folder, *words):
     return found
 
 
-def wait_for(condition, process):
+def wait_for(condition, process, folder):
     while not condition():
-        assert process.poll() is None, "it ended before that"
+        if process.poll() is not None:
+            pytest.fail(f"it ended before that: {(folder / 'output.log').read_text()[-4000:]}")
         time.sleep(0.01)
 
 
@@ -129,7 +130,7 @@ def test_a_scheduler_killed_in_mid_enumeration_costs_what_was_in_flight(folder, 
     for number in range(kills):
         process = start(folder, *commands[number % 2])
         enough = len(kept) + int(rng.integers(1, CLIPS // kills))
-        wait_for(lambda enough=enough: how_many(folder) >= enough, process)
+        wait_for(lambda enough=enough: how_many(folder) >= enough, process, folder)
         schedulers = {process.pid, *processes(folder, "--cores")}
         for scheduler in schedulers:
             os.kill(scheduler, signal.SIGKILL)
@@ -163,7 +164,7 @@ def test_a_scheduler_killed_in_mid_enumeration_costs_what_was_in_flight(folder, 
 def test_a_killed_job_is_run_again_alone_and_a_second_run_is_refused(folder, expected):
     process = start(folder, "snakemake", "--cores", "2", "frames_coalitions_all")
     victim = ("pipeline.frames.coalitions", "--model", "trn", "--partition", "0")
-    wait_for(lambda: processes(folder, *victim), process)
+    wait_for(lambda: processes(folder, *victim), process, folder)
     second = snakemake(folder, "frames_coalitions_all", check=False)
     assert second.returncode != 0
     assert f"another snakemake (process {process.pid}) is at work in {folder}" in second.stderr
