@@ -152,47 +152,43 @@ def test_area_sums():
     np.testing.assert_allclose(area_sums(tensor, areas), expected.sum(axis=0), atol=1e-12)
 
 
-def refused(text):
-    return pytest.raises(InputError, match=text)
-
-
 def test_bad_areas_are_refused():
     picture = torch.ones(1, 4, 4)
     areas = square_areas(4, 4, 2)
-    with refused("0 × 0 pixels"):
+    with pytest.raises(InputError, match="0 × 0 pixels"):
         square_areas(4, 4, 0)
-    with refused("player 1 of 3 has no features"):
+    with pytest.raises(InputError, match="player 1 of 3 has no features"):
         picture_game(two_scores, picture, np.where(areas > 1, 2, 0))
-    with refused("hold player -1"):
+    with pytest.raises(InputError, match="hold player -1"):
         picture_game(two_scores, picture, areas - 1)
-    with refused(r"areas of shape \(4, 3\) for a picture"):
+    with pytest.raises(InputError, match=r"areas of shape \(4, 3\) for a picture"):
         picture_game(two_scores, picture, areas[:, :3])
-    with refused(r"feature \(0, 1\) belongs to 2 players"):
+    with pytest.raises(InputError, match=r"feature \(0, 1\) belongs to 2 players"):
         from_membership(np.array([[[True, True]], [[False, True]]]))
-    with refused("baseline of shape"):
+    with pytest.raises(InputError, match="baseline of shape"):
         picture_game(two_scores, picture, areas, baseline=torch.zeros(3))
-    with refused("the baseline holds NaN"):
+    with pytest.raises(InputError, match="the baseline holds NaN"):
         picture_game(two_scores, picture, areas, baseline=torch.tensor(float("nan")))
-    with refused("the picture holds NaN"):
+    with pytest.raises(InputError, match="the picture holds NaN"):
         picture_game(two_scores, picture * float("inf"), areas)
-    with refused("1 names for a model of 2 outputs"):
+    with pytest.raises(InputError, match="1 names for a model of 2 outputs"):
         picture_game(two_scores, picture, areas, outputs=("one",))
-    with refused("batch size 0"):
+    with pytest.raises(InputError, match="batch size 0"):
         picture_game(two_scores, picture, areas, batch_size=0)
-    with refused("values of shape"):
+    with pytest.raises(InputError, match="values of shape"):
         picture_game(lambda x: x, picture, areas)
     game = picture_game(two_scores, picture, areas)
-    with refused("0x10 holds a player beyond the 4"):
+    with pytest.raises(InputError, match="0x10 holds a player beyond the 4"):
         game(np.array([16], np.uint64))
-    with refused("row of integers"):
+    with pytest.raises(InputError, match="row of integers"):
         game(np.array([1.0]))
-    with refused("not negative"):
+    with pytest.raises(InputError, match="not negative"):
         game(np.array([-1]))
-    with refused("last axes must be those"):
+    with pytest.raises(InputError, match="last axes must be those"):
         area_sums(torch.zeros(3, 3), areas)
-    with refused("is needed for 65 players"):
+    with pytest.raises(InputError, match="is needed for 65 players"):
         as_membership(np.zeros((2, 8), np.uint8), 65)
-    with refused("beyond the 65"):
+    with pytest.raises(InputError, match="beyond the 65"):
         as_membership(np.full((1, 9), 255, np.uint8), 65)
 
 
@@ -213,9 +209,9 @@ def test_agreement_of_ratios():
     expected = sum(abs(a / 6 - b / 4) for a, b in zip(exact, other, strict=True))
     assert quality.ratio_agreement(other, exact).ratio_distance == pytest.approx(expected)
     assert np.isnan(quality.ratio_agreement(np.zeros(4), exact).ratio_distance)
-    with refused("exact of shape"):
+    with pytest.raises(InputError, match="exact of shape"):
         quality.ratio_agreement(exact, exact * np.nan)
-    with refused("cannot be broadcast"):
+    with pytest.raises(InputError, match="cannot be broadcast"):
         quality.ratio_agreement(exact, exact[:3])
 
 
@@ -231,7 +227,7 @@ def test_curves_show_and_hide_the_best_areas_first():
     np.testing.assert_allclose(found.insertion_area, area)
     one = quality.curves(table_game(np.array([1.0, 3.0])), np.array([2.0]))
     assert (one.insertion_area, one.deletion_area) == (2.0, 2.0)
-    with refused("for a game of 4 players"):
+    with pytest.raises(InputError, match="for a game of 4 players"):
         quality.curves(table_game(table), values[:3])
 
 
@@ -261,9 +257,9 @@ def test_shares_parts_and_spread():
     assert quality.spread(np.array([[1.0, 1.0], [5.0, 5.0]])) == 0
     assert quality.spread(np.array([[1.0, 0.0], [0.0, 1.0]])) == pytest.approx(1.0)
     assert quality.spread(np.ones((3, 4, 2))).shape == (4,)
-    with refused("two at least"):
+    with pytest.raises(InputError, match="two at least"):
         quality.spread(np.ones((1, 2)))
-    with refused("bool of the values' last axes"):
+    with pytest.raises(InputError, match="bool of the values' last axes"):
         quality.shares_on(values, ink[:1])
 
 

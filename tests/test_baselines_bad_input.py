@@ -33,10 +33,6 @@ from pipeline.workflow.baselines import SIZES
 TINY = merged(defaults(), {**OVERRIDES, "studies": ["baselines"]})
 
 
-def refused(text):
-    return pytest.raises(InputError, match=text)
-
-
 def params(**sections):
     return BaselinesParams.model_validate(merged(TINY["baselines"], sections))
 
@@ -95,7 +91,10 @@ def train(stage, root, of):
 )
 def test_areas_that_cannot_be_played_are_refused_early(tmp_path, pictures, n_players, fitting):
     given = {"root": str(tmp_path), **pictures}
-    with refused(f"baselines.pictures.area: {pictures['area']}: .*{n_players}.*2 to 20.*{fitting}"):
+    with pytest.raises(
+        InputError,
+        match=f"baselines.pictures.area: {pictures['area']}: .*{n_players}.*2 to 20.*{fitting}",
+    ):
         read(pictures=given)
     # Of a study that is not asked for nothing is refused.
     workflow.read_config(
@@ -108,7 +107,7 @@ def test_areas_that_cannot_be_played_are_refused_early(tmp_path, pictures, n_pla
         if fits:
             assert read(pictures={**given, "area": area}).baselines.pictures.area == area
         else:
-            with refused("baselines.pictures.area"):
+            with pytest.raises(InputError, match=r"baselines\.pictures\.area"):
                 read(pictures={**given, "area": area})
 
 
@@ -117,7 +116,10 @@ def test_what_only_the_files_tell_is_refused_when_they_are_read(tmp_path, files)
     networks.save(tmp_path / "network.pt", networks.PictureClassifier(3, 2, 2, 2))
     for area, found in ((1, "64 players"), (8, "1 player;")):
         of = params(pictures=of_files(files, area=area), coalitions={"explained": 2})
-        with refused(f"baselines.pictures.area: {area}: .*8 × 8 are {found}.*area to 2 to 7"):
+        with pytest.raises(
+            InputError,
+            match=f"baselines.pictures.area: {area}: .*8 × 8 are {found}.*area to 2 to 7",
+        ):
             game.main(
                 model="classifier",
                 weights=tmp_path / "network.pt",
@@ -132,11 +134,11 @@ def test_what_only_the_files_tell_is_refused_when_they_are_read(tmp_path, files)
 
 def test_pictures_that_no_area_fits_are_refused():
     of = params(pictures={"area": 1}).pictures
-    with refused("1 × 1 are 1 player; .* no area fits"):
+    with pytest.raises(InputError, match=r"1 × 1 are 1 player; .* no area fits"):
         of.check_areas(1, 1)
     of.check_areas(1, 2)
     of.check_areas(4, 5)
-    with refused("21 players"):
+    with pytest.raises(InputError, match="21 players"):
         of.check_areas(3, 7)
 
 
@@ -168,7 +170,7 @@ def test_known_sizes_and_counts_are_those_of_the_pictures(tmp_path):
     ],
 )
 def test_more_pictures_than_there_are_are_refused_early(sections, message):
-    with refused(message):
+    with pytest.raises(InputError, match=message):
         read(**sections)
 
 
@@ -179,18 +181,26 @@ def test_more_pictures_than_a_folder_has_are_refused_early(tmp_path):
     of = {"source": "folder", "root": str(tmp_path), "area": 4}
     random = {"random_baselines": 6}
     read(pictures=of, coalitions={"explained": 4}, attributions=random)
-    with refused(rf"coalitions.explained: 5 pictures; {tmp_path}/test/<class>/ has 4"):
+    with pytest.raises(
+        InputError, match=rf"coalitions.explained: 5 pictures; {tmp_path}/test/<class>/ has 4"
+    ):
         read(pictures=of, coalitions={"explained": 5}, attributions=random)
-    with refused(r"random_baselines: 7 .* 6 of these are read; give 6 at most$"):
+    with pytest.raises(
+        InputError, match=r"random_baselines: 7 .* 6 of these are read; give 6 at most$"
+    ):
         read(pictures=of, coalitions={"explained": 4}, attributions={"random_baselines": 7})
     shutil.rmtree(tmp_path / "test")
-    with refused(rf"coalitions.explained: 4 pictures; {tmp_path}/test/<class>/ has 0"):
+    with pytest.raises(
+        InputError, match=rf"coalitions.explained: 4 pictures; {tmp_path}/test/<class>/ has 0"
+    ):
         read(pictures=of, coalitions={"explained": 4}, attributions=random)
 
 
 def test_as_many_pictures_as_there_are_can_be_asked_for():
-    read(coalitions={"explained": 180}, attributions={"random_baselines": 1258})
-    read(pictures={"train": 5}, attributions={"random_baselines": 5})
+    found = read(coalitions={"explained": 180}, attributions={"random_baselines": 1258}).baselines
+    assert (found.coalitions.explained, found.attributions.random_baselines) == (180, 1258)
+    found = read(pictures={"train": 5}, attributions={"random_baselines": 5}).baselines
+    assert (found.pictures.train, found.attributions.random_baselines) == (5, 5)
 
 
 def test_the_presets_can_be_explained(tmp_path):
@@ -218,12 +228,15 @@ def test_splits_that_do_not_go_together_are_refused_before_training(tmp_path, st
     root = tmp_path / "files"
     write_pictures(root, "train", ("cat", "dog"))
     write_pictures(root, "test", ("cat", "dog"), size=(8, 9))
-    with refused("train have 8 × 8 pixels, those of test 8 × 9; set baselines.pictures.size"):
+    with pytest.raises(
+        InputError,
+        match=r"train have 8 × 8 pixels, those of test 8 × 9; set baselines\.pictures\.size",
+    ):
         train(stage, tmp_path, params(pictures=of_files(root)))
     with pytest.raises(AssertionError, match="is trained"):
         train(stage, tmp_path, params(pictures=of_files(root, size=8)))
     write_pictures(root, "test", ("emu",))
-    with refused("train and test have different classes: emu"):
+    with pytest.raises(InputError, match="train and test have different classes: emu"):
         train(stage, tmp_path, params(pictures=of_files(root, size=8)))
 
 
@@ -278,7 +291,10 @@ def of_resnet(files, path, **pictures):
 def test_a_resnet_of_other_classes_is_refused_but_for_imagenets(tmp_path, files, monkeypatch):
     five = resnet_file(tmp_path / "five.pth", 5)
     of = of_resnet(files, tmp_path / "five.pth")
-    with refused(r"five.pth: tells 5 classes apart; .* are of 2.*baselines.classifier.weights"):
+    with pytest.raises(
+        InputError,
+        match=r"five.pth: tells 5 classes apart; .* are of 2.*baselines.classifier.weights",
+    ):
         train(classifier, tmp_path, of)
     assert not (tmp_path / "network.pt").exists()
     monkeypatch.setattr(resnets, "_imagenet", lambda *_: five.trunk.state_dict())
@@ -363,23 +379,28 @@ def test_distances_of_a_resnet_are_explained(tmp_path, embedded):
 
 def test_unusable_embeddings_are_refused(tmp_path, files, embedded, monkeypatch):
     own = tmp_path / "network.pt"
-    with refused("does not fit a ResNet"):
+    with pytest.raises(InputError, match="does not fit a ResNet"):
         resnets.given_embedding("resnet50", str(own))
-    with refused("is the checkpoint of a ResnetEmbedding of another kind; a resnet18 is needed"):
+    with pytest.raises(
+        InputError,
+        match="is the checkpoint of a ResnetEmbedding of another kind; a resnet18 is needed",
+    ):
         resnets.given("resnet18", str(own))
-    with refused("is no checkpoint of a Resnet$"):
+    with pytest.raises(InputError, match=r"is no checkpoint of a Resnet$"):
         resnets.load(own)
     networks.save(tmp_path / "small.pt", networks.PictureEmbedding(3, 2, 2, 2))
-    with refused("checkpoint of a PictureEmbedding of another kind"):
+    with pytest.raises(InputError, match="checkpoint of a PictureEmbedding of another kind"):
         resnets.given_embedding("resnet18", str(tmp_path / "small.pt"))
-    with refused("no checkpoint of a ResnetEmbedding"):
+    with pytest.raises(InputError, match="no checkpoint of a ResnetEmbedding"):
         resnets.load_embedding(tmp_path / "small.pt")
     checkpoints.save(tmp_path / "none.pt", torch.nn.Identity(), {"network": "ResnetEmbedding"})
-    with refused("no checkpoint of a ResnetEmbedding"):
+    with pytest.raises(InputError, match="no checkpoint of a ResnetEmbedding"):
         resnets.load_embedding(tmp_path / "none.pt")
     # The small architecture takes its own checkpoints alone.
     of = params(pictures=of_files(files), embedding={"weights": str(own)})
-    with refused("checkpoint of a ResnetEmbedding; a PictureEmbedding is needed"):
+    with pytest.raises(
+        InputError, match="checkpoint of a ResnetEmbedding; a PictureEmbedding is needed"
+    ):
         train(embedding, tmp_path, of)
 
     def fails(*_args, **_kwargs):
@@ -390,5 +411,7 @@ def test_unusable_embeddings_are_refused(tmp_path, files, embedded, monkeypatch)
         ("classifier", resnets.given),
         ("embedding", resnets.given_embedding),
     ):
-        with refused(f"baselines.{stage}.weights: imagenet: .*resnet18.*no route to host"):
+        with pytest.raises(
+            InputError, match=f"baselines.{stage}.weights: imagenet: .*resnet18.*no route to host"
+        ):
             given("resnet18", "imagenet")

@@ -245,7 +245,8 @@ def test_permutation_sampling_is_unbiased_and_exact_at_full_budget():
 def drawn_estimates(game, per_size=2, seed=0, **arguments):
     given = {"n_kept": 50, "tolerance": 1e-9, "bins": 20} | arguments
     sequence = np.random.SeedSequence(seed)
-    return estimates.estimates(game, per_size=per_size, seed=sequence, **given)
+    sampled = estimates.sampled_both_ways(game, per_size=per_size, seed=sequence, **given)
+    return estimates.estimates(game, sampled, seed=sequence)
 
 
 def test_no_estimator_evaluates_more_than_effective_shapley_values():

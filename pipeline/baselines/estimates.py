@@ -112,7 +112,13 @@ def sampled_both_ways(
 ) -> dict[Counts, EffectiveShapley]:
     """Algorithm 1 with both kinds of counts, from the same drawn coalitions.
 
-    Arguments as :func:`estimates`, which has its Effective Shapley values from here.
+    Args:
+        game: of up to 64 players.
+        per_size: coalitions that are drawn of each size.
+        n_kept: T, coalitions kept for a player.
+        tolerance: largest marginal contribution that counts as zero, in the game's unit.
+        bins: classes of marginal contributions.
+        seed: of all draws.
     """
     of_draw = np.random.SeedSequence(seed.generate_state(2)[0])
     kinds: tuple[Counts, ...] = ("weighted", "printed")
@@ -131,33 +137,20 @@ def sampled_both_ways(
 
 
 def estimates(
-    game: Game,
-    *,
-    per_size: int,
-    n_kept: int,
-    tolerance: float,
-    bins: int | None,
-    seed: np.random.SeedSequence,
+    game: Game, sampled: Mapping[Counts, EffectiveShapley], *, seed: np.random.SeedSequence
 ) -> dict[str, Found]:
     """Estimates by Effective Shapley values, and by the plain estimators at as many evaluations.
 
     Args:
         game: of up to 64 players.
-        per_size: coalitions that Algorithm 1 draws of each size.
-        n_kept: T, coalitions kept for a player.
-        tolerance: largest marginal contribution that counts as zero.
-        bins: classes of marginal contributions.
+        sampled: what :func:`sampled_both_ways` has of it, with the same seed.
         seed: of all draws.
 
     Returns:
-        By method. The Effective Shapley values are all of one draw, and the number of distinct
-        coalitions that it evaluates is every other estimator's budget; those that need more are
-        left out.
+        By method. The number of distinct coalitions that Algorithm 1 evaluated is every other
+        estimator's budget; those that need more are left out.
     """
     of_plain = np.random.SeedSequence(seed.generate_state(2)[1])
-    sampled = sampled_both_ways(
-        game, per_size=per_size, n_kept=n_kept, tolerance=tolerance, bins=bins, seed=seed
-    )
     weighted, printed = sampled["weighted"], sampled["printed"]
     budget = weighted.evaluations
     result = {

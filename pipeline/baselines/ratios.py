@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from pipeline.baselines import drawing_utilities as drawing
-from pipeline.baselines.effective import ratios
+from pipeline.baselines.effective import Counts, EffectiveShapley, ratios
 from pipeline.baselines.estimates import (
     EFFECTIVE,
     GRADIENTS,
@@ -183,21 +183,21 @@ def compare(
             is_utility = instance == UTILITY
             # An instance's draws depend on its name alone, not on which others there are.
             root = [params.seed, zlib.crc32(f"{game} {instance}".encode())]
-            if is_utility:
-                seed = np.random.SeedSequence([*root, max(params.per_size), 0])
-                cells += _cells(game, playable, params, seed)
             for per_size, of_size in sampled.items():
                 of_size.append([])
                 for repeat in range(params.repeats):
-                    of_repeat = estimates(
+                    seed = np.random.SeedSequence([*root, per_size, repeat])
+                    effective = sampled_both_ways(
                         playable,
                         per_size=per_size,
                         n_kept=params.kept,
                         tolerance=params.tolerance if is_utility else params.network_tolerance,
                         bins=params.bins,
-                        seed=np.random.SeedSequence([*root, per_size, repeat]),
+                        seed=seed,
                     )
-                    of_size[-1].append(of_repeat)
+                    of_size[-1].append(estimates(playable, effective, seed=seed))
+                    if is_utility and repeat == 0 and per_size == max(params.per_size):
+                        cells += _cells(game, effective)
                     advance(1)
             gradients.append(
                 []
@@ -215,22 +215,12 @@ def compare(
     return Compared(game, store.instances, np.stack(exact), sampled, gradients, cells)
 
 
-def _cells(
-    name: str, utility: StoredGame, params: RatiosParams, seed: np.random.SeedSequence
-) -> list[dict[str, Any]]:
+def _cells(game: str, found: Mapping[Counts, EffectiveShapley]) -> list[dict[str, Any]]:
     """Algorithm 1's counts: |d_jk| and C_jk, by size and by their class's mean marginal."""
-    found = sampled_both_ways(
-        utility,
-        per_size=max(params.per_size),
-        n_kept=params.kept,
-        tolerance=params.tolerance,
-        bins=params.bins,
-        seed=seed,
-    )
     pairs = zip(found["weighted"].samples, found["printed"].samples, strict=True)
     return [
         {
-            "game": name,
+            "game": game,
             "player": player,
             "mean_marginal": float(weighted.classes[row]),
             "size": int(size),
