@@ -23,6 +23,7 @@ from pipeline.baselines.picture_attributions import (
     Attributions,
 )
 from pipeline.games import Game
+from pipeline.shapley.agreement import pearson
 
 Floats = NDArray[np.float64]
 
@@ -256,7 +257,7 @@ def between(found: Attributions) -> dict[str, Any]:
     each = {
         "ratio_distance": of_areas.ratio_distance,
         "pearson": of_areas.pearson,
-        "pearson_pixels": _correlation(*pixels),
+        "pearson_pixels": pearson(*pixels),
         "ratio_distance_repeats": repeats,
     }
     row: dict[str, Any] = {
@@ -270,17 +271,6 @@ def between(found: Attributions) -> dict[str, Any]:
         mean, error = _mean(_mean(values)[0])
         row[name], row[f"{name}_se"] = float(mean), float(error)
     return row
-
-
-def _correlation(first: NDArray[np.floating], second: NDArray[np.floating]) -> Floats:
-    """Pearson's r over the last axis; NaN where either side is constant."""
-    own, other = (
-        values - values.mean(axis=-1, keepdims=True)
-        for values in (first.astype(np.float64), second.astype(np.float64))
-    )
-    scale = np.sqrt((own**2).sum(axis=-1) * (other**2).sum(axis=-1))
-    total = (own * other).sum(axis=-1)
-    return np.divide(total, scale, out=np.full_like(scale, np.nan), where=scale > 0)
 
 
 def picture_rows(found: Attributions, compared: Sequence[Compared]) -> list[dict[str, Any]]:

@@ -35,12 +35,24 @@ def agreement(
         np.moveaxis(np.asarray(exact, np.float64), axis, -1),
     )
     return Agreement(
-        pearson=_correlation(
-            first - first.mean(axis=-1, keepdims=True), second - second.mean(axis=-1, keepdims=True)
-        ),
+        pearson=pearson(first, second),
         kendall=_correlation(_signs(first), _signs(second)),
         mean_absolute_error=np.abs(first - second).mean(axis=-1),
     )
+
+
+def pearson(first: NDArray[np.floating], second: NDArray[np.floating]) -> Floats:
+    """Pearson's r over the last axis, in float64; NaN where either side is constant.
+
+    Args:
+        first: (..., value) floats.
+        second: of the same shape.
+    """
+    own, other = (
+        values - values.mean(axis=-1, keepdims=True)
+        for values in (first.astype(np.float64), second.astype(np.float64))
+    )
+    return _correlation(own, other)
 
 
 def _signs(values: Floats) -> Floats:
