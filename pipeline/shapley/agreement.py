@@ -50,7 +50,7 @@ def pearson(first: NDArray[np.floating], second: NDArray[np.floating]) -> Floats
     """
     own, other = (
         values - values.mean(axis=-1, keepdims=True)
-        for values in (first.astype(np.float64), second.astype(np.float64))
+        for values in (np.asarray(first, np.float64), np.asarray(second, np.float64))
     )
     return _correlation(own, other)
 
