@@ -8,11 +8,12 @@ from snakemake.utils import min_version
 min_version("9.0")
 sys.path.insert(0, workflow.basedir)
 
-from pipeline import provenance, tracking
-from pipeline import workflow as house
-from pipeline.errors import InputError
-from pipeline.stage import SCHEDULER
-from pipeline.versions import version
+from pipeline.workflow import provenance
+from pipeline.workflow import tracking
+from pipeline.studies.frames import paths as house
+from pipeline.core.errors import InputError
+from pipeline.core.stage import SCHEDULER
+from pipeline.workflow.versions import version
 
 
 configfile: "params.yaml"

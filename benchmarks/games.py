@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from pipeline.networks.sequences import Averaging, MultiScale, SingleScale
+from pipeline.models.sequences import Averaging, MultiScale, SingleScale
 
 ModelName = Literal["TRN", "TSN"]
 

@@ -15,7 +15,7 @@ from typing import ParamSpec, TypeVar
 
 import torch
 
-from pipeline.networks import devices
+from pipeline.models import devices
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -24,8 +24,8 @@ from torch import Tensor
 from benchmarks import games
 from benchmarks.games import Game, ModelName
 from benchmarks.measuring import Timing, timed
-from pipeline.frames.coalition_scores import table
-from pipeline.frames.element_shapley import element_shapley_values
+from pipeline.studies.frames.coalition_scores import table
+from pipeline.studies.frames.element_shapley import element_shapley_values
 
 Values = Literal["table", "evaluated"]
 Scores = Callable[[Tensor], Tensor]

@@ -5,7 +5,7 @@
 Three tables, all measured in the one run:
 
 1. the Element Shapley Values of one video for all classes at once, by
-   ``pipeline.frames.element_shapley``, for the multi-scale (TRN) and averaging (TSN) models, from
+   ``pipeline.studies.frames.element_shapley``, for the multi-scale (TRN) and averaging (TSN) models, from
    features to values: every coalition is evaluated. Each row has a process of its own, so that
    the peak memory is that row's (not with ``--quick``, which therefore shows none);
 2. captum's ``ShapleyValues``, shapiq's ``ExactComputer`` and shap's exact explainer on the same
@@ -46,8 +46,8 @@ from benchmarks.measuring import (
     size_text,
     timed,
 )
-from pipeline.frames.element_shapley import element_shapley_values
-from pipeline.networks import devices
+from pipeline.models import devices
+from pipeline.studies.frames.element_shapley import element_shapley_values
 
 if TYPE_CHECKING:
     from benchmarks.others import Comparison

@@ -3,7 +3,7 @@
     python -m benchmarks.store [--quick] [--json FILE]
 
 The same tables of values, an instance at a time, go into a store (planned, then played into it by
-``pipeline.evaluation.play``, which refuses what is not finite, compresses, adds checksums and puts
+``pipeline.store.evaluation.play``, which refuses what is not finite, compresses, adds checksums and puts
 each instance in place atomically) and into one ``.npy`` file an instance, which does none of this.
 Then they are read back: all at once into one array, which verifies the store's checksums; and an
 instance after the other. All files lie in a temporary directory, and are read from the page cache.
@@ -26,8 +26,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measuring import Timing, ratio_text, seconds_text, timed
-from pipeline.evaluation import play
 from pipeline.store import CoalitionStore, GameRecord, open_store, plan
+from pipeline.store.evaluation import play
 
 Values = NDArray[np.float32]
 

@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.measuring import Timing, machine, ratio_text, seconds_text, size_text, timed
-from pipeline.frames.feature_files import feature_writer
+from pipeline.studies.frames.feature_files import feature_writer
 
 ROOT = Path(__file__).parent.parent
 PLAYERS, CLASSES, FEATURE_DIM, SMALL_CLIPS = 10, 50, 8, 20

@@ -9,9 +9,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.documents import default_documents, write_documents
-from pipeline.errors import InputError
-from pipeline.store_commands import app as store_app
+from pipeline.core.errors import InputError
+from pipeline.store.cli import app as store_app
+from pipeline.workflow.documents import default_documents, write_documents
 
 app = typer.Typer(
     help="Tells what a model's output is owed to.",
@@ -73,9 +73,9 @@ def explain(
 ) -> None:
     """Element Shapley Values of one video's frames, as a table and a picture."""
     # Here, and not above: `store` should not wait for torch to load.
-    from pipeline.frames.explain import Sampling, explain_video  # noqa: PLC0415
-    from pipeline.frames.explained import draw_explanation, explained_table  # noqa: PLC0415
-    from pipeline.params import load  # noqa: PLC0415
+    from pipeline.studies.frames.explain import Sampling, explain_video  # noqa: PLC0415
+    from pipeline.studies.frames.explained import draw_explanation, explained_table  # noqa: PLC0415
+    from pipeline.workflow.params import load  # noqa: PLC0415
 
     target = out or Path(f"{video.stem}.{model.value}.esv.png")
     if target.suffix.lower() != ".png" or target.is_dir():
@@ -113,9 +113,9 @@ def write_dvc_yaml(
     out: Annotated[Path, typer.Option(help="Where it is written.")] = Path("dvc.yaml"),
 ) -> None:
     """Write dvc.yaml: what DVC tracks, with the videos and features that the parameters name."""
-    from pipeline.files import replacing  # noqa: PLC0415
-    from pipeline.params import load  # noqa: PLC0415
-    from pipeline.tracking import dvc_yaml_text  # noqa: PLC0415
+    from pipeline.core.files import replacing  # noqa: PLC0415
+    from pipeline.workflow.params import load  # noqa: PLC0415
+    from pipeline.workflow.tracking import dvc_yaml_text  # noqa: PLC0415
 
     text = dvc_yaml_text(load(params))
     with replacing(out) as temporary:

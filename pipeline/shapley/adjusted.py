@@ -19,9 +19,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.games import Game
 from pipeline.shapley.draws import Membership, pairs_for
 from pipeline.shapley.estimate import Estimate, Seed, Values
+from pipeline.shapley.games import Game
 from pipeline.shapley.msr import stratified_errors
 from pipeline.shapley.pairs import Pairs, mean_weights, populations, sample_pairs
 from pipeline.shapley.regression import solution

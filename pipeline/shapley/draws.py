@@ -19,9 +19,9 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.coalitions import membership_of_ranks
-from pipeline.games import keys_of, masks_of
+from pipeline.shapley.coalitions import membership_of_ranks
 from pipeline.shapley.estimate import Seed, child
+from pipeline.shapley.games import keys_of, masks_of
 
 Membership = NDArray[np.bool_]
 """(pair, player) of the smaller coalition S; of two of n / 2 players, of that with player 0"""

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline import coalitions
-from pipeline.errors import InputError
-from pipeline.games import CountedGame, Game, counted, masks_of
+from pipeline.core.errors import InputError
+from pipeline.shapley import coalitions
 from pipeline.shapley.exact import shapley_values
+from pipeline.shapley.games import CountedGame, Game, counted, masks_of
 
 Values = NDArray[np.float64]
 """(player, output)"""

@@ -15,8 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pipeline import coalitions
-from pipeline.errors import InputError
+from pipeline.core.errors import InputError
+from pipeline.shapley import coalitions
 
 _BLOCK_BYTES = 1 << 23
 

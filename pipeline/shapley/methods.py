@@ -8,9 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.games import Game
 from pipeline.shapley import adjusted, msr, permutation, regression, stratified
 from pipeline.shapley.estimate import Estimate, Seed
+from pipeline.shapley.games import Game
 
 
 class Estimator(Protocol):

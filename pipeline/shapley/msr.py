@@ -14,9 +14,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.games import Game
 from pipeline.shapley.draws import pairs_for
 from pipeline.shapley.estimate import Estimate, Seed, Values
+from pipeline.shapley.games import Game
 from pipeline.shapley.pairs import Pairs, mean_weights, populations, sample_pairs
 
 METHOD = "msr"

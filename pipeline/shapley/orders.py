@@ -16,7 +16,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.games import CountedGame, Game, masks_of
 from pipeline.shapley.estimate import (
     Estimate,
     Limits,
@@ -28,6 +27,7 @@ from pipeline.shapley.estimate import (
     is_precise,
     start,
 )
+from pipeline.shapley.games import CountedGame, Game, masks_of
 
 Draws = NDArray[np.intp]
 """Random permutations of 0 … n − 1: (replicate, permutation, n)."""

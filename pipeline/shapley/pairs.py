@@ -6,18 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.games import CountedGame, Game, masks_of
 from pipeline.shapley.draws import draw, population, strata
-from pipeline.shapley.estimate import (
-    Estimate,
-    Limits,
-    Seed,
-    Values,
-    ends,
-    exact,
-    is_precise,
-    start,
-)
+from pipeline.shapley.estimate import Estimate, Limits, Seed, Values, ends, exact, is_precise, start
+from pipeline.shapley.games import CountedGame, Game, masks_of
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.games import Game
 from pipeline.shapley.estimate import Estimate, Seed, Values
+from pipeline.shapley.games import Game
 from pipeline.shapley.pairs import Pairs, mean_weights, populations, sample_pairs
 
 METHOD = "regression"

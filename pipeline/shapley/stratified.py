@@ -15,8 +15,8 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.games import Game
 from pipeline.shapley.estimate import Estimate, Seed
+from pipeline.shapley.games import Game
 from pipeline.shapley.orders import Draws, Scheme, mean_over_orders
 
 METHOD = "stratified"

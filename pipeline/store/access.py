@@ -10,7 +10,7 @@ from typing import Any
 import fsspec  # type: ignore[import-untyped]
 from zarr.storage import FsspecStore
 
-from pipeline.errors import InputError
+from pipeline.core.errors import InputError
 from pipeline.store.errors import UnreachableStore
 from pipeline.store.layout import ARRAYS
 

@@ -1,6 +1,6 @@
 """What can be wrong with a store, told apart so that a run can mend what can be mended."""
 
-from pipeline.errors import InputError
+from pipeline.core.errors import InputError
 
 
 class DamagedStore(InputError):  # noqa: N818

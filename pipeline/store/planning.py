@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from pipeline.errors import InputError
+from pipeline.core.errors import InputError
 from pipeline.store.errors import DamagedShard, DamagedStore
 from pipeline.store.layout import DEBRIS, Lists, create, shard_index
 from pipeline.store.locking import locked

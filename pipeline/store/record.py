@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.coalitions import check_enumerable
-from pipeline.errors import InputError
+from pipeline.core.errors import InputError
+from pipeline.shapley.coalitions import check_enumerable
 
 FORMAT = "coalition-store"
 FORMAT_VERSION = 1

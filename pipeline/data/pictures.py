@@ -1,0 +1,383 @@
+"""Pictures with one label each, as arrays: digits that need no download, MNIST, CIFAR-10, files.
+
+* ``digits``: scikit-learn's handwritten digits, 8 × 8 pixels, in the splits of
+  :mod:`pipeline.data.moving_digits`.
+* ``mnist``: MNIST as torchvision lays it out, ``<root>/MNIST/raw/train-images-idx3-ubyte``,
+  ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and ``t10k-labels-idx1-ubyte``.
+* ``cifar10``: CIFAR-10's version "for C programs", ``<root>/cifar-10-batches-bin/`` with
+  ``data_batch_1.bin`` … ``data_batch_5.bin``, ``test_batch.bin`` and ``batches.meta.txt``. The one
+  that torchvision reads is pickled; this one is not.
+* ``folder``: ``<root>/<class>/<picture>``, a sub-folder a class, its name being the class's.
+
+Of each, a given number of pictures can be asked for. These are spread over the classes and, within
+a class, over its pictures; of a folder only their files are read.
+"""
+
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.errors import InputError
+from pipeline.data import moving_digits
+from pipeline.data.picture_files import SUFFIXES, could_be_picture
+
+MNIST_FILES = tuple(
+    f"{split}-{kind}-ubyte"
+    for split in ("train", "t10k")
+    for kind in ("images-idx3", "labels-idx1")
+)
+CIFAR10_FOLDER = "cifar-10-batches-bin"
+CIFAR10_FILES = {
+    "train": tuple(f"data_batch_{number}.bin" for number in range(1, 6)),
+    "test": ("test_batch.bin",),
+}
+CIFAR10_NAMES = "batches.meta.txt"
+CIFAR10_URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
+CIFAR10_MD5 = "c32a1d4ab5d03f1284b67883e8d87530"
+CIFAR10_SIDE = 32
+CIFAR10_CLASSES = 10
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pictures:
+    """Pictures of one split."""
+
+    pixels: NDArray[np.float32]
+    """(picture, channel, height, width) in 0…1"""
+    labels: NDArray[np.int64]
+    """(picture,) class numbers, counted from 0"""
+    classes: tuple[str, ...]
+    split: str
+
+
+def in_turns(labels: NDArray[np.int64]) -> NDArray[np.int64]:
+    """An order of pictures: class after class in turn, and within a class spread evenly.
+
+    Args:
+        labels: (picture,) classes.
+
+    Returns:
+        (picture,) places, each once. The first few of them lie evenly, however few they are.
+    """
+    turn, of = np.empty_like(labels), np.unique(labels, return_inverse=True)[1]
+    for number in range(int(of.max(initial=-1)) + 1):
+        places = np.flatnonzero(of == number)
+        turn[places[_spread(len(places))]] = np.arange(len(places))
+    return np.lexsort((of, turn))
+
+
+def _spread(count: int) -> list[int]:
+    """0 … count − 1 so that the first few of them always lie evenly: van der Corput's sequence."""
+    width = max(1, (count - 1).bit_length())
+    reversed_bits = (int(f"{number:0{width}b}"[::-1], 2) for number in range(1 << width))
+    return list(dict.fromkeys(number * count >> width for number in reversed_bits))
+
+
+def _kept(labels: NDArray[np.int64], most: int | None) -> slice | NDArray[np.int64]:
+    """Which pictures are read, in their order; all if there are no more than ``most``."""
+    if most is None or most >= len(labels):
+        return slice(None)
+    return np.sort(in_turns(labels)[:most])
+
+
+def digits(split: str = "train", *, most: int | None = None) -> Pictures:
+    """scikit-learn's handwritten digits: one channel, 8 × 8 pixels, ten classes.
+
+    Args:
+        split: ``train`` (70 % of 1797), ``validation`` (20 %) or ``test``; none share a picture.
+        most: only so many pictures, spread over the classes; all if None.
+
+    Raises:
+        InputError: another split, ``most`` less than 1.
+    """
+    _check_split(split, moving_digits.SPLITS)
+    _check_most(most)
+    found = moving_digits.split_digits(split)
+    kept = _kept(found.numbers, most)
+    classes = tuple(map(str, range(10)))
+    return Pictures(found.images[kept, None], found.numbers[kept], classes, split)
+
+
+def mnist(
+    root: str | os.PathLike[str],
+    split: str = "train",
+    *,
+    download: bool = False,
+    most: int | None = None,
+) -> Pictures:
+    """MNIST: one channel, 28 × 28 pixels, ten classes.
+
+    Args:
+        root: the directory that holds ``MNIST/raw``.
+        split: ``train`` (60 000 pictures) or ``test`` (10 000).
+        download: whether what is missing is downloaded into the root, by torchvision.
+        most: only so many pictures, spread over the classes; all if None.
+
+    Raises:
+        InputError: another split, ``most`` less than 1, files that are missing, cannot be
+            downloaded or are damaged.
+    """
+    _check_split(split, ("train", "test"))
+    _check_most(most)
+    raw = Path(root) / "MNIST" / "raw"
+    missing = [name for name in MNIST_FILES if not (raw / name).is_file()]
+    if missing and not download:
+        raise InputError(
+            f"{raw}: MNIST was looked for there, and {', '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} missing; give as root the directory that "
+            "holds MNIST/raw with the four files, unpacked, or ask for the download"
+        )
+    from torchvision.datasets import MNIST  # noqa: PLC0415  takes seconds to load
+
+    try:
+        found = MNIST(os.fspath(root), train=split == "train", download=download)
+    except OSError as error:
+        raise InputError(
+            f"{raw}: MNIST cannot be downloaded there, or not be read ({error}); give as root a "
+            "directory that holds MNIST/raw with its four files"
+        ) from None
+    except (RuntimeError, ValueError, AssertionError, TypeError) as error:
+        reason = str(error).strip().splitlines()
+        raise InputError(
+            f"{raw}: MNIST's files are damaged, or could not be downloaded "
+            f"({reason[0] if reason else type(error).__name__}); remove them and provide them anew"
+        ) from None
+    labels = found.targets.numpy().astype(np.int64)
+    if len(found.data) != len(labels):
+        raise InputError(f"{raw}: {len(found.data)} pictures have {len(labels)} labels ({split})")
+    kept = _kept(labels, most)
+    pixels = found.data.numpy()[kept, None].astype(np.float32) / np.float32(255)
+    return Pictures(pixels, labels[kept], tuple(map(str, range(10))), split)
+
+
+def cifar10(
+    root: str | os.PathLike[str],
+    split: str = "train",
+    *,
+    download: bool = False,
+    most: int | None = None,
+) -> Pictures:
+    """CIFAR-10: three channels (RGB), 32 × 32 pixels, ten classes.
+
+    Args:
+        root: the directory that holds ``cifar-10-batches-bin``.
+        split: ``train`` (50 000 pictures in five files) or ``test`` (10 000).
+        download: whether what is missing is downloaded into the root (162 MB, its digest checked).
+        most: only so many pictures, spread over the classes; all if None.
+
+    Raises:
+        InputError: another split, ``most`` less than 1, files that are missing, cannot be
+            downloaded or are damaged.
+    """
+    _check_split(split, tuple(CIFAR10_FILES))
+    _check_most(most)
+    where = Path(root) / CIFAR10_FOLDER
+    names = [name for files in CIFAR10_FILES.values() for name in files] + [CIFAR10_NAMES]
+    missing = [name for name in names if not (where / name).is_file()]
+    if missing and not download:
+        raise InputError(
+            f"{where}: CIFAR-10 was looked for there, and {', '.join(missing)} "
+            f"{'is' if len(missing) == 1 else 'are'} missing; give as root the directory that "
+            f"holds {CIFAR10_FOLDER} (of {CIFAR10_URL}, unpacked), or ask for the download"
+        )
+    if missing:
+        _download_cifar10(Path(root))
+    try:
+        found = [_cifar10_batch(where / name) for name in CIFAR10_FILES[split]]
+        classes = tuple((where / CIFAR10_NAMES).read_text(encoding="utf-8").split())
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{where}: CIFAR-10 cannot be read ({error}); provide it anew") from None
+    if len(classes) != CIFAR10_CLASSES:
+        raise InputError(
+            f"{where / CIFAR10_NAMES}: names {len(classes)} classes; CIFAR-10 has {CIFAR10_CLASSES}"
+        )
+    labels = np.concatenate([labels for _, labels in found]).astype(np.int64)
+    kept = _kept(labels, most)
+    pixels = np.concatenate([batch for batch, _ in found])[kept].astype(np.float32)
+    return Pictures(pixels / np.float32(255), labels[kept], classes, split)
+
+
+def _cifar10_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Pixels (picture, 3, 32, 32) and labels of one file: a byte of label, then the planes."""
+    each = 1 + 3 * CIFAR10_SIDE**2
+    content = np.fromfile(path, dtype=np.uint8)
+    if not len(content) or len(content) % each:
+        raise InputError(
+            f"{path}: has {len(content)} bytes; pictures of CIFAR-10 have {each} each. Remove it, "
+            "and provide it anew"
+        )
+    rows = content.reshape(-1, each)
+    if rows[:, 0].max() >= CIFAR10_CLASSES:
+        raise InputError(
+            f"{path}: has label {rows[:, 0].max()}; there are 0 to {CIFAR10_CLASSES - 1}. Remove "
+            "it, and provide it anew"
+        )
+    return rows[:, 1:].reshape(-1, 3, CIFAR10_SIDE, CIFAR10_SIDE), rows[:, 0]
+
+
+def _download_cifar10(root: Path) -> None:
+    from torchvision.datasets.utils import (  # noqa: PLC0415  takes seconds to load
+        download_and_extract_archive,
+    )
+
+    try:
+        download_and_extract_archive(CIFAR10_URL, os.fspath(root), md5=CIFAR10_MD5)
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"{root}: CIFAR-10 cannot be downloaded there from {CIFAR10_URL} ({error}); give as "
+            f"root a directory that holds {CIFAR10_FOLDER}"
+        ) from None
+
+
+def folder(
+    root: str | os.PathLike[str],
+    split: str = "all",
+    *,
+    size: tuple[int, int] | None = None,
+    channels: int = 3,
+    most: int | None = None,
+) -> Pictures:
+    """Picture files in sub-folders, one a class; classes and files in the order of their names.
+
+    Args:
+        root: the directory of the sub-folders. Files beside them, names that begin with a dot and
+            files of other kinds (SUFFIXES has those that are read) are left out.
+        split: what the record calls it.
+        size: (height, width) that all are resized to; if None they must be of one size.
+        channels: 3 (RGB) or 1 (grey); files are converted.
+        most: only so many files are read, spread over the classes; all if None.
+
+    Raises:
+        InputError: no such directory, no classes, a class without pictures, a file that cannot be
+            read, pictures of different sizes, ``most`` less than 1.
+    """
+    where = Path(root)
+    _check_most(most)
+    if channels not in (1, 3):
+        raise InputError(f"channels {channels}: must be 1 (grey) or 3 (RGB)")
+    if size is not None and min(size) < 1:
+        raise InputError(f"size {size}: (height, width), each 1 at least")
+    if not where.is_dir():
+        raise InputError(
+            f"{where}: there is no such directory; give one with a sub-folder of pictures a class"
+        )
+    classes = sorted(
+        entry.name for entry in where.iterdir() if entry.is_dir() and entry.name[0] != "."
+    )
+    if not classes:
+        raise InputError(
+            f"{where}: has no sub-folders; put the pictures of each class into one of its own"
+        )
+    files: list[Path] = []
+    counts = []
+    for name in classes:
+        own = [
+            path
+            for path in sorted((where / name).iterdir())
+            if could_be_picture(path) and path.is_file()
+        ]
+        if not own:
+            raise InputError(
+                f"{where / name}: this class has no pictures ({', '.join(SUFFIXES)}); add some, or "
+                "remove the folder"
+            )
+        files += own
+        counts.append(len(own))
+    labels = np.repeat(np.arange(len(classes), dtype=np.int64), counts)
+    kept = np.arange(len(files))[_kept(labels, most)]
+    first = _read(files[kept[0]], size, channels)
+    pixels = np.empty((len(kept), *first.shape), dtype=np.float32)
+    for row, number in enumerate(kept):
+        array = _read(files[number], size, channels)
+        if array.shape != first.shape:
+            raise InputError(
+                f"{files[number]}: {_size(array)} pixels, and {files[kept[0]]} has {_size(first)}; "
+                "give a size that all are resized to"
+            )
+        pixels[row] = array
+    return Pictures(pixels, labels[kept], tuple(classes), split)
+
+
+def load(
+    source: str,
+    split: str = "train",
+    *,
+    root: str | os.PathLike[str] | None = None,
+    download: bool = False,
+    size: int | None = None,
+    most: int | None = None,
+) -> Pictures:
+    """Pictures by the name of their source, as parameters give it.
+
+    Args:
+        source: ``digits``, ``mnist``, ``cifar10`` or ``folder``.
+        split: which part; of a folder ``<root>/<split>`` is read.
+        root: where the files lie; the digits need none.
+        download: whether MNIST and CIFAR-10 may be downloaded.
+        size: pixels a side that all are resized to; as they are if None.
+        most: only so many pictures, spread over the classes; all if None.
+
+    Raises:
+        InputError: another source, no root where one is needed, a size less than 1, and as the
+            source's own function.
+    """
+    if size is not None and size < 1:
+        raise InputError(f"size {size}: pixels a side, 1 at least")
+    if source == "digits":
+        return resized(digits(split, most=most), size)
+    if source not in ("mnist", "cifar10", "folder"):
+        raise InputError(f"pictures {source!r}: must be digits, mnist, cifar10 or folder")
+    if root is None:
+        raise InputError(f"pictures {source!r} need a root, the directory that holds them")
+    if source == "mnist":
+        return resized(mnist(root, split, download=download, most=most), size)
+    if source == "cifar10":
+        return resized(cifar10(root, split, download=download, most=most), size)
+    both = None if size is None else (size, size)
+    return folder(Path(root) / split, split, size=both, most=most)
+
+
+def resized(pictures: Pictures, size: int | None) -> Pictures:
+    """The same pictures with ``size`` × ``size`` pixels, bilinear and antialiased; None: as is."""
+    if size is None or pictures.pixels.shape[2:] == (size, size):
+        return pictures
+    import torch  # noqa: PLC0415  not needed for arrays
+
+    parts = [
+        torch.nn.functional.interpolate(
+            part, size=(size, size), mode="bilinear", antialias=True, align_corners=False
+        )
+        for part in torch.from_numpy(pictures.pixels).split(1024)
+    ]
+    return replace(pictures, pixels=torch.cat(parts).clamp(0, 1).numpy())
+
+
+def _check_split(split: str, allowed: tuple[str, ...]) -> None:
+    if split not in allowed:
+        raise InputError(f"split {split!r} does not exist; choose one of {', '.join(allowed)}")
+
+
+def _check_most(most: int | None) -> None:
+    if most is not None and most < 1:
+        raise InputError(f"most {most}: must be 1 at least, or None for all")
+
+
+def _read(path: Path, size: tuple[int, int] | None, channels: int) -> NDArray[np.float32]:
+    from PIL import Image  # noqa: PLC0415  not needed for arrays
+
+    try:
+        with Image.open(path) as file:
+            image = file.convert("RGB" if channels == 3 else "L")
+            if size is not None and image.size != (size[1], size[0]):
+                image = image.resize((size[1], size[0]), Image.Resampling.BILINEAR)
+            array = np.asarray(image, dtype=np.float32) / np.float32(255)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        raise InputError(f"{path}: cannot be read as a picture ({error}); remove it") from None
+    return array[None] if channels == 1 else np.ascontiguousarray(array.transpose(2, 0, 1))
+
+
+def _size(array: NDArray[np.float32]) -> str:
+    return f"{array.shape[1]} × {array.shape[2]}"

@@ -1,0 +1,281 @@
+"""The label files of Something-Something V2, and where its clips lie.
+
+Layout under a root directory: ``20bn-something-something-v2/<id>.webm``, and ``labels.json``,
+``train.json``, ``validation.json`` and ``test.json`` in ``labels/``. The older names
+(``something-something-v2-train.json``, in ``labels/`` or beside it) and gzipped files are read too.
+"""
+
+import difflib
+import gzip
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import InputError
+
+SPLITS = ("train", "validation", "test")
+VIDEOS = "20bn-something-something-v2"
+PARAMETER = "frames.dataset.root"
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """One row of a split.
+
+    Attributes:
+        id: the clip's id, unique within its split and safe as a file name.
+        path: where its video should be; nobody has looked yet whether it is there.
+        label: its class number, or None in a split without labels.
+        caption: what happens in it, in words; empty without labels.
+        template: the name of its class, without brackets; empty without labels.
+    """
+
+    id: str
+    path: Path
+    label: int | None
+    caption: str
+    template: str
+
+
+def read_classes(root: Path) -> tuple[str, ...]:
+    """Read the names of the classes: templates without brackets, in the order of their numbers.
+
+    Raises:
+        InputError: the file is missing, or what :func:`classes_from` refuses.
+    """
+    return classes_from(_find(root, "labels"))
+
+
+def classes_from(path: Path) -> tuple[str, ...]:
+    """Read the names of the classes from a labels.json (or .json.gz), wherever it lies.
+
+    Raises:
+        InputError: the file is missing or malformed, the numbers are not 0 to C - 1, or two classes
+            have the same name once the brackets are gone.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: there is no such file of class names; give a labels.json")
+    content = _parse(path)
+    if not isinstance(content, dict) or not content:
+        raise InputError(
+            f"{path}: found {_kind(content)}; expected an object that maps at least one template"
+            " to its class number"
+        )
+    by_number: dict[int, str] = {}
+    template_of: dict[str, str] = {}
+    for template, number in content.items():
+        digits = isinstance(number, str) and number.isascii() and number.isdigit()
+        # Python refuses to convert endless strings of digits, with an error of its own.
+        if not digits or len(number) > 9:
+            raise InputError(
+                f"{path}: class {template!r} has the number {number!r}; expected digits in a"
+                ' string, like "17"'
+            )
+        if int(number) in by_number:
+            raise InputError(
+                f"{path}: classes {by_number[int(number)]!r} and {template!r} both have the number"
+                f" {number}; each number may be used once"
+            )
+        name = _without_brackets(template)
+        if name in template_of:
+            raise InputError(
+                f"{path}: classes {template_of[name]!r} and {template!r} have the same name without"
+                " brackets; each name may be used once"
+            )
+        template_of[name] = template
+        by_number[int(number)] = name
+    count = len(by_number)
+    missing = sorted(set(range(count)) - by_number.keys())
+    if missing:
+        beyond = sorted(by_number.keys() - set(range(count)))
+        raise InputError(
+            f"{path}: {count} classes must be numbered 0 to {count - 1}; {missing[0]} is missing,"
+            f" and {beyond[0]} ({by_number[beyond[0]]!r}) is out of range"
+        )
+    return tuple(by_number[number] for number in range(count))
+
+
+def read_split(root: Path, split: str) -> list[Clip]:
+    """Read the clips of ``"train"``, ``"validation"`` or ``"test"``, in the order of the file.
+
+    Whether the videos exist is not looked at: decoding them tells.
+
+    Raises:
+        InputError: a file is missing or malformed, the split is empty, an id is repeated or not
+            safe as a file name, or a template has no class.
+    """
+    if split not in SPLITS:
+        raise InputError(f"split {split!r} does not exist; choose one of {', '.join(SPLITS)}")
+    path = _find(root, split)
+    rows = _parse(path)
+    if not isinstance(rows, list):
+        raise InputError(f"{path}: found {_kind(rows)}; expected an array of clips")
+    if not rows:
+        raise InputError(f"{path}: the split is empty; expected at least one clip")
+    classes = read_classes(root)
+    number_of = {template: number for number, template in enumerate(classes)}
+    clips: list[Clip] = []
+    entry_of: dict[str, int] = {}
+    for entry, row in enumerate(rows):
+        where = f"{path}: entry {entry}"
+        if not isinstance(row, dict):
+            raise InputError(f"{where}: found {_kind(row)}; expected an object with an id")
+        clip_id = _checked_id(_text(row, "id", where), where)
+        where = f"{where} (id {clip_id!r})"
+        if clip_id in entry_of:
+            raise InputError(
+                f"{where}: entry {entry_of[clip_id]} has the same id; ids must be unique"
+            )
+        entry_of[clip_id] = entry
+        label, caption, template = None, "", ""
+        if split != "test" or "template" in row:
+            caption = _text(row, "label", where)
+            template = _without_brackets(_text(row, "template", where))
+            label = number_of.get(template)
+            if label is None:
+                raise InputError(
+                    f"{where}: template {template!r} has no class{_nearest(template, classes)};"
+                    " add it to the labels file or correct the entry"
+                )
+        video = root / VIDEOS / f"{clip_id}.webm"
+        clips.append(Clip(clip_id, video, label, caption, template))
+    return clips
+
+
+def read_action_intervals(root: Path) -> dict[str, tuple[int, int]]:
+    """Read when the action of a clip happens, where that is known.
+
+    Returns:
+        For each id the first and the last frame of the action, both inclusive, as numbers of
+        encoded frames. Empty if there is no ``labels/action_intervals.json``, and clips in which
+        nothing happens are not in it.
+
+    Raises:
+        InputError: the file is malformed.
+    """
+    path = root / "labels" / "action_intervals.json"
+    if not path.exists():
+        return {}
+    content = _parse(path)
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: found {_kind(content)}; expected an object of ids")
+    intervals: dict[str, tuple[int, int]] = {}
+    for clip_id, value in content.items():
+        match value:
+            # bool is a subclass of int in Python, but true is not a frame number.
+            case [int(first), int(last)] if 0 <= first <= last and bool not in map(type, value):
+                intervals[clip_id] = (first, last)
+            case _:
+                raise InputError(
+                    f"{path}: id {clip_id!r} has the interval {value!r}; expected"
+                    " [first frame, last frame] with 0 <= first <= last"
+                )
+    return intervals
+
+
+def read_order_pairs(root: Path) -> list[tuple[str, str]]:
+    """Read which pairs of classes only the order of the frames tells apart, where that is known.
+
+    Returns:
+        Names of classes, in pairs. Empty if there is no ``labels/order_pairs.json``.
+
+    Raises:
+        InputError: the file is malformed.
+    """
+    path = root / "labels" / "order_pairs.json"
+    if not path.exists():
+        return []
+    content = _parse(path)
+    pairs: list[tuple[str, str]] = []
+    for value in content if isinstance(content, list) else [content]:
+        match value:
+            case [str(first), str(second)]:
+                pairs.append((first, second))
+            case _:
+                raise InputError(f"{path}: found {value!r}; expected [class name, class name]")
+    return pairs
+
+
+def label_files(root: Path) -> list[Path]:
+    """The files that say what a data set holds: classes, splits with labels, and what is extra.
+
+    Raises:
+        InputError: one that is needed is missing.
+    """
+    needed = [_find(root, name) for name in ("labels", "train", "validation")]
+    extra = [root / "labels" / f"{name}.json" for name in ("action_intervals", "order_pairs")]
+    return needed + [path for path in extra if path.exists()]
+
+
+def _candidates(root: Path, name: str) -> list[Path]:
+    old = f"something-something-v2-{name}.json"
+    plain = [root / "labels" / f"{name}.json", root / "labels" / old, root / old]
+    return [p for path in plain for p in (path, path.with_name(path.name + ".gz"))]
+
+
+def _find(root: Path, name: str) -> Path:
+    candidates = _candidates(root, name)
+    for path in candidates:
+        if path.is_file():
+            return path
+    looked = ", ".join(str(path.relative_to(root)) for path in candidates)
+    raise InputError(
+        f"{root}: no {name!r} file of Something-Something V2; looked for {looked}."
+        f" Put the dataset there, or set {PARAMETER} to the directory that holds it"
+    )
+
+
+def _parse(path: Path) -> Any:
+    try:
+        data = path.read_bytes()
+        return json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{path}: not valid JSON at line {error.lineno}, column {error.colno}: {error.msg};"
+            " correct it, or copy the file again"
+        ) from None
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path}: cannot be read: {error}; copy the file again") from None
+
+
+def _text(row: dict[str, Any], key: str, where: str) -> str:
+    if key not in row:
+        found = ", ".join(map(repr, row)) or "no keys"
+        raise InputError(f"{where}: key {key!r} is missing (found {found})")
+    value = row[key]
+    if not isinstance(value, str):
+        raise InputError(f"{where}: {key!r} is {value!r}; expected a string")
+    return value
+
+
+def _checked_id(clip_id: str, where: str) -> str:
+    # The id becomes a file name: nothing in it may lead out of the videos' directory.
+    bad = next((part for part in ("/", "\\", "..", "\0") if part in clip_id), None)
+    if bad is not None:
+        raise InputError(f"{where}: id {clip_id!r} contains {bad!r}; ids are plain file names")
+    if not clip_id.strip():
+        raise InputError(f"{where}: id {clip_id!r} is empty; ids are plain file names")
+    try:
+        clip_id.encode()
+    except UnicodeEncodeError:
+        raise InputError(f"{where}: id {clip_id!r} is not valid Unicode") from None
+    return clip_id
+
+
+def _without_brackets(template: str) -> str:
+    return template.replace("[", "").replace("]", "")
+
+
+def _nearest(template: str, classes: Sequence[str]) -> str:
+    near = difflib.get_close_matches(template, classes, n=1, cutoff=0.0)
+    return f" (the nearest is {near[0]!r})" if near else ""
+
+
+def _kind(value: Any) -> str:
+    names = {dict: "an object", list: "an array", str: "a string", type(None): "null"}
+    empty = "empty " if isinstance(value, dict | list) and not value else ""
+    name = names.get(type(value), "a number or a truth value")
+    return name.replace(" ", f" {empty}", 1) if empty else name

@@ -1,0 +1,60 @@
+"""Where computations run."""
+
+import platform
+from pathlib import Path
+
+import torch
+
+from pipeline.core.errors import InputError
+
+
+def resolve(device: str) -> torch.device:
+    """The device that a parameter asks for.
+
+    Args:
+        device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:<number>``.
+
+    Raises:
+        InputError: if a GPU is asked for that is not there.
+    """
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+    except RuntimeError:
+        raise InputError(f"device: {device!r} is none of auto, cpu, cuda, cuda:<number>") from None
+    if chosen.type == "cuda":
+        count = torch.cuda.device_count()
+        if (chosen.index or 0) >= count:
+            raise InputError(
+                f"device: {device} is asked for, but {count} CUDA device(s) can be used here; "
+                "set device: auto or cpu"
+            )
+    return chosen
+
+
+def describe(device: torch.device) -> str:
+    """Name of the device, for records."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return "cpu"
+
+
+def working_memory(device: torch.device) -> int:
+    """Bytes that a batch of evaluations may take: a quarter of a GPU's memory, 1 GiB elsewhere.
+
+    Not of what is free just now: the size of batches is part of what makes results repeatable.
+    """
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[1] // 4
+    return 1 << 30
+
+
+def cpu_name() -> str:
+    """What the processor is called, as far as the system tells."""
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        for line in info.read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,89 @@
+"""The training loop that the studies share."""
+
+import logging
+import math
+from collections.abc import Callable, Iterable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.core.errors import InputError
+from pipeline.core.progress import progress
+
+log = logging.getLogger(__name__)
+
+
+def fit(
+    network: nn.Module,
+    loss: Callable[[Any], Tensor],
+    batches: Callable[[int], Iterable[Any]],
+    *,
+    epochs: int,
+    batches_per_epoch: int,
+    learning_rate: float,
+    description: str,
+    schedule: Literal["constant", "one_cycle"] = "constant",
+    weight_decay: float = 0.0,
+) -> list[float]:
+    """Train a network with Adam.
+
+    Args:
+        network: trained in place; left in evaluation mode.
+        loss: scalar loss of one batch.
+        batches: the batches of an epoch, given its number.
+        epochs: passes over ``batches``.
+        batches_per_epoch: for progress and the schedule.
+        learning_rate: constant, or the peak of the one-cycle schedule.
+        description: what the progress bar says.
+        schedule: ``constant``, or ``one_cycle`` (warm-up, then cosine to zero).
+        weight_decay: decoupled (AdamW).
+
+    Returns:
+        Mean loss of each epoch.
+
+    Raises:
+        InputError: if the loss becomes NaN or Inf.
+    """
+    optimizer = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=weight_decay)
+    total = epochs * batches_per_epoch
+    scheduler = None
+    if schedule == "one_cycle" and total > 0:
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, learning_rate, total_steps=total, pct_start=0.2
+        )
+    history: list[float] = []
+    network.train()
+    with progress(description, total, "steps") as advance:
+        for epoch in range(epochs):
+            # Losses stay on the device until the epoch ends: reading one would wait for it.
+            losses = []
+            for batch in batches(epoch):
+                value = loss(batch)
+                optimizer.zero_grad(set_to_none=True)
+                value.backward()
+                optimizer.step()
+                if scheduler is not None:
+                    scheduler.step()
+                losses.append(value.detach())
+                advance(1, note=f"epoch {epoch + 1}/{epochs}" + _last(history))
+            if not losses:
+                raise InputError(
+                    f"{description}: there was nothing to train on; the log names what was left out"
+                )
+            mean = float(torch.stack(losses).mean())
+            if not math.isfinite(mean):
+                raise InputError(
+                    f"{description}: the loss became {mean} in epoch {epoch + 1}; lower the "
+                    f"learning rate (now {learning_rate})"
+                )
+            history.append(mean)
+            log.debug("%s: epoch %d/%d, loss %.4f", description, epoch + 1, epochs, mean)
+    network.eval()
+    if history:
+        log.info("%s: loss %.3f after %d epochs", description, history[-1], epochs)
+    return history
+
+
+def _last(history: list[float]) -> str:
+    return f", loss {history[-1]:.3f}" if history else ""

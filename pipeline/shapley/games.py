@@ -1,0 +1,222 @@
+"""Games: a value, or several at once, for every coalition of players.
+
+Whatever has players, outputs and values is a game: a model that is evaluated, a table, a store.
+Estimators ask games for values and know nothing else of them.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.errors import InputError
+
+AT_ONCE = 1 << 14
+"""Most coalitions that a counted game asks for in one call."""
+
+
+class Game(Protocol):
+    """Players, outputs, and the value of any coalition for every output."""
+
+    @property
+    def n_players(self) -> int:
+        """Number of players."""
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+
+    def __call__(self, coalitions: NDArray[Any], /) -> NDArray[np.floating[Any]]:
+        """Values of coalitions: (m, output) floats.
+
+        ``coalitions``: masks, (m,) uint64, player i being bit i; past 64 players packed bits,
+        (m, byte) uint8, player i being bit i % 8 of byte i // 8. :func:`masks_of` makes both.
+        """
+
+
+def masks_of(membership: NDArray[np.bool_]) -> NDArray[Any]:
+    """Coalitions as games take them, from membership (coalition, player).
+
+    Returns:
+        (coalition,) uint64, or (coalition, byte) uint8 past 64 players.
+    """
+    packed = np.packbits(membership, axis=1, bitorder="little")
+    if membership.shape[1] > 64:
+        return packed
+    words = np.zeros((len(membership), 8), dtype=np.uint8)
+    words[:, : packed.shape[1]] = packed
+    return words.view("<u8")[:, 0].astype(np.uint64, copy=False)
+
+
+def keys_of(masks: NDArray[Any]) -> NDArray[Any]:
+    """Masks as sortable keys, one a coalition: (coalition,) uint64, or bytes past 64 players."""
+    if masks.ndim == 1:
+        return masks
+    return np.ascontiguousarray(masks).view(f"S{masks.shape[1]}")[:, 0]
+
+
+@dataclass(frozen=True, eq=False)
+class TableGame:
+    """A complete table of values, played as a game. Made by :func:`table_game`."""
+
+    values: NDArray[np.floating[Any]]
+    """(2**n_players, output) in mask order"""
+    outputs: tuple[str, ...]
+
+    @property
+    def n_players(self) -> int:
+        """Number of players."""
+        return len(self.values).bit_length() - 1
+
+    def __call__(self, coalitions: NDArray[Any], /) -> NDArray[np.floating[Any]]:
+        """Values of coalitions: (m, output), from masks (m,)."""
+        return self.values[coalitions.astype(np.intp)]
+
+
+def table_game(
+    values: NDArray[np.floating[Any]], outputs: Sequence[str] | None = None
+) -> TableGame:
+    """Play a complete table as a game.
+
+    Args:
+        values: (2**n, output) or, of one output, (2**n,), in mask order.
+        outputs: their names; "0", "1", … if none are given.
+
+    Raises:
+        InputError: the rows are no power of two, or there are not as many names as columns.
+    """
+    table = np.asarray(values)
+    if table.ndim == 1:
+        table = table[:, None]
+    if table.ndim != 2 or len(table) < 2 or len(table) & (len(table) - 1):
+        raise InputError(
+            f"a table of shape {np.shape(values)}: a complete one is (2**n, output) with n ≥ 1"
+        )
+    names = tuple(map(str, range(table.shape[1]))) if outputs is None else tuple(outputs)
+    if len(names) != table.shape[1]:
+        raise InputError(f"{len(names)} names for a table of {table.shape[1]} outputs")
+    return TableGame(table, names)
+
+
+class CountedGame:
+    """A game that is asked for the value of a coalition once only. Made by :func:`counted`.
+
+    Attributes:
+        n_players: players of the game.
+        outputs: names of the outputs.
+        evaluations: distinct coalitions evaluated so far.
+    """
+
+    def __init__(self, game: Game, advance: Callable[[int], None] | None) -> None:
+        self.n_players = game.n_players
+        self.outputs = tuple(game.outputs)
+        self.evaluations = 0
+        self._game = game
+        self._advance = advance
+        # Values stand in the order in which they were asked for; the keys are kept ascending.
+        self._values = np.empty((0, len(self.outputs)))
+        self._keys = keys_of(masks_of(np.zeros((0, self.n_players), dtype=np.bool_)))
+        self._rows = np.empty(0, dtype=np.intp)
+
+    def __call__(self, coalitions: NDArray[Any], /) -> NDArray[np.floating[Any]]:
+        """Values of coalitions, in any number and with repeats: (m, output).
+
+        Raises InputError if the game gives NaN or Inf, or values of another shape.
+        """
+        keys = keys_of(coalitions)
+        _, first = np.unique(keys, return_index=True)
+        unseen = np.sort(first[~self._is_known(keys[first])])
+        if len(unseen):
+            self._remember(keys[unseen], self._evaluate(coalitions[unseen]))
+        return self._values[self._rows[np.searchsorted(self._keys, keys)]]
+
+    def costs(self, coalitions: NDArray[Any], n_groups: int) -> NDArray[np.int64]:
+        """How many coalitions each group would add to those evaluated and those of groups before.
+
+        Args:
+            coalitions: masks, group after group, as many in each.
+            n_groups: number of groups.
+
+        Returns:
+            (n_groups,)
+        """
+        keys = keys_of(coalitions)
+        _, first = np.unique(keys, return_index=True)
+        is_new = np.zeros(len(keys), dtype=np.int64)
+        is_new[first] = ~self._is_known(keys[first])
+        return is_new.reshape(n_groups, -1).sum(axis=1)
+
+    def _is_known(self, keys: NDArray[Any]) -> NDArray[np.bool_]:
+        if not len(self._keys):
+            return np.zeros(len(keys), dtype=np.bool_)
+        places = np.minimum(np.searchsorted(self._keys, keys), len(self._keys) - 1)
+        return self._keys[places] == keys
+
+    def _evaluate(self, coalitions: NDArray[Any]) -> NDArray[np.floating[Any]]:
+        parts = []
+        for start in range(0, len(coalitions), AT_ONCE):
+            asked = coalitions[start : start + AT_ONCE]
+            values = np.asarray(self._game(asked))
+            if values.shape != (len(asked), len(self.outputs)):
+                raise InputError(
+                    f"the game gave values of shape {values.shape} for {len(asked)} coalitions and "
+                    f"{len(self.outputs)} outputs; {(len(asked), len(self.outputs))} is needed"
+                )
+            self._check_finite(asked, values)
+            parts.append(values)
+            self.evaluations += len(asked)
+            if self._advance is not None:
+                self._advance(len(asked))
+        return np.concatenate(parts)
+
+    def _check_finite(self, asked: NDArray[Any], values: NDArray[np.floating[Any]]) -> None:
+        bad = ~np.isfinite(values)
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            mask = asked[row]
+            text = mask.tobytes().hex(" ") if mask.ndim else hex(int(mask))
+            raise InputError(
+                f"the value of coalition {text} for output {self.outputs[column]!r} is "
+                f"{values[row, column]}, and {int(bad.any(axis=1).sum()) - 1} more of "
+                f"{len(asked)} coalitions have NaN or Inf: no Shapley value exists"
+            )
+
+    def _remember(self, keys: NDArray[Any], values: NDArray[np.floating[Any]]) -> None:
+        n_known = len(self._keys)
+        if not n_known:
+            self._values = self._values.astype(values.dtype)
+        self._store(n_known, values)
+        order = np.argsort(keys, kind="stable")
+        places = np.searchsorted(self._keys, keys[order])
+        self._keys = np.insert(self._keys, places, keys[order])
+        self._rows = np.insert(self._rows, places, n_known + order)
+
+    def _store(self, n_known: int, values: NDArray[np.floating[Any]]) -> None:
+        needed = n_known + len(values)
+        if needed > len(self._values):
+            # Room for half as many again, so that many small additions do not copy all each time.
+            shape = (max(needed, 3 * len(self._values) // 2), values.shape[1])
+            larger = np.empty(shape, dtype=self._values.dtype)
+            larger[:n_known] = self._values[:n_known]
+            self._values = larger
+        self._values[n_known:needed] = values
+
+
+def counted(game: Game, advance: Callable[[int], None] | None = None) -> CountedGame:
+    """Wrap a game: each coalition is asked of it once, and the distinct ones are counted.
+
+    Args:
+        game: any game.
+        advance: told the number of evaluations as they are made.
+
+    Raises:
+        InputError: a game without players or outputs.
+    """
+    if game.n_players < 1 or len(game.outputs) < 1:
+        raise InputError(
+            f"a game of {game.n_players} players and {len(game.outputs)} outputs; it needs at "
+            f"least one of each"
+        )
+    return CountedGame(game, advance)

@@ -1,0 +1,383 @@
+"""Plays games into stores, and makes stored games playable again."""
+
+import json
+import logging
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.errors import InputError
+from pipeline.core.files import write_json
+from pipeline.core.progress import progress
+from pipeline.store import CoalitionStore, DamagedShard, MissingInstance, UnusableValues
+from pipeline.store.claims import Claims, claiming
+
+log = logging.getLogger(__name__)
+
+RECEIPT_FORMAT = "evaluation-receipt"
+RECEIPT_VERSION = 1
+CHECK_BYTES = 64 << 20
+"""How much of the stored values is read at once when they are checked."""
+
+Tables = Callable[[Sequence[int]], NDArray[np.floating[Any]]]
+"""Evaluates instances, given by their indices: (len(indices), coalition, output) floats."""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """What one run evaluated and what it found evaluated.
+
+    An evaluation is one coalition of one instance, all outputs together.
+    """
+
+    study: str
+    game: str
+    store: str
+    """Path of the store, as it was given."""
+    identity: str
+    partition: tuple[int, int]
+    """(index, number of partitions)."""
+    instances: int
+    """In the partition."""
+    instances_evaluated: int
+    instances_reused: int
+    instances_damaged: tuple[str, ...]
+    """Ids of those that were found damaged; they were evaluated again."""
+    evaluations_made: int
+    evaluations_reused: int
+    seconds: float
+    device: str
+    format: str = RECEIPT_FORMAT
+    format_version: int = RECEIPT_VERSION
+
+
+def play(
+    store: CoalitionStore,
+    tables: Tables,
+    *,
+    batch_size: int,
+    partition: tuple[int, int] = (0, 1),
+    description: str = "",
+    device: str = "",
+    evaluations: Callable[[int], int] | None = None,
+) -> Receipt:
+    """Evaluate the instances of a partition that are missing or damaged, and keep their values.
+
+    Values that are there are read and checked first; a damaged instance is evaluated again, and a
+    warning says so. Every instance is kept as soon as its batch is evaluated. Partitions are
+    contiguous; any of them may run in any order, any number of times, several at once.
+
+    Other processes may play the same instances at the same time: each instance is evaluated by one
+    of them. Those that another has begun are waited for, and evaluated here if it dies. On return
+    all of the partition is done. Threads of one process must not play the same store at once.
+
+    Args:
+        store: opened for writing.
+        tables: evaluates a batch of instances.
+        batch_size: instances a batch.
+        partition: (index, number of partitions).
+        description: stands before the progress.
+        device: where the evaluations are made, for the receipt.
+        evaluations: coalitions that are evaluated of an instance, by its index; all by default.
+
+    Raises:
+        UnusableValues: values that are not finite, named by their instances, after the others of
+            their batch have been kept.
+        InputError: no such partition; the disk is full; the store was planned anew meanwhile.
+    """
+    start = time.perf_counter()
+    owned = partition_indices(len(store), partition)
+    if batch_size < 1:
+        raise InputError(f"batch size {batch_size}: must be 1 at least")
+    done = store.done()
+    with progress(f"{description} check".strip(), int(done[owned].sum()), "instances") as advance:
+        suspects = _unreadable(store, [i for i in owned if done[i]], advance)
+    missing = [i for i in owned if not done[i]]
+    damaged: list[int] = []
+    evaluated = 0
+    rows = evaluations or (lambda _: store.record.rows)
+    made = 0
+    # Where nothing is to be done, nothing is claimed: a store that is only read may be played.
+    with claiming(store.path) if missing or suspects else nullcontext() as claims:
+        if claims is not None:
+            damaged, erased = _erase_damaged(store, suspects, claims)
+            missing = sorted(missing + erased)
+        with progress(description, sum(map(rows, missing)), "evaluations") as advance:
+            if claims is not None:
+                for batch, found in _claimed_batches(store, claims, missing, batch_size):
+                    if batch:
+                        _keep(store, batch, np.asarray(tables(batch)))
+                    evaluated += len(batch)
+                    made += sum(map(rows, batch))
+                    advance(sum(map(rows, [*batch, *found])))
+    reused = len(owned) - evaluated
+    return Receipt(
+        study=store.record.study,
+        game=store.record.game,
+        store=store.path,
+        identity=store.record.identity,
+        partition=partition,
+        instances=len(owned),
+        instances_evaluated=evaluated,
+        instances_reused=reused,
+        instances_damaged=tuple(store.instances[i] for i in damaged),
+        evaluations_made=made,
+        evaluations_reused=sum(map(rows, owned)) - made,
+        seconds=round(time.perf_counter() - start, 3),
+        device=device,
+    )
+
+
+def partition_indices(n_instances: int, partition: tuple[int, int]) -> range:
+    """The instances of a partition: contiguous, sizes differing by one at most.
+
+    There may be more partitions than instances; some are empty then.
+    """
+    index, count = partition
+    if count < 1 or not 0 <= index < count:
+        raise InputError(
+            f"partition {index} of {count}: partitions are counted from 0 to their number less 1"
+        )
+    size, larger = divmod(n_instances, count)
+    first = index * size + min(index, larger)
+    return range(first, first + size + (index < larger))
+
+
+def _unreadable(
+    store: CoalitionStore, indices: Sequence[int], advance: Callable[[int], None]
+) -> list[int]:
+    """Read the values of these instances; return those that cannot be read."""
+    bad: list[int] = []
+    at_once = max(1, CHECK_BYTES // (store.shape[0] * store.shape[1] * 4))
+    for first in range(0, len(indices), at_once):
+        some = indices[first : first + at_once]
+        try:
+            store.read_many(some)
+        except (DamagedShard, MissingInstance):
+            bad += [i for i in some if _damage(store, i) is not None]
+        advance(len(some))
+    return bad
+
+
+def _damage(store: CoalitionStore, i: int) -> DamagedShard | MissingInstance | None:
+    try:
+        store.read(i)
+    except (DamagedShard, MissingInstance) as error:
+        return error
+    return None
+
+
+def _erase_damaged(
+    store: CoalitionStore, suspects: Sequence[int], claims: Claims
+) -> tuple[list[int], list[int]]:
+    """Erase and report what is still damaged; return the damaged and all that are gone now.
+
+    Another process may have found the same damage, and have erased or mended it since: only what
+    is found damaged under a claim is this process's to erase.
+    """
+    damaged, gone = [], []
+    for i in suspects:
+        claims.wait(i)
+        error = _damage(store, i)
+        if isinstance(error, DamagedShard):
+            log.warning("%s", error)
+            store.erase(i)
+            damaged.append(i)
+        if error is not None:
+            gone.append(i)
+        claims.release([i])
+    return damaged, gone
+
+
+def _claimed_batches(
+    store: CoalitionStore, claims: Claims, missing: Sequence[int], batch_size: int
+) -> Iterator[tuple[list[int], list[int]]]:
+    """Batches to evaluate, and the instances that were found evaluated beside each.
+
+    A batch's instances are claimed until the next one is asked for. Those that others have claimed
+    come last, once nothing else is left: then their owners are waited for, and what an owner did
+    not finish is in a batch after all. Each instance is given, or counted, once.
+    """
+    todo, later = deque(missing), list[int]()
+    while todo or later:
+        if not todo:
+            log.info("waiting for %d instances that other processes are evaluating", len(later))
+            claims.wait(later[0])
+            todo, later = deque(later), []
+        batch: list[int] = []
+        found: list[int] = []
+        while todo and len(batch) < batch_size:
+            i = todo.popleft()
+            if not store.is_done(i):
+                if not claims.take(i):
+                    later.append(i)
+                    continue
+                # Its owner may have finished between the look and the claim.
+                if not store.is_done(i):
+                    batch.append(i)
+                    continue
+            found.append(i)
+            claims.release([i])
+        yield batch, found
+        claims.release(batch)
+
+
+def _keep(store: CoalitionStore, batch: Sequence[int], values: NDArray[np.floating[Any]]) -> None:
+    if len(values) != len(batch):
+        raise ValueError(f"{store.path}: tables of {len(values)} instances for {len(batch)} asked")
+    refused = []
+    for i, table in zip(batch, values, strict=True):
+        try:
+            store.write(i, table)
+        except UnusableValues as error:
+            refused.append((store.instances[i], error))
+    if refused:
+        others = ", ".join(repr(instance) for instance, _ in refused[1:6])
+        text = f"{refused[0][1]}. The same of {others}" if others else str(refused[0][1])
+        raise UnusableValues(text) from refused[0][1]
+
+
+def write_receipt(receipt: Receipt, path: str | os.PathLike[str]) -> None:
+    """Write a receipt as JSON, whole or not at all."""
+    write_json(Path(path), asdict(receipt))
+
+
+def read_receipt(path: str | os.PathLike[str]) -> Receipt:
+    """The inverse of :func:`write_receipt`. Raises InputError if the file is no receipt."""
+    try:
+        content = json.loads(Path(path).read_bytes())
+        if content["format"] != RECEIPT_FORMAT or content["format_version"] > RECEIPT_VERSION:
+            raise ValueError(f"format {content['format']} {content['format_version']}")
+        for name in ("partition", "instances_damaged"):
+            content[name] = tuple(content[name])
+        return Receipt(**content)
+    except FileNotFoundError:
+        raise InputError(f"{path}: there is no receipt; evaluate the game first") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{path}: no {RECEIPT_FORMAT} of version {RECEIPT_VERSION} ({error}); remove it and "
+            f"evaluate the game again: what is stored is kept"
+        ) from None
+
+
+def merge_receipts(receipts: Iterable[Receipt]) -> Receipt:
+    """One receipt for all partitions of a game: counts and seconds are sums.
+
+    Raises InputError unless there is exactly one receipt for each partition of the same game.
+    """
+    parts = sorted(receipts, key=lambda receipt: receipt.partition)
+    games = sorted({f"{r.study}/{r.game} {r.identity[:16]} in {r.store}" for r in parts})
+    if len(games) != 1:
+        raise InputError(f"receipts of one game are merged; these are of {games}")
+    count = parts[0].partition[1]
+    found = [receipt.partition for receipt in parts]
+    if found != [(index, count) for index in range(count)]:
+        raise InputError(
+            f"{games[0]}: receipts of partitions {found}; there must be one for each of {count}"
+        )
+    return Receipt(
+        study=parts[0].study,
+        game=parts[0].game,
+        store=parts[0].store,
+        identity=parts[0].identity,
+        partition=(0, 1),
+        instances=sum(r.instances for r in parts),
+        instances_evaluated=sum(r.instances_evaluated for r in parts),
+        instances_reused=sum(r.instances_reused for r in parts),
+        instances_damaged=tuple(name for r in parts for name in r.instances_damaged),
+        evaluations_made=sum(r.evaluations_made for r in parts),
+        evaluations_reused=sum(r.evaluations_reused for r in parts),
+        seconds=round(sum(r.seconds for r in parts), 3),
+        device=", ".join(sorted({r.device for r in parts if r.device})),
+    )
+
+
+class StoredGame:
+    """The game of one stored instance: called on coalitions, it looks their values up.
+
+    An estimator cannot tell it from a game that is evaluated, and evaluates nothing. The values
+    are read on the first call and held in memory.
+
+    Attributes:
+        n_players: players of the game.
+        outputs: names of the outputs.
+    """
+
+    def __init__(self, store: CoalitionStore, instance: int | str) -> None:
+        """Name the instance by its id or its index; nothing is read yet."""
+        self.n_players = store.record.n_players
+        self.outputs = store.record.outputs
+        self._store = store
+        self._instance = store.index(instance)
+        self._values: NDArray[np.float32] | None = None
+        # Of a sampled game: its masks as comparable keys, ascending, and their rows.
+        self._keys: NDArray[Any] | None = None
+        self._rows: NDArray[np.intp] | None = None
+
+    def __call__(self, coalitions: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
+        """Values of coalitions: (len(coalitions), output) float32.
+
+        ``coalitions``: masks, (m,) integers, player i being bit i; past 64 players (m, byte) uint8,
+        player i being bit i % 8 of byte i // 8.
+
+        Raises InputError, naming the first of them, if coalitions are not stored, and whatever
+        ``CoalitionStore.read`` raises.
+        """
+        if self._values is None:
+            self._load()
+        assert self._values is not None
+        return self._values[self._find(np.asarray(coalitions))]
+
+    def _load(self) -> None:
+        if self._store.record.n_coalitions is not None:
+            keys = self._comparable(self._store.masks(self._instance))
+            self._rows = np.argsort(keys, kind="stable")
+            self._keys = keys[self._rows]
+        self._values = self._store.read(self._instance)
+
+    def _comparable(self, masks: NDArray[Any]) -> NDArray[Any]:
+        if self.n_players <= 64:
+            if masks.ndim != 1 or masks.dtype.kind not in "iu":
+                raise InputError(
+                    f"{self._name()}: masks of shape {masks.shape}, {masks.dtype}; a row of "
+                    f"integers is needed"
+                )
+            return masks.astype(np.uint64)
+        n_bytes = -(-self.n_players // 8)
+        if masks.ndim != 2 or masks.shape[1] != n_bytes or masks.dtype != np.uint8:
+            raise InputError(
+                f"{self._name()}: masks of shape {masks.shape}, {masks.dtype}; (m, {n_bytes}), "
+                f"uint8 is needed for {self.n_players} players"
+            )
+        return np.ascontiguousarray(masks).view(f"V{n_bytes}")[:, 0]
+
+    def _find(self, masks: NDArray[Any]) -> NDArray[np.intp]:
+        wanted = self._comparable(masks)
+        if self._keys is None or self._rows is None:
+            known = wanted < np.uint64(1 << self.n_players)
+            rows = np.where(known, wanted, 0).astype(np.intp)
+        else:
+            places = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
+            known = self._keys[places] == wanted
+            rows = self._rows[places]
+        if not known.all():
+            first = masks[int(np.argmin(known))]
+            text = first.tobytes().hex(" ") if first.ndim else hex(int(first))
+            raise InputError(
+                f"{self._name()}: the value of coalition {text} is not stored, nor that of "
+                f"{int((~known).sum()) - 1} more of the {len(masks)} asked for; "
+                f"{self._store.record.rows} coalitions of {self.n_players} players are. "
+                f"Sample it when the game is planned"
+            )
+        return rows
+
+    def _name(self) -> str:
+        return f"{self._store.path}: instance {self._store.instances[self._instance]!r}"

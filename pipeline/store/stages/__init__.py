@@ -1,0 +1,1 @@
+"""Stages that fill the store of any enumerated game."""

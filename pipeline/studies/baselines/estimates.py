@@ -1,0 +1,294 @@
+"""Ratios between Shapley values, estimated from equal numbers of evaluations, and their errors.
+
+What the paper claims of Effective Shapley values (Section 5, Fig. 2) is put to the test against
+plain estimators that may evaluate as many distinct coalitions: permutation sampling above all, each
+order by itself, and the better ones there are. All are given the same game; what is compared is the
+values over the sum of their absolute values.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pipeline.core.errors import InputError
+from pipeline.shapley.estimate import Estimate, Seed
+from pipeline.shapley.games import Game
+from pipeline.shapley.methods import METHODS
+from pipeline.shapley.orders import Draws, Scheme, mean_over_orders
+from pipeline.studies.baselines.effective import Counts, EffectiveShapley, effective_shapley
+from pipeline.studies.baselines.integrated import integrated_gradients
+from pipeline.studies.baselines.quality import normalised, ratio_agreement
+
+Floats = NDArray[np.float64]
+Verdict = Literal["better", "equal", "worse"]
+
+PERMUTATION = "permutation"
+EFFECTIVE: dict[str, str] = {
+    "effective": "Effective Shapley values: Algorithm 1, counts weighted by cell, averages times "
+    "effective shares",
+    "effective_printed": "the same with Eq. 5 as it is printed",
+    "effective_averages": "the averages of Algorithm 1 with Eq. 5 as it is printed, not times "
+    "effective shares: the paper to the letter",
+    "effective_unsampled": "weighted sums over all effective coalitions drawn, without the second "
+    "sampling",
+}
+PLAIN: dict[str, str] = {
+    PERMUTATION: "permutation sampling, each order by itself",
+    "permutation_pairs": METHODS["permutation"].description,
+    "stratified": METHODS["stratified"].description,
+    "regression": METHODS["regression"].description,
+    "msr": METHODS["msr"].description,
+}
+GRADIENTS: dict[str, str] = {
+    "gradients_zero": "Integrated Gradients from the empty coalition",
+    "gradients_mean": "Integrated Gradients from the mean membership, 1/2 of every player",
+    "gradients_random": "Integrated Gradients from random coalitions, averaged",
+}
+"""What each method does, by its name in tables."""
+
+_METHODS_NAMES = {"permutation_pairs": "permutation"}
+
+
+def permutation_values(game: Game, *, budget: int, seed: Seed = 0) -> Estimate:
+    """Estimate Shapley values by uniform permutation sampling, without antithetic pairs; unbiased.
+
+    Args:
+        game: any game of two players at least.
+        budget: distinct coalitions that may be evaluated, n + 1 at least.
+        seed: of the orders.
+
+    Raises:
+        InputError: as every estimator.
+    """
+    scheme = Scheme(
+        method=PERMUTATION,
+        first_round=16,
+        n_permutations=1,
+        n_coalitions=max(1, game.n_players - 1),
+        coalitions=_begins,
+        contributions=_gains,
+        samples_per_replicate=1,
+    )
+    return mean_over_orders(game, scheme, budget=budget, tolerance=None, seed=seed, advance=None)
+
+
+def _begins(draws: Draws) -> NDArray[np.bool_]:
+    """The first 1 … n − 1 players of each order; what is drawn is the players' places."""
+    places = draws[:, 0]
+    return places[:, None, :] < np.arange(1, places.shape[1])[:, None]
+
+
+def _gains(draws: Draws, values: Floats, empty: Floats, full: Floats) -> Floats:
+    places = draws[:, 0]
+    n_orders, n = places.shape
+    along = np.empty((n_orders, n + 1, values.shape[2]))
+    along[:, 0], along[:, n], along[:, 1:n] = empty, full, values
+    return np.take_along_axis(np.diff(along, axis=1), places[:, :, None], axis=1)
+
+
+@dataclass(frozen=True)
+class Found:
+    """One estimate of one method."""
+
+    values: Floats
+    """(player,) in the game's unit, or in any: only ratios are compared"""
+    evaluations: int
+    """distinct coalitions evaluated; points at which the gradient was, of gradients"""
+
+
+def sampled_both_ways(
+    game: Game,
+    *,
+    per_size: int,
+    n_kept: int,
+    tolerance: float,
+    bins: int | None,
+    seed: np.random.SeedSequence,
+) -> dict[Counts, EffectiveShapley]:
+    """Algorithm 1 with both kinds of counts, from the same drawn coalitions.
+
+    Args:
+        game: of up to 64 players.
+        per_size: coalitions that are drawn of each size.
+        n_kept: T, coalitions kept for a player.
+        tolerance: largest marginal contribution that counts as zero, in the game's unit.
+        bins: classes of marginal contributions.
+        seed: of all draws.
+    """
+    of_draw = np.random.SeedSequence(seed.generate_state(2)[0])
+    kinds: tuple[Counts, ...] = ("weighted", "printed")
+    return {
+        counts: effective_shapley(
+            game,
+            per_size=per_size,
+            n_kept=n_kept,
+            tolerance=tolerance,
+            bins=bins,
+            counts=counts,
+            seed=of_draw,
+        )
+        for counts in kinds
+    }
+
+
+def estimates(
+    game: Game, sampled: Mapping[Counts, EffectiveShapley], *, seed: np.random.SeedSequence
+) -> dict[str, Found]:
+    """Estimates by Effective Shapley values, and by the plain estimators at as many evaluations.
+
+    Args:
+        game: of up to 64 players.
+        sampled: what :func:`sampled_both_ways` has of it, with the same seed.
+        seed: of all draws.
+
+    Returns:
+        By method. The number of distinct coalitions that Algorithm 1 evaluated is every other
+        estimator's budget; those that need more are left out.
+    """
+    of_plain = np.random.SeedSequence(seed.generate_state(2)[1])
+    weighted, printed = sampled["weighted"], sampled["printed"]
+    budget = weighted.evaluations
+    result = {
+        "effective": Found(weighted.values, budget),
+        "effective_printed": Found(printed.values, budget),
+        "effective_averages": Found(printed.averages, budget),
+        "effective_unsampled": Found(weighted.unsampled, budget),
+    }
+    for name in PLAIN:
+        if name == PERMUTATION:
+            found = permutation_values(game, budget=budget, seed=of_plain)
+        else:
+            method = METHODS[_METHODS_NAMES.get(name, name)]
+            if method.smallest(game.n_players) > budget:
+                continue
+            found = method.estimate(game, budget=budget, seed=of_plain)
+        result[name] = Found(found.values[:, 0], found.evaluations)
+    return result
+
+
+def gradient_estimates(
+    network: nn.Module, n_players: int, *, random_baselines: int, seed: np.random.SeedSequence
+) -> dict[str, Found]:
+    """Integrated Gradients of a network of membership, to the full coalition, by baseline.
+
+    Args:
+        network: membership (batch, player) → values (batch, 1).
+        n_players: players.
+        random_baselines: coalitions drawn, each player being present or absent evenly.
+        seed: of the draw; nothing else depends on it.
+    """
+    everybody = torch.ones(n_players)
+    drawn = np.random.default_rng(seed).integers(2, size=(random_baselines, n_players))
+    baselines: dict[str, Tensor] = {
+        "gradients_zero": torch.zeros(1, n_players),
+        "gradients_mean": torch.full((1, n_players), 0.5),
+        "gradients_random": torch.from_numpy(drawn).float(),
+    }
+    result = {}
+    for name, starts in baselines.items():
+        found = integrated_gradients(network, everybody, starts)
+        result[name] = Found(found.values.numpy(), found.gradient_evaluations)
+    return result
+
+
+def errors(estimated: Floats, exact: Floats, is_null: NDArray[np.bool_]) -> dict[str, Any]:
+    """How far the ratios of repeated estimates are from the exact ones.
+
+    Args:
+        estimated: (game, repeat, player) values.
+        exact: (game, player) of the same games.
+        is_null: (player,) players that are worth nothing.
+
+    Returns:
+        ``ratio_distance`` (L1 distance of ratios), ``pearson``, ``kendall`` and ``null_error`` (the
+        mean absolute error of the ratios of the players that are worth nothing): means over games
+        and repeats; ``_sd``, the standard deviation over repeats of one game's, a mean over games;
+        and ``_se``, the standard error of the mean over games and repeats, of which only repeats
+        are taken for random. The last two are NaN where there are not two repeats. ``undefined``:
+        estimates without ratios, all of whose values are 0; they are in no mean.
+    """
+    result: dict[str, Any] = {}
+    for name, values in _measured(estimated, exact, is_null).items():
+        of_repeats = _known_mean(values)
+        known = of_repeats[~np.isnan(of_repeats)]
+        result[name] = float(known.mean()) if len(known) else float("nan")
+        result[f"{name}_sd"] = float(_known_mean(np.array([_deviation(one) for one in values])))
+        result[f"{name}_se"] = _deviation(of_repeats) / max(1, len(known)) ** 0.5
+    result["undefined"] = int((~estimated.any(axis=-1)).sum())
+    return result
+
+
+def repeated_errors(
+    estimated: Floats, exact: Floats, is_null: NDArray[np.bool_]
+) -> dict[str, Floats]:
+    """Means over games of each measure of :func:`errors`, of each repeat: (repeat,)."""
+    found = _measured(estimated, exact, is_null)
+    return {name: _known_mean(values) for name, values in found.items()}
+
+
+def _measured(estimated: Floats, exact: Floats, is_null: NDArray[np.bool_]) -> dict[str, Floats]:
+    """Each measure of :func:`errors`: (game, repeat)."""
+    # Sums of 2**20 terms: players that are alike may differ in the last digits, and were no tie.
+    truth = np.round(exact, 9)[:, None, :]
+    found = ratio_agreement(estimated, truth)
+    off = np.abs(normalised(estimated) - normalised(truth))[..., is_null]
+    return {
+        "ratio_distance": found.ratio_distance,
+        "pearson": found.pearson,
+        "kendall": found.kendall,
+        "null_error": off.mean(axis=-1) if is_null.any() else np.full(off.shape[:-1], np.nan),
+    }
+
+
+def _deviation(values: Floats) -> float:
+    """Standard deviation of what is not NaN; NaN of less than two."""
+    known = values[~np.isnan(values)]
+    return float(known.std(ddof=1)) if len(known) > 1 else float("nan")
+
+
+def _known_mean(values: Floats) -> Floats:
+    """Means over the first axis of what is not NaN; NaN where all is."""
+    known = ~np.isnan(values)
+    count = known.sum(axis=0)
+    total = np.where(known, values, 0).sum(axis=0)
+    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Errors of one method less those of another, of the same repeats."""
+
+    mean: float
+    standard_error: float
+    verdict: Verdict | None
+    """of the first: ``equal`` within two standard errors; None if it cannot be told"""
+
+
+def paired_difference(first: Floats, second: Floats) -> Difference:
+    """Compare two methods' errors, repeat by repeat: (repeat,) each, NaN where there is none.
+
+    Raises InputError unless there are as many of one as of the other.
+    """
+    if first.shape != second.shape:
+        raise InputError(f"errors of {first.shape} and {second.shape} repeats cannot be paired")
+    difference = first - second
+    difference = difference[~np.isnan(difference)]
+    if len(difference) < 2:
+        return Difference(float("nan"), float("nan"), None)
+    mean = float(difference.mean())
+    error = float(difference.std(ddof=1) / np.sqrt(len(difference)))
+    if abs(mean) <= 2 * error:
+        return Difference(mean, error, "equal")
+    return Difference(mean, error, "better" if mean < 0 else "worse")
+
+
+def stacked(found: Sequence[Sequence[Mapping[str, Found]]], method: str) -> tuple[Floats, float]:
+    """One method's values (game, repeat, player) and its mean number of evaluations."""
+    of_method = [[of_repeat[method] for of_repeat in of_game] for of_game in found]
+    values = np.array([[one.values for one in of_game] for of_game in of_method])
+    return values, float(np.mean([[one.evaluations for one in row] for row in of_method]))

@@ -1,0 +1,117 @@
+"""Paths of the study of baselines."""
+
+from itertools import islice
+from pathlib import Path
+
+from pipeline.core.errors import InputError
+from pipeline.data.picture_files import could_be_picture
+from pipeline.studies.baselines.params import (
+    BaselinesParams,
+    ClassifierParams,
+    EmbeddingParams,
+    PicturesParams,
+)
+
+UTILITIES = ("synergies_12", "rules_12", "synergies_20", "rules_20")
+"""The utility functions of the study of baselines: a game each."""
+
+PICTURED = ("classifier", "distance")
+"""What is explained of pictures in the study of baselines: a game each."""
+
+SIZES = {
+    "digits": {"train": 1258, "test": 180},
+    "mnist": {"train": 60_000, "test": 10_000},
+    "cifar10": {"train": 50_000, "test": 10_000},
+}
+"""How many pictures each split of the data sets has."""
+
+PICTURE_FIGURES = (
+    "pictures_classifier",
+    "pictures_distance_positive",
+    "pictures_distance_negative",
+)
+
+
+def repeats(baselines: BaselinesParams) -> range:
+    """Numbers of the networks that stand in for a utility function, from 1."""
+    return range(1, baselines.surrogates.repeats + 1)
+
+
+def surrogates(baselines: BaselinesParams, utility: str) -> list[str]:
+    """Checkpoints of the networks that stand in for a utility function."""
+    return [f"results/baselines/surrogates/{utility}/{i}.pt" for i in repeats(baselines)]
+
+
+def picture_files(baselines: BaselinesParams) -> list[str]:
+    """What stages that read the pictures depend on, where they are the user's files."""
+    pictures = baselines.pictures
+    if pictures.root is None or pictures.download:
+        return []
+    parts = {"mnist": ["MNIST"], "cifar10": ["cifar-10-batches-bin"], "folder": ["train", "test"]}
+    return [str(Path(pictures.root, part)) for part in parts.get(pictures.source, [])]
+
+
+def given_network(network: ClassifierParams | EmbeddingParams) -> list[str]:
+    """The checkpoint that is taken as it is, if there is one."""
+    return [] if network.weights in (None, "imagenet") else [str(network.weights)]
+
+
+def pictured_weights(pictured: str) -> str:
+    """The network that a game of pictures is played with."""
+    network = {"classifier": "classifier", "distance": "embedding"}[pictured]
+    return f"results/baselines/{network}.pt"
+
+
+def files_named(baselines: BaselinesParams) -> dict[str, str | None]:
+    """What parameters name on disk, by the parameters' names."""
+    pictures = baselines.pictures
+    return {
+        "baselines.pictures.root": None if pictures.download else pictures.root,
+        "baselines.classifier.weights": next(iter(given_network(baselines.classifier)), None),
+        "baselines.embedding.weights": next(iter(given_network(baselines.embedding)), None),
+    }
+
+
+def check(baselines: BaselinesParams) -> None:
+    """Refuse, before anything is trained, what could only fail afterwards.
+
+    Raises InputError for areas that are too many or too few, and for more pictures than there are,
+    as far as the parameters and the names of files tell.
+    """
+    pictures = baselines.pictures
+    if pictures.side is not None:
+        pictures.check_areas(pictures.side, pictures.side)
+    explained = baselines.coalitions.explained
+    held = count_pictures(pictures, "test", up_to=explained)
+    if explained > held:
+        raise InputError(
+            f"baselines.coalitions.explained: {explained} pictures; {_split(pictures, 'test')} has "
+            f"{held}"
+        )
+    random = baselines.attributions.random_baselines
+    known = count_pictures(pictures, "train", up_to=random)
+    read = known if pictures.train is None else min(known, pictures.train)
+    if random > read:
+        raise InputError(
+            f"baselines.attributions.random_baselines: {random} are drawn without repeats from the "
+            f"training pictures, and {read} of these are read; give {read} at most"
+            f"{', or a larger baselines.pictures.train' if read == pictures.train else ''}"
+        )
+
+
+def _split(pictures: PicturesParams, split: str) -> str:
+    if pictures.source == "folder":
+        return f"{pictures.root}/{split}/<class>/"
+    return f"the {split} split of {pictures.source}"
+
+
+def count_pictures(pictures: PicturesParams, split: str, *, up_to: int) -> int:
+    """How many pictures a split has, or ``up_to`` if they are as many or more.
+
+    Those of a folder are counted by the names of its files, and no further than needed.
+    """
+    if pictures.source != "folder":
+        return min(up_to, SIZES[pictures.source][split])
+    files = Path(str(pictures.root), split).glob("*/*")
+    of_pictures = (path for path in files if could_be_picture(path))
+    return sum(1 for _ in islice(of_pictures, up_to))

@@ -1,0 +1,298 @@
+"""How near attributions of pictures come to exact Shapley values of areas, and what else they show.
+
+All measures are of one picture first, as means over repeats; means over pictures have standard
+errors over pictures, and methods are compared picture by picture.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.shapley.agreement import pearson
+from pipeline.shapley.games import Game
+from pipeline.studies.baselines import quality
+from pipeline.studies.baselines.picture_attributions import (
+    EXACT,
+    IG,
+    OF_AREAS,
+    SIG,
+    SIG_ALL,
+    SIG_OWN,
+    Attributions,
+)
+
+Floats = NDArray[np.float64]
+
+GREY_DIGITS = ("digits", "mnist")
+"""Sources whose pictures are ink on an empty ground."""
+
+PAIRS = (
+    *product((*SIG, SIG_OWN, SIG_ALL), IG),
+    ("sig_baselines", "sig_inputs"),
+    ("sig_both", "sig_baselines"),
+    ("sig_both", "sig_inputs"),
+)
+"""Methods that are compared, the first with the second: each SIG with each IG, and SIG by its
+proposals."""
+
+PROPOSALS = ("sig_baselines", "sig_inputs")
+"""Proposals 1 and 2 of the paper (Appendix B.1)"""
+
+MARGIN = 2
+"""Standard errors of a mean difference within which two methods count as equal."""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """What a measure is called, and which end of it is good."""
+
+    title: str
+    best: Literal["high", "low"] | None
+    of_score: bool = False
+    """whether it is in the unit of the model's score"""
+
+
+MEASURES: dict[str, Measure] = {
+    "pearson": Measure("Pearson's r with exact values", "high"),
+    "kendall": Measure("Kendall's τ with exact values", "high"),
+    "ratio_distance": Measure("L1 distance of ratios to exact ones", "low"),
+    "insertion": Measure("insertion: mean score", "high", of_score=True),
+    "deletion": Measure("deletion: mean score", "low", of_score=True),
+    "ink": Measure("share of absolute values on ink", "high"),
+    "ink_positive": Measure("share of positive values on ink", "high"),
+    "ink_negative": Measure("share of negative values on ink", None),
+    "pearson_positive": Measure("Pearson's r of positive parts", "high"),
+    "pearson_negative": Measure("Pearson's r of negative parts", "high"),
+    "ratio_distance_positive": Measure("L1 distance of positive parts' ratios", "low"),
+    "ratio_distance_negative": Measure("L1 distance of negative parts' ratios", "low"),
+    "spread": Measure("L1 spread of ratios over repeats", "low"),
+    "gradient_evaluations": Measure("gradient evaluations", None),
+    "model_evaluations": Measure("model evaluations", None),
+    "largest_gap": Measure("largest gap of the quadrature on a line", None, of_score=True),
+}
+
+
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """One method's measures of one model's pictures."""
+
+    method: str
+    repeats: int
+    measures: dict[str, Floats]
+    """(picture,) means over repeats, by the names of MEASURES; NaN where one has no meaning"""
+    insertion: Floats
+    """(players + 1,) mean curve over pictures and repeats, from no area to all"""
+    deletion: Floats
+    """(players + 1,) from all areas to none"""
+
+
+def compare(found: Attributions, games: Sequence[Game], ink: float) -> list[Compared]:
+    """Measures of every method.
+
+    Args:
+        found: the attributions, those named ``exact`` among them.
+        games: of each picture's areas, one output.
+        ink: pixels brighter than that are ink. Shares on ink are measured of a classifier's
+            pictures of digits alone.
+    """
+    exact = found.of_areas(EXACT)[0]
+    return [_compared(found, name, exact, games, ink) for name in found.methods]
+
+
+def _compared(
+    found: Attributions, name: str, exact: Floats, games: Sequence[Game], ink: float
+) -> Compared:
+    method, of_areas = found.methods[name], found.of_areas(name)
+    agreement = quality.ratio_agreement(of_areas, exact)
+    each: dict[str, Floats] = {
+        "pearson": agreement.pearson,
+        "kendall": agreement.kendall,
+        "ratio_distance": agreement.ratio_distance,
+        "gradient_evaluations": method.gradient_evaluations.astype(np.float64),
+        "model_evaluations": method.model_evaluations.astype(np.float64),
+        "largest_gap": method.largest_gap,
+    }
+    curves = [
+        [quality.curves(game, values) for game, values in zip(games, row, strict=True)]
+        for row in of_areas
+    ]
+    for kind in ("insertion", "deletion"):
+        areas = [[float(getattr(one, f"{kind}_area")[0]) for one in row] for row in curves]
+        each[kind] = np.array(areas)
+    if found.model == "classifier" and found.source in GREY_DIGITS and name not in OF_AREAS:
+        shares = [
+            quality.shares_on(method.values[:, i], picture > ink)
+            for i, picture in enumerate(found.pictures)
+        ]
+        each["ink"] = np.stack([one.absolute for one in shares], axis=1)
+        each["ink_positive"] = np.stack([one.positive for one in shares], axis=1)
+        each["ink_negative"] = np.stack([one.negative for one in shares], axis=1)
+    if found.model == "distance":
+        for part, own, true in zip(
+            ("positive", "negative"), quality.parts(of_areas), quality.parts(exact), strict=True
+        ):
+            agreement = quality.ratio_agreement(own, true)
+            each[f"pearson_{part}"] = agreement.pearson
+            each[f"ratio_distance_{part}"] = agreement.ratio_distance
+    measures = {measure: _mean(values)[0] for measure, values in each.items()}
+    if len(of_areas) > 1:
+        measures["spread"] = quality.spread(of_areas)
+    missing = np.full(len(found.instances), np.nan)
+    return Compared(
+        method=name,
+        repeats=len(of_areas),
+        measures={measure: measures.get(measure, missing) for measure in MEASURES},
+        insertion=np.mean([[one.insertion[:, 0] for one in row] for row in curves], axis=(0, 1)),
+        deletion=np.mean([[one.deletion[:, 0] for one in row] for row in curves], axis=(0, 1)),
+    )
+
+
+def _mean(values: Floats) -> tuple[Floats, Floats]:
+    """Mean over the first axis and its standard error, of what is not NaN; NaN without any."""
+    known = ~np.isnan(values)
+    count = known.sum(axis=0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = np.where(known, values, 0).sum(axis=0) / count
+        squares = np.where(known, (values - mean) ** 2, 0).sum(axis=0)
+        error = np.sqrt(squares / (count - 1) / count)
+    nothing = np.full_like(mean, np.nan)
+    return np.where(count > 0, mean, nothing), np.where(count > 1, error, nothing)
+
+
+def summary(model: str, compared: Compared) -> dict[str, Any]:
+    """A row of the table: means over pictures, and standard errors (``_se``)."""
+    row: dict[str, Any] = {
+        "model": model,
+        "method": compared.method,
+        "values_of": "areas" if compared.method in OF_AREAS else "pixels",
+        "pictures": len(next(iter(compared.measures.values()))),
+        "repeats": compared.repeats,
+    }
+    for name, values in compared.measures.items():
+        mean, error = _mean(values)
+        row[name], row[f"{name}_se"] = float(mean), float(error)
+    return row
+
+
+def summary_columns() -> tuple[str, ...]:
+    """Names of what :func:`summary` holds, in order."""
+    of_measures = [column for name in MEASURES for column in (name, f"{name}_se")]
+    return ("model", "method", "values_of", "pictures", "repeats", *of_measures)
+
+
+def differences(model: str, compared: Sequence[Compared]) -> list[dict[str, Any]]:
+    """The first method of PAIRS less the second, picture by picture: a row a pair and measure.
+
+    ``verdict`` says whether the first is better, worse or, where the mean difference is within two
+    standard errors of 0, equal; None of one picture, of which there is no error. There are no rows
+    of games of one player, whose ratios are 1 by every method.
+    """
+    if any(len(one.insertion) <= 2 for one in compared):
+        return []
+    by_name = {one.method: one.measures for one in compared}
+    rows = []
+    for ours, theirs in PAIRS:
+        if ours not in by_name or theirs not in by_name:
+            continue
+        for name, measure in MEASURES.items():
+            if measure.best is None:
+                continue
+            paired = by_name[ours][name] - by_name[theirs][name]
+            if np.isnan(paired).all():
+                continue
+            mean, error = (float(number) for number in _mean(paired))
+            rows.append(
+                {
+                    "model": model,
+                    "method": ours,
+                    "against": theirs,
+                    "measure": name,
+                    "best": measure.best,
+                    "pictures": int((~np.isnan(paired)).sum()),
+                    "difference": mean,
+                    "standard_error": error,
+                    "verdict": verdict(mean, error, measure.best),
+                }
+            )
+    return rows
+
+
+def verdict(difference: float, error: float, best: Literal["high", "low"]) -> str | None:
+    """``better``, ``equal`` or ``worse``, of a mean difference and its standard error.
+
+    None where either is NaN.
+    """
+    if np.isnan(difference) or np.isnan(error):
+        return None
+    gain = difference if best == "high" else -difference
+    if abs(gain) <= MARGIN * error:
+        return "equal"
+    return "better" if gain > 0 else "worse"
+
+
+def between(found: Attributions) -> dict[str, Any]:
+    """How much the attributions by the two PROPOSALS differ from each other.
+
+    A repeat's two attributions of a picture, which use the same coalitions, are compared.
+
+    Returns:
+        Means over repeats and pictures, with standard errors over pictures (``_se``):
+        ``ratio_distance``, the L1 distance between their ratios of areas; ``pearson``, r between
+        their values of areas; ``pearson_pixels``, r between those of pixels; and
+        ``ratio_distance_repeats``, the L1 distance between proposal 1's ratios in two different
+        repeats: what other draws of coalitions alone make of them. NaN where one has no meaning.
+    """
+    first, second = (found.of_areas(name) for name in PROPOSALS)
+    of_areas = quality.ratio_agreement(second, first)
+    lead = first.shape[:2]
+    pixels = (found.methods[name].values.reshape(*lead, -1) for name in PROPOSALS)
+    repeats: Floats = np.full(lead, np.nan)
+    if len(first) > 1:
+        one, other = np.triu_indices(len(first), 1)
+        repeats = quality.ratio_agreement(first[one], first[other]).ratio_distance
+    each = {
+        "ratio_distance": of_areas.ratio_distance,
+        "pearson": of_areas.pearson,
+        "pearson_pixels": pearson(*pixels),
+        "ratio_distance_repeats": repeats,
+    }
+    row: dict[str, Any] = {
+        "model": found.model,
+        "method": PROPOSALS[0],
+        "against": PROPOSALS[1],
+        "pictures": lead[1],
+        "repeats": lead[0],
+    }
+    for name, values in each.items():
+        mean, error = _mean(_mean(values)[0])
+        row[name], row[f"{name}_se"] = float(mean), float(error)
+    return row
+
+
+def picture_rows(found: Attributions, compared: Sequence[Compared]) -> list[dict[str, Any]]:
+    """A row for each picture and method, means over repeats."""
+    rows = []
+    for one in compared:
+        for i, instance in enumerate(found.instances):
+            known: Mapping[str, Any] = {name: float(v[i]) for name, v in one.measures.items()}
+            fixed = {
+                "model": found.model,
+                "picture": instance,
+                "class": found.classes[found.labels[i]],
+                "target": _class_name(found.classes, int(found.targets[i])),
+                "method": one.method,
+            }
+            rows.append({**fixed, **known})
+    return rows
+
+
+PICTURE_COLUMNS = ("model", "picture", "class", "target", "method", *MEASURES)
+
+
+def _class_name(classes: Sequence[str], number: int) -> str:
+    """A classifier given with its weights may know other classes than the pictures have."""
+    return classes[number] if number < len(classes) else str(number)

@@ -1,0 +1,154 @@
+"""The probability of a proportional sample (Theorem 2), of players of actual games.
+
+The theorem's numbers are those of effective coalitions, which complete tables tell. Of many players
+no sample is exactly proportional, as the smallest numbers in the proportion of theirs are larger
+than what is drawn; so sets of few players are looked at, the most probable ones.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from math import log10
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtri
+
+from pipeline.core.errors import InputError
+from pipeline.studies.baselines.theorems import (
+    Frequency,
+    printed_count,
+    proportional_probability,
+    simulated_frequency,
+)
+
+MOST_SETS = 100_000
+"""Sets of players that are looked through for the most probable one, at most."""
+
+
+@dataclass(frozen=True)
+class Proportion:
+    """Theorem 2 for some players at one number of coalitions drawn."""
+
+    drawn: int
+    """coalitions, of each player"""
+    printed: int
+    """the printed number: no probability"""
+    probability: float
+    """the same, normalised"""
+    simulated: Frequency
+
+    @property
+    def printed_log10(self) -> float | None:
+        """Logarithm of the printed number; None where it is 0."""
+        return log10(self.printed) if self.printed else None
+
+
+def effective_counts(table: NDArray[np.floating], tolerance: float = 0.0) -> list[int]:
+    """Effective coalitions of each player: those at which its marginal contribution is not zero.
+
+    Args:
+        table: (2**n,) values in mask order.
+        tolerance: largest absolute marginal contribution that counts as zero.
+
+    Raises:
+        InputError: the length is no power of two.
+    """
+    n = len(table).bit_length() - 1
+    if table.ndim != 1 or n < 1 or len(table) != 2**n:
+        raise InputError(f"a table of shape {table.shape}: (2**n,) with n ≥ 1 is needed")
+    counts = []
+    for player in range(n):
+        # By mask: players above, this player absent or present, players below.
+        pairs = table.reshape(-1, 2, 2**player)
+        counts.append(int((np.abs(pairs[:, 1] - pairs[:, 0]) > tolerance).sum()))
+    return counts
+
+
+def proportions(
+    effective: Sequence[int], population: int, drawn: Sequence[int], *, simulations: int, seed: int
+) -> list[Proportion]:
+    """Theorem 2 for these players, at each number of coalitions drawn that there are.
+
+    Args:
+        effective: of each player.
+        population: all coalitions without a player, the same of each.
+        drawn: coalitions drawn of each player; numbers beyond the population are left out.
+        simulations: samples that are drawn for the frequency.
+        seed: of the simulations.
+
+    Raises:
+        InputError: as ``theorems.proportional_probability``.
+    """
+    everybody = [population] * len(effective)
+    result = []
+    for number in drawn:
+        if number > population:
+            continue
+        each = [number] * len(effective)
+        # The smallest a cannot exceed what is drawn: a limit that changes nothing but the time.
+        found = simulated_frequency(
+            effective, everybody, each, repeats=simulations, most=number, seed=seed
+        )
+        result.append(
+            Proportion(
+                drawn=number,
+                printed=printed_count(effective, everybody, each, most=number),
+                probability=proportional_probability(effective, everybody, each, most=number),
+                simulated=found,
+            )
+        )
+    return result
+
+
+def most_probable(
+    effective: Sequence[int], population: int, drawn: Sequence[int], size: int
+) -> tuple[int, ...] | None:
+    """The set of players with the highest mean probability over the numbers drawn.
+
+    Players without effective coalitions are in no set, as they fit every sample. Those of whom all
+    coalitions are effective fit each other in every sample: at least one other is asked for, if
+    there are any.
+
+    Args:
+        effective: of each player.
+        population: all coalitions without a player.
+        drawn: coalitions drawn of each player.
+        size: players of the set.
+
+    Returns:
+        The set, ascending; the first of equals; None if there are not so many players.
+
+    Raises:
+        InputError: more than ``MOST_SETS`` sets.
+    """
+    some = [player for player, count in enumerate(effective) if count]
+    affordable = [number for number in drawn if number <= population]
+    if len(some) < size or not affordable:
+        return None
+    sets = list(combinations(some, size))
+    if len(sets) > MOST_SETS:
+        raise InputError(f"{len(sets)} sets of {size} of {len(some)} players: {MOST_SETS} at most")
+    varied = [chosen for chosen in sets if any(effective[i] < population for i in chosen)]
+    known: dict[tuple[int, ...], float] = {}
+
+    def probability(chosen: tuple[int, ...]) -> float:
+        # Players with equal numbers are alike: most sets have been looked at in others' guise.
+        counts = tuple(sorted(effective[i] for i in chosen))
+        if counts not in known:
+            known[counts] = sum(
+                proportional_probability(counts, [population] * size, [number] * size, most=number)
+                for number in affordable
+            )
+        return known[counts]
+
+    return max(varied or sets, key=probability)
+
+
+def interval(frequency: float, repeats: int) -> tuple[float, float]:
+    """The 95 % interval of a probability, from how often it came true (Wilson's)."""
+    z = float(ndtri(0.975))
+    middle = (frequency + z**2 / (2 * repeats)) / (1 + z**2 / repeats)
+    half = z / (1 + z**2 / repeats)
+    half *= np.sqrt(frequency * (1 - frequency) / repeats + z**2 / (4 * repeats**2))
+    return max(0.0, float(middle - half)), min(1.0, float(middle + half))

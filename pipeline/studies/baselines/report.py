@@ -1,0 +1,169 @@
+"""Tables of the study of baselines in documents."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.core.tables import markdown_table
+
+NONE = "–"
+EQUAL = 1e-6
+"""Spread below which there is none but that of rounding."""
+
+RATIO_METHODS = {
+    "effective": "Effective Shapley (ES)",
+    "effective_printed": "ES, Eq. 5 as printed",
+    "effective_averages": "ES to the letter: averages alone",
+    "effective_unsampled": "ES without the second sampling",
+    "permutation": "permutations, single orders",
+    "permutation_pairs": "permutations, antithetic pairs",
+    "stratified": "stratified sampling",
+    "regression": "regression (Leverage SHAP)",
+    "msr": "maximum sample reuse",
+    "gradients_zero": "IG, empty coalition",
+    "gradients_mean": "IG, mean membership",
+    "gradients_random": "IG, random coalitions",
+}
+"""Of utility functions and their networks, in the order of the table."""
+
+METHODS = {
+    "ig_zero": "Integrated Gradients from zero",
+    "ig_mean": "… from the mean picture",
+    "ig_random": "… from random pictures",
+    "sig_baselines": "Shapley Integrated Gradients, proposal 1",
+    "sig_baselines_own": "… proposal 1, coalitions of the own area",
+    "sig_baselines_all": "… proposal 1, coalitions of all areas",
+    "sig_inputs": "… proposal 2",
+    "sig_both": "… both",
+    "effective": "Effective Shapley values (of areas)",
+    "effective_unsampled": "… without the second sampling",
+    "permutation": "permutation sampling, single orders (of areas)",
+    "permutation_pairs": "… antithetic pairs",
+}
+"""Of pictures, in the order of the table."""
+
+MEASURES = {
+    "pearson": "r",
+    "kendall": "Kendall's τ",
+    "ratio_distance": "L1 of ratios",
+    "spread": "spread over repeats (L1)",
+    "insertion": "insertion",
+    "deletion": "deletion",
+    "ink": "share on ink",
+}
+"""Of pictures: columns of the table."""
+
+
+def claims_table(claims: Sequence[Any]) -> str:
+    """What the paper says, what it was measured on, and whether it shows.
+
+    Args:
+        claims: content of ``baselines/claims.json``.
+    """
+    rows = [
+        [c["source"], c["claim"], c["of"], f"**{c['shows']}**: {c['measured']}"] for c in claims
+    ]
+    return markdown_table(["", "the paper says", "on", "here"], rows)
+
+
+def ratios_table(ratios: Any) -> str:
+    """L1 distance of estimated to exact ratios, a column a game, at the most evaluations.
+
+    Behind ± is the standard deviation over repeats: of the utility function, or the mean of those
+    of its networks.
+
+    Args:
+        ratios: content of ``baselines/ratios.json``.
+    """
+    games = list(dict.fromkeys(row["game"] for row in ratios["rows"]))
+    rows = []
+    for of in ("utility", "networks"):
+        for method, text in RATIO_METHODS.items():
+            found = [r for r in ratios["rows"] if (r["of"], r["method"]) == (of, method)]
+            if found:
+                shown = [_most(found, game) for game in games]
+                cells = [_mean(row, "ratio_distance") for row in shown]
+                verdicts = [
+                    _verdicts(ratios[f"verdicts_against_{other}"], of, method)
+                    for other in ("permutation", "effective")
+                ]
+                rows.append([of, text, _evaluations(shown, method), *cells, *verdicts])
+    heading = ["of", "method", "evaluations", *(game.replace("_", " ") for game in games)]
+    return markdown_table([*heading, "against single orders", "against ES"], rows)
+
+
+def _evaluations(rows: Sequence[Mapping[str, Any] | None], method: str) -> str:
+    """From the fewest to the most over games."""
+    counts = [row["evaluations"] for row in rows if row is not None]
+    ends = dict.fromkeys(f"{end:.0f}" for end in (min(counts), max(counts)))
+    return " to ".join(ends) + (" gradients" if method.startswith("gradients") else "")
+
+
+def _most(rows: Sequence[Mapping[str, Any]], game: str) -> Mapping[str, Any] | None:
+    """The row of a game with the most evaluations."""
+    of_game = [row for row in rows if row["game"] == game]
+    return max(of_game, key=lambda row: row["evaluations"], default=None)
+
+
+def _mean(row: Mapping[str, Any] | None, measure: str) -> str:
+    if row is None or row[measure] is None:
+        return NONE
+    return f"{row[measure]:.3f}{_behind(row[f'{measure}_sd'])}"
+
+
+def _behind(spread: float | None) -> str:
+    """± a spread, if there is one."""
+    if spread is None or spread < EQUAL:
+        return ""
+    return f" ± {spread:.3f}" if spread >= 0.0005 else " ± < 0.001"
+
+
+def _verdicts(verdicts: Any, of: str, method: str) -> str:
+    counts = verdicts.get(of, {}).get(method)
+    if counts is None:
+        return NONE
+    return f"{counts['better']} better, {counts['equal']} as good, {counts['worse']} worse"
+
+
+def pictures_table(agreement: Any) -> str:
+    """Agreement of attributions of pictures with exact values of their areas.
+
+    Args:
+        agreement: content of ``baselines/agreement.json``.
+    """
+    rows = []
+    for model in ("classifier", "distance"):
+        found = {row["method"]: row for row in agreement["rows"] if row["model"] == model}
+        for method, text in METHODS.items():
+            if method in found:
+                row = found[method]
+                cells = [_with_error(row, measure) for measure in MEASURES]
+                counts = [f"{row[f'{what}_evaluations']:.0f}" for what in ("gradient", "model")]
+                rows.append([model, text, *cells, *counts])
+    return markdown_table(["", "method", *MEASURES.values(), "gradients", "scores"], rows)
+
+
+def _with_error(row: Mapping[str, Any], measure: str) -> str:
+    if row[measure] is None:
+        return NONE
+    return f"{row[measure]:.3f}{_behind(row[f'{measure}_se'])}"
+
+
+def runtime_table(runtime: Any) -> str:
+    """Time of one picture by each method, and the evaluations it takes.
+
+    Args:
+        runtime: content of ``baselines/runtime.json``.
+    """
+    rows = [
+        [
+            row["model"],
+            row["description"],
+            f"{row['gradient_evaluations']:.0f}",
+            f"{row['model_evaluations']:.0f}",
+            f"{1000 * row['seconds']:.1f} ms",
+            f"{row['ratio_to_plain']:.2f}",
+        ]
+        for row in runtime["rows"]
+    ]
+    columns = ["", "", "gradients", "scores", "a picture (median)", "times IG from one baseline"]
+    return markdown_table(columns, rows)

@@ -1,0 +1,88 @@
+"""Stage: networks that are trained in place of one utility function.
+
+Each is trained on a part of its own of the function's coalitions, from a seed of its own, as the
+paper's independent experiments are (Section 5, Appendix B.2.1). A checkpoint holds all that the
+network is played with again, and which coalitions it was trained on.
+"""
+
+import logging
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from pipeline.core.errors import InputError
+from pipeline.models import checkpoints
+from pipeline.studies.baselines.surrogate import Surrogate, SurrogateNetwork
+from pipeline.studies.baselines.utilities import UTILITIES, Utility
+
+log = logging.getLogger(__name__)
+
+_BUILT_FROM = ("n_players", "hidden", "layers", "n_outputs")
+
+
+def named_utility(game: str) -> Utility:
+    """The utility function of a name. Raises InputError if there is none."""
+    if game not in UTILITIES:
+        raise InputError(f"game {game!r}: must be one of {', '.join(UTILITIES)}")
+    return UTILITIES[game]
+
+
+def network_seed(seed: int, game: str, repeat: int) -> int:
+    """A seed for each network: that of one does not depend on which others are trained."""
+    sequence = np.random.SeedSequence([seed, zlib.crc32(game.encode()), repeat])
+    return int(sequence.generate_state(1)[0])
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Have torch compute on one thread: sums are rounded by how many share them."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def write_surrogate(
+    path: Path, game: str, surrogate: Surrogate, *, hidden: int, layers: int
+) -> None:
+    """Write a surrogate of the utility function ``game``, whole or not at all."""
+    is_trained_on = np.zeros(2**surrogate.n_players, dtype=np.bool_)
+    is_trained_on[surrogate.trained_on.astype(np.intp)] = True
+    description = {
+        "game": game,
+        "n_players": surrogate.n_players,
+        "hidden": hidden,
+        "layers": layers,
+        "n_outputs": len(surrogate.outputs),
+        # The coalitions themselves, a bit each: no later draw could be relied on to give them.
+        "trained_on": torch.from_numpy(np.packbits(is_trained_on, bitorder="little")),
+    }
+    checkpoints.save(path, surrogate.network, description)
+
+
+def read_surrogate(path: Path) -> tuple[str, Surrogate]:
+    """The utility function's name and its surrogate, from what the stage wrote.
+
+    Raises InputError if the file is no checkpoint of a surrogate of one of the utility functions.
+    """
+    network = checkpoints.build(path, SurrogateNetwork, _BUILT_FROM)
+    description, _ = checkpoints.load(path)
+    game, packed = description.get("game"), description.get("trained_on")
+    if game not in UTILITIES or UTILITIES[game].n_players != description["n_players"]:
+        raise InputError(
+            f"{path}: is a network of {description['n_players']} players for the game {game!r}; "
+            f"those of {', '.join(UTILITIES)} are of use here"
+        )
+    n = UTILITIES[game].n_players
+    if not isinstance(packed, torch.Tensor) or packed.shape != (2**n // 8,):
+        raise InputError(f"{path}: does not say which coalitions were trained on; train it anew")
+    is_trained_on = np.unpackbits(packed.numpy(), bitorder="little")
+    masks = np.flatnonzero(is_trained_on).astype(np.uint64)
+    network.eval().requires_grad_(False)
+    return game, Surrogate(network, n, UTILITIES[game].outputs, masks)

@@ -1,0 +1,251 @@
+"""What the theorems of the Effective Shapley paper say, as numbers that can be checked.
+
+"The Effective Coalitions of Shapley Value for Integrated Gradients", Theorems 2 and 3 with their
+proofs in Appendix A.
+
+*Theorem 2.* Player j has n_j coalitions, e_j of them effective; b_j are drawn, of which a_j turn
+out effective. The sample is correct if a_1 : a_2 : … = e_1 : e_2 : … . Its probability is printed
+as the sum over the smallest a, 1 to A, of the product over players of C(e_j, a_j) C(n_j − e_j, b_j
+− a_j). These are numbers of samples; they are probabilities once each is divided by the C(n_j,
+b_j) samples that there are (the hypergeometric distribution). Both are given here. The product
+takes the draws of different players for independent, as the simulation does.
+
+*Theorem 3.* Integrated Gradients of player i from S to S ∪ i are said to equal v(S ∪ i) − v(S) if
+S is directly (linearly) connected with S ∪ i. The path from S to S ∪ i moves player i alone, so
+the integral of the partial derivative along it is v(S ∪ i) − v(S) for every differentiable v, by
+the fundamental theorem of calculus: the hypothesis is not needed, and what difference there is
+comes from the quadrature. How far the hypothesis holds is measured beside it: by how much the
+gradient varies along the path.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import comb, gcd, prod
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.special import gammaln
+from torch import Tensor, nn
+
+from pipeline.core.errors import InputError
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Frequency:
+    """How often a simulation gave a correct sample."""
+
+    frequency: float
+    standard_error: float
+    """of a binomial proportion"""
+
+
+def printed_count(
+    effective: Sequence[int],
+    population: Sequence[int],
+    drawn: Sequence[int],
+    *,
+    most: int | None = None,
+) -> int:
+    """Theorem 2 as printed, with binomials that are not normalised: a number of samples.
+
+    Arguments and errors as :func:`proportional_probability`. The number is exact, and can be long.
+    """
+    e, n, b = _checked(effective, population, drawn)
+    return sum(
+        prod(
+            comb(e_j, a_j) * comb(n_j - e_j, b_j - a_j)
+            for e_j, n_j, b_j, a_j in zip(e, n, b, a, strict=True)
+        )
+        for a in _proportional(e, b, n, most)
+    )
+
+
+def proportional_probability(
+    effective: Sequence[int],
+    population: Sequence[int],
+    drawn: Sequence[int],
+    *,
+    most: int | None = None,
+) -> float:
+    """Theorem 2, normalised: the probability that the effective coalitions drawn are proportional.
+
+    Args:
+        effective: e_j, the player's effective coalitions, of each player. A player without any has
+            none in every sample, and does not count for the smallest a.
+        population: n_j, all coalitions without the player.
+        drawn: b_j, coalitions drawn of those, without replacement.
+        most: A, the largest value of the smallest a; None: no limit.
+
+    Raises:
+        InputError: different numbers of players, no player with an effective coalition, numbers
+            that are negative or larger than what they are part of, most less than 1.
+    """
+    e, n, b = _checked(effective, population, drawn)
+    rows = np.array(_proportional(e, b, n, most), dtype=np.float64).reshape(-1, len(e))
+    e_, n_, b_ = (np.array(x, dtype=np.float64) for x in (e, n, b))
+    logs = _log_comb(e_, rows) + _log_comb(n_ - e_, b_ - rows) - _log_comb(n_, b_)
+    return float(np.exp(logs.sum(axis=1)).sum())
+
+
+def simulated_frequency(
+    effective: Sequence[int],
+    population: Sequence[int],
+    drawn: Sequence[int],
+    *,
+    repeats: int,
+    most: int | None = None,
+    seed: int = 0,
+) -> Frequency:
+    """Draw samples for all players, and count how often their effective ones are proportional.
+
+    Arguments and errors as :func:`proportional_probability`; ``repeats`` is the number of samples.
+    """
+    e, n, b = _checked(effective, population, drawn)
+    if repeats < 1:
+        raise InputError(f"repeats {repeats}: must be 1 at least")
+    _check_most(most)
+    generator = np.random.default_rng(seed)
+    shape = (repeats, len(e))
+    a = generator.hypergeometric(e, np.subtract(n, e), b, size=shape)
+    some = int(np.argmax(np.array(e) > 0))
+    # In whole numbers: a_j : a_some = e_j : e_some.
+    is_proportional = (a * e[some] == a[:, [some]] * np.array(e)).all(axis=1)
+    least = a[:, np.array(e) > 0].min(axis=1)
+    is_correct = is_proportional & (least >= 1)
+    if most is not None:
+        is_correct &= least <= most
+    frequency = float(is_correct.mean())
+    return Frequency(frequency, float(np.sqrt(frequency * (1 - frequency) / repeats)))
+
+
+@dataclass(frozen=True, eq=False)
+class Connection:
+    """Integrated Gradients of one player from S to S ∪ i beside its marginal contribution."""
+
+    marginals: Floats
+    """(coalition,) v(S ∪ i) − v(S)"""
+    integrated: Floats
+    """(coalition,) Integrated Gradients of player i along the straight line"""
+    gradient_spread: Floats
+    """(coalition,) largest less smallest partial derivative along the line; 0 where v is linear
+    between S and S ∪ i, the theorem's hypothesis"""
+
+    @property
+    def differences(self) -> Floats:
+        """(coalition,) Integrated Gradients less the marginal contribution."""
+        return self.integrated - self.marginals
+
+
+def connection(
+    network: nn.Module,
+    membership: Tensor,
+    player: int,
+    *,
+    output: int = 0,
+    steps: int = 16,
+    rows_at_once: int = 1 << 14,
+) -> Connection:
+    """Theorem 3: Integrated Gradients and marginal contributions of a player, at many coalitions.
+
+    The integral is a Gauss-Legendre sum, exact where v is a polynomial of degree 2·steps − 1 in
+    the player's membership.
+
+    Args:
+        network: membership (batch, player) → values (batch, output), differentiable; a row's
+            values must not depend on the other rows.
+        membership: (coalition, player) float32 or float64, the coalitions S; whether player i is
+            present makes no difference.
+        player: i.
+        output: which of the network's outputs.
+        steps: points of the quadrature.
+        rows_at_once: points that the network is given at once, at most, or one coalition's.
+
+    Raises:
+        InputError: wrong shapes, a player that does not exist, steps less than 1.
+    """
+    if membership.dim() != 2 or not membership.is_floating_point():
+        raise InputError(
+            f"membership of shape {tuple(membership.shape)}, {membership.dtype}; floats of shape "
+            "(coalition, player) are needed"
+        )
+    if not 0 <= player < membership.shape[1]:
+        raise InputError(f"player {player}: there are 0 to {membership.shape[1] - 1}")
+    if steps < 1 or rows_at_once < 1:
+        raise InputError(f"steps {steps}, rows_at_once {rows_at_once}: each must be 1 at least")
+    nodes, node_weights = np.polynomial.legendre.leggauss(steps)
+    points = torch.from_numpy((nodes + 1) / 2).to(membership)
+    weights = torch.from_numpy(node_weights / 2).to(membership.device)
+    marginals, integrated, spread = [], [], []
+    for block in membership.split(max(1, rows_at_once // steps)):
+        along = block.detach()[:, None, :].repeat(1, steps, 1)
+        along[:, :, player] = points
+        along.requires_grad_()
+        total = network(along.flatten(end_dim=1))[:, output].sum()
+        (gradient,) = torch.autograd.grad(total, along)
+        partial = gradient[:, :, player].double()
+        integrated.append(partial @ weights)
+        spread.append(partial.amax(dim=1) - partial.amin(dim=1))
+        marginals.append(_marginal(network, block, player, output))
+    return Connection(_joined(marginals), _joined(integrated), _joined(spread))
+
+
+@torch.no_grad()
+def _marginal(network: nn.Module, block: Tensor, player: int, output: int) -> Tensor:
+    without, with_player = block.clone(), block.clone()
+    without[:, player], with_player[:, player] = 0, 1
+    return network(with_player)[:, output].double() - network(without)[:, output].double()
+
+
+def _joined(parts: list[Tensor]) -> Floats:
+    return torch.cat(parts).cpu().numpy()
+
+
+def _proportional(
+    e: list[int], b: list[int], n: list[int], most: int | None
+) -> list[tuple[int, ...]]:
+    """All numbers a_j in the proportion of e_j that a sample can have, none of e_j > 0 zero."""
+    _check_most(most)
+    divisor = gcd(*e)
+    unit = [e_j // divisor for e_j in e]
+    smallest = min(u for u in unit if u)
+    rows = []
+    for turn in range(1, divisor + 1):
+        row = tuple(turn * u for u in unit)
+        if most is not None and turn * smallest > most:
+            break
+        fits = zip(row, e, b, n, strict=True)
+        if all(0 <= b_j - a_j <= n_j - e_j for a_j, e_j, b_j, n_j in fits):
+            rows.append(row)
+    return rows
+
+
+def _log_comb(n: Floats, k: Floats) -> Floats:
+    return gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
+
+
+def _check_most(most: int | None) -> None:
+    if most is not None and most < 1:
+        raise InputError(f"most {most}: must be 1 at least, or None")
+
+
+def _checked(
+    effective: Sequence[int], population: Sequence[int], drawn: Sequence[int]
+) -> tuple[list[int], list[int], list[int]]:
+    e, n, b = ([int(x) for x in numbers] for numbers in (effective, population, drawn))
+    if not len(e) == len(n) == len(b) or not e:
+        raise InputError(
+            f"effective, population and drawn are of {len(e)}, {len(n)} and {len(b)} players; the "
+            "same number, one at least, is needed"
+        )
+    for e_j, n_j, b_j in zip(e, n, b, strict=True):
+        if not (0 <= e_j <= n_j and 0 <= b_j <= n_j):
+            raise InputError(
+                f"{e_j} effective and {b_j} drawn of {n_j} coalitions: neither can be negative or "
+                "more than there are"
+            )
+    if not any(e):
+        raise InputError("no player has an effective coalition: there are no ratios")
+    return e, n, b

@@ -1,0 +1,199 @@
+"""How long attributions of a picture take, one beside the other.
+
+Shapley Integrated Gradients integrate along as many lines as Algorithm 1 samples distinct
+coalitions. They are held against Integrated Gradients from as many baselines at as many points, so
+that both evaluate equally many gradients; what differs is where the lines start. Beside them
+stands what a user would do otherwise, Integrated Gradients from one baseline.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.studies.baselines.areas import Areas, Scores, picture_game
+from pipeline.studies.baselines.integrated import (
+    Attribution,
+    Proposal,
+    integrated_gradients,
+    shapley_integrated_gradients,
+)
+from pipeline.studies.baselines.params import AttributionsParams
+from pipeline.studies.baselines.picture_attributions import sample_coalitions
+
+CAPTUM_RULES = {"gauss-legendre": "gausslegendre", "midpoint": "riemann_middle"}
+
+METHODS = {
+    "sig": "SIG (proposal 1), coalitions given",
+    "ig": "IG, as many baselines and points",
+    "captum": "the same by captum's IntegratedGradients, one batch",
+    "plain": "IG from one baseline",
+    "algorithm_1": "sampling the coalitions of SIG (Algorithm 1), on the model itself",
+    "sig_inputs": "SIG by proposal 2, coalitions given",
+    "sig_both": "SIG by proposals 1 and 2, coalitions given",
+}
+TOGETHER: dict[str, tuple[str, tuple[str, ...]]] = {
+    "sig_with_algorithm_1": (
+        "SIG (proposal 1), with the sampling of its coalitions",
+        ("sig", "algorithm_1"),
+    ),
+}
+"""What is not timed by itself but is the sum of several methods: description, methods"""
+
+
+@dataclass(frozen=True, eq=False)
+class Work:
+    """What is to be timed for one picture."""
+
+    tasks: dict[str, Callable[[], object]]
+    """by the names of METHODS"""
+    gradient_evaluations: dict[str, int]
+    model_evaluations: dict[str, int]
+
+
+def prepare(
+    scores: Scores,
+    picture: Tensor,
+    areas: Areas,
+    absent: Tensor,
+    training: Tensor,
+    params: AttributionsParams,
+    seed: int,
+    batch_size: int,
+    evaluated_at_once: int,
+) -> Work:
+    """The tasks of one picture, all with the same model.
+
+    Args:
+        scores: (batch, *shape) → (batch, 1).
+        picture: (*shape).
+        areas: the player of every feature.
+        absent: what absent areas show, (*shape).
+        training: (picture, *shape), of which baselines are drawn.
+        params: of the methods.
+        seed: of coalitions and baselines.
+        batch_size: points at which gradients are evaluated at once.
+        evaluated_at_once: the same of scores alone.
+    """
+    game = picture_game(scores, picture, areas, baseline=absent, batch_size=evaluated_at_once)
+    sample = sample_coalitions(game, params, np.random.SeedSequence([seed, 0]))
+    coalitions = [player.coalitions for player in sample.samples]
+
+    def sig(proposal: Proposal) -> Attribution:
+        return shapley_integrated_gradients(
+            scores,
+            picture,
+            areas,
+            coalitions,
+            baseline=absent,
+            proposal=proposal,
+            counted=params.counted,
+            steps=params.steps,
+            rule=params.quadrature,
+            batch_size=batch_size,
+        )
+
+    proposals: dict[str, Proposal] = {"sig": "baselines", "sig_inputs": "inputs"}
+    given = {name: sig(proposal).gradient_evaluations for name, proposal in proposals.items()}
+    lines = max(1, given["sig"] // params.steps)
+    chosen = np.random.default_rng([seed, 1]).integers(len(training), size=lines)
+    drawn = training[torch.from_numpy(chosen)].to(picture)
+
+    def ig(baselines: Tensor, steps: int) -> object:
+        return integrated_gradients(
+            scores,
+            picture,
+            baselines,
+            steps=steps,
+            rule=params.quadrature,
+            batch_size=batch_size,
+        )
+
+    tasks: dict[str, Callable[[], object]] = {
+        "sig": lambda: sig("baselines"),
+        "ig": lambda: ig(drawn, params.steps),
+        "captum": lambda: captum_values(scores, picture, drawn, params.steps, params.quadrature),
+        "plain": lambda: ig(absent[None], params.plain_steps),
+        "algorithm_1": lambda: sample_coalitions(game, params, np.random.SeedSequence([seed, 0])),
+        "sig_inputs": lambda: sig("inputs"),
+        "sig_both": lambda: sig("both"),
+    }
+    points = dict.fromkeys(("ig", "captum"), lines * params.steps)
+    return Work(
+        tasks,
+        {
+            **given,
+            **points,
+            "plain": params.plain_steps,
+            "algorithm_1": 0,
+            "sig_both": sum(given.values()),
+        },
+        {name: sample.evaluations if name == "algorithm_1" else 0 for name in tasks},
+    )
+
+
+def captum_values(
+    scores: Scores, picture: Tensor, baselines: Tensor, steps: int, rule: str
+) -> Tensor:
+    """captum's Integrated Gradients, averaged over baselines that are one batch: (*shape)."""
+    from captum.attr import IntegratedGradients  # noqa: PLC0415  takes seconds to load
+
+    inputs = picture.expand_as(baselines).contiguous()
+    found = IntegratedGradients(scores).attribute(
+        inputs, baselines=baselines, target=0, n_steps=steps, method=CAPTUM_RULES[rule]
+    )
+    mean: Tensor = found.detach().double().mean(dim=0)
+    return mean
+
+
+def seconds_of(
+    works: list[Work], runs: int, device: torch.device, advance: Callable[[], object]
+) -> dict[str, NDArray[np.float64]]:
+    """Seconds that each task takes: (run, picture), by the names of METHODS.
+
+    Tasks take turns, picture by picture and run by run, so that whatever else the machine does
+    falls on all of them alike. Each is done once before.
+    """
+    for task in works[0].tasks.values():
+        task()
+    taken = {name: np.empty((runs, len(works))) for name in works[0].tasks}
+    for run in range(runs):
+        for number, work in enumerate(works):
+            for name, task in work.tasks.items():
+                _wait(device)
+                start = time.perf_counter()
+                task()
+                _wait(device)
+                taken[name][run, number] = time.perf_counter() - start
+            advance()
+    return taken
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def ratio(
+    taken: Mapping[str, NDArray[np.float64]], above: tuple[str, ...], below: str
+) -> dict[str, float]:
+    """How many times as long some tasks take as another one: over runs, of all pictures together.
+
+    Args:
+        taken: seconds (run, picture), by task.
+        above: tasks whose seconds are added up.
+        below: the task that they are held against.
+
+    Returns:
+        ``median``, ``lowest`` and ``highest`` over runs.
+    """
+    of_runs = sum(taken[name].sum(axis=1) for name in above) / taken[below].sum(axis=1)
+    return {
+        "median": float(np.median(of_runs)),
+        "lowest": float(of_runs.min()),
+        "highest": float(of_runs.max()),
+    }

@@ -1,0 +1,409 @@
+"""Element Shapley Values of long sequences, approximately (Play Fair, Algorithm 1).
+
+Subsequences are sampled scale by scale, each by adding one element to a subsequence that was
+sampled at the scale below, and only those are scored:
+
+* the averaging model by f itself (supplement, Eq. 48);
+* the multi-scale model by the recursion of Eq. 28 over the sampled parents only: with P(S) the
+  sampled subsequences that lack one element of S, and k = |S|,
+  f(S) = (f^k(S) + (k − 1) · mean over P in P(S) of f(P)) / k while k ≤ n_max, and the mean alone
+  beyond.
+
+The mean over parents is one weighted by their numbers of evaluations. These are equal: every
+sampled subsequence has a sampled parent, so that its score averages exactly min(k, n_max) scales.
+
+The contribution of element i at scale s is the mean score of the sampled subsequences of s + 1
+elements that hold i, less the mean score of those of s elements that do not; its value is the mean
+of the contributions over s. Sums and counts of several iterations are pooled before the means are
+taken.
+
+A scale at which an element has no contribution, because no sampled subsequence of s + 1 elements
+holds it or none of s elements lacks it, is left out of the element's mean over s. One scale always
+remains: the whole sequence is sampled, and with it a chain of parents down to the empty one, along
+which the element is added at some scale. With m = 1 there is that chain alone, and an iteration
+gives the marginal contributions along one random order of the elements, which sum to
+v(all) − v(∅). With larger m they do so only approximately; with m no less than every binomial
+coefficient the values are exact.
+
+The sampling treats all elements alike, so at each scale every subsequence is as likely to be
+sampled as any other, though not independently of those below. With m held, more iterations
+therefore converge to the exact values for the averaging model, and for the multi-scale model with
+the scores that put no softmax behind the averages. With one behind them it is taken of averages
+over few parents, and an error remains that only m removes. The values of separate runs are no
+substitute for pooled iterations: where scales are left out, a multi-scale score that holds i is
+mostly of parents that do not, and their mean is biased.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from pipeline.core.blocks import map_blocks, row_blocks
+from pipeline.core.errors import InputError
+from pipeline.models.sequences import Averaging, MultiScale
+from pipeline.shapley import SizeSums, coalitions
+from pipeline.shapley.coalitions import Masks
+from pipeline.studies.frames.coalition_scores import (
+    Model,
+    Score,
+    check,
+    class_scores,
+    projections,
+    single_scores,
+)
+
+MAX_PLAYERS = 64
+
+
+@dataclass(frozen=True)
+class Approximation:
+    """Approximate values, and what they took."""
+
+    values: Tensor
+    """(player, *shape) float64; of a model (sequence, frame, class)"""
+    whole: Tensor
+    """(*shape) score of all players, mean over iterations: by the recursion over samples for a
+    multi-scale model, otherwise exact. The values sum to about this less v(∅)."""
+    evaluations: int
+    """Of a multi-scale model the rows that went through a single-scale model, else the coalitions
+    that were scored; ∅ is not counted. Of one sequence: all sequences share the samples."""
+    left_out: int
+    """How many of the player * player pairs (scale, player) had no contribution."""
+
+
+def approximate_element_shapley_values(
+    model: Model,
+    features: Tensor,
+    empty: Tensor,
+    score: Score = "probability",
+    *,
+    m: int,
+    iterations: int = 1,
+    seed: int | np.random.SeedSequence = 0,
+) -> Approximation:
+    """Element Shapley Values of every frame for every class, by Algorithm 1.
+
+    All sequences share the sampled subsequences.
+
+    Args:
+        model: in evaluation mode, on the features' device and of their dtype.
+        features: (sequence, frame, feature_dim) float32 or float64, at most 64 frames.
+        empty: (class,) v(∅), in the unit of ``score``.
+        score: what v is.
+        m: subsequences that are sampled at each scale, at most.
+        iterations: how many times they are sampled; each has a generator of its own.
+        seed: of the sampling.
+
+    Returns:
+        ``values`` (sequence, frame, class) float64, on the features' device.
+
+    Raises:
+        InputError: wrong shapes, no sequence, NaN or Inf, too many frames, m or iterations less
+            than 1, a negative seed.
+    """
+    check(model, features)
+    if len(features) == 0:
+        raise InputError("there is no sequence to explain")
+    n_frames = features.shape[1]
+    samples = sample_iterations(n_frames, m, iterations, seed)
+    score_scales = scale_scorer(model, features, score)
+    nobody = empty.to(features).expand(1, len(features), -1)
+    longest = model.n_max if isinstance(model, MultiScale) else n_frames
+
+    wholes: list[Tensor] = []
+
+    def scored() -> Iterator[tuple[int, Masks, Tensor]]:
+        for scales in samples:
+            yield 0, scales[0], nobody
+            for size, scores in enumerate(score_scales(scales), start=1):
+                if size == n_frames:
+                    wholes.append(scores[0])
+                yield size, scales[size], scores
+
+    values, left_out = pooled_values(n_frames, scored())
+    evaluations = sum(len(masks) for scales in samples for masks in scales[1 : longest + 1])
+    whole = torch.stack(wholes).double().mean(dim=0)
+    return Approximation(values.transpose(0, 1).contiguous(), whole, evaluations, left_out)
+
+
+def approximate_shapley_values(
+    scores: Callable[[Masks], NDArray[np.floating[Any]] | Tensor],
+    n_players: int,
+    *,
+    m: int,
+    iterations: int = 1,
+    seed: int | np.random.SeedSequence = 0,
+) -> Approximation:
+    """Shapley values of any game by the sampling of Algorithm 1.
+
+    With the same ``m``, ``iterations`` and ``seed`` the coalitions are those of
+    :func:`approximate_element_shapley_values`; with the true scores of the multi-scale model it
+    tells how much of an error the sampling alone makes, without the recursion's.
+
+    Args:
+        scores: values of coalitions: masks (coalition,) uint64 → (coalition, *shape), e.g. a
+            ``StoredGame``. Called once for each scale of each iteration, ∅ included.
+        n_players: at most 64.
+        m: coalitions that are sampled at each scale, at most.
+        iterations: how many times they are sampled.
+        seed: of the sampling.
+
+    Returns:
+        ``values`` (player, *shape) float64.
+
+    Raises:
+        InputError: too many players, m or iterations less than 1, scores that are NaN or Inf.
+    """
+    samples = sample_iterations(n_players, m, iterations, seed)
+
+    wholes: list[Tensor] = []
+
+    def scored() -> Iterator[tuple[int, Masks, Tensor]]:
+        for scales in samples:
+            for size, masks in enumerate(scales):
+                values = torch.as_tensor(scores(masks))
+                if len(values) != len(masks) or not torch.isfinite(values).all():
+                    raise InputError(
+                        f"scores of {len(masks)} coalitions of {size} players have shape "
+                        f"{tuple(values.shape)}; finite ones, a row for each, are needed"
+                    )
+                if size == n_players:
+                    wholes.append(values[0])
+                yield size, masks, values
+
+    values, left_out = pooled_values(n_players, scored())
+    evaluations = sum(len(masks) for scales in samples for masks in scales[1:])
+    whole = torch.stack(wholes).double().mean(dim=0)
+    return Approximation(values, whole, evaluations, left_out)
+
+
+def sample_iterations(
+    n_players: int, m: int, iterations: int, seed: int | np.random.SeedSequence
+) -> list[list[Masks]]:
+    """What :func:`sample_scales` gives in each iteration, from generators spawned from ``seed``.
+
+    The first iterations of many are the same as those of few.
+    """
+    if iterations < 1:
+        raise InputError(f"{iterations} iterations: there must be 1 at least")
+    if not isinstance(seed, np.random.SeedSequence):
+        if seed < 0:
+            raise InputError(f"seed {seed}: must be 0 at least")
+        seed = np.random.SeedSequence(seed)
+    # Not spawned from the one that is given, whose later children would be others then.
+    seeds = [
+        np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, i))
+        for i in range(iterations)
+    ]
+    return [sample_scales(n_players, m, np.random.default_rng(each)) for each in seeds]
+
+
+def sample_scales(n_players: int, m: int, rng: np.random.Generator) -> list[Masks]:
+    """Sample coalitions of every size, each one player more than one sampled of the size below.
+
+    At each size all coalitions that can be made so are candidates, each once however many parents
+    it has, and min(m, candidates) of them are drawn uniformly, without repeats.
+
+    Args:
+        n_players: at most 64.
+        m: coalitions a size, at most.
+        rng: source of randomness.
+
+    Returns:
+        Masks by size, 0 … n_players: (coalition,) uint64 each, ascending.
+
+    Raises:
+        InputError: too many players, or none, or m less than 1.
+    """
+    if not 1 <= n_players <= MAX_PLAYERS:
+        raise InputError(f"{n_players} players: 1 to {MAX_PLAYERS} can be sampled from")
+    if m < 1:
+        raise InputError(f"m = {m}: at least 1 subsequence a scale must be sampled")
+    bits = np.left_shift(np.uint64(1), np.arange(n_players, dtype=np.uint64))
+    scales = [np.zeros(1, dtype=np.uint64)]
+    for _ in range(n_players):
+        parents = scales[-1][:, None]
+        candidates = np.unique((parents | bits)[(parents & bits) == 0])
+        if len(candidates) > m:
+            chosen = rng.choice(len(candidates), m, replace=False, shuffle=False)
+            candidates = candidates[np.sort(chosen)]
+        scales.append(candidates)
+    return scales
+
+
+def scale_scorer(
+    model: Model, features: Tensor, score: Score = "probability"
+) -> Callable[[list[Masks]], Iterator[Tensor]]:
+    """Scores of sampled subsequences of the elements of each sequence.
+
+    Args:
+        model: in evaluation mode, on the features' device and of their dtype.
+        features: (sequence, frame, feature_dim).
+        score: what v is.
+
+    Returns:
+        A function of masks by size, as :func:`sample_scales` gives them, that yields the scores of
+        each size from 1 upward, (coalition, sequence, class). It may be called any number of times,
+        and raises InputError where a multi-scale model is to score a subsequence without a parent.
+    """
+    if isinstance(model, Averaging):
+        return _averaging_scorer(model, features, score)
+    return _multi_scale_scorer(model, features, score)
+
+
+@torch.no_grad()
+def _averaging_scorer(
+    model: Averaging, features: Tensor, score: Score
+) -> Callable[[list[Masks]], Iterator[Tensor]]:
+    n_sequences, n_frames, _ = features.shape
+    single = single_scores(model.classifier(features), score).transpose(0, 1)
+    single = single.reshape(n_frames, -1)
+
+    def scorer(scales: list[Masks]) -> Iterator[Tensor]:
+        for size, masks in enumerate(scales[1:], start=1):
+            players = _members(masks, size, features.device)
+
+            def average(rows: slice, players: Tensor = players) -> Tensor:
+                mean = functional.embedding_bag(players[rows], single, mode="mean")
+                return class_scores(mean.view(-1, n_sequences, model.n_classes), score)
+
+            yield _by_blocks(average, len(masks), single.shape[1], features)
+
+    return scorer
+
+
+@torch.no_grad()
+def _multi_scale_scorer(
+    model: MultiScale, features: Tensor, score: Score
+) -> Callable[[list[Masks]], Iterator[Tensor]]:
+    n_sequences, n_frames, _ = features.shape
+    # Small beside the scores, and the same in every iteration.
+    projected = [
+        projections(model, features, size) for size in range(1, min(n_frames, model.n_max) + 1)
+    ]
+    shape = (-1, n_sequences, model.n_classes)
+    width = n_sequences * max(model.hidden, model.n_classes)
+
+    def scorer(scales: list[Masks]) -> Iterator[Tensor]:
+        smaller = features.new_empty(0)
+        for size, masks in enumerate(scales[1:], start=1):
+            players = _members(masks, size, features.device)
+            position = n_frames * torch.arange(size, dtype=torch.int32, device=features.device)
+            parents, starts = _parents(masks, scales[size - 1], size)
+            starts_on_device = torch.from_numpy(starts[:-1]).to(features.device)
+            parents_on_device = torch.from_numpy(parents).to(features.device)
+
+            def blend(
+                rows: slice,
+                size: int = size,
+                slots: Tensor = players + position,
+                parents: Tensor = parents_on_device,
+                starts: NDArray[np.int64] = starts,
+                starts_on_device: Tensor = starts_on_device,
+                smaller: Tensor = smaller,
+            ) -> Tensor:
+                mean = smaller
+                if size > 1:
+                    first, last = int(starts[rows.start]), int(starts[rows.stop])
+                    offsets = starts_on_device[rows] - first
+                    mean = functional.embedding_bag(
+                        parents[first:last], smaller, offsets, mode="mean"
+                    )
+                if size > model.n_max:
+                    return mean
+                bags = functional.embedding_bag(slots[rows], projected[size - 1], mode="sum")
+                logits = model.scale(size).second(bags.relu_().view(-1, model.hidden))
+                single = single_scores(logits, score).view(len(bags), -1)
+                return single if size == 1 else torch.lerp(mean, single, 1 / size)
+
+            smaller = _by_blocks(blend, len(masks), width, features)
+            yield class_scores(smaller.view(shape), score)
+
+    return scorer
+
+
+def _by_blocks(
+    step: Callable[[slice], Tensor], n_rows: int, width: int, features: Tensor
+) -> Tensor:
+    blocks = row_blocks(n_rows, width * features.element_size(), features.device)
+    return torch.cat(list(map_blocks(step, blocks, features.device)))
+
+
+def _members(masks: Masks, size: int, device: torch.device) -> Tensor:
+    return torch.from_numpy(coalitions.members(masks, size).astype(np.int32)).to(device)
+
+
+def _parents(
+    masks: Masks, smaller: Masks, size: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows of each subsequence's sampled parents among those one smaller, one after the other.
+
+    Returns:
+        (parent,) rows in ``smaller``, and (len(masks) + 1,) where each subsequence's begin.
+    """
+    players = coalitions.members(masks, size).astype(np.uint64)
+    without = masks[:, None] & ~np.left_shift(np.uint64(1), players)
+    places = np.minimum(np.searchsorted(smaller, without), len(smaller) - 1)
+    sampled = smaller[places] == without
+    counts = sampled.sum(axis=1)
+    if not counts.all():
+        orphan = int(masks[int(np.argmin(counts))])
+        raise InputError(
+            f"subsequence {orphan:#x} of {size} elements lacks a parent: a sampled subsequence of "
+            f"{size - 1} of them"
+        )
+    return places[sampled].astype(np.int64), np.concatenate([[0], np.cumsum(counts)])
+
+
+def pooled_values(
+    n_players: int, samples: Iterable[tuple[int, Masks, Tensor]]
+) -> tuple[Tensor, int]:
+    """Values from the scores of sampled coalitions, whatever they were sampled by.
+
+    Args:
+        n_players: at most 64.
+        samples: (size, masks, scores (coalition, *shape)), any number of times for each size.
+
+    Returns:
+        (player, *shape) float64, and how many of the pairs (scale, player) were left out.
+
+    Raises:
+        InputError: if a player has no contribution at any scale.
+    """
+    sums: SizeSums | None = None
+    holding = np.zeros((n_players + 1, n_players), dtype=np.int64)
+    lacking = np.zeros_like(holding)
+    for size, masks, scores in samples:
+        if sums is None:
+            sums = SizeSums(n_players, tuple(scores.shape[1:]), scores.device)
+        present = coalitions.to_bool(masks, n_players)
+        holding[size] += present.sum(axis=0)
+        lacking[size] += (~present).sum(axis=0)
+        membership = torch.from_numpy(present.T.copy()).to(scores.device, scores.dtype)
+        sums.add(size, membership, scores)
+    some = (holding[1:] > 0) & (lacking[:-1] > 0)
+    if sums is None or not some.any(axis=0).all():
+        raise InputError(
+            f"of {n_players} players some are never added to a sampled coalition; sample a chain "
+            "of coalitions from the empty one to that of all players"
+        )
+    n_scales = some.sum(axis=0)
+    # The mean over scales of a difference of means is one weighted sum of the sums.
+    with np.errstate(divide="ignore"):
+        gained = np.where(some, 1 / (n_scales * holding[1:]), 0.0)
+        lost = np.where(some, 1 / (n_scales * lacking[:-1]), 0.0)
+    with_player = sums.holding[1:]
+    without = sums.totals[:-1].unsqueeze(1) - sums.holding[:-1]
+    contributions = with_player * _spread(gained, with_player) - without * _spread(lost, without)
+    return contributions.sum(dim=0), int((~some).sum())
+
+
+def _spread(weights: NDArray[np.float64], like: Tensor) -> Tensor:
+    """Weights (scale, player) to multiply sums (scale, player, *shape) with."""
+    return torch.from_numpy(weights).to(like.device).view(*weights.shape, *[1] * (like.dim() - 2))

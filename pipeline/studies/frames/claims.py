@@ -1,0 +1,353 @@
+"""Stage: what the paper says of each figure, beside what the study's own results show.
+
+Every claim is decided by a comparison of measured numbers that is written here, with a margin of
+two standard errors of the difference where the results hold any; nobody decides it by looking. A
+claim on which the results say nothing, such as one about many frames where only one is looked at,
+is left out.
+"""
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from pipeline.core.plotting import MODEL_NAMES
+from pipeline.studies.frames.discard import COMPARED
+
+COLUMNS = ("source", "model", "claim", "measured", "shows")
+Results = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One claim of the paper about one model."""
+
+    source: str
+    """Figure or section of the paper"""
+    model: str
+    claim: str
+    measured: str
+    """The figures that decide it"""
+    shows: str
+    """``yes``, ``no`` or ``in part``"""
+
+
+def all_claims(results: Results) -> list[Claim]:
+    """Every claim, model by model.
+
+    Args:
+        results: content of the stages' JSON files, by stage.
+    """
+    found = []
+    for judge in JUDGES:
+        for model in ("trn", "tsn"):
+            claim = judge(results, model)
+            if claim is not None:
+                found.append(claim)
+    return found
+
+
+def _claim(source: str, model: str, claim: str, measured: str, shows: bool | None) -> Claim:
+    word = {True: "yes", False: "no", None: "in part"}[shows]
+    return Claim(source, MODEL_NAMES[model], claim, measured, word)
+
+
+def _curve(results: Results, model: str) -> Claim | None:
+    of_model = results["accuracy"][model]["top1"]
+    frames = results["accuracy"]["frames"]
+    if len(frames) < 2:
+        return None
+    best = int(np.argmax(of_model))
+    clips = results["accuracy"][model]["clips"]
+    errors = [math.sqrt(share * (1 - share) / clips) for share in (of_model[0], of_model[-1])]
+    return _claim(
+        "Fig. 10",
+        model,
+        "accuracy rises with the number of frames",
+        f"{100 * of_model[0]:.1f} % with {frames[0]}, {100 * of_model[best]:.1f} % with "
+        f"{frames[best]} (the most), {100 * of_model[-1]:.1f} % with {frames[-1]}",
+        of_model[-1] - of_model[0] > _margin(*errors),
+    )
+
+
+def _orders(results: Results, model: str) -> Claim:
+    areas = results["discarded"][model]
+    up, chance, down = (areas[o] for o in ("esv_ascending", "random", "esv_descending"))
+    compared = results["discarded"]["comparisons"][model]
+    gaps = [_clear(compared[f"{a} - {b}"]) for a, b in COMPARED[:2]]
+    return _claim(
+        "Figs. 3a, 12a",
+        model,
+        "discarding frames of low ESV first keeps more of the class score than discarding at "
+        "random, those of high ESV first less",
+        f"area under the score: {_area(up)} ascending, {_area(chance)} random, {_area(down)} "
+        "descending",
+        _all(gaps),
+    )
+
+
+def _gains(results: Results, model: str) -> Claim:
+    rows = {row["order"]: row for row in _best(results, model)}
+    best = rows["esv_ascending"]
+    return _claim(
+        "Figs. 3a, 12a",
+        model,
+        "discarding frames of low ESV raises the class score above that of all frames",
+        f"{best['all']:.3f} with all frames, at most {best['most']:.3f}",
+        _clear(results["discarded"]["comparisons"][model]["gain"]),
+    )
+
+
+def _other_attributions(results: Results, model: str) -> Claim:
+    areas = results["discarded"][model]
+    ours, gc, ig = (areas[f"{name}_ascending"] for name in ("esv", "gc", "ig"))
+    compared = results["discarded"]["comparisons"][model]
+    return _claim(
+        "Figs. 3c, 12c",
+        model,
+        "in ascending order ESV keeps more of the class score than GradCam and Integrated "
+        "Gradients",
+        f"area: {_area(ours)} ESV, {_area(gc)} GradCam, {_area(ig)} IG",
+        _all([_clear(compared[f"{a} - {b}"]) for a, b in COMPARED[2:4]]),
+    )
+
+
+def _descending(results: Results, model: str) -> Claim | None:
+    if model != "tsn":
+        return None
+    gaps, errors = {}, []
+    for name in ("trn", "tsn"):
+        compared = results["discarded"]["comparisons"][name]
+        nearest = min(
+            (compared[f"{a} - {b}"] for a, b in COMPARED[4:]), key=lambda gap: gap["difference"]
+        )
+        gaps[name] = nearest["difference"]
+        errors.append(nearest["error"])
+    return _claim(
+        "Fig. 12c",
+        model,
+        "in descending order the gap between ESV and the other attributions is smaller for TSN "
+        "than for TRN",
+        f"best other method's area less ESV's: {gaps['tsn']:.3f} for TSN, {gaps['trn']:.3f} for "
+        "TRN",
+        gaps["trn"] - gaps["tsn"] > _margin(*errors),
+    )
+
+
+def _by_scale(results: Results, model: str) -> Claim | None:
+    rows = results["patterns"]["contributions"][model]
+    if len(rows) < 2:
+        return None
+    means = [row["mean_of_frames"] for row in rows]
+    margin = _margin(rows[0]["mean_of_frames_error"], rows[-1]["mean_of_frames_error"])
+    magnitude = np.array([row["upper_quartile"] - row["lower_quartile"] for row in rows])
+    return _claim(
+        "Figs. 6a, 11a",
+        model,
+        "the larger the coalition, the smaller the average marginal contribution of a frame",
+        f"{means[0]:.3f} to no frame, {means[1]:.3f} to one, {means[-1]:.4f} to all others"
+        f"; interquartile range {magnitude[0]:.3f} to {magnitude[-1]:.3f}",
+        _rises([-mean for mean in means], margin),
+    )
+
+
+def _supporting(results: Results, model: str) -> Claim | None:
+    found, frames = results["lengths"][model], results["lengths"]["frames"]
+    if len(frames) < 2:
+        return None
+    shares = found["supporting_percent"]
+    first, last, most = shares[0], shares[-1], int(np.argmax(shares))
+    falls, falls_from_most = _clear(found["falls"][0]), _clear(found["falls"][most])
+    return _claim(
+        "Figs. 6b, 11b",
+        model,
+        "the more frames are looked at, the smaller the percentage of them that support the class",
+        f"{first:.1f} % of {frames[0]}, {shares[most]:.1f} % of {frames[most]} (the most), "
+        f"{last:.1f} % of {frames[-1]}",
+        True if falls else None if falls_from_most else False,
+    )
+
+
+def _fewer_support(results: Results, model: str) -> Claim | None:
+    if model != "tsn":
+        return None
+    lengths = results["lengths"]
+    ours, theirs = (lengths[m]["supporting_percent"][-1] for m in ("tsn", "trn"))
+    margin = _margin(*(lengths[m]["standard_error"][-1] for m in ("tsn", "trn")))
+    return _claim(
+        "Fig. 11b",
+        model,
+        "the percentage of supporting frames is much lower for TSN than for TRN",
+        f"with {lengths['frames'][-1]} frames {ours:.1f} % for TSN, {theirs:.1f} % for TRN",
+        theirs - ours > max(5, margin),
+    )
+
+
+def _smooth(results: Results, model: str) -> Claim | None:
+    rows = results["shifted"][model]["by_shift"]
+    if len(rows) < 2:
+        return None
+    return _claim(
+        "Figs. 6c, 11c",
+        model,
+        "the further a frame is shifted, the more its ESV changes",
+        ", ".join(f"{row['mean']:.4f} by {row['shift']}" for row in rows),
+        _rises(
+            [row["mean"] for row in rows],
+            _margin(rows[0]["standard_error"], rows[-1]["standard_error"]),
+        ),
+    )
+
+
+def _positions(results: Results, model: str) -> Claim | None:
+    if model != "tsn":
+        return None
+    found = results["patterns"]["positions"]
+    rows = [row for row in found["classes"] if row["drawn"]]
+    if not rows:
+        return None
+    differ = discoveries([row["p_value"] for row in rows])
+    rows = sorted(rows, key=lambda row: row["difference"])
+    first, last = rows[0], rows[-1]
+    return _claim(
+        "Figs. 13, 14",
+        model,
+        "on some classes TRN and TSN value frames of the same positions, on others they do not",
+        f"maps differ by {first['difference']:.0f} points ({first['class']}) to "
+        f"{last['difference']:.0f} ({last['class']}); {differ} of {len(rows)} classes differ by "
+        "more than chance, for the others no difference is shown",
+        0 < differ < len(rows),
+    )
+
+
+def _approximate(results: Results, model: str) -> Claim | None:
+    rows = [
+        row
+        for row in results["convergence"]["rows"]
+        if row["model"] == model and row["m"] == 1024 and row["iterations"] == 1
+    ]
+    if not rows:
+        return None
+    row = rows[0]
+    # With all subsequences sampled nothing is approximate; of values that are all equal is no r.
+    if math.comb(row["frames"], row["frames"] // 2) <= row["m"] or row["pearson"] is None:
+        return None
+    return _claim(
+        "Alg. 1",
+        model,
+        "m = 1024 and one iteration approximate the exact values",
+        f"{row['frames']} frames: Pearson r {row['pearson']:.4f}, mean absolute error "
+        f"{row['mean_absolute_error']:.2g}",
+        row["pearson"] > 0.95,
+    )
+
+
+def _exact_in_time(results: Results, model: str) -> Claim | None:
+    rows = [
+        row
+        for row in results["runtime"]["rows"]
+        if row["model"] == model and row["configuration"] == "exact"
+    ]
+    rows = [row for row in rows if row["frames"] == min(16, max(r["frames"] for r in rows))]
+    if not rows:
+        return None
+    row = rows[0]
+    return _claim(
+        "Supplement D",
+        model,
+        "exact values of up to 16 frames take less than 10 s a video",
+        f"{row['frames']} frames: {row['seconds']:.3g} ± {row['sd']:.1g} s on "
+        f"{results['runtime']['device']} ({results['runtime']['threads']} threads)",
+        (True if row["frames"] == 16 else None) if row["seconds"] < 10 else False,
+    )
+
+
+def _saves_time(results: Results, model: str) -> Claim | None:
+    rows = [row for row in results["runtime"]["rows"] if row["model"] == model]
+    sampled = [row for row in rows if row["configuration"] == "m = 1024, i = 1"]
+    if not sampled:
+        return None
+    exact = next(
+        r for r in rows if r["configuration"] == "exact" and r["frames"] == sampled[0]["frames"]
+    )
+    ratio = exact["seconds"] / sampled[0]["seconds"]
+    paper = exact["paper_seconds"] / sampled[0]["paper_seconds"]
+    saved = exact["seconds"] - sampled[0]["seconds"]
+    errors = [row["sd"] / math.sqrt(row["runs"]) for row in (exact, sampled[0])]
+    return _claim(
+        "Table 1",
+        model,
+        "Algorithm 1 takes less time than exact values",
+        f"{exact['frames']} frames: exact takes {ratio:.2g} times as long (in the paper "
+        f"{paper:.2g} times)",
+        True if saved > _margin(*errors) else None if saved > -_margin(*errors) else False,
+    )
+
+
+def _best(results: Results, model: str) -> list[dict[str, Any]]:
+    return [
+        {"order": order, "all": area["score_of_all"], "most": area["score_at_best"]}
+        for order, area in results["discarded"][model].items()
+    ]
+
+
+def _area(area: Mapping[str, Any]) -> str:
+    return f"{area['class_score']:.3f}"
+
+
+def _clear(compared: Mapping[str, Any]) -> bool:
+    """Whether a mean difference is above 0 by two of its standard errors at least."""
+    return bool(compared["difference"] > _margin(compared["error"]))
+
+
+def _margin(*errors: float | None) -> float:
+    """Two standard errors of a difference of independent numbers that have these.
+
+    Of numbers of the same videos, which go together, it is more than that. None counts as 0.
+    """
+    return 2 * math.hypot(*(error or 0.0 for error in errors))
+
+
+def _rises(means: Sequence[float], margin: float) -> bool | None:
+    """Whether the last is larger than the first by a margin, and each than the one before.
+
+    None if the former alone holds.
+    """
+    if not means[-1] - means[0] > margin:
+        return False
+    return True if all(a < b for a, b in pairwise(means)) else None
+
+
+def discoveries(p_values: Sequence[float], rate: float = 0.05) -> int:
+    """How many of the tests are significant at a false discovery rate (Benjamini and Hochberg).
+
+    A p-value from draws has a smallest value, which of many tests none could be below by
+    Bonferroni's correction.
+    """
+    allowed = [rate * (i + 1) / len(p_values) for i in range(len(p_values))]
+    below = [i + 1 for i, p in enumerate(sorted(p_values)) if p <= allowed[i]]
+    return max(below, default=0)
+
+
+def _all(parts: list[bool]) -> bool | None:
+    return True if all(parts) else None if any(parts) else False
+
+
+JUDGES: tuple[Callable[[Results, str], Claim | None], ...] = (
+    _curve,
+    _orders,
+    _gains,
+    _other_attributions,
+    _descending,
+    _by_scale,
+    _supporting,
+    _fewer_support,
+    _smooth,
+    _positions,
+    _approximate,
+    _exact_in_time,
+    _saves_time,
+)

@@ -1,0 +1,65 @@
+"""Training of classifiers of feature sequences, shared by ``scales`` and ``tsn``."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.models import devices
+from pipeline.models.training import fit
+from pipeline.studies.frames.feature_files import FeatureSet
+from pipeline.studies.frames.params import ScaleParams, TsnParams
+
+Choose = Callable[[NDArray[np.int64], np.random.Generator], NDArray[np.int64]]
+"""Frames to look at, (video, frame), of videos of the given lengths (video,)."""
+
+
+def train_classifier(
+    network: nn.Module,
+    features: FeatureSet,
+    choose: Choose,
+    *,
+    params: ScaleParams | TsnParams,
+    seed: Sequence[int],
+    description: str,
+    device: str,
+) -> None:
+    """Train a network (batch, frame, feature_dim) → logits in place; it is left on the device.
+
+    Args:
+        network: what is trained.
+        features: of the training clips.
+        choose: which frames of each clip are looked at, drawn anew each time.
+        params: batch, draws, epochs, learning_rate.
+        seed: of the order and the frames; the weights are the caller's.
+        description: what the progress bar says.
+        device: a parameter's device.
+    """
+    target = devices.resolve(device)
+    network.to(target)
+    rows = torch.from_numpy(features.rows).to(target)
+    labels = torch.from_numpy(features.labels).to(target)
+    n_steps = -(-len(features) * params.draws // params.batch)
+
+    def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        rng = np.random.default_rng([*seed, epoch])
+        order = rng.permutation(np.repeat(np.arange(len(features)), params.draws))
+        frames = choose(features.lengths[order], rng)
+        index = torch.from_numpy(features.starts[order][:, None] + frames).to(target)
+        videos = torch.from_numpy(order).to(target)
+        for start in range(0, len(order), params.batch):
+            chosen = slice(start, start + params.batch)
+            yield rows[index[chosen]], labels[videos[chosen]]
+
+    fit(
+        network,
+        lambda batch: functional.cross_entropy(network(batch[0]), batch[1]),
+        batches,
+        epochs=params.epochs,
+        batches_per_epoch=n_steps,
+        learning_rate=params.learning_rate,
+        description=description,
+    )

@@ -1,0 +1,389 @@
+"""Scores of every coalition of a sequence's elements, for all classes and many sequences at once.
+
+A coalition of frames is the shorter sequence of the frames in it, in order (the absent ones are
+deleted). Coalitions are evaluated by size, upward:
+
+* the multi-scale model by the recursion of Play Fair (supplement, Eq. 28): with k = |S|,
+  f(S) = (f^k(S) + (k − 1) · mean over i in S of f(S∖i)) / k while k ≤ n_max, and the mean alone
+  beyond. The first layer of f^k is linear in the concatenation, so every frame is projected once
+  for each position that it can take, and a subsequence's hidden pre-activation is a sum of k rows;
+* the averaging model by the mean of its frames' logits.
+
+Only the size below is needed, so nothing as long as all coalitions is kept unless asked for. A row
+of a working table holds a coalition's values in all sequences side by side: indices are shared by
+the sequences, and one pass serves as many of them as memory holds.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache, reduce
+from math import comb
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.nn import functional
+
+from pipeline.core.blocks import Result, available_bytes, map_blocks, row_blocks
+from pipeline.core.errors import InputError
+from pipeline.models.sequences import Averaging, MultiScale
+from pipeline.shapley import coalitions
+
+Score = Literal["probability", "logit", "mean_of_softmax"]
+"""What a class score is: the softmax of the averaged logits, those logits, or the average of
+the single evaluations' softmaxes."""
+
+Model = MultiScale | Averaging
+
+_MAX_INDEXED = 20
+"""Frames up to which the members of all coalitions are kept listed (84 MB at 20)."""
+
+MAX_SUBSEQUENCES = 200_000_000
+"""Subsequences of up to n_max frames beyond which an exact answer is refused: minutes."""
+
+
+@dataclass(frozen=True)
+class _Size:
+    """Indices of the coalitions of one size; R of them, in ascending mask order."""
+
+    masks: Tensor
+    """(R,) int64"""
+    players: Tensor
+    """(R, size) int32: members, ascending"""
+    subsets: Tensor
+    """(R, size) int32: ranks of S∖i among the coalitions one smaller"""
+
+
+@dataclass(frozen=True)
+class Block:
+    """Scores of some coalitions of one size."""
+
+    size: int
+    masks: Tensor
+    """(rows,) int64"""
+    scores: Tensor
+    """(rows, sequence, class)"""
+
+
+def _size(n_players: int, size: int, device: torch.device) -> _Size:
+    masks = coalitions.of_size(n_players, size)
+    players = coalitions.members(masks, size)
+    without = masks[:, None] & ~np.left_shift(np.uint32(1), players.astype(np.uint32))
+    return _Size(
+        masks=torch.from_numpy(masks.astype(np.int64)).to(device),
+        players=torch.from_numpy(players.astype(np.int32)).to(device),
+        subsets=torch.from_numpy(_ranks(n_players)[without]).to(device),
+    )
+
+
+@lru_cache(maxsize=1)
+def _ranks(n_players: int) -> NDArray[np.int32]:
+    return coalitions.ranks(n_players).astype(np.int32)
+
+
+@lru_cache(maxsize=4)
+def _kept_sizes(n_players: int, device: torch.device) -> tuple[_Size, ...]:
+    return tuple(_size(n_players, size, device) for size in range(n_players + 1))
+
+
+def _indexed(n_players: int, size: int, device: torch.device) -> _Size:
+    """Indices of one size: kept for the next call unless there are too many."""
+    if n_players <= _MAX_INDEXED:
+        return _kept_sizes(n_players, device)[size]
+    return _size(n_players, size, device)
+
+
+def check(model: Model, features: Tensor) -> None:
+    """Raise InputError unless the features are finite and of the shape that the model takes."""
+    if features.dim() != 3 or features.shape[2] != model.feature_dim:
+        raise InputError(
+            f"features have shape {tuple(features.shape)}; the model takes "
+            f"(sequence, frame, {model.feature_dim})"
+        )
+    if features.shape[1] < 1:
+        raise InputError("a sequence needs at least one frame")
+    bad = ~torch.isfinite(features).flatten(start_dim=1).all(dim=1)
+    if bad.any():
+        where = torch.nonzero(bad).flatten().tolist()
+        raise InputError(f"features hold NaN or Inf in sequence(s) {where[:8]}")
+
+
+def _check_memory(model: Model, features: Tensor) -> None:
+    """Raise InputError where the working tables of a multi-scale model cannot be held."""
+    n_sequences, n_frames, _ = features.shape
+    if isinstance(model, Averaging) or n_frames <= _MAX_INDEXED:
+        return
+    row_bytes = n_sequences * model.n_classes * features.element_size()
+    needed = 2 * comb(n_frames, n_frames // 2) * (row_bytes + 8 * n_frames)
+    available = available_bytes(features.device)
+    if needed > available:
+        raise InputError(
+            f"{n_frames} players: {needed / 2**30:.1f} GiB of memory are needed and "
+            f"{available / 2**30:.1f} GiB are free; use fewer frames, or score: logit, which "
+            "needs little"
+        )
+
+
+def class_scores(logits: Tensor, score: Score) -> Tensor:
+    """What stands behind the averages."""
+    return logits.softmax(dim=-1) if score == "probability" else logits
+
+
+def single_scores(logits: Tensor, score: Score) -> Tensor:
+    """What stands before the averages."""
+    return logits.softmax(dim=-1) if score == "mean_of_softmax" else logits
+
+
+@torch.no_grad()
+def projections(model: MultiScale, features: Tensor, size: int) -> Tensor:
+    """First-layer terms of each frame at each position: (size * frame, sequence * hidden)."""
+    first = model.scale(size).first
+    n_sequences, n_frames, feature_dim = features.shape
+    rows = features.transpose(0, 1).reshape(-1, feature_dim)
+    projected = rows.new_empty((size, len(rows), model.hidden))
+    # Position by position, the weights are read where they are; all at once, they would be copied.
+    for position, weight in enumerate(first.weight.split(feature_dim, dim=1)):
+        torch.mm(rows, weight.t(), out=projected[position])
+    projected[0] += first.bias
+    return projected.view(size * n_frames, n_sequences * model.hidden)
+
+
+def map_scores(
+    model: Model, features: Tensor, score: Score, work: Callable[[Block], Result]
+) -> Iterator[Result]:
+    """Do some work on the scores of every coalition but the empty one, by size upward.
+
+    Args:
+        model: in evaluation mode, on the features' device and of their dtype.
+        features: (sequence, frame, feature_dim).
+        score: what v is.
+        work: called on blocks of coalitions, on the CPU from several threads at once.
+
+    Yields:
+        What ``work`` returns, in the blocks' order.
+    """
+    coalitions.check_enumerable(features.shape[1])
+    device = features.device
+    _check_memory(model, features)
+    width = model.n_classes if isinstance(model, Averaging) else max(model.hidden, model.n_classes)
+    row_bytes = len(features) * width * features.element_size()
+    smaller = features.new_empty(0)
+    for size in range(1, features.shape[1] + 1):
+        index = _indexed(features.shape[1], size, device)
+        if isinstance(model, MultiScale):
+            table = features.new_empty((len(index.masks), len(features) * model.n_classes))
+            evaluate = _multi_scale_size(model, features, score, index, smaller, table)
+            smaller = table
+        else:
+            evaluate = _averaging_size(model, features, score, index)
+
+        def step(
+            rows: slice,
+            size: int = size,
+            masks: Tensor = index.masks,
+            evaluate: Callable[[slice], Tensor] = evaluate,
+        ) -> Result:
+            return work(Block(size, masks[rows], evaluate(rows)))
+
+        yield from map_blocks(step, row_blocks(len(index.masks), row_bytes, device), device)
+
+
+@torch.no_grad()
+def _multi_scale_size(
+    model: MultiScale, features: Tensor, score: Score, index: _Size, smaller: Tensor, table: Tensor
+) -> Callable[[slice], Tensor]:
+    """Evaluation of the coalitions of one size, given the table of those one smaller.
+
+    The function that is returned fills rows of ``table`` and gives their class scores.
+    """
+    n_sequences, n_frames, _ = features.shape
+    size = index.players.shape[1]
+    shape = (-1, n_sequences, model.n_classes)
+
+    def average(rows: slice) -> Tensor:
+        mean = functional.embedding_bag(index.subsets[rows], smaller, mode="mean")
+        table[rows] = mean
+        return class_scores(mean.view(shape), score)
+
+    if size > model.n_max:
+        return average
+
+    projected = projections(model, features, size)
+    position = n_frames * torch.arange(size, dtype=torch.int32, device=features.device)
+    second = model.scale(size).second
+
+    def blend(rows: slice) -> Tensor:
+        block = table[rows]
+        slots = index.players[rows] + position
+        inner = functional.embedding_bag(slots, projected, mode="sum").relu_()
+        single = single_scores(second(inner.view(-1, model.hidden)), score).view(len(block), -1)
+        if size == 1:
+            block.copy_(single)
+        else:
+            mean = functional.embedding_bag(index.subsets[rows], smaller, mode="mean")
+            torch.lerp(mean, single, 1 / size, out=block)
+        return class_scores(block.view(shape), score)
+
+    return blend
+
+
+@torch.no_grad()
+def _averaging_size(
+    model: Averaging, features: Tensor, score: Score, index: _Size
+) -> Callable[[slice], Tensor]:
+    """Evaluation of the coalitions of one size."""
+    n_sequences, n_frames, _ = features.shape
+    single = single_scores(model.classifier(features), score).transpose(0, 1)
+    single = single.reshape(n_frames, -1)
+
+    def average(rows: slice) -> Tensor:
+        mean = functional.embedding_bag(index.players[rows], single, mode="mean")
+        return class_scores(mean.view(-1, n_sequences, model.n_classes), score)
+
+    return average
+
+
+@torch.no_grad()
+def table(
+    model: Model,
+    features: Tensor,
+    empty: Tensor,
+    score: Score = "probability",
+    classes: Tensor | None = None,
+) -> Tensor:
+    """Scores of all coalitions of the frames of each sequence.
+
+    Args:
+        model: in evaluation mode, on the features' device and of their dtype.
+        features: (sequence, frame, feature_dim) float32 or float64, at most 26 frames.
+        empty: (class,) v(∅), in the unit of ``score``.
+        score: what v is.
+        classes: (sequence, output) int64, the classes whose scores are kept; None: all.
+
+    Returns:
+        (sequence, 2**frame, class or output) in mask order, on the features' device.
+
+    Raises:
+        InputError: wrong shapes, too many frames, NaN or Inf.
+    """
+    check(model, features)
+    n_sequences, n_frames, _ = features.shape
+    n_outputs = model.n_classes if classes is None else classes.shape[1]
+    result = features.new_empty((n_sequences, 2**n_frames, n_outputs))
+
+    def chosen(scores: Tensor) -> Tensor:
+        if classes is None:
+            return scores
+        return scores.gather(2, classes[:, None].expand(-1, scores.shape[1], -1))
+
+    result[:, :1] = chosen(empty.to(result).expand(n_sequences, 1, -1))
+
+    def keep(block: Block) -> None:
+        result[:, block.masks] = chosen(block.scores.transpose(0, 1))
+
+    for _ in map_scores(model, features, score, keep):
+        pass
+    return result
+
+
+def members_of_ranks(n: int, size: int, ranks: slice, device: torch.device) -> Tensor:
+    """Members of some of the subsets of ``size`` out of ``n``, in mask order: (rank, size) int32.
+
+    The ``r``-th mask of ``size`` bits is found from ``r`` alone (the combinatorial number system),
+    so that sizes of which there are too many to list can be walked through in blocks.
+    """
+    rest = torch.arange(ranks.start, ranks.stop, device=device)
+    members = torch.empty((len(rest), size), dtype=torch.int32, device=device)
+    for position in range(size, 0, -1):
+        counts = torch.tensor([comb(c, position) for c in range(n)], device=device)
+        member = torch.searchsorted(counts, rest, right=True) - 1
+        members[:, position - 1] = member
+        rest -= counts[member]
+    return members
+
+
+def check_subsequences(n_frames: int, n_max: int) -> None:
+    """Raise InputError if there are too many subsequences of up to n_max frames to walk through."""
+    n_rows = sum(comb(n_frames, size) for size in range(1, min(n_frames, n_max) + 1))
+    if n_rows > MAX_SUBSEQUENCES:
+        raise InputError(
+            f"{n_frames} frames have {n_rows:,} subsequences of up to {n_max}; at most "
+            f"{MAX_SUBSEQUENCES:,} are walked through: use fewer frames"
+        )
+
+
+def map_subsequences(
+    n_frames: int,
+    size: int,
+    row_bytes: int,
+    device: torch.device,
+    work: Callable[[Tensor], Result],
+) -> Iterator[Result]:
+    """Do some work on the frames of every subsequence of one length.
+
+    Args:
+        n_frames: frames of the whole sequence.
+        size: the length.
+        row_bytes: what a subsequence takes in ``work``.
+        device: where it is done.
+        work: called on blocks (rows, size) int32, on the CPU from several threads at once.
+
+    Yields:
+        What ``work`` returns, in the blocks' order.
+    """
+
+    def step(rows: slice) -> Result:
+        if n_frames <= _MAX_INDEXED:
+            return work(_kept_sizes(n_frames, device)[size].players[rows])
+        return work(members_of_ranks(n_frames, size, rows, device))
+
+    yield from map_blocks(step, row_blocks(comb(n_frames, size), row_bytes, device), device)
+
+
+@torch.no_grad()
+def whole_scores(model: Model, features: Tensor, score: Score = "probability") -> Tensor:
+    """Scores of the whole sequences alone, f(X): (sequence, class).
+
+    Arguments and errors as :func:`table`, with any number of frames. For the multi-scale model
+    this is the expectation over all subsequences of up to n_max frames; since the output layer is
+    linear, unless a softmax stands behind it hidden units are averaged first and mapped to classes
+    once.
+    """
+    check(model, features)
+    n_sequences, n_frames, _ = features.shape
+    if isinstance(model, Averaging):
+        single = single_scores(model.classifier(features), score)
+        return class_scores(single.mean(dim=1), score)
+    check_subsequences(n_frames, model.n_max)
+    n_scales = min(n_frames, model.n_max)
+    result = features.new_zeros((n_sequences, model.n_classes))
+    for size in range(1, n_scales + 1):
+        second = model.scale(size).second
+        projected = projections(model, features, size)
+        position = n_frames * torch.arange(size, dtype=torch.int32, device=features.device)
+
+        def total(
+            players: Tensor,
+            projected: Tensor = projected,
+            position: Tensor = position,
+            second: nn.Linear = second,
+        ) -> Tensor:
+            inner = functional.embedding_bag(players + position, projected, mode="sum").relu_()
+            inner = inner.view(len(players), n_sequences, -1)
+            if score == "mean_of_softmax":
+                inner = second(inner).softmax(dim=-1)
+            return inner.sum(dim=0)
+
+        row_bytes = projected.shape[1] * features.element_size()
+        sums = map_subsequences(n_frames, size, row_bytes, features.device, total)
+        mean = reduce(torch.add, sums) / comb(n_frames, size)
+        result += mean if score == "mean_of_softmax" else second(mean)
+    return class_scores(result / n_scales, score)
+
+
+def sequences_at_once(model: Model, n_frames: int, budget_bytes: int) -> int:
+    """How many sequences :func:`table` may be given at once within a memory budget."""
+    rows = 2 * comb(n_frames, n_frames // 2) + 2**n_frames
+    return max(1, budget_bytes // (4 * model.n_classes * rows))

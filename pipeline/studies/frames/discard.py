@@ -1,0 +1,189 @@
+"""Frames dropped one after another: what is left of the class score (Play Fair, Figs. 3 and 12).
+
+The frames of a video are discarded in some order until one is left. If an attribution is right,
+the class score falls fast where frames of high attribution go first (descending order), and holds
+or rises where those of low attribution do (ascending). The sequences that are left are coalitions:
+where the table of all of them is stored, nothing is evaluated.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.errors import InputError
+from pipeline.studies.frames.summaries import Floats, Ints, Read, pick_output
+
+PlainOrder = Literal["first_to_last", "last_to_first", "edges_inward", "centre_outward"]
+PLAIN_ORDERS: tuple[PlainOrder, ...] = (
+    "first_to_last",
+    "last_to_first",
+    "edges_inward",
+    "centre_outward",
+)
+
+COMPARED = (
+    ("esv_ascending", "random"),
+    ("random", "esv_descending"),
+    ("esv_ascending", "gc_ascending"),
+    ("esv_ascending", "ig_ascending"),
+    ("gc_descending", "esv_descending"),
+    ("ig_descending", "esv_descending"),
+)
+"""Orders whose areas are compared."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """What is left of each video after 0 … n − 1 frames are discarded, in one or several orders."""
+
+    score: Floats
+    """(video, ..., discarded) score of the true class, in the unit of the game"""
+    correct: NDArray[np.bool_] | None
+    """(video, ..., discarded) whether the true class has the highest score of all; None where the
+    tables do not hold all classes"""
+
+
+def attribution_order(attribution: NDArray[np.floating], *, descending: bool) -> Ints:
+    """Frames in the order of their attribution; of equal ones the earlier frame goes first.
+
+    Args:
+        attribution: (video, ..., n).
+        descending: the frame of highest attribution is discarded first, rather than the lowest.
+
+    Returns:
+        (video, ..., n) numbers of frames, the first to be discarded first.
+
+    Raises:
+        InputError: if an attribution is NaN.
+    """
+    if np.isnan(attribution).any():
+        raise InputError("attributions hold NaN: frames cannot be put in order")
+    key = -attribution if descending else attribution
+    return np.argsort(key, axis=-1, kind="stable")
+
+
+def plain_order(name: PlainOrder, n: int) -> Ints:
+    """An order that looks at positions alone: (n,) numbers of frames, first discarded first.
+
+    ``edges_inward`` takes what is farthest from the centre first, ``centre_outward`` what is
+    nearest; of two frames at the same distance the earlier.
+    """
+    frames = np.arange(n)
+    from_centre = np.abs(2 * frames - (n - 1))
+    keys = {
+        "first_to_last": frames,
+        "last_to_first": -frames,
+        "edges_inward": -from_centre,
+        "centre_outward": from_centre,
+    }
+    if name not in keys:
+        raise InputError(f"order {name!r}: there are {', '.join(keys)}")
+    return np.argsort(keys[name], kind="stable")
+
+
+def random_orders(n_videos: int, n: int, draws: int, seed: int) -> Ints:
+    """Orders drawn evenly: (video, draw, n).
+
+    The draws of a video do not depend on how many videos follow it.
+    """
+    rng = np.random.default_rng(seed)
+    return np.argsort(rng.random((n_videos, draws, n)), axis=-1)
+
+
+def kept_masks(orders: NDArray[np.integer]) -> Ints:
+    """Coalitions that are left when 0 … n − 1 frames are discarded.
+
+    Args:
+        orders: (..., n) permutations of the n frames.
+
+    Returns:
+        (..., n) masks, ``[..., k]`` after the first k frames of the order are gone.
+
+    Raises:
+        InputError: if an order is no permutation, or of more than 62 frames.
+    """
+    n = orders.shape[-1]
+    if not 1 <= n <= 62:
+        raise InputError(f"orders of {n} frames; 1 to 62 fit a mask")
+    if (np.sort(orders, axis=-1) != np.arange(n)).any():
+        raise InputError(f"an order does not hold every frame 0 to {n - 1} once")
+    bits = np.left_shift(np.int64(1), orders.astype(np.int64))
+    return np.cumsum(bits[..., ::-1], axis=-1)[..., ::-1]
+
+
+def curves(
+    read: Read,
+    masks: Mapping[str, Ints],
+    true_outputs: NDArray[np.integer],
+    *,
+    holds_all_classes: bool,
+    videos_at_once: int = 64,
+) -> dict[str, Curves]:
+    """Class score and correctness after each discarded frame, looked up in complete tables.
+
+    Every table is read once, whatever the number of orders.
+
+    Args:
+        read: gives the tables of a slice of videos, (video, 2**n, output) in mask order.
+        masks: of each group of orders (video, ..., n), as :func:`kept_masks` gives them.
+        true_outputs: (video,) number of the output that is the video's true class.
+        holds_all_classes: whether the outputs are all classes. If only some are stored (as with
+            ``outputs: true_and_predicted``), nobody can know from them which class is the highest:
+            then the curves' ``correct`` is None.
+        videos_at_once: how many videos' tables are read at once; one takes 4 · 2**n · output
+            bytes.
+
+    Raises:
+        InputError: masks that are not in the tables, or not of every video.
+    """
+    n_videos = len(true_outputs)
+    for name, of_group in masks.items():
+        if len(of_group) != n_videos:
+            raise InputError(f"{name}: masks of {len(of_group)} videos, true classes of {n_videos}")
+    score = {name: np.empty(found.shape) for name, found in masks.items()}
+    correct = {name: np.empty(found.shape, dtype=bool) for name, found in masks.items()}
+    for start in range(0, n_videos, videos_at_once):
+        some = slice(start, min(start + videos_at_once, n_videos))
+        tables = np.asarray(read(some))
+        for name, of_group in masks.items():
+            rows = of_group[some].reshape(len(tables), -1)
+            if rows.size and not 0 <= rows.min() <= rows.max() < tables.shape[1]:
+                raise InputError(
+                    f"{name}: mask {int(rows.max())} is not in tables of {tables.shape[1]} "
+                    "coalitions: the orders are of another number of frames"
+                )
+            values = tables[np.arange(len(tables))[:, None], rows]
+            shape = of_group[some].shape
+            score[name][some] = pick_output(values, true_outputs[some]).reshape(shape)
+            hits = values.argmax(axis=-1) == true_outputs[some, None]
+            correct[name][some] = hits.reshape(shape)
+    return {
+        name: Curves(score[name], correct[name] if holds_all_classes else None) for name in masks
+    }
+
+
+def over_draws(curve: NDArray[np.number | np.bool_]) -> Floats:
+    """Mean over the orders of each video: (video, ..., discarded) → (video, discarded)."""
+    return curve.reshape(len(curve), -1, curve.shape[-1]).mean(axis=1, dtype=np.float64)
+
+
+def area_under(curve: NDArray[np.number | np.bool_]) -> Floats:
+    """Area under a curve over the fraction of frames discarded, by the trapezoid rule.
+
+    It is divided by the length of the curve's base, from none discarded to n − 1 of n, so that it
+    is the curve's mean height, in the curve's unit, and does not depend on n otherwise.
+
+    Args:
+        curve: (..., discarded) after 0 … n − 1 discarded frames.
+
+    Returns:
+        (...); with n = 1 the curve's only height.
+    """
+    heights = curve.astype(np.float64)
+    n = heights.shape[-1]
+    if n == 1:
+        return heights[..., 0]
+    return (heights[..., 1:] + heights[..., :-1]).sum(axis=-1) / (2 * (n - 1))

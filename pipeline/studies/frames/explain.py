@@ -1,0 +1,153 @@
+"""Element Shapley Values of one video file, with the trained models."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from pipeline.core.errors import InputError
+from pipeline.data.decoding import decode
+from pipeline.models import checkpoints, devices
+from pipeline.studies.frames import sampling
+from pipeline.studies.frames.approximation import approximate_element_shapley_values
+from pipeline.studies.frames.backbone import load_backbone
+from pipeline.studies.frames.coalition_scores import Score, whole_scores
+from pipeline.studies.frames.element_shapley import element_shapley_values
+from pipeline.studies.frames.features import picture_features
+from pipeline.studies.frames.params import DecodingParams
+from pipeline.studies.frames.priors import empty_score, read_priors
+from pipeline.studies.frames.trained import load_model
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What a model's scores of a video are owed to."""
+
+    classes: tuple[str, ...]
+    frames: NDArray[np.int64]
+    """(frame,) numbers in the video file"""
+    seconds: NDArray[np.float64]
+    """(frame,) times in the video"""
+    scores: NDArray[np.float64]
+    """(class,) v(all frames)"""
+    empty: NDArray[np.float64]
+    """(class,) v(∅)"""
+    esv: NDArray[np.float64]
+    """(frame, class)"""
+    repeated: bool
+    """whether the video is so short that frames had to be repeated"""
+    sampled: bool = False
+    """whether values and scores are approximate"""
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """Parameters of Algorithm 1."""
+
+    m: int
+    """subsequences a scale, at most"""
+    iterations: int = 1
+    seed: int = 0
+
+
+def explain_video(
+    video: Path,
+    model: str,
+    *,
+    n_frames: int,
+    score: Score = "probability",
+    approximate: Sampling | None = None,
+    results: Path = Path("results"),
+    device: str = "auto",
+) -> Explanation:
+    """ESVs of ``n_frames`` frames spread evenly over a video, for every class.
+
+    Args:
+        video: a file in any format that libav decodes.
+        model: ``trn`` or ``tsn``.
+        n_frames: players.
+        score: what v is; with ``logit`` more frames than 26 can be exact.
+        approximate: sample by Algorithm 1, for up to 64 frames; otherwise values are exact.
+        results: where the trained models are.
+        device: as the parameter.
+
+    Raises:
+        InputError: an undecodable video; models that are not trained yet, or not on features of
+            the backbone at hand; too many frames.
+    """
+    folder = results / "frames"
+    weights = [folder / "tsn.pt"]
+    if model == "trn":
+        weights = [folder / "scales" / "1.pt"]
+        _require(weights)
+        n_max = checkpoints.load(weights[0])[0].get("n_max", 1)
+        weights = [folder / "scales" / f"{s}.pt" for s in range(1, n_max + 1)]
+    _require([*weights, folder / "priors.json"])
+    target = devices.resolve(device)
+    backbone, decoding = _backbone_of(weights, folder / "backbone" / f"{model}.pt")
+    decoded = decode(video, fps=decoding.fps, size=decoding.size)
+    length = len(decoded.frames)
+    chosen = sampling.spread(np.array([length]), n_frames)[0]
+    # A frame that stands for several players is looked at once.
+    kept, inverse = np.unique(chosen, return_inverse=True)
+    rows = picture_features(backbone.to(target), [decoded.frames[kept]], target)[0][inverse]
+    classes, counts = read_priors(folder / "priors.json")
+    network = load_model(model, weights).to(target)
+    features = torch.from_numpy(rows)[None].to(target)
+    empty = empty_score(counts, score)
+    if approximate is None:
+        # First, since it refuses what would take for ever.
+        esv = element_shapley_values(network, features, empty, score)[0].cpu().numpy()
+        scores = whole_scores(network, features, score)[0].cpu().double().numpy()
+    else:
+        found = approximate_element_shapley_values(
+            network,
+            features,
+            empty,
+            score,
+            m=approximate.m,
+            iterations=approximate.iterations,
+            seed=approximate.seed,
+        )
+        esv, scores = found.values[0].cpu().numpy(), found.whole[0].cpu().numpy()
+    return Explanation(
+        classes=classes,
+        frames=decoded.indices[chosen],
+        seconds=decoded.seconds[chosen],
+        scores=scores,
+        empty=empty.double().numpy(),
+        esv=esv,
+        repeated=length < n_frames,
+        sampled=approximate is not None,
+    )
+
+
+def _require(paths: Sequence[Path]) -> None:
+    for path in paths:
+        if not path.exists():
+            raise InputError(
+                f"there is no {path}: the models are not trained yet; run "
+                "`uv run snakemake --cores all` first"
+            )
+
+
+def _backbone_of(weights: Sequence[Path], path: Path) -> tuple[nn.Module, DecodingParams]:
+    """The backbone on whose features the models were trained."""
+    digests = {checkpoints.load(each)[0].get("backbone_sha256") for each in weights}
+    if digests == {None}:
+        raise InputError(
+            f"{weights[0]}: was trained on features made elsewhere; what maps a video's frames to "
+            "such features is not here, so no video can be explained"
+        )
+    _require([path])
+    backbone, decoding = load_backbone(path)
+    if digests != {checkpoints.state_digest(backbone)}:
+        raise InputError(
+            f"{path}: is not the backbone on whose features {weights[0]} was trained; run "
+            "`uv run snakemake --cores all` to bring them up to date"
+        )
+    return backbone, decoding

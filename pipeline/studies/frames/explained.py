@@ -1,0 +1,80 @@
+"""One video's explanation for people: a table and a picture."""
+
+import difflib
+from pathlib import Path
+
+import numpy as np
+from rich.table import Table
+
+from pipeline.core.errors import InputError
+from pipeline.core.plotting import MODEL_NAMES, figure_style, save
+from pipeline.studies.frames.explain import Explanation
+from pipeline.studies.frames.figures import values as drawing
+from pipeline.studies.frames.figures.values import ExplainedClass
+from pipeline.studies.frames.figures_stage import frame_pictures
+from pipeline.studies.frames.values import unit_of
+
+
+def shown_classes(found: Explanation, class_name: str | None) -> list[int]:
+    """Numbers of the predicted class, the one asked for or else the runner-up.
+
+    Raises:
+        InputError: if there is no class of that name.
+    """
+    best = np.argsort(-found.scores, kind="stable")[:2].tolist()
+    if class_name is None:
+        return best
+    if class_name not in found.classes:
+        close = difflib.get_close_matches(class_name, found.classes, n=1, cutoff=0)
+        raise InputError(f"--class: there is no class {class_name!r}; did you mean {close[0]!r}?")
+    return list(dict.fromkeys([best[0], found.classes.index(class_name)]))
+
+
+def explained_table(
+    found: Explanation, model: str, score: str, class_name: str | None = None
+) -> Table:
+    """Frames as rows, ESVs for the shown classes as columns.
+
+    Below: the values' sum is the score of all frames less that of none.
+    """
+    shown = shown_classes(found, class_name)
+    unit = unit_of(score)
+    title = f"Element Shapley Values, {MODEL_NAMES[model]} ({unit})"
+    table = Table(title=title, title_style="bold")
+    table.add_column("frame in file", justify="right")
+    table.add_column("time (s)", justify="right")
+    for number, c in enumerate(shown):
+        what = "predicted: " if number == 0 else ""
+        table.add_column(f"{what}{found.classes[c]}", justify="right")
+    for i, frame in enumerate(found.frames):
+        cells = [_coloured(found.esv[i, c]) for c in shown]
+        table.add_row(str(frame), f"{found.seconds[i]:.2f}", *cells)
+    table.add_section()
+    table.add_row("sum", "", *(f"{found.esv[:, c].sum():+.3f}" for c in shown))
+    table.add_row("no frames", "", *(f"{found.empty[c]:+.3f}" for c in shown))
+    table.add_row("all frames", "", *(f"[bold]{found.scores[c]:+.3f}[/]" for c in shown))
+    return table
+
+
+def _coloured(value: float) -> str:
+    return f"[{'blue' if value > 0 else 'red'}]{value:+.3f}[/]"
+
+
+def draw_explanation(
+    found: Explanation,
+    video: Path,
+    model: str,
+    score: str,
+    class_name: str | None,
+    out: Path,
+) -> None:
+    """Write the picture: the frames, and under them bars for the shown classes."""
+    rows = []
+    for number, c in enumerate(shown_classes(found, class_name)):
+        which = "predicted class" if number == 0 else "class"
+        title = f"{MODEL_NAMES[model]}, {which}: {found.classes[c]} (gets {found.scores[c]:.2f})"
+        rows.append(ExplainedClass(title, found.esv[:, c]))
+    with figure_style():
+        pictures = frame_pictures(video, found.frames)
+        figure = drawing.draw_video(video.name, pictures, found.frames, rows, unit=unit_of(score))
+        save(figure, out)

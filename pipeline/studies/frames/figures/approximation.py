@@ -1,0 +1,134 @@
+"""Figures of approximate values: how near they come to the exact ones, and at what cost."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from pipeline.core.plotting import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
+from pipeline.studies.frames.summaries import Floats
+
+_LINE_STYLES: tuple[tuple[str, Any, str], ...] = (
+    (BLUE, "-", "o"),
+    (VERMILION, "--", "s"),
+    (GREEN, "-.", "^"),
+    (PURPLE, ":", "D"),
+    (ORANGE, (0, (5, 1)), "v"),
+    (SKY, (0, (3, 1, 1, 1, 1, 1)), "P"),
+    ("black", "-", "X"),
+    (GREY, "--", "*"),
+)
+
+
+@dataclass(frozen=True)
+class ErrorLine:
+    """One estimator's error against its number of evaluations."""
+
+    evaluations: NDArray[np.floating]
+    """(point,) coalitions evaluated, of one video"""
+    error: Floats
+    """(point,) mean absolute error"""
+    low: Floats | None = None
+    """(point,) lower end of the range that is drawn around it"""
+    high: Floats | None = None
+
+
+def draw_approximation(
+    budget: NDArray[np.integer],
+    measures: Mapping[str, Mapping[str, tuple[Floats, Floats]]],
+    *,
+    unit: str,
+    grouped_by: str = "",
+) -> Figure:
+    """Agreement of approximate with exact values against the budget m × i (Algorithm 1).
+
+    Args:
+        budget: (point,) m × i: subsequences a scale and iteration, times iterations.
+        measures: any of ``pearson``, ``error``, ``rank``; for each of them, for each line's name
+            (point,) the measure and half its bar's length, NaN where the line has no such point.
+        unit: of the class score, and so of the error.
+        grouped_by: what the lines are, above the legend.
+    """
+    titles = {
+        "pearson": ("Pearson's r", "r of approximate and exact ESVs"),
+        "error": ("mean absolute error", f"mean absolute error ({unit})"),
+        "rank": ("Kendall's τ", "τ of approximate and exact ESVs"),
+    }
+    figure, all_axes = plt.subplots(
+        1, len(measures), figsize=(4.1 * len(measures), 3.7), squeeze=False
+    )
+    for axes, (measure, lines) in zip(all_axes[0], measures.items(), strict=True):
+        for (name, (mean, error)), style in zip(lines.items(), _cycle(len(lines)), strict=True):
+            known = ~np.isnan(mean)
+            reach = np.nan_to_num(error[known])
+            axes.errorbar(
+                budget[known], mean[known], yerr=reach, ms=5, capsize=2.5, label=name, **style
+            )
+        axes.set_xscale("log", base=2)
+        axes.set(xlabel="budget m × i (subsequences a scale)", title=titles[measure][0])
+        axes.set_ylabel(titles[measure][1])
+        if measure == "error":
+            axes.set_yscale("log")
+        else:
+            axes.set_ylim(top=1.02)
+    all_axes[0][0].legend(title=grouped_by or None, loc="best", handlelength=2.8)
+    return figure
+
+
+def draw_estimators(
+    lines: Mapping[str, ErrorLine], *, unit: str, exact_at: int | None = None, title: str = ""
+) -> Figure:
+    """Error against evaluations of several estimators, both logarithmic.
+
+    Args:
+        lines: for each estimator by its name.
+        unit: of the class score.
+        exact_at: evaluations that the exact values take, 2**n; marked if given.
+        title: of the figure.
+    """
+    figure, axes = plt.subplots(figsize=(6.6, 4.2))
+    for (name, line), style in zip(lines.items(), _cycle(len(lines)), strict=True):
+        # What is exact has no place on a logarithmic axis.
+        shown = line.error > 0
+        reach = None
+        if line.low is not None and line.high is not None:
+            below = np.minimum(line.error - line.low, 0.99 * line.error)[shown]
+            reach = np.stack([below, (line.high - line.error)[shown]])
+        axes.errorbar(
+            line.evaluations[shown],
+            line.error[shown],
+            yerr=reach,
+            ms=5.5,
+            capsize=2,
+            elinewidth=1,
+            label=name,
+            **style,
+        )
+    if exact_at is not None:
+        axes.axvline(exact_at, color="black", ls=":", lw=1.2)
+        axes.annotate(
+            f"exact: {exact_at:,}",
+            (exact_at, 0.97),
+            (-4, 0),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            ha="right",
+            va="top",
+            rotation=90,
+            fontsize=8.5,
+        )
+    axes.set(xscale="log", yscale="log", title=title)
+    axes.set_xlabel("distinct coalitions whose score is used, a video")
+    axes.set_ylabel(f"mean absolute error of ESVs ({unit})")
+    if lines:
+        axes.legend(loc="lower left", handlelength=2.8)
+    return figure
+
+
+def _cycle(count: int) -> list[dict[str, Any]]:
+    styles = [_LINE_STYLES[i % len(_LINE_STYLES)] for i in range(count)]
+    return [{"color": colour, "ls": ls, "marker": marker} for colour, ls, marker in styles]

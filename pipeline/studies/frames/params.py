@@ -1,0 +1,237 @@
+"""Parameters of the study of frames in video models, one class a stage."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from pipeline.core.fields import Count, Number, Rate, Section, Seed, Share
+from pipeline.shapley.coalitions import MAX_ENUMERABLE
+
+
+class DatasetParams(Section):
+    """Which videos are read."""
+
+    root: str | None
+    train_clips: Count | None
+    validation_clips: Count | None
+    max_skipped: Annotated[float, Field(ge=0, le=1)]
+
+
+class VideosParams(Section):
+    """The rendered data set."""
+
+    train_clips: Count
+    validation_clips: Count
+    test_clips: Annotated[Number, Field(ge=0)]
+    frames: Annotated[Number, Field(ge=8, le=10_000)]
+    fps: Annotated[Number, Field(ge=1, le=240)]
+    size: Annotated[Number, Field(ge=48, le=1024, multiple_of=2)]
+    noise: Annotated[float, Field(ge=0, le=64)]
+    jitter: Annotated[float, Field(ge=0, le=16)]
+    seed: Seed
+
+
+class DecodingParams(Section):
+    """How frames are taken from a video."""
+
+    fps: Annotated[float, Field(gt=0, le=1000)]
+    size: Annotated[Number, Field(ge=8, le=4096)]
+
+
+class FeatureFiles(Section):
+    """Feature files of one model made elsewhere."""
+
+    train: str
+    validation: str
+
+
+class FeaturesParams(Section):
+    """Features made elsewhere; null where they are extracted here."""
+
+    trn: FeatureFiles | None
+    tsn: FeatureFiles | None
+    label: str | None
+    classes: str | None
+
+    @model_validator(mode="after")
+    def _both_or_none(self) -> "FeaturesParams":
+        if (self.trn is None) != (self.tsn is None):
+            missing = "trn" if self.trn is None else "tsn"
+            raise ValueError(f"features are given for one model only: give {missing} too, or none")
+        return self
+
+
+class BackboneWeights(Section):
+    """Checkpoints of the two backbones."""
+
+    trn: str
+    tsn: str
+
+
+class BackboneParams(Section):
+    """The convolutional network that maps a frame to a feature vector, and its training."""
+
+    architecture: Literal["small", "resnet50"]
+    weights: Literal["imagenet"] | BackboneWeights | None
+    feature_dim: Count
+    frames: Count
+    epochs: Annotated[Number, Field(ge=0)]
+    batch_clips: Count
+    learning_rate: Rate
+    seed: Seed
+
+    @model_validator(mode="after")
+    def _pretrained_exists(self) -> "BackboneParams":
+        if self.weights == "imagenet" and self.architecture != "resnet50":
+            raise ValueError(
+                f"weights: imagenet goes with architecture: resnet50, not {self.architecture}"
+            )
+        return self
+
+
+class _TrainingParams(Section):
+    frames: Count
+    dropout: Share
+    learning_rate: Rate
+    batch: Count
+    draws: Count
+    epochs: Count
+    seed: Seed
+
+
+class ScaleParams(_TrainingParams):
+    """Training of one single-scale model of the multi-scale TRN."""
+
+    hidden: Count
+
+
+class ScalesParams(ScaleParams):
+    """Training of all of them."""
+
+    n_max: Annotated[Number, Field(ge=1, le=16)]
+
+    @model_validator(mode="after")
+    def _enough_frames(self) -> "ScalesParams":
+        if self.frames < self.n_max:
+            raise ValueError(
+                f"frames: {self.frames} is fewer than n_max: {self.n_max}; a subsequence of n_max "
+                "frames is drawn from them"
+            )
+        return self
+
+
+class TsnParams(_TrainingParams):
+    """Training of the averaging classifier."""
+
+
+class AccuracyParams(Section):
+    """Accuracy against the number of frames."""
+
+    max_frames: Annotated[Number, Field(ge=1, le=20)]
+
+
+class GameParams(Section):
+    """What the players of a validation clip are, and what a coalition is worth."""
+
+    n: Annotated[Number, Field(ge=1, le=MAX_ENUMERABLE)]
+    score: Literal["probability", "logit", "mean_of_softmax"]
+    short_videos: Literal["repeat", "leave_out"]
+    clips: Count | None
+
+
+class CoalitionsParams(GameParams):
+    """The game that is enumerated for every validation clip."""
+
+    outputs: Literal["all", "true_and_predicted"]
+
+
+class GradientsParams(Section):
+    """Integrated Gradients and GradCAM."""
+
+    baseline: Literal["zero", "mean"]
+    steps: Annotated[Number, Field(ge=1, le=10_000)]
+
+
+class DiscardParams(Section):
+    """Frames discarded one after another."""
+
+    random_orders: Count
+    seed: Seed
+
+
+class PatternsParams(Section):
+    """What the values of all videos say together."""
+
+    classes: Count
+    videos_at_least: Count
+    draws: Annotated[Number, Field(ge=1, le=1_000_000)]
+    seed: Seed
+
+
+class LengthsParams(Section):
+    """Values with different numbers of frames."""
+
+    max_frames: Annotated[Number, Field(ge=1, le=MAX_ENUMERABLE)]
+    clips: Count | None
+
+
+class ShiftParams(Section):
+    """Frames replaced by their neighbours."""
+
+    furthest: Count
+    crossing: bool
+    clips: Count | None
+
+
+class GridParams(Section):
+    """Parameters of Algorithm 1 that are tried, and for how many frames."""
+
+    trn_frames: Annotated[Number, Field(ge=2, le=20)]
+    tsn_frames: Annotated[Number, Field(ge=2, le=MAX_ENUMERABLE)]
+    m: Annotated[list[Count], Field(min_length=1)]
+    iterations: Annotated[list[Count], Field(min_length=1)]
+
+
+class ConvergenceParams(GridParams):
+    """Approximate values beside exact ones."""
+
+    clips: Count
+    repeats: Count
+    budgets: Annotated[list[Count], Field(min_length=1)]
+    seed: Seed
+
+
+class RuntimeParams(Section):
+    """How long exact and approximate values take."""
+
+    max_frames: Annotated[Number, Field(ge=8, le=20)]
+    runs: Annotated[Number, Field(ge=2)]
+    grid_runs: Annotated[Number, Field(ge=2)]
+
+
+class FiguresParams(Section):
+    """What is drawn."""
+
+    clips: Count
+
+
+class FramesParams(Section):
+    """The study of frames in video models."""
+
+    dataset: DatasetParams
+    videos: VideosParams
+    decoding: DecodingParams
+    features: FeaturesParams
+    backbone: BackboneParams
+    scales: ScalesParams
+    tsn: TsnParams
+    accuracy: AccuracyParams
+    coalitions: CoalitionsParams
+    gradients: GradientsParams
+    discard: DiscardParams
+    patterns: PatternsParams
+    lengths: LengthsParams
+    shift: ShiftParams
+    convergence: ConvergenceParams
+    runtime: RuntimeParams
+    figures: FiguresParams

@@ -1,0 +1,139 @@
+"""Stage: what the values of all videos say together.
+
+* How much a frame adds by the size of the coalition that it joins (Figs. 6a and 11a).
+* Which positions of a class's videos have the higher values, for TRN beside TSN; which classes the
+  two models are most and least alike on (Figs. 13 and 14).
+* Of wrongly classified videos, which frames speak for the true class (δ_i, supplement A.1).
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.studies.frames.contributions import mean_by_size, single_contributions
+from pipeline.studies.frames.discard_stage import store_of
+from pipeline.studies.frames.params import PatternsParams
+from pipeline.studies.frames.positions import likeness, most_and_least_alike, position_maps
+from pipeline.studies.frames.summaries import Boxes
+from pipeline.studies.frames.values import FrameValues, read_marginals
+
+MODELS = ("trn", "tsn")
+MOST_CONTRIBUTIONS = 8_000_000
+"""Marginal contributions of one size that are looked at, over all videos."""
+SIZE_COLUMNS = (
+    "model",
+    "size",
+    "contributions",
+    "mean",
+    "lower_whisker",
+    "lower_quartile",
+    "median",
+    "upper_quartile",
+    "upper_whisker",
+    "outliers",
+    "mean_of_frames",
+    "mean_of_frames_error",
+)
+CLASS_COLUMNS = (
+    "class",
+    "videos",
+    "difference",
+    "standard_error",
+    "by_chance",
+    "p_value",
+    "correlation",
+    "drawn",
+)
+PAIR_COLUMNS = ("model", "true_class", "predicted_class", "videos", "mean_total", "for_true")
+
+
+def by_size(
+    values: FrameValues, path: Path, receipt: Path, params: PatternsParams
+) -> tuple[Boxes, tuple[NDArray[Any], NDArray[Any]]]:
+    """Boxes of single contributions, and the mean over all with its error over videos."""
+    with store_of(receipt, values) as store:
+        holds_all = store.output_classes is None
+        outputs = values.true_class if holds_all else np.zeros_like(values.true_class)
+        boxes = single_contributions(
+            lambda some: store.read_many(range(some.start, some.stop)),
+            outputs,
+            store.record.n_players,
+            at_most=max(1, min(2000, MOST_CONTRIBUTIONS // max(1, len(store)))),
+            seed=params.seed,
+        )
+    return boxes, mean_by_size(read_marginals(path))
+
+
+def size_rows(
+    model: str, boxes: Boxes, means: tuple[NDArray[Any], NDArray[Any]]
+) -> list[dict[str, Any]]:
+    of_boxes = {
+        "contributions": boxes.count,
+        "mean": boxes.mean,
+        "lower_whisker": boxes.lower_whisker,
+        "lower_quartile": boxes.lower_quartile,
+        "median": boxes.median,
+        "upper_quartile": boxes.upper_quartile,
+        "upper_whisker": boxes.upper_whisker,
+        "outliers": boxes.outliers,
+        "mean_of_frames": means[0],
+        "mean_of_frames_error": means[1],
+    }
+    return [
+        {"model": model, "size": size, **{k: v[size].item() for k, v in of_boxes.items()}}
+        for size in range(len(boxes.mean))
+    ]
+
+
+def positions(
+    of_model: dict[str, FrameValues], classes: tuple[str, ...], params: PatternsParams
+) -> dict[str, Any]:
+    """Maps of both models over the videos that both were given, and how alike they are."""
+    first, second = of_model["trn"], of_model["tsn"]
+    places = {uid: i for i, uid in enumerate(second.uids)}
+    ours = [i for i, uid in enumerate(first.uids) if uid in places]
+    theirs = [places[first.uids[i]] for i in ours]
+    labels = first.true_class[ours]
+    esv = {"trn": first.esv_true[ours], "tsn": second.esv_true[theirs]}
+    found = likeness(
+        esv["trn"], esv["tsn"], labels, len(classes), draws=params.draws, seed=params.seed
+    )
+    maps, counts = {}, found.videos
+    for name, of_videos in esv.items():
+        maps[name], counts = position_maps(of_videos, labels, len(classes))
+    most, least = most_and_least_alike(found, params.classes, at_least=params.videos_at_least)
+    columns = {
+        "videos": found.videos,
+        "difference": found.difference,
+        "standard_error": found.standard_error,
+        "by_chance": found.by_chance,
+        "p_value": found.p_value,
+        "correlation": found.correlation,
+    }
+    beyond_chance = found.difference - found.by_chance
+    rows = [
+        {
+            "class": classes[c],
+            **{name: column[c].item() for name, column in columns.items()},
+            "drawn": bool(found.videos[c] >= params.videos_at_least)
+            and not np.isnan(found.difference[c]),
+        }
+        for c in np.argsort(beyond_chance, kind="stable")
+    ]
+    return {"maps": maps, "counts": counts, "most": most, "least": least, "classes": rows}
+
+
+def pair_rows(model: str, pairs: Any, classes: tuple[str, ...]) -> list[dict[str, Any]]:
+    return [
+        {
+            "model": model,
+            "true_class": classes[pairs.true_class[i]],
+            "predicted_class": classes[pairs.predicted_class[i]],
+            "videos": int(pairs.videos[i]),
+            "mean_total": float(pairs.mean_total[i]),
+            "for_true": float(pairs.for_true[i]),
+        }
+        for i in range(len(pairs.videos))
+    ]

@@ -1,0 +1,63 @@
+"""Which frames of a video are looked at."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.errors import InputError
+
+Indices = NDArray[np.int64]
+
+
+def spread(lengths: NDArray[np.int64], count: int) -> Indices:
+    """Middle frames of ``count`` equal segments of each video: (video, count).
+
+    A video shorter than ``count`` frames has some of them repeated.
+
+    Args:
+        lengths: (video,) frames of each video, at least 1.
+        count: how many are looked at.
+    """
+    return in_segments(lengths, np.full((len(lengths), count), 0.5))
+
+
+def evenly(count: int, most: int | None) -> Indices:
+    """Numbers of at most so many of ``count`` videos, spread evenly over all of them."""
+    if most is None or most >= count:
+        return np.arange(count)
+    return np.linspace(0, count - 1, most).round().astype(np.int64)
+
+
+def in_segments(lengths: NDArray[np.int64], positions: NDArray[np.float64]) -> Indices:
+    """One frame of each of equal segments, at a relative position inside it.
+
+    Args:
+        lengths: (video,) frames of each video, at least 1.
+        positions: (video, segment) in [0, 1).
+
+    Returns:
+        (video, segment) ascending frame numbers in [0, length).
+
+    Raises:
+        InputError: if a video has no frames.
+    """
+    if (lengths < 1).any():
+        raise InputError(f"video {int(np.argmin(lengths))} has no frames to sample from")
+    count = positions.shape[1]
+    segment = lengths[:, None] / count
+    chosen = np.floor((np.arange(count) + positions) * segment).astype(np.int64)
+    return np.minimum(chosen, lengths[:, None] - 1)
+
+
+def subsequences(
+    lengths: NDArray[np.int64], segments: int, size: int, rng: np.random.Generator
+) -> Indices:
+    """A random subsequence of each video, as the multi-scale model meets them.
+
+    A frame is drawn from each of ``segments`` equal segments; ``size`` of them are kept, in order.
+
+    Returns:
+        (video, size) ascending frame numbers.
+    """
+    frames = in_segments(lengths, rng.random((len(lengths), segments)))
+    kept = np.sort(np.argsort(rng.random(frames.shape), axis=1)[:, :size], axis=1)
+    return np.take_along_axis(frames, kept, axis=1)

@@ -1,0 +1,61 @@
+"""Stage: features of every sampled frame of a split's clips, for both models."""
+
+import csv
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+
+from pipeline.core.errors import InputError
+from pipeline.core.files import replacing
+from pipeline.data.something import read_split
+from pipeline.models import checkpoints, devices
+from pipeline.studies.frames.backbone import load_backbone
+from pipeline.studies.frames.feature_files import feature_writer
+from pipeline.studies.frames.features import extract
+from pipeline.studies.frames.params import DecodingParams
+
+VERSION = 1
+
+
+def main(
+    *,
+    root: Path,
+    split: str,
+    trn_backbone: Path,
+    tsn_backbone: Path,
+    decoding: DecodingParams,
+    trn: Path,
+    tsn: Path,
+    skipped: Path,
+    clips: int | None = None,
+    device: str = "auto",
+    threads: int = 1,
+) -> None:
+    """Decode every clip of a split once and write its features of both models.
+
+    ``skipped`` becomes a table (CSV) of the clips that cannot be decoded, with the reason;
+    ``clips`` limits the split to its first so many.
+    """
+    target = devices.resolve(device)
+    networks = {}
+    for model, path in (("trn", trn_backbone), ("tsn", tsn_backbone)):
+        network, trained_with = load_backbone(path)
+        if trained_with != decoding:
+            raise InputError(f"{path}: is of frames decoded with {trained_with}, not {decoding}")
+        networks[model] = network.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    chosen = read_split(root, split)[:clips]
+    with ExitStack() as stack:
+        writers = {
+            model: stack.enter_context(
+                feature_writer(path, backbone_sha256=checkpoints.state_digest(networks[model]))
+            )
+            for model, path in (("trn", trn), ("tsn", tsn))
+        }
+        failed = extract(chosen, networks, writers, decoding, target, threads, split)
+        if len(failed) == len(chosen):
+            raise InputError(f"{root}: none of the {len(chosen)} {split} clips can be decoded")
+    with replacing(skipped) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        table = csv.writer(file)
+        table.writerow(["split", "id", "reason"])
+        table.writerows((split, clip.id, str(error)) for clip, error in failed)

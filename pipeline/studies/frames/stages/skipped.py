@@ -1,0 +1,32 @@
+"""Stage: which videos could not be decoded, and whether they are too many."""
+
+import csv
+from pathlib import Path
+
+from pipeline.core.errors import InputError
+from pipeline.core.files import replacing
+from pipeline.studies.frames.feature_files import read_features
+
+VERSION = 1
+
+
+def main(*, tables: list[Path], features: list[Path], max_skipped: float, out: Path) -> None:
+    """Join the tables of the splits into one.
+
+    ``features`` are files of the same splits: the videos that could be decoded. It is an error if
+    in any split more than the share ``max_skipped`` could not.
+    """
+    rows: list[list[str]] = []
+    for table, decoded in zip(tables, features, strict=True):
+        with table.open(newline="", encoding="utf-8") as lines:
+            header, *found = csv.reader(lines)
+        rows += found
+        total = len(found) + len(read_features(decoded))
+        if len(found) > max_skipped * total:
+            raise InputError(
+                f"{len(found)} of {total} videos cannot be decoded, more than the share "
+                f"frames.dataset.max_skipped: {max_skipped} allows; {table} names them. Mend or "
+                "remove them, or raise max_skipped"
+            )
+    with replacing(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([header, *rows])

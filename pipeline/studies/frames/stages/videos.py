@@ -1,0 +1,19 @@
+"""Stage: render the default data set, laid out as Something-Something V2 is.
+
+The clips are encoded as VP9 in webm. Encoding runs forward in time, so its (faint) artefacts are
+the one thing in a clip that knows a direction.
+"""
+
+from pathlib import Path
+
+from pipeline.core.files import replacing_directory
+from pipeline.studies.frames.params import VideosParams
+from pipeline.studies.frames.videos import write_dataset
+
+VERSION = 1
+
+
+def main(*, params: VideosParams, out: Path, threads: int = 1) -> None:
+    """Render the clips of all splits into the directory ``out``, which is replaced."""
+    with replacing_directory(out) as directory:
+        write_dataset(params, directory, workers=threads)

@@ -1,0 +1,86 @@
+"""What the analyses of frames have in common: one output out of several, means, boxes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.errors import InputError
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+Read = Callable[[slice], NDArray[np.floating]]
+"""Complete tables of some videos in mask order, (video, 2**n, output): ``lambda some:
+store.read_many(range(some.start, some.stop))``, or ``tables.__getitem__`` of an array."""
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """What a box plot shows of the numbers in each group (Tukey's), all (group,)."""
+
+    count: Ints
+    mean: Floats
+    lower_whisker: Floats
+    """the lowest number that is at most 1.5 interquartile ranges below the lower quartile"""
+    lower_quartile: Floats
+    median: Floats
+    upper_quartile: Floats
+    upper_whisker: Floats
+    outliers: Floats
+    """share of numbers beyond the whiskers, in [0, 1]"""
+
+
+def pick_output(values: NDArray[np.floating], outputs: NDArray[np.integer]) -> NDArray[np.floating]:
+    """One output of each video: (video, ..., output) and (video,) → (video, ...).
+
+    Raises:
+        InputError: an output that is not there, or not one of each video.
+    """
+    if outputs.shape != values.shape[:1]:
+        raise InputError(f"{outputs.shape} outputs for {len(values)} videos; one of each is needed")
+    if len(outputs) and not 0 <= outputs.min() <= outputs.max() < values.shape[-1]:
+        raise InputError(
+            f"outputs {outputs.min()} to {outputs.max()} are asked for; there are 0 to "
+            f"{values.shape[-1] - 1}"
+        )
+    chosen = outputs.astype(np.int64).reshape(-1, *([1] * (values.ndim - 1)))
+    return np.take_along_axis(values, chosen, axis=-1)[..., 0]
+
+
+def mean_and_error(values: NDArray[np.number | np.bool_]) -> tuple[Floats, Floats]:
+    """Mean over videos and its standard error: (video, ...) → (...) each.
+
+    NaN where no video is to be averaged; the error is NaN with one video too.
+    """
+    count = len(values)
+    if count == 0:
+        nothing = np.full(values.shape[1:], np.nan)
+        return nothing, nothing.copy()
+    numbers = values.astype(np.float64)
+    mean = numbers.mean(axis=0)
+    if count == 1:
+        return mean, np.full_like(mean, np.nan)
+    return mean, numbers.std(axis=0, ddof=1) / np.sqrt(count)
+
+
+def boxes(groups: list[NDArray[np.floating]]) -> Boxes:
+    """Box-plot statistics of each group of numbers; NaN for a group of none.
+
+    Args:
+        groups: arrays of any shape; all numbers of an array are one group.
+    """
+    rows = np.array([_box(group.astype(np.float64).ravel()) for group in groups]).reshape(-1, 7)
+    counts = np.array([group.size for group in groups], dtype=np.int64)
+    return Boxes(counts, *rows.T)
+
+
+def _box(numbers: Floats) -> list[float]:
+    if not numbers.size:
+        return [np.nan] * 7
+    lower, median, upper = np.quantile(numbers, (0.25, 0.5, 0.75))
+    reach = 1.5 * (upper - lower)
+    inside = (numbers >= lower - reach) & (numbers <= upper + reach)
+    kept = numbers[inside]
+    return [numbers.mean(), kept.min(), lower, median, upper, kept.max(), 1 - inside.mean()]

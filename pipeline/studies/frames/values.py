@@ -1,0 +1,154 @@
+"""Stage: Element Shapley Values of every frame, read from the coalition store.
+
+Nothing is evaluated here. The result is HDF5 for programs and, for the true and the predicted class
+alone, a table (CSV) for people.
+"""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from pipeline.core.progress import progress
+from pipeline.shapley import marginals_by_size
+from pipeline.store import CoalitionStore
+from pipeline.studies.frames.game import TRUE_AND_PREDICTED
+
+BYTES_AT_ONCE = 1 << 28
+
+AXES = {
+    "esv": ("video", "frame", "output"),
+    "marginals": ("video", "size", "frame", "output"),
+    "whole": ("video", "output"),
+    "empty": ("video", "output"),
+    "frames": ("video", "frame"),
+}
+IN_VIDEO = "numbers in the video file"
+IN_FEATURES = "numbers of rows in the feature file"
+COLUMNS = (
+    "video",
+    "position",
+    "frame_in_file",
+    "true_class",
+    "predicted_class",
+    "esv_true_class",
+    "esv_predicted_class",
+)
+
+
+@dataclass(frozen=True)
+class FrameValues:
+    """What the stage writes, for the true and the predicted class of each video."""
+
+    uids: tuple[str, ...]
+    frames: np.ndarray
+    """(video, frame) numbers in the video file, or of rows of the feature file"""
+    frames_are_numbered: bool
+    """whether they are numbers in the video file"""
+    true_class: np.ndarray
+    """(video,)"""
+    predicted_class: np.ndarray
+    """(video,)"""
+    esv_true: np.ndarray
+    """(video, frame)"""
+    esv_predicted: np.ndarray
+    """(video, frame)"""
+    whole_true: np.ndarray
+    """(video,) score of the true class with all frames"""
+    whole_predicted: np.ndarray
+    """(video,)"""
+    unit: str
+    """of the class score"""
+
+
+def stored_values(store: CoalitionStore) -> dict[str, np.ndarray]:
+    """Values of every instance of a store of complete tables.
+
+    Returns:
+        float32 each: ``esv`` (video, frame, output), ``marginals`` (video, size, frame, output),
+        ``whole`` and ``empty`` (video, output), the scores of all frames and of none.
+    """
+    n, n_videos, n_outputs = store.record.n_players, len(store), len(store.record.outputs)
+    shapes = {"marginals": (n, n, n_outputs), "whole": (n_outputs,), "empty": (n_outputs,)}
+    arrays = {k: np.empty((n_videos, *shape), np.float32) for k, shape in shapes.items()}
+    at_once = max(1, BYTES_AT_ONCE // (4 * store.record.rows * n_outputs))
+    esv = np.empty((n_videos, n, n_outputs), np.float32)
+    with progress(f"frames_values {store.record.game}", n_videos, "videos") as advance:
+        for start in range(0, n_videos, at_once):
+            chosen = slice(start, min(start + at_once, n_videos))
+            tables = store.read_many(range(chosen.start, chosen.stop))
+            marginals = marginals_by_size(tables)
+            arrays["marginals"][chosen], esv[chosen] = marginals, marginals.mean(axis=1)
+            arrays["empty"][chosen], arrays["whole"][chosen] = tables[:, 0], tables[:, -1]
+            advance(len(tables))
+    return {"esv": esv, **arrays}
+
+
+def unit_of(score: str) -> str:
+    """What a class score is measured in."""
+    return "logit" if score == "logit" else "probability"
+
+
+def read_values(path: Path) -> FrameValues:
+    """Read back what the stage wrote."""
+    with h5py.File(path, "r") as file:
+        true, predicted = file["true_class"][:], file["predicted_class"][:]
+        names = tuple(name.decode() for name in file["outputs"][:])
+        kept_two = names == TRUE_AND_PREDICTED
+        videos = np.arange(len(true))
+        first = np.zeros_like(true) if kept_two else true
+        second = np.ones_like(true) if kept_two else predicted
+        esv, whole = file["esv"][:], file["whole"][:]
+        return FrameValues(
+            tuple(uid.decode() for uid in file["uids"][:]),
+            file["frames"][:],
+            file["frames"].attrs["meaning"] == IN_VIDEO,
+            true,
+            predicted,
+            esv[videos, :, first],
+            esv[videos, :, second],
+            whole[videos, first],
+            whole[videos, second],
+            str(file.attrs["unit"]),
+        )
+
+
+def read_marginals(path: Path) -> np.ndarray:
+    """Mean marginal contributions for the true class, by size: (video, size, frame)."""
+    with h5py.File(path, "r") as file:
+        true = file["true_class"][:]
+        names = tuple(name.decode() for name in file["outputs"][:])
+        outputs = np.zeros_like(true) if names == TRUE_AND_PREDICTED else true
+        return np.stack([file["marginals"][i][:, :, c] for i, c in enumerate(outputs)])
+
+
+def write_hdf5(
+    path: Path, store: CoalitionStore, arrays: dict[str, np.ndarray], frames_are: str
+) -> None:
+    with h5py.File(path, "w") as file:
+        text = h5py.string_dtype()
+        file.create_dataset("uids", data=list(store.instances), dtype=text)
+        file.create_dataset("outputs", data=list(store.record.outputs), dtype=text)
+        for name, values in arrays.items():
+            dataset = file.create_dataset(name, data=values)
+            for axis, label in enumerate(AXES.get(name, ("video",))):
+                dataset.dims[axis].label = label
+        file["frames"].attrs["meaning"] = frames_are
+        file.attrs["game"] = store.record.game
+        file.attrs["identity"] = store.record.identity
+        file.attrs["value"] = store.record.value
+        file.attrs["unit"] = unit_of(str(store.record.specification["score"]))
+
+
+def write_csv(path: Path, values: FrameValues) -> None:
+    with path.open("w", newline="", encoding="utf-8") as lines:
+        writer = csv.writer(lines)
+        writer.writerow(COLUMNS)
+        for i, uid in enumerate(values.uids):
+            classes = (values.true_class[i], values.predicted_class[i])
+            for k, frame in enumerate(values.frames[i]):
+                esv = (f"{values.esv_true[i, k]:.7g}", f"{values.esv_predicted[i, k]:.7g}")
+                number = frame if values.frames_are_numbered else ""
+                writer.writerow([uid, k + 1, number, *classes, *esv])

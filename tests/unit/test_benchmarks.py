@@ -1,0 +1,106 @@
+"""Benchmarks run and agree with what they compare with; how long anything takes is not tested."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks import games, runtime, store
+from benchmarks.measuring import Setting, Timing, in_own_process, seconds_text, timed
+from pipeline.studies.frames.coalition_scores import table
+
+pytest.importorskip("shap")
+pytest.importorskip("shapiq")
+others = pytest.importorskip("benchmarks.others")
+
+CPU = torch.device("cpu")
+TIMING = Timing(median=1.0, shortest=1.0, longest=1.0, runs=1, first=1.0)
+
+
+@pytest.fixture(autouse=True)
+def threads_as_before():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+def test_quick_runtime_agrees_with_other_libraries(tmp_path, capsys):
+    runtime.main(["--quick", "--device", "cpu", "--json", str(tmp_path / "runtime.json")])
+    printed = capsys.readouterr().out
+    report = json.loads((tmp_path / "runtime.json").read_text())
+    assert {(c["library"], c["values"], c["model"]) for c in report["comparisons"]} == {
+        (library, values, model)
+        for library in ("captum", "shapiq", "shap")
+        for values in ("table", "evaluated")
+        for model in ("TRN", "TSN")
+    }
+    for comparison in report["comparisons"]:
+        assert comparison["library"] in printed
+        assert 0 < comparison["ratio"] < math.inf
+        assert comparison["difference"] <= report["tolerance"]
+        # Or else agreement would say nothing.
+        assert comparison["largest"] > 10 * report["tolerance"]
+    for row in report["rows"] + report["batches"]:
+        assert 0 < row["evaluations_per_second"] < math.inf
+
+
+def test_disagreement_fails_the_run(monkeypatch):
+    row = runtime.Row("TRN", 5, 1, TIMING, None, None)
+    wrong = others.Comparison("TRN", 5, "captum", "table", 1, TIMING, None, 2e-4, 0.1)
+    not_run = replace(wrong, timing=None, extrapolated=100.0, difference=None)
+    report = runtime.Report({}, [row], [wrong, not_run], [])
+    assert report.disagreements() == [wrong]
+    assert runtime.Report({}, [row], [replace(wrong, difference=math.nan)], []).disagreements()
+    assert report.ratio(not_run) is None
+    monkeypatch.setattr(runtime, "measure", lambda setting, quick: report)
+    with pytest.raises(SystemExit, match="captum on TRN n=5"):
+        runtime.main(["--device", "cpu"])
+
+
+@pytest.mark.parametrize("name", ["TRN", "TSN"])
+def test_plain_scores_are_the_scores(name):
+    # More frames than a single-scale model takes, so that the largest scale is shorter.
+    game = games.make(name, 9, CPU)
+    masks = np.arange(2**9)
+    present = torch.from_numpy(masks[:, None] >> np.arange(9) & 1 == 1)
+    expected = table(game.model, game.features, game.empty)[0]
+    torch.testing.assert_close(games.plain_scores(game, present), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_a_row_has_a_process_of_its_own():
+    row = in_own_process(runtime.measure_row, "TSN", 4, 1, Setting("cpu", 1, 0.01))
+    assert row.n_frames == 4
+    assert row.peak_bytes > row.own_bytes >= 0
+
+
+def test_quick_store(tmp_path, capsys):
+    store.main(["--quick", "--json", str(tmp_path / "store.json")])
+    tasks = json.loads((tmp_path / "store.json").read_text())["tasks"]
+    assert [task["task"] for task in tasks] == ["plan", "write", "read all", "read each"]
+    assert tasks[0]["ratio"] is None
+    assert all(0 < task["ratio"] < math.inf for task in tasks[1:])
+    assert "ratio" in capsys.readouterr().out
+
+
+def test_timed_counts_its_calls():
+    calls = []
+    timing = timed(lambda: calls.append(1), seconds=0.0, fewest=3)
+    assert len(calls) == 1 + timing.runs == 4
+    assert timing.shortest <= timing.median <= timing.longest
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.0123, "12.3 ms"),
+        (12.34, "12.3 s"),
+        (1200, "20 min"),
+        (7.2e5, "8.33 days"),
+        (1e25, "> 1,000,000 years"),
+    ],
+)
+def test_seconds_text(seconds, text):
+    assert seconds_text(seconds) == text

@@ -1,0 +1,223 @@
+"""Tables of results in documents: what is written, what is left alone, what is refused."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from pipeline.__main__ import app
+from pipeline.core.errors import InputError
+from pipeline.studies.frames.runtime import PAPER_DEVICE
+from pipeline.workflow import documents
+from pipeline.workflow.documents import (
+    TABLES,
+    claims_table,
+    default_documents,
+    markdown_table,
+    runtime_table,
+    write_documents,
+)
+
+CLAIMS = [
+    {"source": "Fig. 1", "model": "TSN", "claim": "it falls", "measured": "1 to 2", "shows": "no"},
+    {"source": "Fig. 1", "model": "TRN", "claim": "it falls", "measured": "2 to 1", "shows": "yes"},
+    {
+        "source": "Fig. 1",
+        "model": "TSN",
+        "claim": "it ends",
+        "measured": "P(a|b) =\n1",
+        "shows": "in part",
+    },
+]
+CLAIMS_TABLE = r"""
+| | the paper says | TRN | TSN |
+|---|---|---|---|
+| Fig. 1 | it falls | **yes**: 2 to 1 | **no**: 1 to 2 |
+| Fig. 1 | it ends | – | **in part**: P(a\|b) = 1 |
+"""
+BEFORE = "# Title\n\nText. <!-- CLAIMS --> in text is none.\n\n<!-- CLAIMS -->"
+AFTER = "<!-- /CLAIMS -->\n\n<!-- a comment -->\n<!-- TODO -->\n| a | table |\nno line's end"
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A project with results, a README and two documents; the working directory."""
+    (tmp_path / "results/frames").mkdir(parents=True)
+    (tmp_path / "results/frames/claims.json").write_text(json.dumps(CLAIMS))
+    (tmp_path / "README.md").write_text(f"{BEFORE}\n| old |\n{AFTER}")
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/two.md").write_text(f"{BEFORE}\n{AFTER}")
+    (tmp_path / "docs/without.md").write_text("No table.")
+    (tmp_path / "docs/.old.partial.md").write_text(f"{BEFORE}\n{AFTER}")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def call(*arguments):
+    return CliRunner().invoke(app, ["documents", *arguments])
+
+
+def contents(root):
+    return {path: path.read_bytes() for path in root.rglob("*") if path.is_file()}
+
+
+def test_a_claim_is_a_line_and_a_model_a_column():
+    assert claims_table(CLAIMS) == CLAIMS_TABLE.strip()
+
+
+def test_times_have_their_unit_and_significant_digits():
+    def row(seconds, sd, paper_seconds, paper_sd):
+        return {
+            "model": "trn",
+            "frames": 8,
+            "configuration": "exact",
+            "seconds": seconds,
+            "sd": sd,
+            "paper_seconds": paper_seconds,
+            "paper_sd": paper_sd,
+        }
+
+    rows = [
+        row(0.0038812, 0.000112, 6.79, 0.01),
+        row(0.9999, 0.2341, 0.08, 0.0001),
+        row(1234.5, 99.7, 0.0225, 0.00000004),
+    ]
+    assert runtime_table({"rows": rows, "paper_device": PAPER_DEVICE}).splitlines() == [
+        "| | frames | | here | paper (GTX 1080 Ti) |",
+        "|---|---|---|---|---|",
+        "| TRN | 8 | exact | 3.88 ± 0.11 ms | 6.79 ± 0.01 s |",
+        "| TRN | 8 | exact | 1000 ± 230 ms | 80 ± 0.1 ms |",
+        "| TRN | 8 | exact | 1230 ± 100 s | 22.5 ± 0.00004 ms |",
+    ]
+
+
+def test_cells_stay_cells():
+    assert markdown_table(["a|b", ""], [["1\n2", None], ["", "|"]]).splitlines() == [
+        r"| a\|b | |",
+        "|---|---|",
+        "| 1 2 | None |",
+        r"| | \| |",
+    ]
+
+
+def test_tables_are_written_and_all_else_is_left(root):
+    before = contents(root)
+    assert call("--check").exit_code == 1
+    assert contents(root) == before
+    assert call().output.splitlines() == [
+        "README.md: CLAIMS written",
+        "docs/two.md: CLAIMS written",
+    ]
+    expected = (BEFORE + CLAIMS_TABLE + AFTER).encode()
+    changed = {root / "README.md": expected, root / "docs/two.md": expected}
+    assert contents(root) == before | changed
+
+
+def test_what_is_as_the_results_are_is_not_written_again(root):
+    call()
+    (root / "README.md").chmod(0o400)
+    times = {path: path.stat().st_mtime_ns for path in root.rglob("*.md")}
+    inodes = {path: path.stat().st_ino for path in root.rglob("*.md")}
+    for arguments in ([], ["--check"]):
+        result = call(*arguments)
+        assert result.exit_code == 0
+        assert "README.md: CLAIMS as the results are" in result.output
+    assert {path: path.stat().st_mtime_ns for path in times} == times
+    assert {path: path.stat().st_ino for path in inodes} == inodes
+
+
+def test_the_check_names_the_document_that_differs(root):
+    call()
+    text = (root / "docs/two.md").read_text()
+    (root / "docs/two.md").write_text(text.replace("2 to 1", "3 to 1"))
+    result = call("--check")
+    assert result.exit_code == 1
+    assert result.output.splitlines() == [
+        "README.md: CLAIMS as the results are",
+        "docs/two.md: CLAIMS differs from the results",
+    ]
+    assert call("--check", "README.md").exit_code == 0
+
+
+def test_a_further_table_is_a_further_line(root, monkeypatch):
+    result = "other/areas.json"
+    monkeypatch.setitem(TABLES, "AREAS", documents.Table(result, lambda found: found["text"]))
+    other = root / "elsewhere" / result
+    other.parent.mkdir(parents=True)
+    other.write_text('{"text": "| ä |"}')
+    path = root / "docs/without.md"
+    path.write_text("<!--AREAS-->\n<!-- /AREAS -->\n\n<!-- AREAS -->\nx\n<!-- /AREAS -->")
+    (found,) = write_documents([path], root / "elsewhere")
+    assert (found.tables, found.outdated) == (("AREAS", "AREAS"), ("AREAS", "AREAS"))
+    assert path.read_text(encoding="utf-8") == found.text
+    assert found.text.count("AREAS-->\n| ä |\n<!-- /AREAS") == 1
+    assert found.text.count("AREAS -->\n| ä |\n<!-- /AREAS") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a\n<!-- CLAIMS -->\n", "line 2: <!-- CLAIMS --> has no other half"),
+        ("<!-- /CLAIMS -->\n<!-- CLAIMS -->", "line 1: <!-- /CLAIMS --> has no other half"),
+        (
+            "<!-- CLAIMS -->\n<!-- RUNTIME -->\n<!-- /RUNTIME -->\n<!-- /CLAIMS -->",
+            "line 1: <!-- CLAIMS --> has no other half",
+        ),
+        ("<!-- CLAIMS -->\n<!-- /RUNTIME -->", "none within another"),
+        ("\n<!-- CLAIM -->\n<!-- /CLAIM -->", "line 2: no table is called CLAIM; .*CLAIMS"),
+        ("<!-- /CLAIM -->", "line 1: <!-- /CLAIM --> has no other half"),
+        (b"\xff", "one.md: not a document that can be read"),
+        (None, "one.md: not a document that can be read"),
+    ],
+)
+def test_documents_that_cannot_be_filled_are_refused(root, text, message):
+    path = root / "one.md"
+    if text is not None:
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    before = contents(root)
+    with pytest.raises(InputError, match=message):
+        write_documents([root / "README.md", path], root / "results")
+    assert contents(root) == before
+
+
+def test_a_result_that_is_missing_is_named_with_what_makes_it(root):
+    path = root / "docs/without.md"
+    path.write_text("<!-- RUNTIME -->\n<!-- /RUNTIME -->\n")
+    before = contents(root)
+    message = (
+        r"results/frames/runtime\.json, .* No such file .*: "
+        r"uv run snakemake --cores all results/frames/runtime\.json"
+    )
+    with pytest.raises(InputError, match=message):
+        write_documents(default_documents(Path()), Path("results"))
+    assert contents(root) == before
+
+
+@pytest.mark.parametrize("content", ["{", "{}", '{"rows": [{}], "paper_device": ""}', "3", "\xff"])
+def test_a_result_of_another_kind_is_refused(root, content):
+    (root / "results/frames/runtime.json").write_text(content, encoding="latin-1")
+    path = root / "docs/without.md"
+    path.write_text("<!-- RUNTIME -->\n<!-- /RUNTIME -->\n")
+    with pytest.raises(InputError, match=r"runtime\.json: not what table RUNTIME is made of"):
+        write_documents([path], root / "results")
+
+
+def test_every_table_stands_in_a_document_of_the_project(tmp_path, monkeypatch):
+    project = Path(__file__).parents[2]
+    for name, table in TABLES.items():
+        monkeypatch.setitem(TABLES, name, table._replace(write=lambda content: ""))
+        (tmp_path / table.result).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / table.result).write_text("{}")
+    found = write_documents(default_documents(project), tmp_path, check=True)
+    assert {name for document in found for name in document.tables} == set(TABLES)
+
+
+def test_tables_of_a_study_without_results_are_left_as_they_are(root):
+    text = "<!-- BASELINES_CLAIMS -->\n| kept |\n<!-- /BASELINES_CLAIMS -->\n"
+    (root / "docs/other.md").write_text(text)
+    done = call("docs/other.md", "--check")
+    assert done.exit_code == 0
+    assert "BASELINES_CLAIMS left as it is" in done.output
+    assert call("docs/other.md").exit_code == 0
+    assert (root / "docs/other.md").read_text() == text

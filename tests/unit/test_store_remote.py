@@ -1,0 +1,299 @@
+"""Stores behind URLs: read, verified, shown and listed as those on a disk are."""
+
+import json
+import os
+import re
+import shutil
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+from players import RECORD, value_of
+from typer.testing import CliRunner, Result
+
+from pipeline.core.errors import InputError
+from pipeline.store import (
+    CoalitionStore,
+    DamagedShard,
+    DamagedStore,
+    MissingInstance,
+    UnreachableStore,
+    open_store,
+    plan,
+    verify,
+)
+from pipeline.store.cli import app
+from pipeline.store.evaluation import StoredGame
+
+NAMES = ["v0", "v1", "v2"]
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "fsync", lambda descriptor: None)
+
+
+@dataclass
+class Site:
+    """A web server that gives the files of a directory."""
+
+    folder: Path
+    url: str = ""
+    failing: set[str] = field(default_factory=set)
+    """Ends of the paths that it fails to give."""
+    listing: bool = True
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    site = Site(tmp_path)
+
+    class Handler(SimpleHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            pass
+
+        def send_head(self):
+            if any(self.path.endswith(end) for end in site.failing):
+                self.send_error(500)
+                return None
+            return super().send_head()
+
+        def list_directory(self, path):
+            if site.listing:
+                return super().list_directory(path)
+            self.send_error(403)
+            return None
+
+    class Server(ThreadingHTTPServer):
+        # fsspec asks for several files at once.
+        request_queue_size = 64
+
+    server = Server(("127.0.0.1", 0), partial(Handler, directory=str(tmp_path)))
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    site.url = f"http://127.0.0.1:{server.server_port}"
+    yield site
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CoalitionStore:
+    """Two of three instances done; several chunks in a shard."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("pipeline.store.layout.CHUNK_BYTES", 20)
+        store = plan(tmp_path / "frames" / "trn.zarr", RECORD, NAMES, NAMES)
+    assert store._values.chunks == (1, 2, 2)
+    for name in NAMES[:2]:
+        store.write(name, value_of(name))
+    return store
+
+
+@pytest.fixture(params=["http", "file", "memory"])
+def url(request: pytest.FixtureRequest, store: CoalitionStore) -> Iterator[str]:
+    """The store by its URL; in memory it is a copy."""
+    match request.param:
+        case "http":
+            yield f"{request.getfixturevalue('site').url}/frames/trn.zarr"
+        case "file":
+            yield f"file://{store.path}"
+        case _:
+            memory = fsspec.filesystem("memory")
+            memory.put(store.path, "/site/frames/trn.zarr", recursive=True)
+            yield "memory://site/frames/trn.zarr"
+            memory.rm("/site", recursive=True)
+
+
+def call(*arguments: str | Path, width: int = 120) -> Result:
+    environment = {"COLUMNS": str(width), "TERM": "dumb"}
+    return CliRunner().invoke(app, [str(a) for a in arguments], env=environment)
+
+
+def test_values_behind_a_url(url: str) -> None:
+    store = open_store(url)
+    assert store.done().tolist() == [True, True, False]
+    assert store.is_done("v1") and not store.is_done("v2")
+    np.testing.assert_array_equal(store.read("v1"), value_of("v1"))
+    both = np.stack([value_of("v1"), value_of("v0")])
+    np.testing.assert_array_equal(store.read_many(["v1", "v0"]), both)
+    with pytest.raises(MissingInstance, match="'v2' has not been evaluated; 2 of 3 have"):
+        store.read("v2")
+    masks = np.array([5, 0])
+    np.testing.assert_array_equal(StoredGame(store, "v1")(masks), value_of("v1")[masks])
+    assert verify(store) == []
+    for attempt in (lambda: store.write("v2", value_of("v2")), lambda: store.erase("v0")):
+        with pytest.raises(InputError, match="reading only"):
+            attempt()
+    assert open_store(f"{url}/").path == url
+
+
+@pytest.mark.parametrize("url", ["http", "file"], indirect=True)
+def test_what_is_done_later_is_seen(url: str, store: CoalitionStore) -> None:
+    behind = open_store(url)
+    assert not behind.done()[2]
+    store.write("v2", value_of("v2"))
+    assert behind.done().all()
+    np.testing.assert_array_equal(behind.read("v2"), value_of("v2"))
+
+
+@pytest.mark.parametrize("url", ["http", "file"], indirect=True)
+def test_damage_behind_a_url_is_found(url: str, store: CoalitionStore) -> None:
+    path = Path(store.path)
+    content = bytearray(store.shard("v1").read_bytes())
+    content[5] ^= 1
+    store.shard("v1").write_bytes(content)
+    shutil.copy(store.shard("v0"), path / "values" / "c.9.0.0")
+    (path / "values" / "notes.txt").write_text("mine")
+    (path / "values" / "c.0.0.12.partial").write_text("")
+    (path / "more").mkdir()
+    (path / "more" / "deep.txt").touch()
+    (path / ".DS_Store").touch()
+    metadata = json.loads((path / "output" / "zarr.json").read_text())
+    (path / "output" / "zarr.json").write_text(json.dumps({**metadata, "fill_value": "x"}))
+    (path / "instance" / "zarr.json").unlink()
+    behind = open_store(url)
+    found = verify(behind)
+    on_disk = {(d.instance, d.index) for d in verify(open_store(path))}
+    assert {(d.instance, d.index) for d in found} == on_disk
+    reasons = "\n".join(damage.reason for damage in found)
+    assert len(found) == 6
+    for text in ("values/notes.txt: no part", "more: no part", "values shard 9", "'v1'"):
+        assert text in reasons
+    assert "output/zarr.json: differs" in reasons and "instance/zarr.json: " in reasons
+    with pytest.raises(DamagedShard, match="copy it there anew"):
+        behind.read("v1")
+    with pytest.raises(DamagedShard, match="'v1'"):
+        behind.read_many([0, 1])
+    np.testing.assert_array_equal(behind.read("v0"), value_of("v0"))
+    result = call("verify", url)
+    assert result.exit_code == 1 and "6 damaged" in result.output
+    assert result.output.endswith(f"to mend: copy a sound store to {url} anew\n")
+
+
+def test_damaged_metadata_behind_a_url(site: Site, store: CoalitionStore) -> None:
+    url = f"{site.url}/frames/trn.zarr"
+    (Path(store.path) / "instance" / "c.0").unlink()
+    with pytest.raises(DamagedStore, match="Copy it there anew"):
+        open_store(url)
+    (Path(store.path) / "zarr.json").write_text("{")
+    with pytest.raises(DamagedStore, match=r"trn\.zarr: damaged"):
+        open_store(url)
+    result = call("verify", url)
+    assert result.exit_code == 1 and f"copy a sound store to {url}" in result.output
+
+
+def test_a_server_that_fails_is_no_damage(site: Site, store: CoalitionStore) -> None:
+    url = f"{site.url}/frames/trn.zarr"
+    behind = open_store(url)
+    site.failing = {"c.1.0.0"}
+    for attempt in (lambda: behind.read("v1"), lambda: behind.read_many([0, 1])):
+        with pytest.raises(UnreachableStore, match=r"trn\.zarr: cannot be read"):
+            attempt()
+    with pytest.raises(UnreachableStore):
+        verify(behind)
+    result = call("verify", url)
+    assert result.exit_code == 1 and "not verified: " in result.output
+    assert "damaged" not in result.output and "to mend" not in result.output
+    site.failing = {"zarr.json"}
+    with pytest.raises(UnreachableStore):
+        open_store(url)
+
+
+def test_a_server_that_lists_nothing(site: Site, store: CoalitionStore) -> None:
+    site.listing = False
+    url = f"{site.url}/frames/trn.zarr"
+    behind = open_store(url)
+    np.testing.assert_array_equal(behind.read("v1"), value_of("v1"))
+    assert behind.is_done("v0") and not behind.is_done("v2")
+    with pytest.raises(MissingInstance, match=r"'v2' has not been evaluated\. Evaluate"):
+        behind.read("v2")
+    with pytest.raises(UnreachableStore):
+        behind.done()
+    result = call("show", url)
+    assert result.exit_code == 0
+    assert "unknown done of 3" in result.output
+    assert re.search(r"size on disk +unknown", result.output)
+    summary = json.loads(call("show", url, "--json").output)
+    assert summary["bytes"] is None and summary["instances_done"] is None
+    assert call("verify", url).exit_code == 1
+    result = call("list", site.url)
+    assert result.exit_code == 1 and "cannot be read" in result.output
+
+
+def test_a_listing_of_something_else_is_not_taken_for_one(
+    site: Site, store: CoalitionStore
+) -> None:
+    (Path(store.path) / "values" / "index.html").write_text("<p>nothing to see</p>")
+    behind = open_store(f"{site.url}/frames/trn.zarr")
+    with pytest.raises(UnreachableStore, match="cannot be listed"):
+        behind.done()
+    np.testing.assert_array_equal(behind.read("v1"), value_of("v1"))
+
+
+def test_show_and_list_by_url(url: str, store: CoalitionStore) -> None:
+    size = sum(p.stat().st_size for p in Path(store.path).rglob("*") if p.is_file())
+    here = json.loads(call("show", store.path, "--json").output)
+    there = json.loads(call("show", url, "--json").output)
+    assert there == {**here, "path": url} and there["bytes"] == size
+    root = url.removesuffix("/frames/trn.zarr")
+    by_name = call("show", "frames/trn", "--root", root, "--json")
+    assert json.loads(by_name.output) == there
+    assert "2 done of 3" in call("show", url).output
+    result = call("list", root)
+    assert result.exit_code == 0
+    assert "frames/trn " in result.output and "2/3" in result.output
+    for asked in (root, f"{root}/"):
+        assert json.loads(call("list", asked, "--json").output) == [there]
+    result = call("verify", "--root", root)
+    assert result.exit_code == 0 and f"{url}: 2 of 3 instances done, sound" in result.output
+
+
+NO_SERVER = "http://127.0.0.1:9/trn.zarr"
+
+
+@pytest.mark.parametrize(
+    ("url", "kind", "match"),
+    [
+        (NO_SERVER, UnreachableStore, "cannot be read: Cannot connect.*check the address"),
+        ("http://host.invalid/x.zarr", UnreachableStore, "cannot be read"),
+        ("memory://nothing/trn.zarr", InputError, "no zarr group there"),
+        ("s3://bucket/trn.zarr", InputError, "not installed: Install s3fs"),
+        ("gs://bucket/trn.zarr", InputError, "not installed: Please install gcsfs"),
+        ("nonsense://x/trn.zarr", InputError, "no URL that can be read.*nonsense"),
+    ],
+)
+def test_urls_without_a_store(url: str, kind: type[InputError], match: str) -> None:
+    package = match.partition("nstall ")[2]
+    if package:
+        try:
+            __import__(package)
+        except ImportError:
+            pass
+        else:
+            pytest.skip(f"{package} is installed")
+    with pytest.raises(kind, match=match) as caught:
+        open_store(url)
+    assert str(caught.value).startswith(url)
+    assert not isinstance(caught.value, DamagedStore)
+    for command in ("show", "verify", "list"):
+        result = call(command, url, width=400)
+        assert result.exit_code == 1
+        assert result.exception is None or isinstance(result.exception, SystemExit)
+        assert url in result.output
+
+
+def test_a_site_without_that_store(site: Site) -> None:
+    with pytest.raises(InputError, match="no zarr group there"):
+        open_store(f"{site.url}/frames/tnr.zarr")
+    result = call("show", "frames/tnr", "--root", site.url)
+    assert result.exit_code == 1 and "frames/tnr: no store there" in result.output
+    result = call("list", f"{site.url}/none")
+    assert result.exit_code == 1 and "nothing there that can be listed" in result.output
+    assert "no stores" in call("list", site.url).output
