@@ -1,5 +1,6 @@
 """Every result of the project. `snakemake --cores all` makes what is missing or out of date."""
 
+import importlib
 import os
 import sys
 
@@ -8,60 +9,70 @@ from snakemake.utils import min_version
 min_version("9.0")
 sys.path.insert(0, workflow.basedir)
 
-from pipeline.workflow import provenance
-from pipeline.workflow import tracking
-from pipeline.studies.frames import paths as house
 from pipeline.core.errors import InputError
-from pipeline.core.stage import SCHEDULER
-from pipeline.workflow.versions import version
+from pipeline.core.rules import STAGE, OfGame, but, given, needs_of
+from pipeline.core.stage import DEVICE, SCHEDULER
+from pipeline.studies import STUDIES
+from pipeline.workflow import bridge
+from pipeline.workflow.params import read_config
+from pipeline.workflow.targets import drawn, gpus, targets, vectors
 
 
 configfile: "params.yaml"
 
 
-report: "pipeline/rules/report/workflow.rst"
+report: "pipeline/workflow/report.rst"
 
 
 try:
-    PARAMS = house.read_config(config)
+    PARAMS = read_config(config)
 except InputError as error:
     raise WorkflowError(str(error))
 
+ENVIRONMENT = workflow.source_path("pipeline/workflow/environment.yaml")
+GPUS = gpus(PARAMS.device)
+# The device that times are measured on; nothing else depends on the device.
+DEVICE_USED = "cpu" if PARAMS.device == "auto" and not GPUS else PARAMS.device
+needs = needs_of(PARAMS.model_dump(mode="json"))
 
 # Jobs end with the process that started them: no shell stands between the two.
 os.environ[SCHEDULER] = str(os.getpid())
+os.environ[DEVICE] = PARAMS.device
 shell.prefix("set -euo pipefail; exec ")
 
 
-include: "pipeline/rules/frames.smk"
-include: "pipeline/rules/baselines.smk"
+for study in STUDIES:
+
+    include: f"pipeline/studies/{study}/rules.smk"
+
+
+include: "pipeline/store/rules.smk"
+
+
+# A target for each rule (`frames_values_all`), for each study (`frames_all`) and for all of them.
+TARGETS = targets(workflow.rules, PARAMS)
+
+for name, files in TARGETS.items():
+
+    rule:
+        name:
+            f"{name}_all"
+        input:
+            files,
 
 
 rule all:
     default_target: True
     input:
-        [getattr(rules, f"{study}_all").input for study in PARAMS.studies],
+        [TARGETS[study] for study in PARAMS.studies],
 
 
-# One target a stage that DVC tracks, also of studies that are not asked for here: `dvc repro` makes
-# all that dvc.yaml lists.
-for stage, tracked in tracking.stages(PARAMS, every=True).items():
-
-    rule:
-        name:
-            f"{stage}_all"
-        input:
-            tracked.files,
-
-
-# Before anything is planned, what is known of the results from DVC is told to Snakemake; after it,
-# DVC is told what was made.
-provenance.attach(workflow, PARAMS, config)
+bridge.attach(workflow, PARAMS, config)
 
 
 onsuccess:
-    provenance.record(workflow, PARAMS, config)
+    bridge.record(workflow)
 
 
 onerror:
-    provenance.record(workflow, PARAMS, config)
+    bridge.record(workflow)

@@ -1,70 +1,146 @@
-"""How a stage is run as a command: its options, its log, its errors.
+"""Runs a stage as a command: ``python -m pipeline.core.stage <rule> --option value …``.
 
-A stage module has a ``main`` with keyword-only parameters and ends in ``run(main)``. The command
-line is read off main's signature: one option a parameter, of the type that its annotation says.
+Rule ``frames_features`` runs ``main`` of ``pipeline/studies/frames/stages/features.py``, or, where
+a study has no such file, that of ``pipeline/store/stages/``. The options are read off main's
+signature: a path or a list of paths is given as it is, everything else as text or JSON that fits
+the annotation.
 """
 
-import argparse
 import ctypes
+import importlib
+import importlib.util
 import inspect
 import logging
 import os
 import signal
 import sys
 import time
-import types
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ValidationError
+import typer
+from pydantic import TypeAdapter, ValidationError
 
 from pipeline.core.errors import InputError
-from pipeline.workflow.params import explain_validation_error
+from pipeline.core.fields import explain_validation_error
 
 log = logging.getLogger("pipeline")
 
 SCHEDULER = "PIPELINE_SCHEDULER"
-"""Environment variable that tells a job the process that started it and that it ends with."""
+"""Environment variable that holds the process that started a job and that the job ends with."""
+
+DEVICE = "PIPELINE_DEVICE"
+"""Environment variable that holds the device of stages that ask for one; default: ``auto``."""
+
+SET_BY_RUNNER = ("threads", "device")
 
 
-def run(main: Callable[..., None], argv: Sequence[str] | None = None) -> None:
-    """Run a stage's main with the arguments of the command line, then exit.
+def module_of(rule: str) -> str:
+    """Name of the module that a rule runs. Raises InputError if there is none."""
+    study, _, stage = rule.partition("_")
+    for place in (f"pipeline.studies.{study}.stages", "pipeline.store.stages"):
+        name = f"{place}.{stage}"
+        try:
+            found = importlib.util.find_spec(name)
+        except ModuleNotFoundError:
+            found = None
+        if found is not None:
+            return name
+    raise InputError(
+        f"{rule}: there is neither pipeline/studies/{study}/stages/{stage}.py nor "
+        f"pipeline/store/stages/{stage}.py"
+    )
 
-    Options beyond main's own: ``--log FILE`` (what is logged goes there too, replacing what an
-    earlier run left), ``--threads N`` (also passed to main if it takes ``threads``).
 
-    Exits with status 1 after an :class:`InputError` (message only) or any other exception
-    (traceback in the log, its last line on the terminal).
+def run(rule: str, arguments: Sequence[str]) -> int:
+    """Run a rule's stage with these options; returns the exit status.
+
+    Options beyond main's own: ``--log FILE`` (what is logged is also written there, in place of
+    what an earlier run left) and ``--threads N`` (passed to main if it takes ``threads``).
+
+    The status is 1 after an :class:`InputError` (message only) or any other exception (traceback
+    in the log), and 2 for options that main does not have.
     """
-    sys.exit(_run(main, sys.argv[1:] if argv is None else argv))
-
-
-def _run(main: Callable[..., None], argv: Sequence[str]) -> int:
     _end_with_scheduler()
-    name = Path(inspect.getfile(main)).stem
-    study = Path(inspect.getfile(main)).parent.name
     try:
-        arguments, threads, log_file = _parse(main, argv, prog=f"{study}_{name}")
+        main = importlib.import_module(module_of(rule)).main
     except InputError as error:
-        print(f"error: {study}_{name}: {error}", file=sys.stderr)
+        print(f"error: {error}", file=sys.stderr)
         return 1
-    _start_logging(log_file)
-    _set_up_torch(threads)
-    if "threads" in inspect.signature(main).parameters:
-        arguments["threads"] = threads
-    start = time.monotonic()
+    app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    app.command(name=rule)(_command(rule, main))
     try:
-        main(**arguments)
-    except InputError as error:
-        log.error("%s_%s: %s", study, name, error)
-        return 1
-    except Exception:
-        log.exception("%s_%s failed", study, name)
-        return 1
-    log.info("%s_%s: done in %.1f s", study, name, time.monotonic() - start)
+        app(list(arguments), prog_name=rule)
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else 1
     return 0
+
+
+def _command(rule: str, main: Callable[..., None]) -> Callable[..., None]:
+    """``main`` as a function whose signature Typer reads its options from."""
+    hints = typing.get_type_hints(main)
+    own = inspect.signature(main).parameters
+
+    def command(log: Path | None, threads: int, **given: Any) -> None:
+        _start_logging(log)
+        _set_up_torch(threads)
+        set_here = {"threads": threads, "device": os.environ.get(DEVICE) or "auto"}
+        arguments = {name: set_here[name] for name in SET_BY_RUNNER if name in own}
+        start = time.monotonic()
+        try:
+            for name, value in given.items():
+                if hints[name] == list[Path]:
+                    arguments[name] = value or []
+                elif value is not None:
+                    arguments[name] = _parsed(name, value, hints[name])
+            main(**arguments)
+        except InputError as error:
+            logging.getLogger("pipeline").error("%s: %s", rule, error)
+            raise typer.Exit(1) from None
+        except Exception:
+            logging.getLogger("pipeline").exception("%s failed", rule)
+            raise typer.Exit(1) from None
+        seconds = time.monotonic() - start
+        logging.getLogger("pipeline").info("%s: done in %.1f s", rule, seconds)
+
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    options = [
+        inspect.Parameter("log", keyword, annotation=Path | None, default=None),
+        inspect.Parameter("threads", keyword, annotation=int, default=os.cpu_count() or 1),
+    ]
+    for name, parameter in own.items():
+        if name in SET_BY_RUNNER:
+            continue
+        kind: Any = list[Path] if hints[name] == list[Path] else str
+        is_required = parameter.default is parameter.empty and hints[name] != list[Path]
+        flag = f"--{name.replace('_', '-')}"
+        options.append(
+            inspect.Parameter(
+                name,
+                keyword,
+                annotation=Annotated[kind if is_required else kind | None, typer.Option(flag)],
+                default=parameter.empty if is_required else None,
+            )
+        )
+    command.__signature__ = inspect.Signature(options)  # type: ignore[attr-defined]
+    command.__doc__ = inspect.getdoc(main)
+    # Typer reads annotations here.
+    command.__annotations__ = {option.name: option.annotation for option in options}
+    return command
+
+
+def _parsed(name: str, value: str, kind: Any) -> Any:
+    """An option's text as what main's annotation says. Raises InputError if it does not fit."""
+    adapter = TypeAdapter(kind)
+    is_text = bool({str, Path} & {kind, *typing.get_args(kind)})
+    try:
+        if not is_text and value[:1] in ("{", "["):
+            return adapter.validate_json(value)
+        return adapter.validate_python(value)
+    except ValidationError as error:
+        raise InputError(f"--{name}: {explain_validation_error(error, kind)}") from None
 
 
 def _end_with_scheduler() -> None:
@@ -81,44 +157,6 @@ def _end_with_scheduler() -> None:
     if scheduler != str(os.getppid()):
         # It was gone before that took effect.
         sys.exit(1)
-
-
-def _parse(
-    main: Callable[..., None], argv: Sequence[str], prog: str
-) -> tuple[dict[str, Any], int, Path | None]:
-    parser = argparse.ArgumentParser(prog=prog, description=inspect.getdoc(main))
-    parser.add_argument("--log", type=Path)
-    parser.add_argument("--threads", type=int, default=os.cpu_count() or 1)
-    hints = typing.get_type_hints(main)
-    for name, parameter in inspect.signature(main).parameters.items():
-        if name == "threads":
-            continue
-        kind = hints[name]
-        required = parameter.default is inspect.Parameter.empty
-        default = None if required else parameter.default
-        options: dict[str, Any] = {"required": required, "default": default}
-        if isinstance(kind, types.UnionType):  # Optional[X]: None is the default, X is what is read
-            kind = next(k for k in typing.get_args(kind) if k is not type(None))
-        if typing.get_origin(kind) is list:
-            options["nargs"] = "+"
-            kind = typing.get_args(kind)[0]
-        is_model = isinstance(kind, type) and issubclass(kind, BaseModel)
-        parser.add_argument(
-            f"--{name.replace('_', '-')}", type=str if is_model else kind, **options
-        )
-    arguments = vars(parser.parse_args(argv))
-    threads, log_file = arguments.pop("threads"), arguments.pop("log")
-    for name, kind in hints.items():
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
-            arguments[name] = _model(kind, arguments[name])
-    return arguments, threads, log_file
-
-
-def _model(model: type[BaseModel], text: str) -> BaseModel:
-    try:
-        return model.model_validate_json(text)
-    except ValidationError as error:
-        raise InputError(explain_validation_error(error, model)) from None
 
 
 def _start_logging(log_file: Path | None) -> None:
@@ -146,3 +184,9 @@ def _set_up_torch(threads: int) -> None:
             # that is used here does, and the setting takes a second to load.
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.exit("usage: python -m pipeline.core.stage <rule> [--option value …]")
+    sys.exit(run(sys.argv[1], sys.argv[2:]))

@@ -1,11 +1,11 @@
-"""One receipt for all partitions of a game, once all its instances are in the store."""
+"""Checks around the evaluation of a game: before it the plan, after it the receipts."""
 
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.core.errors import InputError
-from pipeline.store import open_store
+from pipeline.store import CoalitionStore, open_store
 from pipeline.store.evaluation import (
     Receipt,
     merge_receipts,
@@ -13,6 +13,7 @@ from pipeline.store.evaluation import (
     read_receipt,
     write_receipt,
 )
+from pipeline.store.opening import OpenGame
 
 
 def merge(parts: list[Path], out: Path) -> None:
@@ -41,3 +42,26 @@ def merge(parts: list[Path], out: Path) -> None:
 
 def _is_done(receipt: Receipt, done: np.ndarray) -> bool:
     return bool(done[list(partition_indices(len(done), receipt.partition))].all())
+
+
+def refuse_other(
+    store: CoalitionStore, opened: OpenGame, partition: tuple[int, int], *, remedy: str
+) -> None:
+    """Raise InputError unless a store was planned for just this game and these inputs.
+
+    Args:
+        store: planned.
+        opened: the game.
+        partition: (index, number of partitions) whose instances are compared.
+        remedy: what to do, for the message.
+    """
+    if store.record.identity != opened.record.identity:
+        raise InputError(f"{store.path}: is planned for another game; {remedy}")
+    if store.instances != opened.instances:
+        raise InputError(f"{store.path}: is planned for other instances; {remedy}")
+    for i in partition_indices(len(store), partition):
+        classes = None if store.output_classes is None else store.output_classes[i]
+        if store.input_sha256[i] != opened.digest(i, classes):
+            raise InputError(
+                f"{store.path}: is planned for another input of {store.instances[i]!r}; {remedy}"
+            )

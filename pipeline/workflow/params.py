@@ -1,33 +1,33 @@
-"""The parameters of ``params.yaml`` as typed, validated objects, one a stage."""
+"""The parameters of ``params.yaml`` as typed, validated objects: one section a study."""
 
-import difflib
+import importlib
 import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any
 
 import yaml
-from pydantic import BaseModel, Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, create_model, field_validator
 
 from pipeline.core.errors import InputError
-from pipeline.core.fields import Number, Section
-from pipeline.studies.baselines.params import BaselinesParams
-from pipeline.studies.frames.params import FramesParams
+from pipeline.core.fields import Number, Section, explain_validation_error
+from pipeline.studies import STUDIES
 
 
-class Params(Section):
-    """All of ``params.yaml``."""
+class RunParams(Section):
+    """Parameters that concern all studies."""
 
-    studies: Annotated[list[Literal["frames", "baselines"]], Field(min_length=1)]
+    studies: Annotated[list[str], Field(min_length=1)]
     device: str
     partitions: Annotated[Number, Field(ge=1, le=10_000)]
-    frames: FramesParams
-    baselines: BaselinesParams
 
     @field_validator("studies")
     @classmethod
-    def _each_once(cls, value: list[str]) -> list[str]:
+    def _known_and_once(cls, value: list[str]) -> list[str]:
+        unknown = sorted(set(value) - set(STUDIES))
+        if unknown:
+            raise ValueError(f"there is no study {unknown[0]}; there are {', '.join(STUDIES)}")
         if len(set(value)) < len(value):
             raise ValueError("names a study twice")
         return value
@@ -38,6 +38,15 @@ class Params(Section):
         if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", value):
             raise ValueError("must be auto, cpu, cuda or cuda:<number>")
         return value
+
+
+_SECTIONS: dict[str, Any] = {
+    study: (importlib.import_module(f"pipeline.studies.{study}.params").Params, ...)
+    for study in STUDIES
+}
+
+Params: Any = create_model("Params", __base__=RunParams, **_SECTIONS)
+"""All of ``params.yaml``: :class:`RunParams` and for each study its own ``Params``, by its name."""
 
 
 def typed(value: Any) -> Any:
@@ -53,7 +62,7 @@ def typed(value: Any) -> Any:
     return None if value in ("null", "~") else value
 
 
-def validate(content: Mapping[str, Any], source: str = "params.yaml") -> Params:
+def validate(content: Mapping[str, Any], source: str = "params.yaml") -> Any:
     """Parameters from nested mappings.
 
     Args:
@@ -76,7 +85,7 @@ def validate(content: Mapping[str, Any], source: str = "params.yaml") -> Params:
         ) from None
 
 
-def load(path: Path) -> Params:
+def load(path: Path) -> Any:
     """Parameters from a YAML file; errors as :func:`validate`."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -89,45 +98,13 @@ def load(path: Path) -> Params:
     return validate(content, str(path))
 
 
-def explain_validation_error(error: ValidationError, model: type[BaseModel]) -> str:
-    """One line for every parameter that is wrong, in words for whoever wrote it."""
-    lines = []
-    for item in error.errors(include_url=False):
-        # Members of a union appear in the location by class name; they are no part of the path.
-        location = [str(part) for part in item["loc"] if not _is_union_member(part)]
-        name = ".".join(location)
-        if item["type"] == "extra_forbidden":
-            lines.append(f"unknown parameter {name}{_nearest(location, model)}")
-        elif item["type"] == "missing":
-            lines.append(f"parameter {name} is missing")
-        else:
-            message = item["msg"].removeprefix("Value error, ")
-            found = "" if isinstance(item["input"], dict) else f" (found: {item['input']!r})"
-            lines.append(f"parameter {name}: {message[0].lower()}{message[1:]}{found}")
-    return "; ".join(dict.fromkeys(lines))
+def read_config(config: Mapping[str, Any]) -> Any:
+    """The merged configuration as :data:`Params`; what the studies asked for need must be there.
 
-
-def _is_union_member(part: str | int) -> bool:
-    text = str(part)
-    return text.startswith("literal[") or (text[:1].isupper() and text.isidentifier())
-
-
-def _nearest(location: list[str], model: type[BaseModel]) -> str:
-    *parents, unknown = location
-    current: type[BaseModel] | None = model
-    for parent in parents:
-        field = current.model_fields.get(parent) if current else None
-        current = _section_of(field.annotation) if field else None
-    if current is None:
-        return ""
-    close = difflib.get_close_matches(unknown, current.model_fields, n=1, cutoff=0.5)
-    if close:
-        return f"; did you mean {'.'.join([*parents, close[0]])}?"
-    return f"; here are allowed: {', '.join(current.model_fields)}"
-
-
-def _section_of(annotation: Any) -> type[BaseModel] | None:
-    for candidate in (annotation, *get_args(annotation)):
-        if isinstance(candidate, type) and issubclass(candidate, BaseModel):
-            return candidate
-    return None
+    Raises:
+        InputError: as :func:`validate`, and as ``check`` of each study's ``paths`` module.
+    """
+    params = validate(typed(config), "parameters")
+    for study in params.studies:
+        importlib.import_module(f"pipeline.studies.{study}.paths").check(getattr(params, study))
+    return params

@@ -186,7 +186,7 @@ class DrawnParams(Section):
     pictures: Count
 
 
-class BaselinesParams(Section):
+class Params(Section):
     """The study of baselines."""
 
     surrogates: NetworksInPlaceParams

@@ -1,16 +1,12 @@
-"""Paths of the study of baselines."""
+"""Files of the study of baselines: what its rules read, and which games it fills stores with."""
 
 from itertools import islice
 from pathlib import Path
 
 from pipeline.core.errors import InputError
+from pipeline.core.rules import GameRule
 from pipeline.data.picture_files import could_be_picture
-from pipeline.studies.baselines.params import (
-    BaselinesParams,
-    ClassifierParams,
-    EmbeddingParams,
-    PicturesParams,
-)
+from pipeline.studies.baselines.params import ClassifierParams, EmbeddingParams, Params, PicturesParams
 
 UTILITIES = ("synergies_12", "rules_12", "synergies_20", "rules_20")
 """The utility functions of the study of baselines: a game each."""
@@ -25,24 +21,49 @@ SIZES = {
 }
 """How many pictures each split of the data sets has."""
 
-PICTURE_FIGURES = (
-    "pictures_classifier",
-    "pictures_distance_positive",
-    "pictures_distance_negative",
-)
+INTERMEDIATE = ("surrogates",)
+"""Stages whose files may be removed once everything is made."""
 
 
-def repeats(baselines: BaselinesParams) -> range:
+def domains(baselines: Params) -> dict[str, list[str]]:  # noqa: ARG001  as other studies' are called
+    """Values that the wildcards of the study's rules take."""
+    return {"utility": list(UTILITIES), "pictured": list(PICTURED)}
+
+
+def games(baselines: Params) -> dict[str, GameRule]:
+    """The games of which all coalitions are evaluated, by name."""
+    of_utilities = {
+        utility: GameRule(files={"weights": surrogates(baselines, utility)}, needs={})
+        for utility in UTILITIES
+    }
+    players = {"coalitions": "baselines.coalitions", "pictures": "baselines.pictures"}
+    of_pictures = {
+        pictured: GameRule(
+            files={"weights": [pictured_weights(pictured)]},
+            needs=players,
+            waits_for=picture_files(baselines),
+        )
+        for pictured in PICTURED
+    }
+    return {**of_utilities, **of_pictures}
+
+
+def repeats(baselines: Params) -> range:
     """Numbers of the networks that stand in for a utility function, from 1."""
     return range(1, baselines.surrogates.repeats + 1)
 
 
-def surrogates(baselines: BaselinesParams, utility: str) -> list[str]:
+def surrogates(baselines: Params, utility: str) -> list[str]:
     """Checkpoints of the networks that stand in for a utility function."""
     return [f"results/baselines/surrogates/{utility}/{i}.pt" for i in repeats(baselines)]
 
 
-def picture_files(baselines: BaselinesParams) -> list[str]:
+def all_surrogates(baselines: Params) -> list[str]:
+    """Checkpoints of the networks that stand in for any utility function."""
+    return [path for utility in UTILITIES for path in surrogates(baselines, utility)]
+
+
+def picture_files(baselines: Params) -> list[str]:
     """What stages that read the pictures depend on, where they are the user's files."""
     pictures = baselines.pictures
     if pictures.root is None or pictures.download:
@@ -62,23 +83,19 @@ def pictured_weights(pictured: str) -> str:
     return f"results/baselines/{network}.pt"
 
 
-def files_named(baselines: BaselinesParams) -> dict[str, str | None]:
-    """What parameters name on disk, by the parameters' names."""
-    pictures = baselines.pictures
-    return {
-        "baselines.pictures.root": None if pictures.download else pictures.root,
-        "baselines.classifier.weights": next(iter(given_network(baselines.classifier)), None),
-        "baselines.embedding.weights": next(iter(given_network(baselines.embedding)), None),
-    }
-
-
-def check(baselines: BaselinesParams) -> None:
+def check(baselines: Params) -> None:
     """Refuse, before anything is trained, what could only fail afterwards.
 
-    Raises InputError for areas that are too many or too few, and for more pictures than there are,
-    as far as the parameters and the names of files tell.
+    Raises InputError for a file that is not there, for areas that are too many or too few, and for
+    more pictures than there are, as far as the parameters and the names of files tell.
     """
     pictures = baselines.pictures
+    named = {"pictures.root": None if pictures.download else pictures.root}
+    for name in ("classifier", "embedding"):
+        named[f"{name}.weights"] = next(iter(given_network(getattr(baselines, name))), None)
+    for name, path in named.items():
+        if path is not None and not Path(path).exists():
+            raise InputError(f"parameter baselines.{name}: there is no {path}")
     if pictures.side is not None:
         pictures.check_areas(pictures.side, pictures.side)
     explained = baselines.coalitions.explained

@@ -1,432 +1,284 @@
-from pipeline.studies.baselines import paths as paths
+from pipeline.studies.baselines import paths as baselines_files
 
 BASELINES = PARAMS.baselines
+BASELINES_PICTURES = baselines_files.picture_files(BASELINES)
+BASELINES_NETWORKS = baselines_files.all_surrogates(BASELINES)
 
 
 wildcard_constraints:
-    utility="|".join(paths.UTILITIES),
-    pictured="classifier|distance",
-
-
-rule baselines_all:
-    input:
-        tracking.results(PARAMS, "baselines"),
+    utility="|".join(baselines_files.UTILITIES),
+    pictured="|".join(baselines_files.PICTURED),
 
 
 rule baselines_surrogates:
     output:
-        expand(
+        out=expand(
             "results/baselines/surrogates/{{utility}}/{repeat}.pt",
-            repeat=paths.repeats(BASELINES),
+            repeat=baselines_files.repeats(BASELINES),
         ),
     log:
         "results/logs/baselines/surrogates_{utility}.log",
     conda:
-        "environment.yaml"
-    threads: 1
+        ENVIRONMENT
     params:
-        version=version("baselines", "surrogates"),
-        spec=house.option(BASELINES.surrogates),
+        needs(params="baselines.surrogates"),
     shell:
-        "python -m pipeline.studies.baselines.surrogates --game {wildcards.utility}"
-        " --params {params.spec:q} --out {output:q}"
-        " --threads {threads} --log {log:q}"
-
-
-# The stores themselves are no outputs: see the study of frames.
-rule baselines_tables:
-    input:
-        lambda wildcards: paths.surrogates(BASELINES, wildcards.utility),
-    output:
-        "results/baselines/receipts/{utility}.json",
-    log:
-        "results/logs/baselines/tables_{utility}.log",
-    conda:
-        "environment.yaml"
-    threads: 1
-    params:
-        version=version("baselines", "tables"),
-    shell:
-        "python -m pipeline.studies.baselines.tables --game {wildcards.utility} --checkpoints {input:q}"
-        " --store results/coalitions/baselines/{wildcards.utility}.zarr --out {output:q}"
-        " --threads {threads} --log {log:q}"
+        STAGE
 
 
 rule baselines_ratios:
     input:
-        receipts=expand(
-            "results/baselines/receipts/{utility}.json", utility=paths.UTILITIES
-        ),
-        checkpoints=[
-            path
-            for utility in paths.UTILITIES
-            for path in paths.surrogates(BASELINES, utility)
-        ],
+        receipts=expand("results/baselines/receipts/{utility}.json", utility=baselines_files.UTILITIES),
+        checkpoints=BASELINES_NETWORKS,
     output:
-        numbers="results/baselines/ratios.json",
+        out="results/baselines/ratios.json",
         table="results/baselines/ratios.csv",
         values="results/baselines/ratios_values.csv",
         counts="results/baselines/ratios_counts.csv",
-        figures=report(
-            house.figures("ratios", "ratios_error", study="baselines"),
-            caption="report/ratios.rst",
-            category="Baselines",
-        ),
-        vectors=house.figures("ratios", "ratios_error", kind="svg", study="baselines"),
     log:
         "results/logs/baselines/ratios.log",
     conda:
-        "environment.yaml"
-    threads: 1
+        ENVIRONMENT
     params:
-        version=version("baselines", "ratios"),
-        spec=house.option(BASELINES.ratios),
+        needs(params="baselines.ratios"),
     shell:
-        "python -m pipeline.studies.baselines.ratios --receipts {input.receipts:q}"
-        " --checkpoints {input.checkpoints:q} --params {params.spec:q} --out {output.numbers:q}"
-        " --table {output.table:q} --values {output.values:q} --counts {output.counts:q}"
-        " --figure {output.figures[0]:q} --error-figure {output.figures[1]:q}"
-        " --threads {threads} --log {log:q}"
+        STAGE
 
 
-rule baselines_replaced:
+rule baselines_draw_ratios:
     input:
-        receipts=expand(
-            "results/baselines/receipts/{utility}.json", utility=paths.UTILITIES
-        ),
-        checkpoints=[
-            path
-            for utility in paths.UTILITIES
-            for path in paths.surrogates(BASELINES, utility)
-        ],
+        table="results/baselines/ratios.csv",
+        values="results/baselines/ratios_values.csv",
     output:
-        numbers="results/baselines/replaced.json",
-        table="results/baselines/replaced.csv",
-        values="results/baselines/replaced_values.csv",
-        connections="results/baselines/replaced_connections.csv",
-        figures=report(
-            house.figures("surrogates", "connected", study="baselines"),
-            caption="report/replaced.rst",
-            category="Baselines",
-        ),
-        vectors=house.figures("surrogates", "connected", kind="svg", study="baselines"),
+        vectors("baselines", "ratios", "ratios_error"),
+        figures=report(drawn("baselines", "ratios", "ratios_error"), caption="captions/ratios.rst", category="Baselines"),
     log:
-        "results/logs/baselines/replaced.log",
+        "results/logs/baselines/draw_ratios.log",
     conda:
-        "environment.yaml"
-    threads: 1
+        ENVIRONMENT
     params:
-        version=version("baselines", "replaced"),
-        spec=house.option(BASELINES.replaced),
+        needs(),
     shell:
-        "python -m pipeline.studies.baselines.replace_stage --receipts {input.receipts:q}"
-        " --checkpoints {input.checkpoints:q} --params {params.spec:q} --out {output.numbers:q}"
-        " --table {output.table:q} --values {output.values:q}"
-        " --connections {output.connections:q} --figure {output.figures[0]:q}"
-        " --connected-figure {output.figures[1]:q}"
-        " --threads {threads} --log {log:q}"
+        STAGE
+
+
+rule baselines_replace:
+    input:
+        receipts=expand("results/baselines/receipts/{utility}.json", utility=baselines_files.UTILITIES),
+        checkpoints=BASELINES_NETWORKS,
+    output:
+        out="results/baselines/replace.json",
+        table="results/baselines/replace.csv",
+        values="results/baselines/replace_values.csv",
+        connections="results/baselines/replace_connections.csv",
+    log:
+        "results/logs/baselines/replace.log",
+    conda:
+        ENVIRONMENT
+    params:
+        needs(params="baselines.replace"),
+    shell:
+        STAGE
+
+
+rule baselines_draw_replace:
+    input:
+        numbers="results/baselines/replace.json",
+        values="results/baselines/replace_values.csv",
+        connections="results/baselines/replace_connections.csv",
+    output:
+        vectors("baselines", "surrogates", "connected"),
+        figures=report(drawn("baselines", "surrogates", "connected"), caption="captions/replace.rst", category="Baselines"),
+    log:
+        "results/logs/baselines/draw_replace.log",
+    conda:
+        ENVIRONMENT
+    params:
+        needs(),
+    shell:
+        STAGE
 
 
 rule baselines_proportions:
     input:
-        receipts=expand(
-            "results/baselines/receipts/{utility}.json", utility=paths.UTILITIES
-        ),
+        receipts=expand("results/baselines/receipts/{utility}.json", utility=baselines_files.UTILITIES),
     output:
-        numbers="results/baselines/proportions.json",
+        out="results/baselines/proportions.json",
         table="results/baselines/proportions.csv",
-        figures=report(
-            house.figures("proportions", study="baselines"),
-            caption="report/proportions.rst",
-            category="Baselines",
-        ),
-        vectors=house.figures("proportions", kind="svg", study="baselines"),
     log:
         "results/logs/baselines/proportions.log",
     conda:
-        "environment.yaml"
-    threads: 1
+        ENVIRONMENT
     params:
-        version=version("baselines", "proportions"),
-        spec=house.option(BASELINES.proportions),
+        needs(params="baselines.proportions"),
     shell:
-        "python -m pipeline.studies.baselines.proportions --receipts {input.receipts:q}"
-        " --params {params.spec:q} --out {output.numbers:q} --table {output.table:q}"
-        " --figure {output.figures[0]:q}"
-        " --threads {threads} --log {log:q}"
+        STAGE
 
 
+rule baselines_draw_proportions:
+    input:
+        numbers="results/baselines/proportions.json",
+        table="results/baselines/proportions.csv",
+    output:
+        vectors("baselines", "proportions"),
+        figures=report(drawn("baselines", "proportions"), caption="captions/proportions.rst", category="Baselines"),
+    log:
+        "results/logs/baselines/draw_proportions.log",
+    conda:
+        ENVIRONMENT
+    params:
+        needs(),
+    shell:
+        STAGE
+
+
+# Networks do not depend on the size of areas.
 rule baselines_classifier:
     input:
-        pictures=paths.picture_files(BASELINES),
-        weights=paths.given_network(BASELINES.classifier),
+        BASELINES_PICTURES,
+        baselines_files.given_network(BASELINES.classifier),
     output:
-        network="results/baselines/classifier.pt",
+        out="results/baselines/classifier.pt",
         numbers="results/baselines/classifier.json",
     log:
         "results/logs/baselines/classifier.log",
     conda:
-        "environment.yaml"
-    threads: 1
+        ENVIRONMENT
     resources:
-        gpu=house.gpus(PARAMS),
-        device=house.device(PARAMS),
+        gpu=GPUS,
     params:
-        version=version("baselines", "classifier"),
-        spec=house.option(BASELINES.classifier),
-        # Areas are none of a network's business.
-        pictures=house.option(BASELINES.pictures, without={"area"}),
+        needs(params="baselines.classifier", pictures=but("baselines.pictures", "area")),
     shell:
-        "python -m pipeline.studies.baselines.classifier --pictures {params.pictures:q}"
-        " --params {params.spec:q} --out {output.network:q} --numbers {output.numbers:q}"
-        " --device {resources.device}"
-        " --threads {threads} --log {log:q}"
+        STAGE
 
 
 rule baselines_embedding:
     input:
-        pictures=paths.picture_files(BASELINES),
-        weights=paths.given_network(BASELINES.embedding),
+        BASELINES_PICTURES,
+        baselines_files.given_network(BASELINES.embedding),
     output:
-        network="results/baselines/embedding.pt",
+        out="results/baselines/embedding.pt",
         numbers="results/baselines/embedding.json",
     log:
         "results/logs/baselines/embedding.log",
     conda:
-        "environment.yaml"
-    threads: 1
+        ENVIRONMENT
     resources:
-        gpu=house.gpus(PARAMS),
-        device=house.device(PARAMS),
+        gpu=GPUS,
     params:
-        version=version("baselines", "embedding"),
-        spec=house.option(BASELINES.embedding),
-        # Areas are none of a network's business.
-        pictures=house.option(BASELINES.pictures, without={"area"}),
+        needs(params="baselines.embedding", pictures=but("baselines.pictures", "area")),
     shell:
-        "python -m pipeline.studies.baselines.embedding --pictures {params.pictures:q}"
-        " --params {params.spec:q} --out {output.network:q} --numbers {output.numbers:q}"
-        " --device {resources.device}"
-        " --threads {threads} --log {log:q}"
-
-
-rule baselines_game:
-    input:
-        weights=lambda wildcards: paths.pictured_weights(wildcards.pictured),
-        pictures=paths.picture_files(BASELINES),
-    output:
-        temp("results/baselines/game/{pictured}.json"),
-    log:
-        "results/logs/baselines/game_{pictured}.log",
-    conda:
-        "environment.yaml"
-    threads: 1
-    resources:
-        gpu=house.gpus(PARAMS),
-        device=house.device(PARAMS),
-    params:
-        version=version("baselines", "coalitions"),
-        spec=house.option(BASELINES.coalitions),
-        pictures=house.option(BASELINES.pictures),
-    shell:
-        "python -m pipeline.studies.baselines.game --model {wildcards.pictured} --weights {input.weights:q}"
-        " --pictures {params.pictures:q} --params {params.spec:q} --device {resources.device}"
-        " --store results/coalitions/baselines/{wildcards.pictured}.zarr --out {output:q}"
-        " --threads {threads} --log {log:q}"
-
-
-rule baselines_coalitions:
-    input:
-        game="results/baselines/game/{pictured}.json",
-        weights=lambda wildcards: paths.pictured_weights(wildcards.pictured),
-        pictures=paths.picture_files(BASELINES),
-    output:
-        temp("results/baselines/coalitions/{pictured}/{part}_of_{parts}.json"),
-    log:
-        "results/logs/baselines/coalitions_{pictured}_{part}_of_{parts}.log",
-    conda:
-        "environment.yaml"
-    threads: 1
-    resources:
-        gpu=house.gpus(PARAMS),
-        device=house.device(PARAMS),
-    params:
-        version=version("baselines", "coalitions"),
-        spec=house.option(BASELINES.coalitions),
-        pictures=house.option(BASELINES.pictures),
-    shell:
-        "python -m pipeline.studies.baselines.coalitions --model {wildcards.pictured}"
-        " --weights {input.weights:q} --pictures {params.pictures:q} --params {params.spec:q}"
-        " --device {resources.device} --partition {wildcards.part}"
-        " --partitions {wildcards.parts}"
-        " --store results/coalitions/baselines/{wildcards.pictured}.zarr --out {output:q}"
-        " --threads {threads} --log {log:q}"
-
-
-rule baselines_receipts:
-    input:
-        parts=lambda wildcards: house.partition_receipts(
-            PARAMS, "baselines", wildcards.pictured
-        ),
-        weights=lambda wildcards: paths.pictured_weights(wildcards.pictured),
-        pictures=paths.picture_files(BASELINES),
-    output:
-        "results/baselines/receipts/{pictured}.json",
-    log:
-        "results/logs/baselines/receipts_{pictured}.log",
-    conda:
-        "environment.yaml"
-    threads: 1
-    params:
-        version=version("baselines", "coalitions"),
-        spec=house.option(BASELINES.coalitions),
-        pictures=house.option(BASELINES.pictures),
-    shell:
-        "python -m pipeline.studies.baselines.receipts --parts {input.parts:q} --out {output:q}"
-        " --threads {threads} --log {log:q}"
+        STAGE
 
 
 rule baselines_attributions:
     input:
+        BASELINES_PICTURES,
         receipt="results/baselines/receipts/{pictured}.json",
-        weights=lambda wildcards: paths.pictured_weights(wildcards.pictured),
-        pictures=paths.picture_files(BASELINES),
+        weights=lambda w: baselines_files.pictured_weights(w.pictured),
     output:
-        "results/baselines/attributions/{pictured}.h5",
+        out="results/baselines/attributions/{pictured}.h5",
     log:
         "results/logs/baselines/attributions_{pictured}.log",
     conda:
-        "environment.yaml"
-    threads: 1
+        ENVIRONMENT
     resources:
-        gpu=house.gpus(PARAMS),
-        device=house.device(PARAMS),
+        gpu=GPUS,
     params:
-        version=version("baselines", "attributions"),
-        spec=house.option(BASELINES.attributions),
-        game=house.option(BASELINES.coalitions),
-        pictures=house.option(BASELINES.pictures),
+        needs(params="baselines.attributions", game="baselines.coalitions", pictures="baselines.pictures"),
     shell:
-        "python -m pipeline.studies.baselines.attributions --model {wildcards.pictured}"
-        " --weights {input.weights:q} --receipt {input.receipt:q}"
-        " --pictures {params.pictures:q} --game {params.game:q} --params {params.spec:q}"
-        " --device {resources.device} --out {output:q}"
-        " --threads {threads} --log {log:q}"
+        STAGE
 
 
 rule baselines_agreement:
     input:
-        attributions=expand(
-            "results/baselines/attributions/{pictured}.h5", pictured=paths.PICTURED
-        ),
-        receipts=expand(
-            "results/baselines/receipts/{pictured}.json", pictured=paths.PICTURED
-        ),
+        attributions=expand("results/baselines/attributions/{pictured}.h5", pictured=baselines_files.PICTURED),
+        receipts=expand("results/baselines/receipts/{pictured}.json", pictured=baselines_files.PICTURED),
     output:
-        numbers="results/baselines/agreement.json",
+        out="results/baselines/agreement.json",
         table="results/baselines/agreement.csv",
         pictures="results/baselines/agreement_pictures.csv",
-        figures=report(
-            house.figures("agreement", "insertion", study="baselines"),
-            caption="report/agreement.rst",
-            category="Baselines",
-        ),
-        vectors=house.figures("agreement", "insertion", kind="svg", study="baselines"),
     log:
         "results/logs/baselines/agreement.log",
     conda:
-        "environment.yaml"
-    threads: 1
+        ENVIRONMENT
     params:
-        version=version("baselines", "agreement"),
-        spec=house.option(BASELINES.agreement),
+        needs(params="baselines.agreement"),
     shell:
-        "python -m pipeline.studies.baselines.agreement --attributions {input.attributions:q}"
-        " --receipts {input.receipts:q} --params {params.spec:q} --out {output.numbers:q}"
-        " --table {output.table:q} --pictures {output.pictures:q}"
-        " --figures results/baselines/figures --threads {threads} --log {log:q}"
+        STAGE
+
+
+rule baselines_draw_agreement:
+    input:
+        numbers="results/baselines/agreement.json",
+        pictures="results/baselines/agreement_pictures.csv",
+    output:
+        vectors("baselines", "agreement", "insertion"),
+        figures=report(drawn("baselines", "agreement", "insertion"), caption="captions/agreement.rst", category="Baselines"),
+    log:
+        "results/logs/baselines/draw_agreement.log",
+    conda:
+        ENVIRONMENT
+    params:
+        needs(),
+    shell:
+        STAGE
 
 
 rule baselines_figures:
     input:
-        expand("results/baselines/attributions/{pictured}.h5", pictured=paths.PICTURED),
+        attributions=expand("results/baselines/attributions/{pictured}.h5", pictured=baselines_files.PICTURED),
     output:
-        numbers="results/baselines/figures.json",
-        figures=report(
-            house.figures(*paths.PICTURE_FIGURES, study="baselines"),
-            caption="report/pictures.rst",
-            category="Baselines",
-        ),
-        vectors=house.figures(*paths.PICTURE_FIGURES, kind="svg", study="baselines"),
+        vectors("baselines", "pictures_classifier", "pictures_distance_positive", "pictures_distance_negative"),
+        figures=report(drawn("baselines", "pictures_classifier", "pictures_distance_positive", "pictures_distance_negative"), caption="captions/pictures.rst", category="Baselines"),
+        out="results/baselines/figures.json",
     log:
         "results/logs/baselines/figures.log",
     conda:
-        "environment.yaml"
-    threads: 1
+        ENVIRONMENT
     params:
-        version=version("baselines", "figures"),
-        spec=house.option(BASELINES.figures),
+        needs(params="baselines.figures"),
     shell:
-        "python -m pipeline.studies.baselines.figures_stage --attributions {input:q} --params {params.spec:q}"
-        " --out {output.numbers:q} --figures results/baselines/figures"
-        " --threads {threads} --log {log:q}"
+        STAGE
 
 
 # On all cores, so that no other job runs beside what is timed.
 rule baselines_runtime:
     input:
+        BASELINES_PICTURES,
         classifier="results/baselines/classifier.pt",
         embedding="results/baselines/embedding.pt",
-        pictures=paths.picture_files(BASELINES),
     output:
-        numbers="results/baselines/runtime.json",
+        out="results/baselines/runtime.json",
         table="results/baselines/runtime.csv",
     log:
         "results/logs/baselines/runtime.log",
     conda:
-        "environment.yaml"
+        ENVIRONMENT
     threads: 64
     resources:
-        gpu=house.gpus(PARAMS),
-        device=house.device(PARAMS),
+        gpu=GPUS,
     params:
-        version=version("baselines", "runtime"),
-        device=house.device(PARAMS),
-        spec=house.option(BASELINES.runtime),
-        game=house.option(BASELINES.coalitions),
-        attributions=house.option(BASELINES.attributions),
-        pictures=house.option(BASELINES.pictures),
+        needs(params="baselines.runtime", timed_on=given(DEVICE_USED, "device"), game="baselines.coalitions", attributions="baselines.attributions", pictures="baselines.pictures"),
     shell:
-        "python -m pipeline.studies.baselines.runtime --classifier {input.classifier:q}"
-        " --embedding {input.embedding:q} --pictures {params.pictures:q} --game {params.game:q}"
-        " --attributions {params.attributions:q} --params {params.spec:q}"
-        " --device {resources.device} --out {output.numbers:q} --table {output.table:q}"
-        " --threads {threads} --log {log:q}"
+        STAGE
 
 
 rule baselines_claims:
     input:
         ratios="results/baselines/ratios.json",
-        replaced="results/baselines/replaced.json",
+        replace="results/baselines/replace.json",
         proportions="results/baselines/proportions.json",
         agreement="results/baselines/agreement.json",
         runtime="results/baselines/runtime.json",
     output:
-        numbers="results/baselines/claims.json",
-        table=report(
-            "results/baselines/claims.csv",
-            caption="report/baselines_claims.rst",
-            category="Baselines",
-        ),
+        out="results/baselines/claims.json",
+        table=report("results/baselines/claims.csv", caption="captions/claims.rst", category="Baselines"),
     log:
         "results/logs/baselines/claims.log",
     conda:
-        "environment.yaml"
-    threads: 1
+        ENVIRONMENT
     params:
-        version=version("baselines", "claims"),
+        needs(),
     shell:
-        "python -m pipeline.studies.baselines.claims --ratios {input.ratios:q}"
-        " --replaced {input.replaced:q} --proportions {input.proportions:q}"
-        " --agreement {input.agreement:q} --runtime {input.runtime:q}"
-        " --out {output.numbers:q} --table {output.table:q} --threads {threads} --log {log:q}"
+        STAGE

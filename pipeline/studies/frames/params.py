@@ -215,7 +215,7 @@ class FiguresParams(Section):
     clips: Count
 
 
-class FramesParams(Section):
+class Params(Section):
     """The study of frames in video models."""
 
     dataset: DatasetParams

@@ -1,700 +1,448 @@
+from pipeline.studies.frames import paths as frames_files
+
 FRAMES = PARAMS.frames
-
-
-SPLITS = ["train", "validation"]
+FRAMES_BOTH = frames_files.both_models(FRAMES)
+FRAMES_LABEL = frames_files.label_need(FRAMES)
+FRAMES_ROOT = frames_files.root_need(FRAMES)
+FRAMES_MODELS = frames_files.MODELS
 
 
 wildcard_constraints:
     model="trn|tsn",
     split="train|validation",
     scale=r"\d+",
-    part=r"\d+",
-    parts=r"\d+",
-
-
-# Asked for file by file, so that one that was removed is made again even if all else is there; not
-# what takes much room and is of no use once all is made.
-rule frames_all:
-    input:
-        tracking.results(PARAMS, "frames"),
 
 
 rule frames_videos:
     output:
-        directory(house.RENDERED),
+        out=directory(frames_files.RENDERED),
     log:
         "results/logs/frames/videos.log",
     conda:
-        "environment.yaml"
+        ENVIRONMENT
     threads: 64
     params:
-        version=version("frames", "videos"),
-        spec=house.option(FRAMES.videos),
+        needs(params="frames.videos"),
     shell:
-        "python -m pipeline.studies.frames.videos --params {params.spec:q} --out {output:q}"
-        " --threads {threads} --log {log:q}"
+        STAGE
 
 
 rule frames_backbone:
     input:
-        dataset=house.dataset_files(FRAMES),
-        weights=lambda wildcards: house.given_weights(FRAMES, wildcards.model),
+        frames_files.dataset_files(FRAMES),
+        lambda wildcards: frames_files.given_weights(FRAMES, wildcards.model),
     output:
-        "results/frames/backbone/{model}.pt",
+        out="results/frames/backbone/{model}.pt",
     log:
         "results/logs/frames/backbone_{model}.log",
     conda:
-        "environment.yaml"
+        ENVIRONMENT
     # One thread: both backbones train side by side, to the same weights whatever the machine.
-    threads: 1
     resources:
-        gpu=house.gpus(PARAMS),
-        device=house.device(PARAMS),
+        gpu=GPUS,
     params:
-        version=version("frames", "backbone"),
-        root=lambda wildcards: house.dataset_root(FRAMES),
-        spec=house.option(FRAMES.backbone),
-        decoding=house.option(FRAMES.decoding),
-        clips=house.limit_option(FRAMES.dataset.train_clips),
+        needs(
+            params="frames.backbone",
+            decoding="frames.decoding",
+            clips="frames.dataset.train_clips",
+            **FRAMES_ROOT,
+        ),
     shell:
-        "python -m pipeline.studies.frames.backbone --model {wildcards.model} --root {params.root:q}"
-        " --params {params.spec:q} --decoding {params.decoding:q} {params.clips}"
-        " --device {resources.device} --out {output:q} --threads {threads} --log {log:q}"
+        STAGE
 
 
 rule frames_features:
     input:
-        dataset=house.dataset_files(FRAMES),
-        trn="results/frames/backbone/trn.pt",
-        tsn="results/frames/backbone/tsn.pt",
+        frames_files.dataset_files(FRAMES),
+        trn_backbone="results/frames/backbone/trn.pt",
+        tsn_backbone="results/frames/backbone/tsn.pt",
     output:
         trn="results/frames/features/trn_{split}.h5",
         tsn="results/frames/features/tsn_{split}.h5",
         skipped="results/frames/features/skipped_{split}.csv",
     log:
         "results/logs/frames/features_{split}.log",
-    priority: 1
     conda:
-        "environment.yaml"
+        ENVIRONMENT
+    priority: 1
     threads: 64
     resources:
-        gpu=house.gpus(PARAMS),
-        device=house.device(PARAMS),
+        gpu=GPUS,
     params:
-        version=version("frames", "features"),
-        root=lambda wildcards: house.dataset_root(FRAMES),
-        decoding=house.option(FRAMES.decoding),
-        clips=lambda wildcards: house.limit_option(
-            getattr(FRAMES.dataset, f"{wildcards.split}_clips")
+        needs(
+            decoding="frames.decoding",
+            clips="frames.dataset.{split}_clips",
+            **FRAMES_ROOT,
         ),
     shell:
-        "python -m pipeline.studies.frames.features --root {params.root:q} --split {wildcards.split}"
-        " --trn-backbone {input.trn:q} --tsn-backbone {input.tsn:q}"
-        " --decoding {params.decoding:q} {params.clips} --device {resources.device}"
-        " --trn {output.trn:q} --tsn {output.tsn:q} --skipped {output.skipped:q}"
-        " --threads {threads} --log {log:q}"
+        STAGE
 
 
+# Early, before anything is trained on too few videos. No stage depends on it: a change of the
+# tolerated share trains nothing again.
 rule frames_skipped:
     input:
-        tables=expand("results/frames/features/skipped_{split}.csv", split=SPLITS),
-        features=expand("results/frames/features/trn_{split}.h5", split=SPLITS),
+        tables=expand(
+            "results/frames/features/skipped_{split}.csv", split=frames_files.SPLITS
+        ),
+        features=expand(
+            "results/frames/features/trn_{split}.h5", split=frames_files.SPLITS
+        ),
     output:
-        "results/frames/skipped.csv",
+        out="results/frames/skipped.csv",
     log:
         "results/logs/frames/skipped.log",
-    # Before anything is trained on too few videos. Nothing depends on it: a tolerated share that
-    # changes should train nothing anew.
-    priority: 2
     conda:
-        "environment.yaml"
-    threads: 1
+        ENVIRONMENT
+    priority: 2
     params:
-        version=version("frames", "skipped"),
-        most=FRAMES.dataset.max_skipped,
+        needs(max_skipped="frames.dataset.max_skipped"),
     shell:
-        "python -m pipeline.studies.frames.skipped --tables {input.tables:q} --features {input.features:q}"
-        " --max-skipped {params.most} --out {output:q} --threads {threads} --log {log:q}"
+        STAGE
 
 
 rule frames_priors:
     input:
-        features=house.feature_file(FRAMES, "trn", "train"),
-        classes=house.class_files(FRAMES),
+        frames_files.class_files(FRAMES),
+        features=frames_files.feature_file(FRAMES, "trn", "train"),
     output:
-        "results/frames/priors.json",
+        out="results/frames/priors.json",
     log:
         "results/logs/frames/priors.log",
     conda:
-        "environment.yaml"
-    threads: 1
+        ENVIRONMENT
     params:
-        version=version("frames", "priors"),
-        classes=house.class_options(FRAMES),
-        label=house.label_option(FRAMES),
+        needs(classes="frames.features.classes", **FRAMES_ROOT, **FRAMES_LABEL),
     shell:
-        "python -m pipeline.studies.frames.priors --features {input.features:q} {params.classes}"
-        " {params.label} --out {output:q} --threads {threads} --log {log:q}"
+        STAGE
 
 
 rule frames_scales:
     input:
-        features=house.feature_file(FRAMES, "trn", "train"),
+        features=frames_files.feature_file(FRAMES, "trn", "train"),
         priors="results/frames/priors.json",
     output:
-        "results/frames/scales/{scale}.pt",
+        out="results/frames/scales/{scale}.pt",
     log:
         "results/logs/frames/scales_{scale}.log",
     conda:
-        "environment.yaml"
-    threads: 1
+        ENVIRONMENT
     resources:
-        gpu=house.gpus(PARAMS),
-        device=house.device(PARAMS),
+        gpu=GPUS,
     params:
-        version=version("frames", "scales"),
-        spec=house.option(FRAMES.scales, without={"n_max"}),
-        label=house.label_option(FRAMES),
+        needs(params=but("frames.scales", "n_max"), **FRAMES_LABEL),
     shell:
-        "python -m pipeline.studies.frames.scales --features {input.features:q} --priors {input.priors:q}"
-        " --scale {wildcards.scale} --params {params.spec:q} {params.label}"
-        " --device {resources.device} --out {output:q} --threads {threads} --log {log:q}"
+        STAGE
 
 
 rule frames_tsn:
     input:
-        features=house.feature_file(FRAMES, "tsn", "train"),
+        features=frames_files.feature_file(FRAMES, "tsn", "train"),
         priors="results/frames/priors.json",
     output:
-        "results/frames/tsn.pt",
+        out="results/frames/tsn.pt",
     log:
         "results/logs/frames/tsn.log",
     conda:
-        "environment.yaml"
-    threads: 1
+        ENVIRONMENT
     resources:
-        gpu=house.gpus(PARAMS),
-        device=house.device(PARAMS),
+        gpu=GPUS,
     params:
-        version=version("frames", "tsn"),
-        spec=house.option(FRAMES.tsn),
-        label=house.label_option(FRAMES),
+        needs(params="frames.tsn", **FRAMES_LABEL),
     shell:
-        "python -m pipeline.studies.frames.tsn --features {input.features:q} --priors {input.priors:q}"
-        " --params {params.spec:q} {params.label} --device {resources.device} --out {output:q}"
-        " --threads {threads} --log {log:q}"
+        STAGE
 
 
 rule frames_accuracy:
     input:
-        trn=house.feature_file(FRAMES, "trn", "validation"),
-        tsn=house.feature_file(FRAMES, "tsn", "validation"),
-        scales=house.model_weights(FRAMES, "trn"),
-        classifier=house.model_weights(FRAMES, "tsn"),
-        priors="results/frames/priors.json",
-        dataset=house.dataset_files(FRAMES) if house.has_videos(FRAMES) else [],
+        frames_files.videos_at_hand(FRAMES),
+        **FRAMES_BOTH,
     output:
-        numbers="results/frames/accuracy.json",
+        out="results/frames/accuracy.json",
         curve="results/frames/accuracy.csv",
     log:
         "results/logs/frames/accuracy.log",
     conda:
-        "environment.yaml"
+        ENVIRONMENT
     threads: 2
     resources:
-        gpu=house.gpus(PARAMS),
-        device=house.device(PARAMS),
+        gpu=GPUS,
     params:
-        version=version("frames", "accuracy"),
-        spec=house.option(FRAMES.accuracy),
-        label=house.label_option(FRAMES),
-        root=house.root_option(FRAMES),
+        needs(params="frames.accuracy", **FRAMES_ROOT, **FRAMES_LABEL),
     shell:
-        "python -m pipeline.studies.frames.accuracy --trn-features {input.trn:q}"
-        " --tsn-features {input.tsn:q} --scales {input.scales:q} --tsn {input.classifier:q}"
-        " --priors {input.priors:q} --params {params.spec:q} {params.label} {params.root}"
-        " --device {resources.device} --out {output.numbers:q} --curve {output.curve:q}"
-        " --threads {threads} --log {log:q}"
-
-
-# The store itself is no output: Snakemake would delete it before each run, and with it the values
-# that the run could reuse. What vouches for it is the receipt.
-rule frames_game:
-    input:
-        features=lambda wildcards: house.feature_file(
-            FRAMES, wildcards.model, "validation"
-        ),
-        weights=lambda wildcards: house.model_weights(FRAMES, wildcards.model),
-        priors="results/frames/priors.json",
-    output:
-        temp("results/frames/game/{model}.json"),
-    log:
-        "results/logs/frames/game_{model}.log",
-    conda:
-        "environment.yaml"
-    threads: 1
-    resources:
-        gpu=house.gpus(PARAMS),
-        device=house.device(PARAMS),
-    params:
-        version=version("frames", "coalitions"),
-        spec=house.option(FRAMES.coalitions),
-        label=house.label_option(FRAMES),
-    shell:
-        "python -m pipeline.studies.frames.game --model {wildcards.model}"
-        " --features {input.features:q} --weights {input.weights:q} --priors {input.priors:q}"
-        " --params {params.spec:q} {params.label} --device {resources.device}"
-        " --store results/coalitions/frames/{wildcards.model}.zarr --out {output:q}"
-        " --threads {threads} --log {log:q}"
-
-
-rule frames_coalitions:
-    input:
-        game="results/frames/game/{model}.json",
-        features=lambda wildcards: house.feature_file(
-            FRAMES, wildcards.model, "validation"
-        ),
-        weights=lambda wildcards: house.model_weights(FRAMES, wildcards.model),
-        priors="results/frames/priors.json",
-    output:
-        temp("results/frames/coalitions/{model}/{part}_of_{parts}.json"),
-    log:
-        "results/logs/frames/coalitions_{model}_{part}_of_{parts}.log",
-    conda:
-        "environment.yaml"
-    threads: 1
-    resources:
-        gpu=house.gpus(PARAMS),
-        device=house.device(PARAMS),
-    params:
-        version=version("frames", "coalitions"),
-        spec=house.option(FRAMES.coalitions),
-        label=house.label_option(FRAMES),
-    shell:
-        "python -m pipeline.studies.frames.coalitions --model {wildcards.model}"
-        " --features {input.features:q} --weights {input.weights:q} --priors {input.priors:q}"
-        " --params {params.spec:q} {params.label} --device {resources.device}"
-        " --partition {wildcards.part} --partitions {wildcards.parts}"
-        " --store results/coalitions/frames/{wildcards.model}.zarr --out {output:q}"
-        " --threads {threads} --log {log:q}"
-
-
-# What the partitions' receipts depend on is named here again: they are removed when they have been
-# merged, and with them the record of what they depended on.
-rule frames_receipts:
-    input:
-        parts=lambda wildcards: house.partition_receipts(
-            PARAMS, "frames", wildcards.model
-        ),
-        features=lambda wildcards: house.feature_file(
-            FRAMES, wildcards.model, "validation"
-        ),
-        weights=lambda wildcards: house.model_weights(FRAMES, wildcards.model),
-        priors="results/frames/priors.json",
-    output:
-        "results/frames/receipts/{model}.json",
-    log:
-        "results/logs/frames/receipts_{model}.log",
-    conda:
-        "environment.yaml"
-    threads: 1
-    params:
-        version=version("frames", "coalitions"),
-        spec=house.option(FRAMES.coalitions),
-        label=house.label_option(FRAMES),
-    shell:
-        "python -m pipeline.studies.frames.receipts --parts {input.parts:q} --out {output:q}"
-        " --threads {threads} --log {log:q}"
+        STAGE
 
 
 rule frames_values:
     input:
         receipt="results/frames/receipts/{model}.json",
-        features=lambda wildcards: house.feature_file(
-            FRAMES, wildcards.model, "validation"
-        ),
     output:
-        values="results/frames/values/{model}.h5",
+        out="results/frames/values/{model}.h5",
         table="results/frames/values/{model}.csv",
     log:
         "results/logs/frames/values_{model}.log",
     conda:
-        "environment.yaml"
-    threads: 1
+        ENVIRONMENT
     params:
-        version=version("frames", "values"),
-        label=house.label_option(FRAMES),
+        needs(),
     shell:
-        "python -m pipeline.studies.frames.values --receipt {input.receipt:q} --features {input.features:q}"
-        " {params.label} --out {output.values:q} --table {output.table:q}"
-        " --threads {threads} --log {log:q}"
+        STAGE
 
 
 rule frames_figures:
     input:
+        frames_files.videos_at_hand(FRAMES),
         trn="results/frames/values/trn.h5",
         tsn="results/frames/values/tsn.h5",
         accuracy="results/frames/accuracy.json",
         priors="results/frames/priors.json",
-        dataset=house.dataset_files(FRAMES) if house.has_videos(FRAMES) else [],
     output:
-        clips=report(
-            directory("results/frames/figures/clips"),
-            patterns=["{clip}.png"],
-            caption="report/clips.rst",
-            category="Frames",
-            subcategory="Videos",
-        ),
-        accuracy=report(
-            "results/frames/figures/accuracy.png",
-            caption="report/accuracy.rst",
-            category="Frames",
-        ),
-        summary=report(
-            "results/frames/figures/summary.png",
-            caption="report/summary.rst",
-            category="Frames",
-        ),
-        vectors=expand(
-            "results/frames/figures/{figure}.svg", figure=["accuracy", "summary"]
-        ),
-        numbers="results/frames/figures/summary.json",
+        vectors("frames", "accuracy", "summary"),
+        clips=report(directory("results/frames/figures/clips"), patterns=["{clip}.png"], caption="captions/clips.rst", category="Frames", subcategory="Videos"),
+        accuracy_figure=report("results/frames/figures/accuracy.png", caption="captions/accuracy.rst", category="Frames"),
+        summary_figure=report("results/frames/figures/summary.png", caption="captions/summary.rst", category="Frames"),
+        summary="results/frames/figures/summary.json",
     log:
         "results/logs/frames/figures.log",
     conda:
-        "environment.yaml"
-    threads: 1
+        ENVIRONMENT
     params:
-        version=version("frames", "figures"),
-        spec=house.option(FRAMES.figures),
-        root=house.root_option(FRAMES),
+        needs(params="frames.figures", **FRAMES_ROOT),
     shell:
-        "python -m pipeline.studies.frames.figures_stage --trn {input.trn:q} --tsn {input.tsn:q}"
-        " --accuracy {input.accuracy:q} --priors {input.priors:q} {params.root}"
-        " --params {params.spec:q} --clips {output.clips:q}"
-        " --accuracy-figure {output.accuracy:q} --summary-figure {output.summary:q}"
-        " --summary {output.numbers:q}"
-        " --threads {threads} --log {log:q}"
+        STAGE
 
 
 rule frames_gradients:
     input:
-        features=lambda wildcards: house.feature_file(
-            FRAMES, wildcards.model, "validation"
-        ),
-        train=lambda wildcards: house.feature_file(FRAMES, wildcards.model, "train"),
-        weights=lambda wildcards: house.model_weights(FRAMES, wildcards.model),
+        features=lambda w: frames_files.feature_file(FRAMES, w.model, "validation"),
+        train_features=lambda w: frames_files.feature_file(FRAMES, w.model, "train"),
+        weights=lambda w: frames_files.model_weights(FRAMES, w.model),
         priors="results/frames/priors.json",
     output:
-        "results/frames/gradients/{model}.h5",
+        out="results/frames/gradients/{model}.h5",
     log:
         "results/logs/frames/gradients_{model}.log",
     conda:
-        "environment.yaml"
-    threads: 1
+        ENVIRONMENT
     resources:
-        gpu=house.gpus(PARAMS),
-        device=house.device(PARAMS),
+        gpu=GPUS,
     params:
-        version=version("frames", "gradients"),
-        spec=house.option(FRAMES.gradients),
-        game=house.option(FRAMES.coalitions, without={"outputs"}),
-        label=house.label_option(FRAMES),
+        needs(params="frames.gradients", game=but("frames.coalitions", "outputs"), **FRAMES_LABEL),
     shell:
-        "python -m pipeline.studies.frames.gradients --model {wildcards.model}"
-        " --features {input.features:q} --train-features {input.train:q}"
-        " --weights {input.weights:q} --priors {input.priors:q} --game {params.game:q}"
-        " --params {params.spec:q} {params.label} --device {resources.device} --out {output:q}"
-        " --threads {threads} --log {log:q}"
+        STAGE
 
 
-rule frames_discarded:
+rule frames_discard:
     input:
-        receipts=expand("results/frames/receipts/{model}.json", model=["trn", "tsn"]),
-        values=expand("results/frames/values/{model}.h5", model=["trn", "tsn"]),
-        gradients=expand("results/frames/gradients/{model}.h5", model=["trn", "tsn"]),
+        receipts=expand("results/frames/receipts/{model}.json", model=FRAMES_MODELS),
+        values=expand("results/frames/values/{model}.h5", model=FRAMES_MODELS),
+        gradients=expand("results/frames/gradients/{model}.h5", model=FRAMES_MODELS),
     output:
-        numbers="results/frames/discarded.json",
-        curves="results/frames/discarded.csv",
-        areas="results/frames/discarded_areas.csv",
-        figures=report(
-            house.figures(
-                "discarded_attribution", "discarded_plain", "discarded_methods"
-            ),
-            caption="report/discarded.rst",
-            category="Frames",
-        ),
-        vectors=house.figures(
-            "discarded_attribution",
-            "discarded_plain",
-            "discarded_methods",
-            kind="svg",
-        ),
+        out="results/frames/discard.json",
+        table="results/frames/discard.csv",
+        areas="results/frames/discard_areas.csv",
     log:
-        "results/logs/frames/discarded.log",
+        "results/logs/frames/discard.log",
     conda:
-        "environment.yaml"
-    threads: 1
+        ENVIRONMENT
     params:
-        version=version("frames", "discarded"),
-        spec=house.option(FRAMES.discarded),
+        needs(params="frames.discard"),
     shell:
-        "python -m pipeline.studies.frames.discard_stage --receipts {input.receipts:q}"
-        " --values {input.values:q} --gradients {input.gradients:q} --params {params.spec:q}"
-        " --out {output.numbers:q} --table {output.curves:q} --areas {output.areas:q}"
-        " --figures results/frames/figures --threads {threads} --log {log:q}"
+        STAGE
+
+
+rule frames_draw_discard:
+    input:
+        numbers="results/frames/discard.json",
+        curves="results/frames/discard.csv",
+    output:
+        vectors("frames", "discard_attribution", "discard_plain", "discard_methods"),
+        figures=report(drawn("frames", "discard_attribution", "discard_plain", "discard_methods"), caption="captions/discard.rst", category="Frames"),
+    log:
+        "results/logs/frames/draw_discard.log",
+    conda:
+        ENVIRONMENT
+    params:
+        needs(),
+    shell:
+        STAGE
 
 
 rule frames_patterns:
     input:
-        receipts=expand("results/frames/receipts/{model}.json", model=["trn", "tsn"]),
-        values=expand("results/frames/values/{model}.h5", model=["trn", "tsn"]),
+        receipts=expand("results/frames/receipts/{model}.json", model=FRAMES_MODELS),
+        values=expand("results/frames/values/{model}.h5", model=FRAMES_MODELS),
         priors="results/frames/priors.json",
     output:
-        numbers="results/frames/patterns.json",
-        tables=expand(
-            "results/frames/patterns/{table}.csv",
-            table=["contributions", "positions", "confusions"],
-        ),
-        figures=report(
-            house.figures("contributions", "most_alike", "least_alike", "confusions"),
-            caption="report/patterns.rst",
-            category="Frames",
-        ),
-        vectors=house.figures(
-            "contributions", "most_alike", "least_alike", "confusions", kind="svg"
-        ),
+        out="results/frames/patterns.json",
+        contributions="results/frames/patterns/contributions.csv",
+        positions="results/frames/patterns/positions.csv",
+        confusions="results/frames/patterns/confusions.csv",
     log:
         "results/logs/frames/patterns.log",
     conda:
-        "environment.yaml"
-    threads: 1
+        ENVIRONMENT
     params:
-        version=version("frames", "patterns"),
-        spec=house.option(FRAMES.patterns),
+        needs(params="frames.patterns"),
     shell:
-        "python -m pipeline.studies.frames.patterns --receipts {input.receipts:q}"
-        " --values {input.values:q} --priors {input.priors:q} --params {params.spec:q}"
-        " --out {output.numbers:q} --tables results/frames/patterns"
-        " --figures results/frames/figures --threads {threads} --log {log:q}"
+        STAGE
 
 
-# As with the games above, the stores of this rule and the next two are no outputs.
-rule frames_lengths:
+rule frames_draw_patterns:
     input:
-        trn=house.feature_file(FRAMES, "trn", "validation"),
-        tsn=house.feature_file(FRAMES, "tsn", "validation"),
-        scales=house.model_weights(FRAMES, "trn"),
-        classifier=house.model_weights(FRAMES, "tsn"),
+        numbers="results/frames/patterns.json",
         priors="results/frames/priors.json",
     output:
-        numbers="results/frames/lengths.json",
+        vectors("frames", "contributions", "most_alike", "least_alike", "confusions"),
+        figures=report(drawn("frames", "contributions", "most_alike", "least_alike", "confusions"), caption="captions/patterns.rst", category="Frames"),
+    log:
+        "results/logs/frames/draw_patterns.log",
+    conda:
+        ENVIRONMENT
+    params:
+        needs(),
+    shell:
+        STAGE
+
+
+rule frames_lengths:
+    input:
+        receipts=expand("results/frames/receipts/{model}_lengths.json", model=FRAMES_MODELS),
+    output:
+        out="results/frames/lengths.json",
         table="results/frames/lengths.csv",
-        receipts=expand(
-            "results/frames/receipts/{model}_lengths.json", model=["trn", "tsn"]
-        ),
-        figure=report(
-            "results/frames/figures/supporting.png",
-            caption="report/supporting.rst",
-            category="Frames",
-        ),
-        vector="results/frames/figures/supporting.svg",
     log:
         "results/logs/frames/lengths.log",
     conda:
-        "environment.yaml"
-    threads: 1
-    resources:
-        gpu=house.gpus(PARAMS),
-        device=house.device(PARAMS),
+        ENVIRONMENT
     params:
-        version=[
-            version("frames", name)
-            for name in ["lengths", "lengths_games", "coalitions"]
-        ],
-        spec=house.option(FRAMES.lengths),
-        score=FRAMES.coalitions.score,
-        label=house.label_option(FRAMES),
+        needs(params="frames.lengths"),
     shell:
-        "python -m pipeline.studies.frames.lengths"
-        " --trn-features {input.trn:q}"
-        " --tsn-features {input.tsn:q} --scales {input.scales:q} --tsn {input.classifier:q}"
-        " --priors {input.priors:q} {params.label} --device {resources.device}"
-        " --params {params.spec:q} --score {params.score} --stores results/coalitions/frames"
-        " --receipts results/frames/receipts --out {output.numbers:q}"
-        " --table {output.table:q} --figure {output.figure:q} --threads {threads} --log {log:q}"
+        STAGE
 
 
-rule frames_shifted:
+rule frames_draw_lengths:
     input:
-        trn=house.feature_file(FRAMES, "trn", "validation"),
-        tsn=house.feature_file(FRAMES, "tsn", "validation"),
-        scales=house.model_weights(FRAMES, "trn"),
-        classifier=house.model_weights(FRAMES, "tsn"),
-        priors="results/frames/priors.json",
+        numbers="results/frames/lengths.json",
     output:
-        numbers="results/frames/shifted.json",
-        table="results/frames/shifted.csv",
-        receipts=expand(
-            "results/frames/receipts/{model}_shifted.json", model=["trn", "tsn"]
-        ),
-        figure=report(
-            "results/frames/figures/shifted.png",
-            caption="report/shifted.rst",
-            category="Frames",
-        ),
-        vector="results/frames/figures/shifted.svg",
+        vectors("frames", "lengths"),
+        figures=report(drawn("frames", "lengths"), caption="captions/lengths.rst", category="Frames"),
     log:
-        "results/logs/frames/shifted.log",
+        "results/logs/frames/draw_lengths.log",
     conda:
-        "environment.yaml"
-    threads: 1
-    resources:
-        gpu=house.gpus(PARAMS),
-        device=house.device(PARAMS),
+        ENVIRONMENT
     params:
-        version=[
-            version("frames", name)
-            for name in ["shifted", "shifted_games", "coalitions"]
-        ],
-        spec=house.option(FRAMES.shifted),
-        n=FRAMES.coalitions.n,
-        score=FRAMES.coalitions.score,
-        label=house.label_option(FRAMES),
+        needs(),
     shell:
-        "python -m pipeline.studies.frames.shift_stage"
-        " --trn-features {input.trn:q}"
-        " --tsn-features {input.tsn:q} --scales {input.scales:q} --tsn {input.classifier:q}"
-        " --priors {input.priors:q} {params.label} --device {resources.device}"
-        " --params {params.spec:q} --n {params.n} --score {params.score}"
-        " --stores results/coalitions/frames"
-        " --receipts results/frames/receipts --out {output.numbers:q} --table {output.table:q} --figure {output.figure:q}"
-        " --threads {threads} --log {log:q}"
+        STAGE
+
+
+rule frames_shift:
+    input:
+        receipts=expand("results/frames/receipts/{model}_shift.json", model=FRAMES_MODELS),
+    output:
+        out="results/frames/shift.json",
+        table="results/frames/shift.csv",
+    log:
+        "results/logs/frames/shift.log",
+    conda:
+        ENVIRONMENT
+    params:
+        needs(params="frames.shift"),
+    shell:
+        STAGE
+
+
+rule frames_draw_shift:
+    input:
+        numbers="results/frames/shift.json",
+    output:
+        vectors("frames", "shift"),
+        figures=report(drawn("frames", "shift"), caption="captions/shift.rst", category="Frames"),
+    log:
+        "results/logs/frames/draw_shift.log",
+    conda:
+        ENVIRONMENT
+    params:
+        needs(),
+    shell:
+        STAGE
 
 
 rule frames_convergence:
     input:
-        trn=house.feature_file(FRAMES, "trn", "validation"),
-        tsn=house.feature_file(FRAMES, "tsn", "validation"),
-        scales=house.model_weights(FRAMES, "trn"),
-        classifier=house.model_weights(FRAMES, "tsn"),
-        priors="results/frames/priors.json",
+        receipts=expand("results/frames/receipts/{model}_convergence.json", model=FRAMES_MODELS),
+        **FRAMES_BOTH,
     output:
-        numbers="results/frames/convergence.json",
+        out="results/frames/convergence.json",
         table="results/frames/convergence.csv",
-        receipts=expand(
-            "results/frames/receipts/{game}.json",
-            game=["trn_convergence", "tsn_convergence", "tsn_sampled"],
-        ),
-        figures=report(
-            house.figures(
-                "algorithm_1_trn",
-                "algorithm_1_tsn",
-                "estimators_trn",
-                "estimators_tsn",
-            ),
-            caption="report/convergence.rst",
-            category="Frames",
-        ),
-        vectors=house.figures(
-            "algorithm_1_trn",
-            "algorithm_1_tsn",
-            "estimators_trn",
-            "estimators_tsn",
-            kind="svg",
-        ),
+        sampled="results/frames/receipts/tsn_sampled.json",
     log:
         "results/logs/frames/convergence.log",
     conda:
-        "environment.yaml"
-    threads: 1
+        ENVIRONMENT
     resources:
-        gpu=house.gpus(PARAMS),
-        device=house.device(PARAMS),
+        gpu=GPUS,
     params:
-        version=[
-            version("frames", name)
-            for name in ["convergence", "convergence_games", "coalitions"]
-        ],
-        spec=house.option(FRAMES.convergence),
-        score=FRAMES.coalitions.score,
-        short_videos=FRAMES.coalitions.short_videos,
-        label=house.label_option(FRAMES),
+        needs(params="frames.convergence", score="frames.coalitions.score", short_videos="frames.coalitions.short_videos", **FRAMES_LABEL),
     shell:
-        "python -m pipeline.studies.frames.convergence"
-        " --trn-features {input.trn:q}"
-        " --tsn-features {input.tsn:q} --scales {input.scales:q} --tsn {input.classifier:q}"
-        " --priors {input.priors:q} {params.label} --device {resources.device}"
-        " --params {params.spec:q} --score {params.score} --short-videos {params.short_videos}"
-        " --stores results/coalitions/frames --receipts results/frames/receipts"
-        " --out {output.numbers:q} --table {output.table:q} --figures results/frames/figures"
-        " --threads {threads} --log {log:q}"
+        STAGE
+
+
+rule frames_draw_convergence:
+    input:
+        numbers="results/frames/convergence.json",
+    output:
+        vectors("frames", "algorithm_1_trn", "algorithm_1_tsn", "estimators_trn", "estimators_tsn"),
+        figures=report(drawn("frames", "algorithm_1_trn", "algorithm_1_tsn", "estimators_trn", "estimators_tsn"), caption="captions/convergence.rst", category="Frames"),
+    log:
+        "results/logs/frames/draw_convergence.log",
+    conda:
+        ENVIRONMENT
+    params:
+        needs(),
+    shell:
+        STAGE
 
 
 # On all cores, so that no other job runs beside what is timed.
 rule frames_runtime:
     input:
-        trn=house.feature_file(FRAMES, "trn", "validation"),
-        tsn=house.feature_file(FRAMES, "tsn", "validation"),
-        scales=house.model_weights(FRAMES, "trn"),
-        classifier=house.model_weights(FRAMES, "tsn"),
-        priors="results/frames/priors.json",
+        **FRAMES_BOTH,
     output:
-        numbers="results/frames/runtime.json",
+        out="results/frames/runtime.json",
         table="results/frames/runtime.csv",
         grid="results/frames/runtime_grid.csv",
     log:
         "results/logs/frames/runtime.log",
     conda:
-        "environment.yaml"
+        ENVIRONMENT
     threads: 64
     resources:
-        gpu=house.gpus(PARAMS),
-        device=house.device(PARAMS),
+        gpu=GPUS,
     params:
-        version=version("frames", "runtime"),
-        spec=house.option(FRAMES.runtime),
-        device=house.device(PARAMS),
-        tried=house.option(
-            FRAMES.convergence, without={"clips", "repeats", "budgets", "seed"}
-        ),
-        label=house.label_option(FRAMES),
+        needs(params="frames.runtime", tried=but("frames.convergence", "clips", "repeats", "budgets", "seed"), timed_on=given(DEVICE_USED, "device"), **FRAMES_LABEL),
     shell:
-        "python -m pipeline.studies.frames.runtime"
-        " --trn-features {input.trn:q}"
-        " --tsn-features {input.tsn:q} --scales {input.scales:q} --tsn {input.classifier:q}"
-        " --priors {input.priors:q} {params.label} --device {resources.device}"
-        " --params {params.spec:q} --tried {params.tried:q} --out {output.numbers:q}"
-        " --table {output.table:q} --grid {output.grid:q}"
-        " --threads {threads} --log {log:q}"
+        STAGE
 
 
 rule frames_claims:
     input:
         accuracy="results/frames/accuracy.json",
-        discarded="results/frames/discarded.json",
+        discard="results/frames/discard.json",
         patterns="results/frames/patterns.json",
         lengths="results/frames/lengths.json",
-        shifted="results/frames/shifted.json",
+        shift="results/frames/shift.json",
         convergence="results/frames/convergence.json",
         runtime="results/frames/runtime.json",
     output:
-        numbers="results/frames/claims.json",
-        table=report(
-            "results/frames/claims.csv",
-            caption="report/claims.rst",
-            category="Frames",
-        ),
+        out="results/frames/claims.json",
+        table=report("results/frames/claims.csv", caption="captions/claims.rst", category="Frames"),
     log:
         "results/logs/frames/claims.log",
     conda:
-        "environment.yaml"
-    threads: 1
+        ENVIRONMENT
     params:
-        version=version("frames", "claims"),
+        needs(),
     shell:
-        "python -m pipeline.studies.frames.claims --accuracy {input.accuracy:q}"
-        " --discarded {input.discarded:q} --patterns {input.patterns:q}"
-        " --lengths {input.lengths:q} --shifted {input.shifted:q}"
-        " --convergence {input.convergence:q} --runtime {input.runtime:q}"
-        " --out {output.numbers:q} --table {output.table:q} --threads {threads} --log {log:q}"
+        STAGE

@@ -1,0 +1,210 @@
+"""What a rule says of its jobs: the parameters that they need, and their command line.
+
+A rule names its inputs, its outputs and its parameters; everything else follows from these names.
+:func:`needs_of` makes the function ``needs`` of the Snakefile, which stands under ``params:``::
+
+    params:
+        needs(decoding="frames.decoding", clips="frames.dataset.{split}_clips"),
+    shell:
+        STAGE
+
+The stage then gets every *named* input and output, every wildcard and every parameter as an option
+of the same name. Inputs without a name are waited for and not passed on.
+"""
+
+import itertools
+import json
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pipeline.core.errors import InputError
+
+STAGE = "python -m pipeline.core.stage {rule} {params} --threads {threads} --log {log:q}"
+"""The command of every rule."""
+
+_LOOK_UP = object()
+
+
+@dataclass(frozen=True)
+class Need:
+    """Parameters that a job depends on."""
+
+    names: tuple[str, ...]
+    """dotted names in params.yaml; ``{wildcard}`` in them is filled in"""
+    without: frozenset[str] = frozenset()
+    """names in a section that make no difference to a single job"""
+    value: Any = field(default=_LOOK_UP)
+    """what the stage is given; by default the value of the only name"""
+
+    def names_of(self, wildcards: Mapping[str, str]) -> list[str]:
+        """The names for one job."""
+        return [name.format(**wildcards) for name in self.names]
+
+    def facts(self, values: Mapping[str, Any], wildcards: Mapping[str, str]) -> dict[str, Any]:
+        """What a job depends on, by dotted name.
+
+        Args:
+            values: of all parameters, nested as in params.yaml, or by dotted name.
+            wildcards: of the job.
+
+        Raises:
+            InputError: a name that is not there.
+        """
+        found = {}
+        for name in self.names_of(wildcards):
+            value = values[name] if name in values else look_up(values, name)
+            if self.without and isinstance(value, Mapping):
+                value = {k: v for k, v in value.items() if k not in self.without}
+            found[name] = value
+        return found
+
+    def option(self, values: Mapping[str, Any], wildcards: Mapping[str, str]) -> Any:
+        """What the stage is given."""
+        if self.value is not _LOOK_UP:
+            return self.value
+        (value,) = self.facts(values, wildcards).values()
+        return value
+
+
+def but(name: str, *without: str) -> Need:
+    """A section of the parameters without what makes no difference to a single job."""
+    return Need((name,), frozenset(without))
+
+
+def given(value: Any, *names: str) -> Need:
+    """A value that was worked out from some parameters. The job depends on these."""
+    return Need(names, value=value)
+
+
+@dataclass(frozen=True)
+class GameRule:
+    """What a game of which all coalitions are evaluated is opened from."""
+
+    files: Mapping[str, str | list[str]]
+    """paths, by the argument of the study's ``open_game``"""
+    needs: Mapping[str, str | Need]
+    """parameters, by the argument"""
+    waits_for: list[str] = field(default_factory=list)
+    """files that are read without being named, such as a folder of pictures"""
+
+    def inputs(self) -> list[str]:
+        """All files that the game depends on."""
+        named = [[f] if isinstance(f, str) else list(f) for f in self.files.values()]
+        return [*itertools.chain(*named), *self.waits_for]
+
+
+@dataclass(frozen=True)
+class OfGame:
+    """What the game that wildcard ``game`` names is opened from, as one option."""
+
+    games: Mapping[str, GameRule]
+
+    def names_of(self, wildcards: Mapping[str, str]) -> list[str]:
+        """Dotted names of the parameters."""
+        return [n for need in self._needs(wildcards).values() for n in need.names_of(wildcards)]
+
+    def facts(self, values: Mapping[str, Any], wildcards: Mapping[str, str]) -> dict[str, Any]:
+        """What a job depends on, by dotted name."""
+        found: dict[str, Any] = {}
+        for need in self._needs(wildcards).values():
+            found |= need.facts(values, wildcards)
+        return found
+
+    def option(self, values: Mapping[str, Any], wildcards: Mapping[str, str]) -> Any:
+        """Arguments of ``open_game``: paths and parameters."""
+        needs = self._needs(wildcards).items()
+        parameters = {name: need.option(values, wildcards) for name, need in needs}
+        known = {name: value for name, value in parameters.items() if value is not None}
+        return {**self.games[wildcards["game"]].files, **known}
+
+    def _needs(self, wildcards: Mapping[str, str]) -> dict[str, Need]:
+        return {k: _need(v) for k, v in self.games[wildcards["game"]].needs.items()}
+
+
+@dataclass(frozen=True)
+class Needs:
+    """All parameters of a rule, by the option of the stage."""
+
+    options: Mapping[str, Need | OfGame]
+    values: Mapping[str, Any]
+    """of all parameters, nested as in params.yaml"""
+
+    def names(self, wildcards: Mapping[str, str]) -> list[str]:
+        """Dotted names of the parameters that a job depends on."""
+        return [name for need in self.options.values() for name in need.names_of(wildcards)]
+
+    def facts(self, wildcards: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, Any]:
+        """What a job depends on, by dotted name. Raises InputError: a name that is not there."""
+        found: dict[str, Any] = {}
+        for need in self.options.values():
+            found |= need.facts(values, wildcards)
+        return found
+
+    def command_line(self, wildcards: Any, input: Any, output: Any) -> str:  # noqa: A002
+        """The options of a job's stage, quoted for a shell."""
+        found = dict(wildcards.items())
+        options = {
+            **found,
+            **{name: _plain(files) for name, files in input.items()},
+            **{name: need.option(self.values, found) for name, need in self.options.items()},
+            **{name: _plain(files) for name, files in output.items()},
+        }
+        words = [word for name, value in options.items() for word in _words(name, value)]
+        return " ".join(map(shlex.quote, words))
+
+
+def needs_of(values: Mapping[str, Any]) -> Callable[..., Any]:
+    """The function ``needs`` of a Snakefile with these parameters.
+
+    Args:
+        values: all parameters, nested as in params.yaml, as JSON would hold them.
+
+    Returns:
+        ``needs(**options)``: each option a dotted name, a :class:`Need` or :class:`OfGame`. What it
+        returns is called by Snakemake for every job and gives the options of its command line; its
+        attribute ``needs`` is of type :class:`Needs`.
+    """
+
+    def make(**options: str | Need | OfGame) -> Any:
+        found = Needs({name: _need(option) for name, option in options.items()}, values)
+
+        # Snakemake goes by the names of these arguments.
+        def line(wildcards: Any, input: Any, output: Any) -> str:  # noqa: A002
+            return found.command_line(wildcards, input, output)
+
+        line.needs = found  # type: ignore[attr-defined]
+        return line
+
+    return make
+
+
+def _need(option: Any) -> Any:
+    return Need((option,)) if isinstance(option, str) else option
+
+
+def look_up(values: Mapping[str, Any], name: str) -> Any:
+    """The value of a dotted name in nested mappings. Raises InputError if there is none."""
+    value: Any = values
+    for part in name.split("."):
+        if not isinstance(value, Mapping) or part not in value:
+            raise InputError(f"parameter {name} is missing")
+        value = value[part]
+    return value
+
+
+def _plain(files: Any) -> str | list[str]:
+    return str(files) if isinstance(files, str) else [str(file) for file in files]
+
+
+def _words(name: str, value: Any) -> Iterator[str]:
+    """An option as words of a command line; a list of paths repeats it, null leaves it out."""
+    option = f"--{name.replace('_', '-')}"
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        for item in value:
+            yield from (option, item)
+    elif isinstance(value, str):
+        yield from (option, value)
+    elif value is not None:
+        yield from (option, json.dumps(value, sort_keys=True))

@@ -1,0 +1,77 @@
+# A store is filled in three steps: one job plans, several jobs evaluate, one merges their receipts.
+# The store itself is no output. Snakemake would delete it before each run, and with it the values
+# that the run could use again. Its receipt stands for it.
+for study in STUDIES:
+    study_files = importlib.import_module(f"pipeline.studies.{study}.paths")
+    games = study_files.games(getattr(PARAMS, study))
+    opened = needs(study=given(study), given=OfGame(games))
+
+    if not games:
+        continue
+
+    rule:
+        name:
+            f"{study}_plan"
+        input:
+            lambda wildcards, games=games: games[wildcards.game].inputs(),
+        output:
+            plan=temp(f"results/{study}/plans/{{game}}.json"),
+        log:
+            f"results/logs/{study}/plan_{{game}}.log",
+        conda:
+            ENVIRONMENT
+        wildcard_constraints:
+            game="|".join(games),
+        resources:
+            gpu=GPUS,
+        params:
+            opened,
+        shell:
+            STAGE
+
+    rule:
+        name:
+            f"{study}_evaluate"
+        input:
+            lambda wildcards, games=games: games[wildcards.game].inputs(),
+            plan=f"results/{study}/plans/{{game}}.json",
+        output:
+            receipt=temp(f"results/{study}/partitions/{{game}}/{{part}}_of_{{parts}}.json"),
+        log:
+            f"results/logs/{study}/evaluate_{{game}}_{{part}}_of_{{parts}}.log",
+        conda:
+            ENVIRONMENT
+        wildcard_constraints:
+            game="|".join(games),
+            part=r"\d+",
+            parts=r"\d+",
+        resources:
+            gpu=GPUS,
+        params:
+            opened,
+        shell:
+            STAGE
+
+    # The inputs of the game are named here again: with the plan and the partitions' receipts, which
+    # are removed once they have been merged, goes what they depended on.
+    rule:
+        name:
+            f"{study}_merge"
+        input:
+            lambda wildcards, games=games: games[wildcards.game].inputs(),
+            partitions=expand(
+                f"results/{study}/partitions/{{{{game}}}}/{{part}}_of_{PARAMS.partitions}.json",
+                part=range(PARAMS.partitions),
+            ),
+        output:
+            receipt=f"results/{study}/receipts/{{game}}.json",
+        log:
+            f"results/logs/{study}/merge_{{game}}.log",
+        conda:
+            ENVIRONMENT
+        wildcard_constraints:
+            game="|".join(games),
+        params:
+            opened,
+        shell:
+            STAGE

@@ -1,0 +1,37 @@
+"""Stage: the store of a game lists its instances before anything is evaluated.
+
+The plan erases nothing that is still good. After it, any partition of the instances may be
+evaluated by any process, in any order.
+"""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.files import write_json
+from pipeline.store import plan as plan_store
+from pipeline.store.opening import open_game, store_of
+
+log = logging.getLogger(__name__)
+
+
+def main(*, study: str, game: str, given: dict[str, Any], plan: Path, device: str = "auto") -> None:
+    """Plan the store of ``game``; ``plan`` (JSON) says which game the store is of now."""
+    opened, store = open_game(study, game, given, device), store_of(study, game)
+    classes = None if opened.output_classes is None else opened.output_classes()
+    digests = [
+        opened.digest(i, None if classes is None else classes[i])
+        for i in range(len(opened.instances))
+    ]
+    planned = plan_store(
+        store,
+        opened.record,
+        opened.instances,
+        digests,
+        output_classes=classes,
+        coordinates=opened.coordinates,
+    )
+    done = int(planned.done().sum())
+    log.info("%s: %d of %d instances are evaluated already", store, done, len(planned))
+    identity = planned.record.identity
+    write_json(plan, {"store": str(store), "identity": identity, "instances": len(planned)})
