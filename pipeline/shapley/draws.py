@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from pipeline.shapley.coalitions import membership_of_ranks
 from pipeline.shapley.estimate import Seed, child
-from pipeline.shapley.games import keys_of, masks_of
+from pipeline.shapley.games import keys_of, masks_of, no_keys
 
 Membership = NDArray[np.bool_]
 """(pair, player) of the smaller coalition S; of two of n / 2 players, of that with player 0"""
@@ -111,7 +111,7 @@ class _Remembered:
 
     def __init__(self, n_players: int, k: int) -> None:
         self.n_players, self.k = n_players, k
-        self.seen = keys_of(masks_of(np.zeros((0, n_players), dtype=np.bool_)))
+        self.seen = no_keys(n_players)
 
     def next(self, count: int, generator: np.random.Generator) -> Membership:
         parts = [np.zeros((0, self.n_players), dtype=np.bool_)]

@@ -57,6 +57,48 @@ def keys_of(masks: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(masks).view(f"S{masks.shape[1]}")[:, 0]
 
 
+def checked_keys(masks: NDArray[Any], n_players: int) -> NDArray[Any]:
+    """:func:`keys_of` masks whose kind is not known yet.
+
+    Args:
+        masks: (coalition,) integers, or past 64 players (coalition, byte) uint8.
+        n_players: players of the game.
+
+    Raises:
+        InputError: masks of another shape or dtype. Players who do not exist are not looked for.
+    """
+    if n_players <= 64:
+        if masks.ndim != 1 or masks.dtype.kind not in "iu":
+            raise InputError(
+                f"masks of shape {masks.shape}, {masks.dtype}; a row of integers is needed"
+            )
+        return keys_of(masks.astype(np.uint64))
+    n_bytes = -(-n_players // 8)
+    if masks.ndim != 2 or masks.shape[1] != n_bytes or masks.dtype != np.uint8:
+        raise InputError(
+            f"masks of shape {masks.shape}, {masks.dtype}; (m, {n_bytes}), uint8 is needed for "
+            f"{n_players} players"
+        )
+    return keys_of(masks)
+
+
+def no_keys(n_players: int) -> NDArray[Any]:
+    """The keys of no coalition: (0,), of the dtype that keys of so many players have."""
+    return keys_of(masks_of(np.zeros((0, n_players), dtype=np.bool_)))
+
+
+def masks_of_keys(keys: NDArray[Any]) -> NDArray[Any]:
+    """The inverse of :func:`keys_of`."""
+    if keys.dtype.kind != "S":
+        return keys
+    return np.ascontiguousarray(keys).view(np.uint8).reshape(len(keys), keys.dtype.itemsize)
+
+
+def mask_text(mask: Any) -> str:
+    """One coalition's mask for a message, in hexadecimal digits."""
+    return mask.tobytes().hex(" ") if mask.ndim else hex(int(mask))
+
+
 @dataclass(frozen=True, eq=False)
 class TableGame:
     """A complete table of values, played as a game. Made by :func:`table_game`."""
@@ -117,7 +159,7 @@ class CountedGame:
         self._advance = advance
         # Values stand in the order in which they were asked for; the keys are kept ascending.
         self._values = np.empty((0, len(self.outputs)))
-        self._keys = keys_of(masks_of(np.zeros((0, self.n_players), dtype=np.bool_)))
+        self._keys = no_keys(self.n_players)
         self._rows = np.empty(0, dtype=np.intp)
 
     def __call__(self, coalitions: NDArray[Any], /) -> NDArray[np.floating[Any]]:
@@ -175,12 +217,11 @@ class CountedGame:
         bad = ~np.isfinite(values)
         if bad.any():
             row, column = np.argwhere(bad)[0]
-            mask = asked[row]
-            text = mask.tobytes().hex(" ") if mask.ndim else hex(int(mask))
             raise InputError(
-                f"the value of coalition {text} for output {self.outputs[column]!r} is "
-                f"{values[row, column]}, and {int(bad.any(axis=1).sum()) - 1} more of "
-                f"{len(asked)} coalitions have NaN or Inf: no Shapley value exists"
+                f"the value of coalition {mask_text(asked[row])} for output "
+                f"{self.outputs[column]!r} is {values[row, column]}, and "
+                f"{int(bad.any(axis=1).sum()) - 1} more of {len(asked)} coalitions have NaN or "
+                f"Inf: no Shapley value exists"
             )
 
     def _remember(self, keys: NDArray[Any], values: NDArray[np.floating[Any]]) -> None:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pipeline.core.errors import InputError
 from pipeline.core.files import write_json
 from pipeline.core.progress import progress
+from pipeline.shapley.games import checked_keys, mask_text
 from pipeline.store import CoalitionStore, DamagedShard, MissingInstance, UnusableValues
 from pipeline.store.claims import Claims, claiming
 
@@ -344,20 +345,10 @@ class StoredGame:
         self._values = self._store.read(self._instance)
 
     def _comparable(self, masks: NDArray[Any]) -> NDArray[Any]:
-        if self.n_players <= 64:
-            if masks.ndim != 1 or masks.dtype.kind not in "iu":
-                raise InputError(
-                    f"{self._name()}: masks of shape {masks.shape}, {masks.dtype}; a row of "
-                    f"integers is needed"
-                )
-            return masks.astype(np.uint64)
-        n_bytes = -(-self.n_players // 8)
-        if masks.ndim != 2 or masks.shape[1] != n_bytes or masks.dtype != np.uint8:
-            raise InputError(
-                f"{self._name()}: masks of shape {masks.shape}, {masks.dtype}; (m, {n_bytes}), "
-                f"uint8 is needed for {self.n_players} players"
-            )
-        return np.ascontiguousarray(masks).view(f"V{n_bytes}")[:, 0]
+        try:
+            return checked_keys(masks, self.n_players)
+        except InputError as error:
+            raise InputError(f"{self._name()}: {error}") from None
 
     def _find(self, masks: NDArray[Any]) -> NDArray[np.intp]:
         wanted = self._comparable(masks)
@@ -370,10 +361,9 @@ class StoredGame:
             rows = self._rows[places]
         if not known.all():
             first = masks[int(np.argmin(known))]
-            text = first.tobytes().hex(" ") if first.ndim else hex(int(first))
             raise InputError(
-                f"{self._name()}: the value of coalition {text} is not stored, nor that of "
-                f"{int((~known).sum()) - 1} more of the {len(masks)} asked for; "
+                f"{self._name()}: the value of coalition {mask_text(first)} is not stored, nor "
+                f"that of {int((~known).sum()) - 1} more of the {len(masks)} asked for; "
                 f"{self._store.record.rows} coalitions of {self.n_players} players are. "
                 f"Sample it when the game is planned"
             )

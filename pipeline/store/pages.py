@@ -31,6 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.errors import InputError
+from pipeline.shapley.games import checked_keys, mask_text, masks_of_keys, no_keys
 from pipeline.store import (
     CoalitionStore,
     DamagedShard,
@@ -59,7 +60,7 @@ PAGE = re.compile(r".+#[0-9a-f]{16}", re.DOTALL)
 """Ids of pages."""
 
 Keys = NDArray[Any]
-"""Coalitions that can be sorted: (m,) uint64, past 64 players (m,) void of their packed bits."""
+"""Coalitions that can be sorted: (m,) uint64, past 64 players (m,) bytes of their packed bits."""
 
 Evaluate = Callable[[NDArray[Any]], NDArray[np.floating[Any]]]
 """Values of coalitions, all different, ascending: masks (m,) uint64, or past 64 players (m, byte)
@@ -126,7 +127,7 @@ class Remembered:
             keys, values = self._stored(key)
             table.add(keys, values)
             self._tables[key] = table
-        tally = self._tallies.setdefault(key, _Tally(_no_keys(self.record.n_players)))
+        tally = self._tallies.setdefault(key, _Tally(no_keys(self.record.n_players)))
         return RememberedGame(self, key, table, tally, evaluate)
 
     def keep(self) -> None:
@@ -218,7 +219,7 @@ class Remembered:
         for start in range(0, len(order), rows):
             chosen = order[start : start + rows]
             chosen = np.concatenate([chosen, np.repeat(chosen[-1:], rows - len(chosen))])
-            masks = _masks_of(keys[chosen])
+            masks = masks_of_keys(keys[chosen])
             content = hashlib.sha256(digest.encode() + b"\0" + masks.tobytes()).hexdigest()
             yield _Page(f"{instance}#{content[:16]}", digest, masks, values[chosen])
 
@@ -258,7 +259,7 @@ class Remembered:
 
     def _read_pages(self, key: _Key) -> tuple[Keys, NDArray[np.float32]]:
         n_players = self.record.n_players
-        keys, values = [_no_keys(n_players)], [np.empty((0, len(self.record.outputs)), np.float32)]
+        keys, values = [no_keys(n_players)], [np.empty((0, len(self.record.outputs)), np.float32)]
         for store, i in self._pages.get(key, []):
             if not store.is_done(i):
                 continue
@@ -343,7 +344,7 @@ class RememberedGame:
                 f"{self._name()}: {len(keys)} coalitions are to be evaluated after the store was "
                 f"closed, where nothing would keep them; ask for them inside the with block"
             )
-        values = np.asarray(self._evaluate(_masks_of(keys)))
+        values = np.asarray(self._evaluate(masks_of_keys(keys)))
         shape = (len(keys), len(self.outputs))
         if values.shape != shape:
             raise UnusableValues(
@@ -360,13 +361,12 @@ class RememberedGame:
         if not sound.all():
             row = int(np.argmin(sound))
             output = int(np.argmin(np.isfinite(kept[row])))
-            coalition = _masks_of(keys[row : row + 1])[0]
-            text = coalition.tobytes().hex(" ") if coalition.ndim else hex(int(coalition))
+            coalition = masks_of_keys(keys[row : row + 1])[0]
             raise UnusableValues(
-                f"{self._name()}: the value of coalition {text}, output {self.outputs[output]!r} "
-                f"is {values[row, output]}, and {int((~sound).sum()) - 1} more of "
-                f"{len(keys)} are as unusable; only finite float32 values are stored. Look at the "
-                f"instance's input and at the model"
+                f"{self._name()}: the value of coalition {mask_text(coalition)}, output "
+                f"{self.outputs[output]!r} is {values[row, output]}, and "
+                f"{int((~sound).sum()) - 1} more of {len(keys)} are as unusable; only finite "
+                f"float32 values are stored. Look at the instance's input and at the model"
             )
 
     def _name(self) -> str:
@@ -459,7 +459,7 @@ class _Table:
     """Known values of one instance; coalitions in ascending order, values in that of coming."""
 
     def __init__(self, record: GameRecord) -> None:
-        self.keys = _no_keys(record.n_players)
+        self.keys = no_keys(record.n_players)
         self.unkept: list[tuple[Keys, NDArray[np.float32]]] = []
         self._rows = np.empty(0, dtype=np.intp)
         self._values = np.empty((0, len(record.outputs)), dtype=np.float32)
@@ -539,41 +539,21 @@ def _refuse_other_lists(store: CoalitionStore) -> None:
         )
 
 
-def _no_keys(n_players: int) -> Keys:
-    dtype = np.dtype(np.uint64) if n_players <= 64 else np.dtype(f"V{-(-n_players // 8)}")
-    return np.empty(0, dtype=dtype)
-
-
 def _keys_of(masks: NDArray[Any], n_players: int) -> Keys:
     """Masks as keys. Raises InputError if they are not of so many players."""
-    if n_players <= 64:
-        if masks.ndim != 1 or (masks.dtype.kind not in "iu" and masks.size):
-            raise InputError(
-                f"masks of shape {masks.shape}, {masks.dtype}; a row of integers is needed"
-            )
-        keys = masks.astype(np.uint64)
-        beyond = keys >> np.uint64(n_players) if n_players < 64 else np.zeros_like(keys)
+    if n_players <= 64 and not masks.size:
+        masks = masks.astype(np.uint64)  # of an empty list NumPy makes floats
+    keys = checked_keys(masks, n_players)
+    if n_players < 64:
+        beyond = keys >> np.uint64(n_players)
+    elif n_players > 64 and n_players % 8:
+        beyond = masks[:, -1] >> np.uint8(n_players % 8)
     else:
-        n_bytes = -(-n_players // 8)
-        if masks.ndim != 2 or masks.shape[1] != n_bytes or masks.dtype != np.uint8:
-            raise InputError(
-                f"masks of shape {masks.shape}, {masks.dtype}; (m, {n_bytes}), uint8 is needed "
-                f"for {n_players} players"
-            )
-        keys = np.ascontiguousarray(masks).view(f"V{n_bytes}")[:, 0]
-        beyond = masks[:, -1] >> np.uint8(n_players % 8 or 8) if n_players % 8 else masks[:0, 0]
+        return keys
     if beyond.any():
-        first = masks[int(np.argmax(beyond != 0))]
-        text = first.tobytes().hex(" ") if first.ndim else hex(int(first))
+        text = mask_text(masks[int(np.argmax(beyond != 0))])
         raise InputError(f"coalition {text} holds players beyond the {n_players} that there are")
     return keys
-
-
-def _masks_of(keys: Keys) -> NDArray[Any]:
-    """The inverse of :func:`_keys_of`, as a store keeps masks."""
-    if keys.dtype.kind != "V":
-        return keys
-    return np.ascontiguousarray(keys).view(np.uint8).reshape(len(keys), keys.dtype.itemsize)
 
 
 def _find(keys: Keys, wanted: Keys) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
