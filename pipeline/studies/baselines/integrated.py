@@ -37,9 +37,8 @@ points on them are one batch dimension, so that a picture takes as few passes as
 allows.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -48,6 +47,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.core.errors import InputError
+from pipeline.models.lines import Lines, Rule, integrals_along, quadrature
 from pipeline.studies.baselines.areas import (
     Areas,
     Scores,
@@ -59,10 +59,6 @@ from pipeline.studies.baselines.areas import (
     presence,
 )
 
-Rule = Literal["gauss-legendre", "midpoint"]
-"""Gauss-Legendre is exact for gradients that are polynomials of degree 2·steps − 1 in α; the
-midpoint rule makes no use of smoothness, which networks of ReLUs do not have."""
-
 Proposal = Literal["baselines", "inputs", "both"]
 """Coalitions are baselines (proposal 1), inputs (proposal 2), or each in turn."""
 
@@ -70,9 +66,6 @@ Counted = Literal["all", "own"]
 """Which coalitions count for a feature: all players', or those of its own area alone."""
 
 BaselineKind = Literal["zero", "mean", "random"]
-
-Lines = Callable[[int, int], tuple[Tensor, Tensor]]
-"""Starts and ends of the lines from the first number up to the second: two (line, *shape)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,27 +85,6 @@ class Attribution:
     def per_player(self, areas: Areas) -> Tensor:
         """Sums over the features of each player: (player,) float64."""
         return area_sums(self.values, areas)
-
-
-def quadrature(rule: Rule, steps: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Points in 0…1 and their weights, which sum to 1: two (steps,) float64.
-
-    Raises:
-        InputError: another rule, steps less than 1.
-    """
-    if rule not in get_args(Rule):
-        raise InputError(f"quadrature {rule!r}: must be one of {', '.join(get_args(Rule))}")
-    if steps < 1:
-        raise InputError(f"{steps} steps: must be 1 at least")
-    if rule == "midpoint":
-        return (np.arange(steps) + 0.5) / steps, np.full(steps, 1 / steps)
-    return _gauss_legendre(steps)
-
-
-@lru_cache(maxsize=16)
-def _gauss_legendre(steps: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    points, weights = np.polynomial.legendre.leggauss(steps)
-    return (points + 1) / 2, weights / 2
 
 
 def baseline_pictures(
@@ -385,8 +357,7 @@ def _integrate(
     """
     if batch_size < 1:
         raise InputError(f"batch size {batch_size}: must be 1 at least")
-    points, point_weights = (torch.from_numpy(a).to(like.device) for a in quadrature(rule, steps))
-    alphas = points.to(like.dtype)
+    points = quadrature(rule, steps)
     with torch.no_grad():
         _chosen(scores(like[None]), target)
     n_lines = weightings[0][0].shape[1]
@@ -394,21 +365,17 @@ def _integrate(
     indices = [_group_index(group_of, like) for _, group_of in weightings]
     sums = [torch.zeros(like.numel(), dtype=torch.float64, device=like.device) for _ in weightings]
     integrals = torch.zeros(n_lines, dtype=torch.float64, device=like.device)
-    for begin in range(0, n_lines * steps, batch_size):
-        rows = torch.arange(begin, min(begin + batch_size, n_lines * steps), device=like.device)
-        first, last = begin // steps, (begin + len(rows) - 1) // steps + 1
-        starts, ends = lines(first, last)
-        along = (ends - starts).flatten(start_dim=1)
-        of, step = rows // steps - first, rows % steps
-        at = starts.flatten(start_dim=1)[of] + alphas[step, None] * along[of]
-        gradients = _gradients(scores, at.view(len(rows), *like.shape), target)
-        # A row of this table is a line, so the product sums each line's points.
-        table = torch.zeros(last - first, len(rows), dtype=torch.float64, device=like.device)
-        table[of, torch.arange(len(rows), device=like.device)] = point_weights[step]
-        partial = (table @ gradients.flatten(start_dim=1).double()) * along.double()
-        integrals[first:last] += partial.sum(dim=1)
+
+    def chosen(at: Tensor, _: Tensor) -> Tensor:
+        found = _chosen(scores(at), target)
+        if not found.requires_grad:
+            raise InputError("the model's score does not depend on the picture by gradients")
+        return found
+
+    for some, partial in integrals_along(chosen, lines, n_lines, points, batch_size=batch_size):
+        integrals[some] += partial.sum(dim=1)
         for number, index in enumerate(indices):
-            weight = weights[number][first:last]
+            weight = weights[number][some]
             weight = weight if index is None else weight[:, index]
             sums[number] += (weight * partial).sum(dim=0)
     gap = _largest_gap(scores, lines, integrals, target, batch_size)
@@ -421,16 +388,6 @@ def _group_index(group_of: Areas | None, like: Tensor) -> Tensor | None:
         return None
     groups = np.broadcast_to(group_of, like.shape).ravel().astype(np.int64)
     return torch.from_numpy(groups).to(like.device)
-
-
-def _gradients(scores: Scores, at: Tensor, target: int) -> Tensor:
-    with torch.enable_grad():
-        inputs = at.detach().requires_grad_()
-        chosen = _chosen(scores(inputs), target)
-        if not chosen.requires_grad:
-            raise InputError("the model's score does not depend on the picture by gradients")
-        (gradients,) = torch.autograd.grad(chosen.sum(), inputs)
-    return gradients
 
 
 def _chosen(values: Tensor, target: int) -> Tensor:

@@ -29,6 +29,7 @@ from scipy.special import gammaln
 from torch import Tensor, nn
 
 from pipeline.core.errors import InputError
+from pipeline.models.lines import gradients_along, quadrature
 
 Floats = NDArray[np.float64]
 
@@ -175,28 +176,26 @@ def connection(
         raise InputError(f"player {player}: there are 0 to {membership.shape[1] - 1}")
     if steps < 1 or rows_at_once < 1:
         raise InputError(f"steps {steps}, rows_at_once {rows_at_once}: each must be 1 at least")
-    nodes, node_weights = np.polynomial.legendre.leggauss(steps)
-    points = torch.from_numpy((nodes + 1) / 2).to(membership)
-    weights = torch.from_numpy(node_weights / 2).to(membership.device)
+    points, weights = quadrature("gauss-legendre", steps)
+
+    def lines(first: int, last: int) -> tuple[Tensor, Tensor]:
+        without, with_player = (membership[first:last].detach().clone() for _ in range(2))
+        without[:, player], with_player[:, player] = 0, 1
+        return without, with_player
+
+    def values(at: Tensor, _: Tensor | None = None) -> Tensor:
+        return network(at)[:, output]
+
     marginals, integrated, spread = [], [], []
-    for block in membership.split(max(1, rows_at_once // steps)):
-        along = block.detach()[:, None, :].repeat(1, steps, 1)
-        along[:, :, player] = points
-        along.requires_grad_()
-        total = network(along.flatten(end_dim=1))[:, output].sum()
-        (gradient,) = torch.autograd.grad(total, along)
-        partial = gradient[:, :, player].double()
-        integrated.append(partial @ weights)
+    whole_lines = max(1, rows_at_once // steps) * steps
+    for part in gradients_along(values, lines, len(membership), points, batch_size=whole_lines):
+        partial = part.gradients[:, player].double().view(-1, steps)
+        integrated.append(partial @ torch.from_numpy(weights).to(partial))
         spread.append(partial.amax(dim=1) - partial.amin(dim=1))
-        marginals.append(_marginal(network, block, player, output))
+        with torch.no_grad():
+            without, with_player = lines(part.lines.start, part.lines.stop)
+            marginals.append(values(with_player).double() - values(without).double())
     return Connection(_joined(marginals), _joined(integrated), _joined(spread))
-
-
-@torch.no_grad()
-def _marginal(network: nn.Module, block: Tensor, player: int, output: int) -> Tensor:
-    without, with_player = block.clone(), block.clone()
-    without[:, player], with_player[:, player] = 0, 1
-    return network(with_player)[:, output].double() - network(without)[:, output].double()
 
 
 def _joined(parts: list[Tensor]) -> Floats:

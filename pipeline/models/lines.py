@@ -1,0 +1,128 @@
+"""Gradients of a model along straight lines, and their integrals: what Integrated Gradients are of.
+
+Integrated Gradients of a score F between a start x' and an end x (Sundararajan, Taly, Yan 2017,
+Eq. 1) are, of feature i,
+
+    (x_i − x'_i) · ∫₀¹ ∂F(x' + α (x − x')) / ∂x_i dα.
+
+The integral is a weighted sum over points α of a quadrature. Lines and the points on them are one
+batch dimension, so that many short lines take as few passes as one long one.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, get_args
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.core.errors import InputError
+
+Floats = NDArray[np.float64]
+
+Rule = Literal["gauss-legendre", "midpoint"]
+"""Gauss-Legendre is exact for gradients that are polynomials of degree 2·steps − 1 in α; the
+midpoint rule makes no use of smoothness, which networks of ReLUs do not have."""
+
+Lines = Callable[[int, int], tuple[Tensor, Tensor]]
+"""Starts and ends of the lines from the first number up to the second: two (line, *shape)."""
+
+PointScores = Callable[[Tensor, Tensor], Tensor]
+"""The score of each point, (point,), from points (point, *shape) and the number of the line that
+each is on, (point,) int64. It is differentiable, and no point's score depends on other points."""
+
+
+@dataclass(frozen=True, eq=False)
+class Gradients:
+    """Gradients at some points; their first and their last line may have points elsewhere too."""
+
+    lines: slice
+    """the lines that the points are on"""
+    of: Tensor
+    """(point,) int64, the line of each, counted from the first of these"""
+    step: Tensor
+    """(point,) int64, which of the quadrature's points each is"""
+    gradients: Tensor
+    """(point, feature)"""
+    along: Tensor
+    """(line, feature), end less start"""
+
+
+def quadrature(rule: Rule, steps: int) -> tuple[Floats, Floats]:
+    """Points in 0…1 and their weights, which sum to 1: two (steps,) float64.
+
+    Raises:
+        InputError: another rule, steps less than 1.
+    """
+    if rule not in get_args(Rule):
+        raise InputError(f"quadrature {rule!r}: must be one of {', '.join(get_args(Rule))}")
+    if steps < 1:
+        raise InputError(f"{steps} steps: must be 1 at least")
+    if rule == "midpoint":
+        return (np.arange(steps) + 0.5) / steps, np.full(steps, 1 / steps)
+    return _gauss_legendre(steps)
+
+
+@lru_cache(maxsize=16)
+def _gauss_legendre(steps: int) -> tuple[Floats, Floats]:
+    points, weights = np.polynomial.legendre.leggauss(steps)
+    return (points + 1) / 2, weights / 2
+
+
+def gradients_along(
+    scores: PointScores, lines: Lines, n_lines: int, points: Floats, *, batch_size: int
+) -> Iterator[Gradients]:
+    """Gradients at the same points of every line, batch after batch.
+
+    Args:
+        scores: of points.
+        lines: makes starts and ends, as they are needed.
+        n_lines: number of lines.
+        points: (step,) α in 0…1.
+        batch_size: points in a pass, at most. A multiple of their number keeps lines whole.
+    """
+    steps, total = len(points), n_lines * len(points)
+    for begin in range(0, total, batch_size):
+        end = min(begin + batch_size, total)
+        first, last = begin // steps, (end - 1) // steps + 1
+        starts, ends = (each.detach() for each in lines(first, last))
+        rows = torch.arange(begin, end, device=starts.device)
+        of, step = rows // steps - first, rows % steps
+        alphas = torch.from_numpy(points).to(starts)
+        along = (ends - starts).flatten(start_dim=1)
+        at = starts.flatten(start_dim=1)[of] + alphas[step, None] * along[of]
+        with torch.enable_grad():
+            inputs = at.view(len(rows), *starts.shape[1:]).requires_grad_()
+            (gradients,) = torch.autograd.grad(scores(inputs, of + first).sum(), inputs)
+        yield Gradients(slice(first, last), of, step, gradients.flatten(start_dim=1), along)
+
+
+def integrals_along(
+    scores: PointScores, lines: Lines, n_lines: int, rule: tuple[Floats, Floats], *, batch_size: int
+) -> Iterator[tuple[slice, Tensor]]:
+    """Integrated Gradients of every line, in parts that are to be added up.
+
+    Args:
+        scores: of points.
+        lines: makes starts and ends, as they are needed.
+        n_lines: number of lines.
+        rule: points and weights, (step,) each: :func:`quadrature`.
+        batch_size: points in a pass, at most; memory grows with it.
+
+    Yields:
+        Some lines, and what one batch of points adds to their integrals: (line, feature) float64.
+        A line whose points are in two batches is in both.
+    """
+    points, weights = rule
+    for part in gradients_along(scores, lines, n_lines, points, batch_size=batch_size):
+        # A row of this table is a line, so the product sums each line's points.
+        n_points, device = len(part.of), part.of.device
+        shape = (part.lines.stop - part.lines.start, n_points)
+        table = torch.zeros(shape, dtype=torch.float64, device=device)
+        table[part.of, torch.arange(n_points, device=device)] = torch.from_numpy(weights).to(
+            device
+        )[part.step]
+        yield part.lines, (table @ part.gradients.double()) * part.along.double()
