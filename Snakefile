@@ -67,12 +67,12 @@ rule all:
         [TARGETS[study] for study in PARAMS.studies],
 
 
-bridge.attach(workflow, PARAMS, config)
+record = bridge.attach(workflow, PARAMS)
 
 
 onsuccess:
-    bridge.record(workflow)
+    record()
 
 
 onerror:
-    bridge.record(workflow)
+    record()

@@ -112,14 +112,12 @@ def write_dvc_yaml(
     params: Annotated[Path, typer.Option(help="The parameters.")] = Path("params.yaml"),
     out: Annotated[Path, typer.Option(help="Where it is written.")] = Path("dvc.yaml"),
 ) -> None:
-    """Write dvc.yaml: what DVC tracks, with the videos and features that the parameters name."""
-    from pipeline.core.files import replacing  # noqa: PLC0415
-    from pipeline.workflow.params import load  # noqa: PLC0415
-    from pipeline.workflow.tracking import dvc_yaml_text  # noqa: PLC0415
+    """Write dvc.yaml, read off the rules: what DVC tracks, for the studies and files in use."""
+    from pipeline.workflow import dvc_yaml  # noqa: PLC0415
+    from pipeline.workflow.snakemake_side import read_dag  # noqa: PLC0415
+    from pipeline.workflow.units import read_units  # noqa: PLC0415
 
-    text = dvc_yaml_text(load(params))
-    with replacing(out) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+    dvc_yaml.write(read_units(read_dag(params, "all")), out)
 
 
 @app.command()

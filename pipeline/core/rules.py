@@ -17,6 +17,7 @@ import json
 import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import InputError
@@ -142,7 +143,7 @@ class Needs:
             found |= need.facts(values, wildcards)
         return found
 
-    def command_line(self, wildcards: Any, input: Any, output: Any) -> str:  # noqa: A002
+    def command_line(self, wildcards: Any, input: Any, output: Any) -> str:
         """The options of a job's stage, quoted for a shell."""
         found = dict(wildcards.items())
         options = {
@@ -171,7 +172,7 @@ def needs_of(values: Mapping[str, Any]) -> Callable[..., Any]:
         found = Needs({name: _need(option) for name, option in options.items()}, values)
 
         # Snakemake goes by the names of these arguments.
-        def line(wildcards: Any, input: Any, output: Any) -> str:  # noqa: A002
+        def line(wildcards: Any, input: Any, output: Any) -> str:
             return found.command_line(wildcards, input, output)
 
         line.needs = found  # type: ignore[attr-defined]
@@ -208,3 +209,8 @@ def _words(name: str, value: Any) -> Iterator[str]:
         yield from (option, value)
     elif value is not None:
         yield from (option, json.dumps(value, sort_keys=True))
+
+
+def store_of(study: str, game: str) -> Path:
+    """Where the store of a game is."""
+    return Path("results/coalitions", study, f"{game}.zarr")

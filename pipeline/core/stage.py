@@ -15,6 +15,7 @@ import os
 import signal
 import sys
 import time
+import types
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -134,7 +135,8 @@ def _command(rule: str, main: Callable[..., None]) -> Callable[..., None]:
 def _parsed(name: str, value: str, kind: Any) -> Any:
     """An option's text as what main's annotation says. Raises InputError if it does not fit."""
     adapter = TypeAdapter(kind)
-    is_text = bool({str, Path} & {kind, *typing.get_args(kind)})
+    kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
+    is_text = str in kinds or Path in kinds
     try:
         if not is_text and value[:1] in ("{", "["):
             return adapter.validate_json(value)

@@ -18,8 +18,6 @@ from pipeline.store import CoalitionStore, DamagedStore, UnreachableStore, open_
 from pipeline.store.access import entries, exists, is_remote, size
 from pipeline.store.planning import SET_ASIDE
 from pipeline.store.pruning import LeftAlone, Survey, Unused, prune, survey
-from pipeline.workflow import tracking
-from pipeline.workflow.params import load
 
 ROOT = "results/coalitions"
 RESULTS = Path("results")
@@ -190,7 +188,7 @@ def _remedy(path: str, study: str, *, by_run: bool = True) -> str:
     if Path(path).parent.name == SET_ASIDE:
         return f"to mend: remove {path}; no result uses what was set aside"
     # Without being forced Snakemake would see results that are up to date, and run nothing.
-    run = f"run `snakemake --cores all --forcerun {_rule(path, study)}`"
+    run = f"run `snakemake --cores all --forcerun {_receipt(path, study)}`"
     if not by_run:
         return (
             f"to mend: remove from {path} the files that are no part of it; if a zarr.json differs "
@@ -199,16 +197,9 @@ def _remedy(path: str, study: str, *, by_run: bool = True) -> str:
     return f"to mend: {run}, which evaluates only what is damaged again"
 
 
-def _rule(path: str, study: str) -> str:
-    """The rule that plans a store, by the parameters of the working directory."""
-    try:
-        stages = tracking.stages(load(Path("params.yaml")), every=True)
-    except InputError:
-        return f"{study}_game"
-    for name, stage in stages.items():
-        if os.path.normpath(path) in stage.outs:
-            return (*stage.rules, name)[0]
-    return f"{study}_game"
+def _receipt(path: str, study: str) -> str:
+    """The receipt of a store. The job that writes it is made again with those before it."""
+    return f"results/{study}/receipts/{Path(path).stem}.json"
 
 
 @app.command("prune")

@@ -8,7 +8,6 @@ annotations say of which types they are.
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -18,9 +17,6 @@ from pydantic import ConfigDict, ValidationError, validate_call
 from pipeline.core.errors import InputError
 from pipeline.core.fields import explain_validation_error
 from pipeline.store.record import GameRecord
-
-STORES = "results/coalitions"
-"""Folder of all stores: a folder a study, a store a game."""
 
 Classes = NDArray[np.integer[Any]] | None
 """Classes that outputs are, where they differ by instance; None where they do not."""
@@ -73,8 +69,3 @@ def open_game(study: str, game: str, given: Mapping[str, Any], device: str) -> O
     except ValidationError as error:
         raise InputError(f"{study}/{game}: {explain_validation_error(error, None)}") from None
     return opened
-
-
-def store_of(study: str, game: str) -> Path:
-    """Where the store of a game is."""
-    return Path(STORES, study, f"{game}.zarr")

@@ -22,10 +22,10 @@ OVERRIDES = {
         "accuracy": {"max_frames": 5},
         "coalitions": {"n": 5},
         "gradients": {"steps": 4},
-        "discarded": {"random_orders": 2},
+        "discard": {"random_orders": 2},
         "patterns": {"draws": 20, "videos_at_least": 1, "classes": 1},
         "lengths": {"max_frames": 4, "clips": 5},
-        "shifted": {"furthest": 2, "clips": 3},
+        "shift": {"furthest": 2, "clips": 3},
         "convergence": {
             "trn_frames": 5,
             "tsn_frames": 6,
@@ -41,7 +41,7 @@ OVERRIDES = {
     "baselines": {
         "surrogates": {"repeats": 2, "share_of_20": 0.02, "hidden": 8, "layers": 1, "steps": 20},
         "ratios": {"repeats": 2, "per_size": [1, 2], "kept": 20},
-        "replaced": {"coalitions": 4, "steps": 3},
+        "replace": {"coalitions": 4, "steps": 3},
         "proportions": {"drawn": [2, 4], "simulations": 200},
         "pictures": {"area": 4},
         "classifier": {"width": 4, "hidden": 8, "epochs": 1},

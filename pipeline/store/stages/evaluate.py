@@ -8,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.errors import InputError
+from pipeline.core.rules import store_of
 from pipeline.store import open_store
 from pipeline.store.evaluation import play, write_receipt
 from pipeline.store.merging import refuse_other
-from pipeline.store.opening import open_game, store_of
+from pipeline.store.opening import open_game
 
 
 def main(

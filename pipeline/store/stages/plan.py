@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.files import write_json
+from pipeline.core.rules import store_of
 from pipeline.store import plan as plan_store
-from pipeline.store.opening import open_game, store_of
+from pipeline.store.opening import open_game
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,140 @@
+"""The jobs of a run as the bridge and DVC see them, read off Snakemake's graph of jobs.
+
+A *unit* is a job whose outputs stay, together with the jobs before it of which nothing stays (their
+outputs are ``temp()``). The units of one rule are one *stage* of DVC.
+"""
+
+import ast
+import importlib.util
+import os
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from pipeline.core.errors import InputError
+from pipeline.core.rules import Needs, store_of
+from pipeline.core.stage import module_of
+from pipeline.workflow import snakemake_side
+
+PARAMS_FILE = "params.yaml"
+ROOT = Path(__file__).parents[2]
+
+Params = Mapping[str, Mapping[str, Any]]
+"""Values by dotted name, by the file that they are in: params.yaml, or code with its VERSION."""
+
+_RECEIPT = re.compile(r"results/([^/]+)/receipts/([^/]+)\.json")
+
+
+@dataclass(frozen=True, eq=False)
+class Unit:
+    """A job whose outputs stay, with what it depends on."""
+
+    stage: str
+    """name of the rule"""
+    jobs: tuple[Any, ...]
+    """Snakemake's jobs, the one whose outputs stay last"""
+    inputs: tuple[str, ...]
+    files: tuple[str, ...]
+    """outputs that stay"""
+    deps: tuple[str, ...]
+    """inputs as DVC knows them"""
+    outs: tuple[str, ...]
+    """outputs as DVC keeps them, stores included"""
+    needs: tuple[tuple[Needs, Mapping[str, str]], ...]
+    """parameters, with the wildcards that are filled in"""
+    code: tuple[str, ...]
+    """files whose constant ``VERSION`` the results depend on"""
+
+    def names(self) -> list[str]:
+        """Dotted names of the parameters that it depends on."""
+        return [name for needs, wildcards in self.needs for name in needs.names(wildcards)]
+
+    def params(self, values: Mapping[str, Any]) -> Params:
+        """What this unit depends on beside its inputs. Raises InputError: a name is not there.
+
+        Args:
+            values: of all parameters, nested as in params.yaml, or by dotted name.
+        """
+        facts: dict[str, Any] = {}
+        for needs, wildcards in self.needs:
+            facts |= needs.facts(wildcards, values)
+        return {PARAMS_FILE: facts, **versions_of(self.code)}
+
+
+def read_units(dag: Any) -> list[Unit]:
+    """All units of Snakemake's graph, each after those that it depends on."""
+    before = snakemake_side.dependencies_of(dag)
+    staying = filter(snakemake_side.stays, snakemake_side.in_order(before))
+    return [_unit([*_temporary(job, before), job]) for job in staying]
+
+
+def _temporary(job: Any, before: Mapping[Any, Iterable[Any]]) -> list[Any]:
+    """Jobs before one of which nothing stays, each once."""
+    found: dict[Any, None] = {}
+    for other in before[job]:
+        if not snakemake_side.stays(other):
+            found |= dict.fromkeys([*_temporary(other, before), other])
+    return list(found)
+
+
+def _unit(jobs: list[Any]) -> Unit:
+    removed = {str(file) for job in jobs[:-1] for file in job.output}
+    inputs = dict.fromkeys(str(file) for job in jobs for file in job.input)
+    kept_inputs = [file for file in inputs if file not in removed]
+    files = [str(file) for file in jobs[-1].output]
+    needs = [(snakemake_side.needs_of(job), job.wildcards_dict) for job in jobs]
+    return Unit(
+        stage=jobs[-1].rule.name,
+        jobs=tuple(jobs),
+        inputs=tuple(kept_inputs),
+        files=tuple(files),
+        deps=tuple(sorted({kept_as(file)[-1] for file in kept_inputs})),
+        outs=tuple(sorted({out for file in files for out in kept_as(file)})),
+        needs=tuple((found, wildcards) for found, wildcards in needs if found is not None),
+        code=tuple(sorted({code_of(job.rule.name) for job in jobs})),
+    )
+
+
+def kept_as(file: str) -> tuple[str, ...]:
+    """What DVC keeps of a file: itself, the folder of numbered files, or a receipt and its store.
+
+    The last of them holds nothing but values: a receipt tells seconds, too.
+    """
+    receipt = _RECEIPT.fullmatch(file)
+    if receipt:
+        return file, str(store_of(receipt[1], receipt[2]))
+    path = Path(file)
+    return (str(path.parent) if path.stem.isdigit() else file,)
+
+
+@cache
+def code_of(rule: str) -> str:
+    """The file whose ``VERSION`` the results of a rule depend on, relative to the project.
+
+    It is the stage's module. Of games it is the study's module ``game``, which evaluates them.
+    """
+    name = module_of(rule)
+    if name.startswith("pipeline.store."):
+        name = f"pipeline.studies.{rule.partition('_')[0]}.game"
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise InputError(f"{rule}: there is no module {name}")
+    return os.path.relpath(spec.origin, ROOT)
+
+
+def versions_of(code: Iterable[str]) -> Params:
+    """The constant ``VERSION`` of modules, by file. No module is imported."""
+    return {file: {"VERSION": _version(file)} for file in code}
+
+
+@cache
+def _version(file: str) -> int:
+    for line in ast.parse((ROOT / file).read_text(encoding="utf-8")).body:
+        if isinstance(line, ast.Assign) and isinstance(line.value, ast.Constant):
+            names = [target.id for target in line.targets if isinstance(target, ast.Name)]
+            if "VERSION" in names and isinstance(line.value.value, int):
+                return line.value.value
+    raise InputError(f"{file}: give it a line such as VERSION = 1; raise it when results change")

@@ -1,0 +1,1 @@
+"""The toy study: a weighted majority vote."""

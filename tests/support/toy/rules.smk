@@ -1,0 +1,33 @@
+rule toy_values:
+    input:
+        receipt="results/toy/receipts/majority.json",
+    output:
+        out="results/toy/values.json",
+    log:
+        "results/logs/toy/values.log",
+    conda:
+        ENVIRONMENT
+    params:
+        needs(params="toy.values"),
+    shell:
+        STAGE
+
+
+rule toy_draw_values:
+    input:
+        values="results/toy/values.json",
+    output:
+        vectors("toy", "values"),
+        figure=report(
+            "results/toy/figures/values.png",
+            caption="captions/values.rst",
+            category="Toy",
+        ),
+    log:
+        "results/logs/toy/draw_values.log",
+    conda:
+        ENVIRONMENT
+    params:
+        needs(),
+    shell:
+        STAGE
