@@ -1,5 +1,6 @@
 """A store's files, on a disk or behind a URL that fsspec can read."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ from zarr.storage import FsspecStore
 
 from pipeline.core.errors import InputError
 from pipeline.store.errors import UnreachableStore
-from pipeline.store.layout import ARRAYS
+from pipeline.store.layout import ARRAYS, coordinate_names
 
 DRIVERS = frozenset({"aiohttp", "azure", "botocore", "gcsfs", "google", "requests"})
 """Packages behind fsspec whose errors are of the network and of rights, and no OSErrors."""
@@ -151,7 +152,9 @@ def size(path: str) -> int | None:
 
 
 def _arrays(path: str) -> list[str]:
-    return [e.name for e in entries(path) if e.is_directory and e.name in ARRAYS]
+    attributes = json.loads(read_bytes(path, "zarr.json"))["attributes"]
+    known = {*ARRAYS, *coordinate_names(attributes)}
+    return [e.name for e in entries(path) if e.is_directory and e.name in known]
 
 
 def _files(url: str) -> tuple[Any, str]:

@@ -7,7 +7,8 @@ entries of one directory, and one listing of it tells which instances are done.
 import os
 import re
 import warnings
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,11 @@ CHUNK_BYTES = 1 << 20
 """Upper limit of a chunk inside a shard, before compression."""
 
 ARRAYS = ("values", "instance", "input_sha256", "output", "output_class", "masks")
-"""All that a store may hold; which of them are there depends on the game."""
+"""All that a store may hold beside coordinates; which of them are there depends on the game."""
+
+COORDINATES = "coordinates"
+"""Attribute of the group that names the arrays of coordinates, with blanks between, as in the
+conventions for climate and forecast data: xarray makes coordinates of its dataset of them."""
 
 SHARD = re.compile(r"c\.(0|[1-9]\d*)\.0(?:\.0)?")
 DEBRIS = ".partial"
@@ -39,13 +44,18 @@ class Lists:
     """(instance, output)."""
     masks: NDArray[np.unsignedinteger[Any]] | None
     """(instance, coalition) uint64, or past 64 players (instance, coalition, byte) uint8."""
+    coordinates: Mapping[str, NDArray[Any]] = field(default_factory=dict)
+    """What else readers know of instances, by name: (instance, …) bool, integers or floats."""
 
 
 def create(path: Path, record: GameRecord, lists: Lists) -> None:
     """Write a store without values."""
     output_classes, masks = lists.output_classes, lists.masks
     n_instances, n_outputs = len(lists.instances), len(record.outputs)
-    group = zarr.create_group(path, zarr_format=3, attributes=record.attributes())
+    attributes = record.attributes()
+    if lists.coordinates:
+        attributes[COORDINATES] = " ".join(lists.coordinates)
+    group = zarr.create_group(path, zarr_format=3, attributes=attributes)
     _create_sharded(
         group,
         "values",
@@ -73,6 +83,17 @@ def create(path: Path, record: GameRecord, lists: Lists) -> None:
             dimensions=("instance", "output"),
         )
         array[:] = output_classes
+    for name, content in lists.coordinates.items():
+        array = _create_plain(
+            group,
+            name,
+            shape=content.shape,
+            dtype=content.dtype.name,
+            fill_value=0,
+            dimensions=coordinate_dimensions(name, content.shape, record.n_players),
+        )
+        # That its chunk is there is what tells zeros from an array that was lost.
+        array.with_config({"write_empty_chunks": True})[:] = content
     if masks is not None:
         dimensions = ("instance", "coalition", "byte")[: masks.ndim]
         array = _create_sharded(
@@ -91,6 +112,34 @@ def create(path: Path, record: GameRecord, lists: Lists) -> None:
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         zarr.consolidate_metadata(group.store)
     _flush(path)
+
+
+def coordinate_names(attributes: Mapping[str, Any]) -> tuple[str, ...]:
+    """Names of a store's coordinates, by the attributes of its group.
+
+    Raises ValueError if they are not given as text.
+    """
+    names = attributes.get(COORDINATES, "")
+    if not isinstance(names, str):
+        raise ValueError(f"attribute {COORDINATES!r} is {names!r}, not names with blanks between")
+    return tuple(names.split())
+
+
+def coordinate_dimensions(name: str, shape: tuple[int, ...], n_players: int) -> tuple[str, ...]:
+    """Names of the dimensions of a coordinate."""
+    if len(shape) == 2 and shape[1] == n_players:
+        return ("instance", "player")
+    return ("instance", *(f"{name}_{i}" for i in range(1, len(shape))))
+
+
+def unusable_coordinate_names(names: Iterable[str]) -> list[str]:
+    """Names that cannot be those of coordinates.
+
+    They name directories, beside those of the other arrays, and variables of a dataset, where no
+    other thing than a dimension may have the name of a dimension.
+    """
+    taken = {*ARRAYS, "coalition", "player", "byte"}
+    return [n for n in names if n in taken or not n.isidentifier() or not n.isascii()]
 
 
 def _create_sharded(
@@ -162,6 +211,11 @@ def _flush(path: Path) -> None:
 def shard_name(instance: int, dimensions: int = 3) -> str:
     """File name of an instance's shard in its array's directory."""
     return ".".join(("c", str(instance), *["0"] * (dimensions - 1)))
+
+
+def small_chunk_name(dimensions: int) -> str:
+    """File name of the only chunk of a small array in its directory."""
+    return ".".join(("c", *["0"] * dimensions))
 
 
 def shard_index(name: str) -> int | None:

@@ -15,7 +15,7 @@ import os
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from pipeline.core.errors import InputError
 from pipeline.store.errors import DamagedShard, DamagedStore
-from pipeline.store.layout import DEBRIS, Lists, create, shard_index
+from pipeline.store.layout import (
+    DEBRIS,
+    Lists,
+    coordinate_dimensions,
+    create,
+    shard_index,
+    unusable_coordinate_names,
+)
 from pipeline.store.locking import locked
 from pipeline.store.record import GameRecord
 from pipeline.store.shards import CoalitionStore, glob_escaped, open_store, refusing_full_disk
@@ -49,6 +56,7 @@ def plan(
     *,
     output_classes: ArrayLike | None = None,
     masks: NDArray[np.unsignedinteger[Any]] | None = None,
+    coordinates: Mapping[str, NDArray[Any]] | None = None,
 ) -> CoalitionStore:
     """Make the store at ``path`` list these instances of this game, and open it for writing.
 
@@ -72,6 +80,9 @@ def plan(
         masks: the coalitions of a sampled game (one with ``n_coalitions``): (instance, coalition)
             uint64, or past 64 players (instance, coalition, byte) uint8, player i being bit i % 8
             of byte i // 8.
+        coordinates: what readers need to know of instances beside their values, by name: (instance,
+            …) bool, integers or floats, such as ``true_class`` (instance,) int64. Values do not
+            depend on them: a plan with others keeps all values.
 
     Raises:
         InputError: the lists do not fit; at ``path`` is something else than a coalition store, or
@@ -79,7 +90,8 @@ def plan(
     """
     given = os.fspath(path)
     classes = None if output_classes is None else np.asarray(output_classes).astype(np.int32)
-    lists = Lists(tuple(instances), tuple(input_sha256), classes, masks)
+    beside = {name: _native(content) for name, content in (coordinates or {}).items()}
+    lists = Lists(tuple(instances), tuple(input_sha256), classes, masks, beside)
     _refuse_unfit(given, record, lists)
     # Behind a link, what stands beside the store's directory is on its own disk.
     target = Path(path).resolve() if Path(path).is_symlink() else Path(path)
@@ -173,16 +185,36 @@ def _same(current: CoalitionStore, record: GameRecord, lists: Lists) -> bool:
     if record.attributes() != current.record.attributes():
         return False
     try:
-        return _keys(_lists_of(current)) == _keys(lists)
+        standing = _lists_of(current)
     except DamagedShard:
         return False
+    except DamagedStore as error:
+        log.warning("%s", error)
+        return False
+    return _keys(standing) == _keys(lists) and _bytes_of(standing) == _bytes_of(lists)
 
 
 def _lists_of(store: CoalitionStore) -> Lists:
     masks = None
     if store.record.n_coalitions is not None:
         masks = np.stack([store.masks(i) for i in range(len(store))])
-    return Lists(store.instances, store.input_sha256, store.output_classes, masks)
+    return Lists(
+        store.instances, store.input_sha256, store.output_classes, masks, store.coordinates
+    )
+
+
+def _native(content: NDArray[Any]) -> NDArray[Any]:
+    """An array in the byte order of this machine, as it is read back."""
+    array = np.asarray(content)
+    return array.astype(array.dtype.newbyteorder("="))
+
+
+def _bytes_of(lists: Lists) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
+    """Coordinates, such that they are equal if and only if they are stored alike."""
+    return {
+        name: (content.dtype.name, content.shape, content.tobytes())
+        for name, content in lists.coordinates.items()
+    }
 
 
 def _keys(lists: Lists) -> list[Key]:
@@ -374,3 +406,27 @@ def _refuse_unfit(path: str, record: GameRecord, lists: Lists) -> None:
                 f"{path}: masks of shape {masks.shape}, {masks.dtype}; {shape}, {dtype} is "
                 f"what {record.n_players} players and {record.rows} coalitions need"
             )
+    _refuse_unfit_coordinates(path, record, lists)
+
+
+def _refuse_unfit_coordinates(path: str, record: GameRecord, lists: Lists) -> None:
+    n, dimensions = len(lists.instances), set[str]()
+    for name, content in lists.coordinates.items():
+        if content.shape[:1] != (n,) or not content.size:
+            raise InputError(
+                f"{path}: coordinate {name!r} has shape {content.shape}; its first dimension is "
+                f"the instance, of which there are {n}, and none is empty"
+            )
+        if content.dtype.kind not in "biuf" or content.dtype.itemsize > 8:
+            raise InputError(
+                f"{path}: coordinate {name!r} is {content.dtype}; bool, integers and floats of up "
+                f"to 64 bits are stored"
+            )
+        dimensions.update(coordinate_dimensions(name, content.shape, record.n_players))
+    wrong = unusable_coordinate_names(lists.coordinates)
+    wrong += sorted(dimensions.intersection(lists.coordinates))
+    if wrong:
+        raise InputError(
+            f"{path}: coordinates cannot be named {', '.join(map(repr, wrong))}; names have "
+            f"letters, digits and '_', and none is that of a dimension or of another array"
+        )

@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,7 +29,7 @@ from pipeline.store.errors import (
     UnreachableStore,
     UnusableValues,
 )
-from pipeline.store.layout import shard_index, shard_name
+from pipeline.store.layout import coordinate_names, shard_index, shard_name, small_chunk_name
 from pipeline.store.locking import locked
 from pipeline.store.record import FORMAT, FORMAT_VERSION, GameRecord
 
@@ -50,6 +51,7 @@ class CoalitionStore:
         input_sha256: digest of what each instance's values are computed from.
         output_classes: (instance, output) int32, the class that an output is in each instance;
             None where the outputs are the same in all of them.
+        coordinate_names: names of :attr:`coordinates`.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class CoalitionStore:
         self.output_classes: NDArray[np.int32] | None = None
         if "output_class" in group:
             self.output_classes = np.asarray(array_of(group, "output_class")[:])
+        self.coordinate_names = coordinate_names(group.attrs)
         self._index = {instance: i for i, instance in enumerate(self.instances)}
         self._remote = is_remote(path)
         self._stamp = stamp
@@ -82,6 +85,38 @@ class CoalitionStore:
     def shape(self) -> tuple[int, int]:
         """Shape of one instance's values: (coalition, output)."""
         return self.record.rows, len(self.record.outputs)
+
+    @cached_property
+    def coordinates(self) -> dict[str, NDArray[Any]]:
+        """What was planned beside the values, by name: (instance, …) bool, integers or floats.
+
+        They are read when they are first asked for, so that damage to them costs no values. Raises
+        DamagedStore if one of them cannot be read back.
+        """
+        return {name: self.read_coordinate(name) for name in self.coordinate_names}
+
+    def read_coordinate(self, name: str) -> NDArray[Any]:
+        """One of :attr:`coordinates`, read anew. Raises DamagedStore if it cannot be read back."""
+        try:
+            array = array_of(self._group, name)
+            # A chunk that was lost reads as zeros.
+            if not exists(self.path, f"{name}/{small_chunk_name(array.ndim)}"):
+                raise ValueError("its chunk is gone")
+            content = np.asarray(array[:])
+            if content.shape[:1] != (len(self),):
+                raise ValueError(f"has shape {content.shape} for {len(self)} instances")
+            self._refuse_replanned()
+        except InputError:
+            raise
+        except Exception as error:
+            self._refuse_access(error)
+            self._refuse_replanned()
+            mend = "copy it there anew" if self._remote else "planning the store anew mends it"
+            raise DamagedStore(
+                f"{self.path}: damaged coordinate {name!r}: {_first_line(error)}; {mend}, and the "
+                f"values are not touched"
+            ) from error
+        return content
 
     def index(self, instance: int | str) -> int:
         """Index of an instance given by its id or its index. Raises InputError if not listed."""

@@ -1,15 +1,17 @@
 """Whether a store still holds what was written into it."""
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
 from pipeline.store.access import entries, read_bytes
-from pipeline.store.errors import DamagedShard, MissingInstance
+from pipeline.store.errors import DamagedShard, DamagedStore, MissingInstance
 from pipeline.store.layout import ARRAYS, DEBRIS, shard_index
 from pipeline.store.shards import CoalitionStore
 
+SMALL_CHUNK = re.compile(r"c(\.0)+")
 SHARDED: tuple[Literal["values", "masks"], ...] = ("values", "masks")
 
 
@@ -25,7 +27,7 @@ class Damage:
 
 
 def verify(store: CoalitionStore) -> list[Damage]:
-    """Read every shard of a store, on disk or behind a URL, and tell what is damaged.
+    """Read all shards and coordinates of a store, on disk or by URL, and tell what is damaged.
 
     Instances that have not been evaluated are no damage, nor is what a killed write left.
 
@@ -33,7 +35,7 @@ def verify(store: CoalitionStore) -> list[Damage]:
     """
     # First, since it tells whether a URL's files can be listed at all.
     store.shards()
-    found = [*_foreign(store.path), *_metadata(store)]
+    found = [*_foreign(store), *_metadata(store), *_coordinates(store)]
     for array in SHARDED:
         if array in store._group:
             found += _shards(store, array)
@@ -67,21 +69,30 @@ def _metadata(store: CoalitionStore) -> Iterator[Damage]:
             yield Damage(None, None, f"{name}/zarr.json: {error}")
 
 
-def _foreign(path: str) -> Iterator[Damage]:
+def _coordinates(store: CoalitionStore) -> Iterator[Damage]:
+    for name in store.coordinate_names:
+        try:
+            store.read_coordinate(name)
+        except DamagedStore as error:
+            yield Damage(None, None, str(error))
+
+
+def _foreign(store: CoalitionStore) -> Iterator[Damage]:
     """Files that are no part of a store; hidden ones (desktops leave them) are passed over."""
     folders = []
-    for entry in entries(path):
-        if entry.is_directory and entry.name in ARRAYS:
+    known = {*ARRAYS, *store.coordinate_names}
+    for entry in entries(store.path):
+        if entry.is_directory and entry.name in known:
             folders.append(entry.name)
         elif entry.name != "zarr.json" and not _passed_over(entry.name):
             yield _no_part(entry.name)
     for folder in folders:
-        for entry in entries(path, folder):
+        for entry in entries(store.path, folder):
             name = entry.name
             if folder in SHARDED:
                 own = name == "zarr.json" or shard_index(name) is not None
             else:
-                own = name in ("zarr.json", "c.0", "c.0.0")
+                own = name == "zarr.json" or SMALL_CHUNK.fullmatch(name) is not None
             if not own and not _passed_over(name):
                 yield _no_part(f"{folder}/{name}")
 
