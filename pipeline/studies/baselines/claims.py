@@ -235,7 +235,7 @@ def _as_printed(results: Results) -> Claim:
 
 
 def _replaces(results: Results) -> Claim | None:
-    rows = [row for row in results["replaced"]["networks"] if row["trained_share"] <= HALF]
+    rows = [row for row in results["replace"]["networks"] if row["trained_share"] <= HALF]
     if not rows:
         return None
     worst = min(rows, key=lambda row: row["pearson"])
@@ -251,7 +251,7 @@ def _replaces(results: Results) -> Claim | None:
 
 
 def _equals_marginals(results: Results) -> Claim:
-    rows = results["replaced"]["theorem_3"]
+    rows = results["replace"]["theorem_3"]
     missed = [row["largest_accumulated_difference"] / row["largest_accumulated"] for row in rows]
     return Claim(
         "Fig. 9",
@@ -263,7 +263,7 @@ def _equals_marginals(results: Results) -> Claim:
 
 
 def _is_linear(results: Results) -> Claim:
-    rows = results["replaced"]["theorem_3"]
+    rows = results["replace"]["theorem_3"]
     spread = [row["relative_spread"] for row in rows]
     return Claim(
         "Theorem 3",

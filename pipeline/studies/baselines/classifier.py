@@ -1,4 +1,4 @@
-"""Stage: the classifier whose scores are explained: trained here, or taken from a file.
+"""The classifier whose scores are explained: trained here, or taken from a file.
 
 The small network is trained on the training pictures. torchvision's ResNets come with weights; of
 those for ImageNet the classes are not those of other pictures, and no accuracy is given.
@@ -14,13 +14,17 @@ from pipeline.core.errors import InputError
 from pipeline.data.pictures import Pictures
 from pipeline.models import pictures as networks
 from pipeline.studies.baselines import resnets
-from pipeline.studies.baselines.explained import fit_channels, outputs_of
 from pipeline.studies.baselines.params import ClassifierParams
+from pipeline.studies.baselines.picture_networks import fit_channels, outputs_of
 
 
 def classifier(
     train: Pictures, params: ClassifierParams
 ) -> resnets.Resnet | networks.Convolutional:
+    """The classifier that the parameters ask for: trained on ``train``, or read from a file.
+
+    Raises InputError if a file's network does not fit the pictures or their classes.
+    """
     if params.architecture != "small":
         assert params.weights is not None
         resnet = resnets.given(params.architecture, params.weights)

@@ -1,4 +1,4 @@
-"""Stage: the embedding in which distances are explained: trained here by triplets, or given.
+"""The embedding in which distances are explained: trained here by triplets, or given.
 
 Of torchvision's ResNets it is what they have before their last layer, scaled to length 1.
 """
@@ -8,13 +8,17 @@ from pathlib import Path
 from pipeline.data.pictures import Pictures
 from pipeline.models import pictures as networks
 from pipeline.studies.baselines import resnets
-from pipeline.studies.baselines.explained import fit_channels
 from pipeline.studies.baselines.params import EmbeddingParams
+from pipeline.studies.baselines.picture_networks import fit_channels
 
 
 def embedding(
     train: Pictures, params: EmbeddingParams
 ) -> networks.PictureEmbedding | resnets.ResnetEmbedding:
+    """The embedding that the parameters ask for: trained on ``train``, or read from a file.
+
+    Raises InputError if a file's network does not fit the pictures.
+    """
     if params.architecture != "small":
         assert params.weights is not None
         return resnets.given_embedding(params.architecture, params.weights)

@@ -1,56 +1,208 @@
-"""Stage: the game of each explained picture's areas, planned before anything is evaluated.
+"""The games of the study: utility functions with their networks, and pictures' areas.
 
-The plan lists the pictures in the store and erases nothing that is still good; after it, any
-partition of the pictures may be evaluated anywhere.
+* A **utility function** is a game of two kinds of instances: the function itself, and each network
+  that was trained in its place. An instance's digest is that of its rules or of its weights, so
+  networks can be added, and one trained anew, without the others being evaluated again.
+* A **pictured game** has an instance for each picture that is explained. Its players are the areas
+  of the picture, and its value is a model's score of the picture that shows some of them.
 """
 
-import logging
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import torch
+import zarr
+from numpy.typing import NDArray
 
-from pipeline.core.files import write_json
-from pipeline.core.stage import run
-from pipeline.models import devices
-from pipeline.store import plan
-from pipeline.studies.baselines.explained import input_digest, predict, read_explained
+from pipeline.core.errors import InputError
+from pipeline.core.files import array_digest
+from pipeline.models import checkpoints, devices
+from pipeline.shapley.games import Game
+from pipeline.store import GameRecord
+from pipeline.store.opening import Classes, OpenGame
+from pipeline.store.record import canonical_json
+from pipeline.studies.baselines.areas import count_players, picture_game
+from pipeline.studies.baselines.explained import MODELS, Explained, predict, read_explained
 from pipeline.studies.baselines.params import PictureGameParams, PicturesParams
+from pipeline.studies.baselines.surrogates import named_utility, one_thread, read_surrogate
+from pipeline.studies.baselines.tables import UTILITY
+from pipeline.studies.baselines.utilities import UTILITIES, Utility, complete_table
 
-log = logging.getLogger(__name__)
+VERSION = 1
+"""A part of the games' identity: what is stored under another number is evaluated again."""
+
+OUTPUT = {"classifier": "predicted class", "distance": "distance"}
 
 
-def main(
+def open_game(
+    name: str,
     *,
-    model: str,
-    weights: Path,
-    pictures: PicturesParams,
-    params: PictureGameParams,
-    store: Path,
-    out: Path,
-    device: str = "auto",
-    threads: int = 1,  # noqa: ARG001  set for torch by the runner
-) -> None:
-    """Make the store at ``store`` list the pictures; ``out`` says of which game it is now.
+    device: str,
+    weights: list[Path],
+    coalitions: PictureGameParams | None = None,
+    pictures: PicturesParams | None = None,
+) -> OpenGame:
+    """Open a utility function, or a game of pictures.
 
-    ``model`` is classifier or distance, ``weights`` the checkpoint of the classifier or of the
-    embedding.
+    Args:
+        name: of a utility function, ``classifier`` or ``distance``.
+        device: that pictures are scored on; utility functions are evaluated on the CPU.
+        weights: checkpoints of the networks in place of the utility function; or the one of the
+            classifier, or of the embedding.
+        coalitions: which game pictures' areas play.
+        pictures: where pictures come from, and how large areas are.
+
+    Raises:
+        InputError: another name, files or parameters that do not go with it.
     """
-    explained = read_explained(model, weights, pictures, params, devices.resolve(device))
-    targets = np.zeros(len(explained.instances), dtype=np.int64)
-    if explained.seconds is None:
-        targets = predict(explained)
-    planned = plan(
-        store,
-        explained.record,
-        explained.instances,
-        [input_digest(explained, i, int(target)) for i, target in enumerate(targets)],
-        output_classes=targets[:, None] if explained.seconds is None else None,
+    if name in UTILITIES:
+        return utility_game(name, weights)
+    if name not in MODELS:
+        raise InputError(f"game {name!r}: must be one of {', '.join([*UTILITIES, *MODELS])}")
+    if coalitions is None or pictures is None or len(weights) != 1:
+        raise InputError(f"game {name}: needs one checkpoint, and parameters of the pictures")
+    found = read_explained(name, weights[0], pictures, coalitions, devices.resolve(device))
+    return pictured_game(found, coalitions)
+
+
+def utility_game(name: str, paths: Sequence[Path]) -> OpenGame:
+    """A utility function and the networks in its place, as instances of one game.
+
+    Raises InputError if there is no such function, or a checkpoint is of a network for another.
+    """
+    utility = named_utility(name)
+    games: dict[str, Game] = {UTILITY: utility}
+    digests = [rules_digest(utility)]
+    for number, path in enumerate(paths, start=1):
+        of_game, surrogate = read_surrogate(path)
+        if of_game != name:
+            raise InputError(f"{path}: is a network for {of_game}; networks for {name} are needed")
+        games[f"network {number}"] = surrogate
+        digests.append(checkpoints.state_digest(surrogate.network))
+    playable = list(games.values())
+
+    def tables(indices: Sequence[int], _classes: Classes) -> NDArray[np.floating[Any]]:
+        # On one thread alone, so that values do not depend on how many there are.
+        with one_thread():
+            return np.stack([complete_table(playable[i]) for i in indices])
+
+    return OpenGame(
+        record=_utility_record(name, utility),
+        instances=tuple(games),
+        digest=lambda i, _classes: digests[i],
+        tables=tables,
+        device="cpu",
     )
-    done = int(planned.done().sum())
-    log.info("%s: %d of %d pictures are evaluated already", store, done, len(planned))
-    identity = planned.record.identity
-    write_json(out, {"store": str(store), "identity": identity, "instances": len(planned)})
 
 
-if __name__ == "__main__":
-    run(main)
+def rules_digest(utility: Utility) -> str:
+    """sha256 of a utility function's players and rules, as hex."""
+    return hashlib.sha256(canonical_json(asdict(utility)).encode()).hexdigest()
+
+
+def pictured_game(explained: Explained, params: PictureGameParams) -> OpenGame:
+    """The game of each picture's areas.
+
+    Args:
+        explained: the pictures and the model.
+        params: that they were read with.
+    """
+    record = _pictured_record(explained, params)
+
+    def digest(i: int, classes: Classes) -> str:
+        arrays = [explained.pictures[i].cpu().numpy()]
+        if explained.seconds is not None:
+            arrays.append(explained.seconds[i].cpu().numpy())
+        elif classes is not None:
+            arrays.append(classes.astype(np.int64))
+        return array_digest(arrays)
+
+    def tables(indices: Sequence[int], classes: Classes) -> NDArray[np.floating[Any]]:
+        # A power of two, so that every batch is of the same size: the last bits of a product depend
+        # on its shape.
+        at_once = explained.batch_size()
+        everyone = np.arange(2**record.n_players, dtype=np.uint64)
+        found = []
+        for place, i in enumerate(indices):
+            shown = explained.shown(i, 0 if classes is None else int(classes[place, 0]))
+            game = picture_game(
+                shown.scores,
+                shown.picture,
+                shown.areas,
+                baseline=shown.absent,
+                outputs=record.outputs,
+                batch_size=at_once,
+            )
+            found.append(game(everyone))
+        return np.stack(found)
+
+    coordinates = {"number": explained.numbers, "true_class": explained.labels}
+    if explained.second_labels is not None:
+        coordinates["second_class"] = explained.second_labels
+    return OpenGame(
+        record=record,
+        instances=explained.instances,
+        digest=digest,
+        tables=tables,
+        device=devices.describe(explained.pictures.device),
+        output_classes=None
+        if explained.seconds is not None
+        else lambda: predict(explained)[:, None],
+        coordinates=coordinates,
+    )
+
+
+def _utility_record(name: str, utility: Utility) -> GameRecord:
+    """What identifies the game; neither rules nor weights, which are the instances' own."""
+    return GameRecord(
+        study="baselines",
+        game=name,
+        n_players=utility.n_players,
+        player="a player of a human-defined utility function",
+        outputs=utility.outputs,
+        value="the utility of the coalition by the game's rules, or what a network that was "
+        "trained in place of them gives; the empty coalition is valued as any other",
+        specification={
+            "utility": "the sum of what the rules pay that a coalition meets",
+            "network": "multi-layer perceptron of membership, 0 or 1, with GELU units (tanh)",
+        },
+        weights_sha256=array_digest([]),
+        evaluator_version=VERSION,
+        versions=_versions(),
+    )
+
+
+def _pictured_record(explained: Explained, params: PictureGameParams) -> GameRecord:
+    model = explained.model
+    specification: dict[str, Any] = {
+        "model": model,
+        "network": explained.network,
+        "absent": array_digest([explained.absent.cpu().numpy()]),
+        "areas": array_digest([explained.areas]),
+    }
+    nobody = {"zero": "zeros", "mean": "the mean of the training pictures"}[params.absent]
+    if model == "classifier":
+        specification["score"] = params.score
+        value = f"the {params.score} of the class that is predicted for the whole picture"
+    else:
+        value = "the squared distance of the picture's embedding, of length 1, to that of another"
+    return GameRecord(
+        study="baselines",
+        game=model,
+        n_players=count_players(explained.areas),
+        player="an area of the picture, row after row",
+        outputs=(OUTPUT[model],),
+        value=f"{value}, where areas that are not in the coalition show {nobody}",
+        specification=specification,
+        weights_sha256=explained.weights_sha256,
+        evaluator_version=VERSION,
+        versions=_versions(),
+    )
+
+
+def _versions() -> dict[str, str]:
+    return {"torch": torch.__version__, "numpy": np.__version__, "zarr": zarr.__version__}

@@ -6,7 +6,12 @@ from pathlib import Path
 from pipeline.core.errors import InputError
 from pipeline.core.rules import GameRule
 from pipeline.data.picture_files import could_be_picture
-from pipeline.studies.baselines.params import ClassifierParams, EmbeddingParams, Params, PicturesParams
+from pipeline.studies.baselines.params import (
+    ClassifierParams,
+    EmbeddingParams,
+    Params,
+    PicturesParams,
+)
 
 UTILITIES = ("synergies_12", "rules_12", "synergies_20", "rules_20")
 """The utility functions of the study of baselines: a game each."""

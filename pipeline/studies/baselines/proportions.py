@@ -1,24 +1,23 @@
-"""Stage: the probability of a proportional sample, printed, normalised and simulated (Theorem 2).
+"""The probability of a proportional sample, printed, normalised and simulated (Theorem 2).
 
 The four utility functions are looked at with all their players, of whom hardly any sample is
 exactly proportional, and with the two and the three players for whom it is most probable; and a
 small game in which the numbers can be counted by hand.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
-import numpy as np
-
-from pipeline.studies.baselines.figures import utilities as drawing
 from pipeline.studies.baselines.params import ProportionsParams
 from pipeline.studies.baselines.proportional import (
     Proportion,
+    effective_counts,
     interval,
+    most_probable,
     proportions,
 )
-from pipeline.studies.baselines.utilities import Rule, Utility
+from pipeline.studies.baselines.utilities import Rule, Utility, complete_table
 
 EXAMPLE = Utility(6, (Rule(1.0, all_of=(0,), any_of=((1, 2),)),))
 """1 for player 0 with one of 1 and 2, and three players who are worth nothing: of 32 coalitions 24
@@ -42,9 +41,41 @@ COLUMNS = (
 )
 
 
-def rows_of_stage(
+def theorem_2(effective: Mapping[str, list[int]], params: ProportionsParams) -> dict[str, Any]:
+    """Theorem 2 of the worked example and of games, for a JSON file.
+
+    Args:
+        effective: effective coalitions of each player, by game.
+        params: numbers of coalitions that are drawn, and how many samples are simulated.
+    """
+    example = effective_counts(complete_table(EXAMPLE)[:, 0])
+    rows = rows_of("example", "example", example, (0, 1, 2), params)
+    for game, counts in effective.items():
+        population = 2 ** (len(counts) - 1)
+        for size, name in SETS.items():
+            chosen = most_probable(counts, population, params.drawn, size)
+            if chosen is not None:
+                rows += rows_of(game, name, counts, chosen, params)
+        rows += rows_of(game, "all players", counts, range(len(counts)), params)
+    return {
+        "sets": "of two and of three players the most probable set of each game",
+        "effective_coalitions": {"example": example, **effective},
+        "rows": rows,
+    }
+
+
+def rows_of(
     game: str, name: str, counts: list[int], players: Sequence[int], params: ProportionsParams
 ) -> list[dict[str, Any]]:
+    """A row for each number of coalitions drawn, of some players of a game.
+
+    Args:
+        game: its name.
+        name: of the set of players.
+        counts: effective coalitions of each player of the game.
+        players: of the set.
+        params: as for :func:`theorem_2`.
+    """
     chosen, population = [counts[i] for i in players], 2 ** (len(counts) - 1)
     found = proportions(
         chosen, population, params.drawn, simulations=params.simulations, seed=params.seed
@@ -74,26 +105,6 @@ def _numbers(found: Proportion, simulations: int) -> dict[str, Any]:
     }
 
 
-def texts(row: dict[str, Any]) -> dict[str, str]:
+def texts(row: Mapping[str, Any]) -> dict[str, str]:
+    """Columns that are lists, as text for a CSV file."""
     return {name: " ".join(map(str, row[name])) for name in ("players", "effective")}
-
-
-def panels_of_stage(rows: list[dict[str, Any]]) -> dict[str, list[drawing.ProportionLine]]:
-    lines: dict[tuple[str, str], list[dict[str, Any]]] = {}
-    for row in rows:
-        lines.setdefault((row["game"], row["set"]), []).append(row)
-    panels: dict[str, list[drawing.ProportionLine]] = {}
-    for (game, _), of_line in lines.items():
-        title = "worked example, 6 players" if game == "example" else drawing.game_name(game)
-        columns = ("drawn", "probability", "simulated", "low", "high")
-        values = [np.array([row[column] for row in of_line]) for column in columns]
-        panels.setdefault(title, []).append(drawing.ProportionLine(_named(of_line[0]), *values))
-    return panels
-
-
-def _named(row: dict[str, Any]) -> str:
-    """A set of players for a legend; a few with their numbers of effective coalitions."""
-    if row["set"] == "all players":
-        return row["set"]
-    counts = " : ".join(map(str, row["effective"]))
-    return f"{', '.join(map(str, row['players']))} ({counts} of {row['population']})"

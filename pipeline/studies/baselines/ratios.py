@@ -1,4 +1,4 @@
-"""Stage: Effective Shapley values beside permutation sampling at equal evaluations (Fig. 2).
+"""Effective Shapley values beside permutation sampling at equal evaluations (Fig. 2).
 
 All values are read from the stores of complete tables: an estimator that asks for a coalition is
 given what is stored, and what it asked for is counted. A network's estimates are compared with the
@@ -6,13 +6,12 @@ exact values of that network, not with those of the function that it stands in f
 """
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats
 
 from pipeline.core.progress import progress
 from pipeline.shapley import shapley_values
@@ -20,8 +19,10 @@ from pipeline.store import CoalitionStore
 from pipeline.store.evaluation import StoredGame
 from pipeline.studies.baselines.effective import Counts, EffectiveShapley, ratios
 from pipeline.studies.baselines.estimates import (
+    EFFECTIVE,
     GRADIENTS,
     PERMUTATION,
+    PLAIN,
     Found,
     errors,
     estimates,
@@ -31,7 +32,6 @@ from pipeline.studies.baselines.estimates import (
     sampled_both_ways,
     stacked,
 )
-from pipeline.studies.baselines.figures import utilities as drawing
 from pipeline.studies.baselines.params import RatiosParams
 from pipeline.studies.baselines.surrogate import Surrogate
 from pipeline.studies.baselines.tables import UTILITY, game_of
@@ -176,7 +176,7 @@ def _cells(game: str, found: Mapping[Counts, EffectiveShapley]) -> list[dict[str
     ]
 
 
-def rows_of_stage(compared: Compared) -> list[dict[str, Any]]:
+def error_rows(compared: Compared) -> list[dict[str, Any]]:
     """A row for each kind of instance, number of coalitions a size and method."""
     utility = compared.exact[compared.instances.index(UTILITY)]
     is_null = np.abs(utility) <= NULL_TOLERANCE
@@ -254,6 +254,7 @@ def _at_largest(compared: Compared, instance: int) -> dict[str, Floats]:
 
 
 def value_rows(compared: Compared) -> list[dict[str, Any]]:
+    """A row an instance, method and player: its ratio at the most coalitions, over repeats."""
     rows = []
     for i, instance in enumerate(compared.instances):
         exact = ratios(compared.exact[i])
@@ -275,39 +276,17 @@ def value_rows(compared: Compared) -> list[dict[str, Any]]:
     return rows
 
 
-def ratio_panels(compared: Compared) -> list[drawing.RatioPanel]:
-    """The utility function and its first network."""
-    shown = [*compared.indices(UTILITY), *compared.indices("networks")[:1]]
-    names = ("effective", "effective_printed", PERMUTATION, *GRADIENTS)
-    panels = []
-    for i in shown:
-        found = {k: v for k, v in _at_largest(compared, i).items() if k in names}
-        spread = {k: (v.mean(axis=0), v.std(axis=0, ddof=1)) for k, v in found.items()}
-        panels.append(
-            drawing.RatioPanel(
-                compared.game, compared.instances[i], ratios(compared.exact[i]), spread
-            )
-        )
-    return panels
-
-
-def error_panels(rows: list[dict[str, Any]]) -> list[drawing.ErrorPanel]:
-    panels: dict[tuple[str, str], dict[str, list[dict[str, Any]]]] = {}
-    for row in rows:
-        # Without the second sampling the line is, but for rounding, that with it.
-        if row["per_size"] is not None and row["method"] != "effective_unsampled":
-            of_panel = panels.setdefault((row["game"], row["of"]), {})
-            of_panel.setdefault(row["method"], []).append(row)
-    return [
-        drawing.ErrorPanel(game, of, {name: _line(some) for name, some in lines.items()})
-        for (game, of), lines in panels.items()
-    ]
-
-
-def _line(rows: list[dict[str, Any]]) -> drawing.ErrorLine:
-    ordered = sorted(rows, key=lambda row: cast(int, row["per_size"]))
-    columns = ("evaluations", "ratio_distance", "ratio_distance_se", "repeats")
-    evaluations, error, se, repeats = (np.array([row[c] for row in ordered]) for c in columns)
-    # Half of the 95 % interval of a mean over repeats.
-    reach = stats.t.ppf(0.975, repeats - 1) * se
-    return drawing.ErrorLine(evaluations, error, reach)
+def everything(found: Sequence[Compared]) -> dict[str, Any]:
+    """All that is said of the estimates, for a JSON file; of each game what was compared."""
+    rows = [row for compared in found for row in error_rows(compared)]
+    return {
+        "methods": EFFECTIVE | PLAIN | GRADIENTS,
+        "compared_with": "exact values of the same instance",
+        "evaluations": "distinct coalitions; of gradients, points at which they were evaluated",
+        "standard_deviation": "over repeats of one instance, a mean over instances",
+        "standard_error": "of the mean over instances and repeats, over repeats",
+        "verdicts_against_permutation": verdicts(rows, "verdict"),
+        "verdicts_against_effective": verdicts(rows, "verdict_effective"),
+        "rows": rows,
+        "values": [row for compared in found for row in value_rows(compared)],
+    }

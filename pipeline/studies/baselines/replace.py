@@ -1,10 +1,12 @@
-"""What a network makes of the utility function that it stands in for, from tables of both.
+"""What networks make of the utility functions that they stand in for.
 
 Section 5 and Appendix B.2 of the paper: how near a network comes to its function and to its Shapley
-values (Fig. 8), and how marginal contributions and Integrated Gradients between S and S ∪ i compare
-(Fig. 9, Theorem 3).
+values (Fig. 8), from tables of both; and how marginal contributions and Integrated Gradients
+between S and S ∪ i compare (Fig. 9, Theorem 3).
 """
 
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,12 +14,46 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.errors import InputError
+from pipeline.shapley import shapley_values
 from pipeline.shapley.agreement import agreement
 from pipeline.shapley.coalitions import Masks
-from pipeline.shapley.games import masks_of
+from pipeline.store import CoalitionStore
+from pipeline.studies.baselines.connections import Connected, connected
 from pipeline.studies.baselines.effective import ratios
-from pipeline.studies.baselines.surrogate import Surrogate, membership_of
-from pipeline.studies.baselines.theorems import connection
+from pipeline.studies.baselines.params import ReplaceParams
+from pipeline.studies.baselines.surrogate import Surrogate
+from pipeline.studies.baselines.tables import UTILITY, game_of
+
+FIT_COLUMNS = (
+    "game",
+    "network",
+    "players",
+    "trained_share",
+    "held_out",
+    "r_squared",
+    "mean_absolute_error",
+    "largest_error",
+    "largest_value_difference",
+    "mean_value_difference",
+    "ratio_distance",
+    "pearson",
+    "kendall",
+)
+VALUE_COLUMNS = ("game", "instance", "player", "shapley_value", "difference")
+CONNECTION_COLUMNS = (
+    "game",
+    "network",
+    "players",
+    "coalitions",
+    "largest_difference",
+    "mean_difference",
+    "largest_accumulated_difference",
+    "largest_accumulated",
+    "mean_marginal",
+    "mean_spread",
+    "largest_spread",
+    "relative_spread",
+)
 
 Floats = NDArray[np.float64]
 
@@ -83,74 +119,112 @@ def value_differences(network: Floats, utility: Floats) -> dict[str, float]:
     }
 
 
-def coalitions_without(
-    n_players: int, player: int, count: int, generator: np.random.Generator
-) -> Masks:
-    """Random coalitions without a player, each size as likely as any other: (count,).
+@dataclass(frozen=True)
+class Beside:
+    """One game's networks beside its utility function."""
 
-    The expected marginal contribution to them is the player's Shapley value.
+    game: str
+    networks: tuple[str, ...]
+    utility_values: Floats
+    """(player,)"""
+    network_values: Floats
+    """(network, player)"""
+    fits: list[dict[str, Any]]
+    """of each network"""
+    connections: list[Connected]
+    """of each network"""
+
+
+def look(store: CoalitionStore, networks: Mapping[str, Surrogate], params: ReplaceParams) -> Beside:
+    """Compare the networks of a store with its utility function.
+
+    Raises InputError if there is no network.
     """
-    sizes = generator.integers(n_players, size=count)
-    scores = generator.random((count, n_players))
-    scores[:, player] = 1  # enters last
-    places = scores.argsort(axis=1).argsort(axis=1)
-    return masks_of(places < sizes[:, None])
-
-
-@dataclass(frozen=True, eq=False)
-class Connected:
-    """Theorem 3 at sampled coalitions of every player, of one network; all (player, coalition)."""
-
-    marginals: Floats
-    integrated: Floats
-    gradient_spread: Floats
-
-    def summary(self) -> dict[str, float]:
-        """Over all players and coalitions.
-
-        Returns:
-            ``largest_difference`` and ``mean_difference``, absolute ones of single coalitions;
-            ``largest_accumulated_difference``, of a player's sums over coalitions, and
-            ``largest_accumulated``, the largest absolute sum of marginal contributions;
-            ``mean_marginal``, mean absolute marginal contribution; ``mean_spread`` and
-            ``largest_spread``, of the gradient between S and S ∪ i; ``relative_spread``, the mean
-            spread over the mean absolute marginal contribution: 0 where the network is linear.
-        """
-        difference = np.abs(self.integrated - self.marginals)
-        sums, integrals = self.marginals.sum(axis=1), self.integrated.sum(axis=1)
-        marginal = float(np.abs(self.marginals).mean())
-        spread = float(self.gradient_spread.mean())
-        return {
-            "largest_difference": float(difference.max()),
-            "mean_difference": float(difference.mean()),
-            "largest_accumulated_difference": float(np.abs(integrals - sums).max()),
-            "largest_accumulated": float(np.abs(sums).max()),
-            "mean_marginal": marginal,
-            "mean_spread": spread,
-            "largest_spread": float(self.gradient_spread.max()),
-            "relative_spread": spread / marginal if marginal else float("nan"),
+    game, n = game_of(store), store.record.n_players
+    if not networks:
+        raise InputError(f"{store.path}: holds no network of {game}; evaluate one at least")
+    utility = store.read(UTILITY)
+    utility_values = shapley_values(utility)[:, 0]
+    network_values, fits, connections = [], [], []
+    for instance, surrogate in networks.items():
+        table = store.read(instance)
+        network_values.append(shapley_values(table)[:, 0])
+        fit = table_fit(table, utility, surrogate.trained_on)
+        of_network = {
+            "game": game,
+            "network": instance,
+            "players": n,
+            "trained_share": len(surrogate.trained_on) / 2**n,
         }
-
-
-def connected(
-    surrogate: Surrogate, *, coalitions: int, steps: int, seed: np.random.SeedSequence
-) -> Connected:
-    """Marginal contributions and Integrated Gradients from S to S ∪ i for each player.
-
-    Args:
-        surrogate: the network.
-        coalitions: S, a player.
-        steps: points of the quadrature.
-        seed: of the coalitions.
-    """
-    n = surrogate.n_players
-    generator = np.random.default_rng(seed)
-    found = []
-    for player in range(n):
-        masks = coalitions_without(n, player, coalitions, generator)
-        found.append(connection(surrogate.network, membership_of(masks, n), player, steps=steps))
-    return Connected(
-        marginals=np.stack([one.marginals for one in found]),
-        integrated=np.stack([one.integrated for one in found]),
-        gradient_spread=np.stack([one.gradient_spread for one in found]),
+        differences = value_differences(network_values[-1], utility_values)
+        fits.append({**of_network, **_columns(fit), **differences})
+        seed = np.random.SeedSequence([params.seed, zlib.crc32(f"{game} {instance}".encode())])
+        connections.append(
+            connected(surrogate, coalitions=params.coalitions, steps=params.steps, seed=seed)
+        )
+    return Beside(
+        game, tuple(networks), utility_values, np.stack(network_values), fits, connections
     )
+
+
+def value_rows(beside: Beside) -> list[dict[str, Any]]:
+    """A row an instance and player: its Shapley value, and how it differs from the utility's."""
+    named = {UTILITY: beside.utility_values}
+    named |= dict(zip(beside.networks, beside.network_values, strict=True))
+    return [
+        {
+            "game": beside.game,
+            "instance": instance,
+            "player": player,
+            "shapley_value": float(value),
+            "difference": float(value - beside.utility_values[player]),
+        }
+        for instance, of_players in named.items()
+        for player, value in enumerate(of_players)
+    ]
+
+
+def connection_rows(beside: Beside) -> list[dict[str, Any]]:
+    """A row a network: Theorem 3 over all players and coalitions."""
+    return [
+        {
+            "game": beside.game,
+            "network": network,
+            "players": len(found.marginals),
+            "coalitions": found.marginals.shape[1],
+            **found.summary(),
+        }
+        for network, found in zip(beside.networks, beside.connections, strict=True)
+    ]
+
+
+def _columns(fit: HeldOutFit | None) -> dict[str, Any]:
+    nothing = float("nan")
+    return {
+        "held_out": fit.n_coalitions if fit else 0,
+        "r_squared": fit.r_squared if fit else nothing,
+        "mean_absolute_error": fit.mean_absolute_error if fit else nothing,
+        "largest_error": fit.largest_error if fit else nothing,
+    }
+
+
+def everything(found: Sequence[Beside]) -> dict[str, Any]:
+    """All that is said of the networks, for a JSON file; of each game what :func:`look` found."""
+    return {
+        "networks": [row for of_game in found for row in of_game.fits],
+        "theorem_3": [row for of_game in found for row in connection_rows(of_game)],
+        "shapley_values": {
+            of_game.game: {
+                "utility": of_game.utility_values,
+                "networks": dict(zip(of_game.networks, of_game.network_values, strict=True)),
+            }
+            for of_game in found
+        },
+        "theorem_3_by_player": {
+            of_game.game: {
+                network: connected.by_player()
+                for network, connected in zip(of_game.networks, of_game.connections, strict=True)
+            }
+            for of_game in found
+        },
+    }

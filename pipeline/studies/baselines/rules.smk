@@ -3,6 +3,29 @@ from pipeline.studies.baselines import paths as baselines_files
 BASELINES = PARAMS.baselines
 BASELINES_PICTURES = baselines_files.picture_files(BASELINES)
 BASELINES_NETWORKS = baselines_files.all_surrogates(BASELINES)
+BASELINES_TABLES = expand(
+    "results/baselines/receipts/{utility}.json", utility=baselines_files.UTILITIES
+)
+BASELINES_ATTRIBUTIONS = expand(
+    "results/baselines/attributions/{pictured}.h5", pictured=baselines_files.PICTURED
+)
+BASELINES_GAME = {
+    "coalitions": "baselines.coalitions",
+    "pictures": "baselines.pictures",
+}
+BASELINES_DRAWN = (
+    "pictures_classifier",
+    "pictures_distance_positive",
+    "pictures_distance_negative",
+)
+BASELINES_PICTURED = expand(
+    "results/baselines/receipts/{pictured}.json", pictured=baselines_files.PICTURED
+)
+
+
+def baselines_report(caption, files):
+    """Files that Snakemake's report shows, with their caption."""
+    return report(files, caption=f"captions/{caption}.rst", category="Baselines")
 
 
 wildcard_constraints:
@@ -28,7 +51,7 @@ rule baselines_surrogates:
 
 rule baselines_ratios:
     input:
-        receipts=expand("results/baselines/receipts/{utility}.json", utility=baselines_files.UTILITIES),
+        receipts=BASELINES_TABLES,
         checkpoints=BASELINES_NETWORKS,
     output:
         out="results/baselines/ratios.json",
@@ -47,11 +70,10 @@ rule baselines_ratios:
 
 rule baselines_draw_ratios:
     input:
-        table="results/baselines/ratios.csv",
-        values="results/baselines/ratios_values.csv",
+        numbers="results/baselines/ratios.json",
     output:
         vectors("baselines", "ratios", "ratios_error"),
-        figures=report(drawn("baselines", "ratios", "ratios_error"), caption="captions/ratios.rst", category="Baselines"),
+        figures=baselines_report("ratios", drawn("baselines", "ratios", "ratios_error")),
     log:
         "results/logs/baselines/draw_ratios.log",
     conda:
@@ -64,7 +86,7 @@ rule baselines_draw_ratios:
 
 rule baselines_replace:
     input:
-        receipts=expand("results/baselines/receipts/{utility}.json", utility=baselines_files.UTILITIES),
+        receipts=BASELINES_TABLES,
         checkpoints=BASELINES_NETWORKS,
     output:
         out="results/baselines/replace.json",
@@ -84,11 +106,11 @@ rule baselines_replace:
 rule baselines_draw_replace:
     input:
         numbers="results/baselines/replace.json",
-        values="results/baselines/replace_values.csv",
-        connections="results/baselines/replace_connections.csv",
     output:
         vectors("baselines", "surrogates", "connected"),
-        figures=report(drawn("baselines", "surrogates", "connected"), caption="captions/replace.rst", category="Baselines"),
+        figures=baselines_report(
+            "replace", drawn("baselines", "surrogates", "connected")
+        ),
     log:
         "results/logs/baselines/draw_replace.log",
     conda:
@@ -101,7 +123,7 @@ rule baselines_draw_replace:
 
 rule baselines_proportions:
     input:
-        receipts=expand("results/baselines/receipts/{utility}.json", utility=baselines_files.UTILITIES),
+        receipts=BASELINES_TABLES,
     output:
         out="results/baselines/proportions.json",
         table="results/baselines/proportions.csv",
@@ -118,10 +140,9 @@ rule baselines_proportions:
 rule baselines_draw_proportions:
     input:
         numbers="results/baselines/proportions.json",
-        table="results/baselines/proportions.csv",
     output:
         vectors("baselines", "proportions"),
-        figures=report(drawn("baselines", "proportions"), caption="captions/proportions.rst", category="Baselines"),
+        figures=baselines_report("proportions", drawn("baselines", "proportions")),
     log:
         "results/logs/baselines/draw_proportions.log",
     conda:
@@ -185,15 +206,15 @@ rule baselines_attributions:
     resources:
         gpu=GPUS,
     params:
-        needs(params="baselines.attributions", game="baselines.coalitions", pictures="baselines.pictures"),
+        needs(params="baselines.attributions", **BASELINES_GAME),
     shell:
         STAGE
 
 
 rule baselines_agreement:
     input:
-        attributions=expand("results/baselines/attributions/{pictured}.h5", pictured=baselines_files.PICTURED),
-        receipts=expand("results/baselines/receipts/{pictured}.json", pictured=baselines_files.PICTURED),
+        attributions=BASELINES_ATTRIBUTIONS,
+        receipts=BASELINES_PICTURED,
     output:
         out="results/baselines/agreement.json",
         table="results/baselines/agreement.csv",
@@ -211,10 +232,11 @@ rule baselines_agreement:
 rule baselines_draw_agreement:
     input:
         numbers="results/baselines/agreement.json",
-        pictures="results/baselines/agreement_pictures.csv",
     output:
         vectors("baselines", "agreement", "insertion"),
-        figures=report(drawn("baselines", "agreement", "insertion"), caption="captions/agreement.rst", category="Baselines"),
+        figures=baselines_report(
+            "agreement", drawn("baselines", "agreement", "insertion")
+        ),
     log:
         "results/logs/baselines/draw_agreement.log",
     conda:
@@ -227,10 +249,10 @@ rule baselines_draw_agreement:
 
 rule baselines_figures:
     input:
-        attributions=expand("results/baselines/attributions/{pictured}.h5", pictured=baselines_files.PICTURED),
+        attributions=BASELINES_ATTRIBUTIONS,
     output:
-        vectors("baselines", "pictures_classifier", "pictures_distance_positive", "pictures_distance_negative"),
-        figures=report(drawn("baselines", "pictures_classifier", "pictures_distance_positive", "pictures_distance_negative"), caption="captions/pictures.rst", category="Baselines"),
+        vectors("baselines", *BASELINES_DRAWN),
+        figures=baselines_report("pictures", drawn("baselines", *BASELINES_DRAWN)),
         out="results/baselines/figures.json",
     log:
         "results/logs/baselines/figures.log",
@@ -240,6 +262,14 @@ rule baselines_figures:
         needs(params="baselines.figures"),
     shell:
         STAGE
+
+
+BASELINES_TIMED = needs(
+    params="baselines.runtime",
+    timed_on=given(DEVICE_USED, "device"),
+    attributions="baselines.attributions",
+    **BASELINES_GAME,
+)
 
 
 # On all cores, so that no other job runs beside what is timed.
@@ -259,7 +289,7 @@ rule baselines_runtime:
     resources:
         gpu=GPUS,
     params:
-        needs(params="baselines.runtime", timed_on=given(DEVICE_USED, "device"), game="baselines.coalitions", attributions="baselines.attributions", pictures="baselines.pictures"),
+        BASELINES_TIMED,
     shell:
         STAGE
 
@@ -273,7 +303,7 @@ rule baselines_claims:
         runtime="results/baselines/runtime.json",
     output:
         out="results/baselines/claims.json",
-        table=report("results/baselines/claims.csv", caption="captions/claims.rst", category="Baselines"),
+        table=baselines_report("claims", "results/baselines/claims.csv"),
     log:
         "results/logs/baselines/claims.log",
     conda:

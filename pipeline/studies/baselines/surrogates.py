@@ -1,4 +1,4 @@
-"""Stage: networks that are trained in place of one utility function.
+"""Networks that are trained in place of utility functions, and their checkpoints.
 
 Each is trained on a part of its own of the function's coalitions, from a seed of its own, as the
 paper's independent experiments are (Section 5, Appendix B.2.1). A checkpoint holds all that the
@@ -16,7 +16,8 @@ import torch
 
 from pipeline.core.errors import InputError
 from pipeline.models import checkpoints
-from pipeline.studies.baselines.surrogate import Surrogate, SurrogateNetwork
+from pipeline.studies.baselines.params import NetworksInPlaceParams
+from pipeline.studies.baselines.surrogate import Surrogate, SurrogateNetwork, train_surrogate
 from pipeline.studies.baselines.utilities import UTILITIES, Utility
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,33 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def train_in_place(game: str, repeat: int, params: NetworksInPlaceParams) -> Surrogate:
+    """Train one network on part of the coalitions of the utility function ``game``.
+
+    Args:
+        game: name of the utility function.
+        repeat: number of the network, from 0; it tells the seed.
+        params: of all networks.
+
+    Raises:
+        InputError: another game.
+    """
+    utility = named_utility(game)
+    log.info("%s: network %d of %d", game, repeat + 1, params.repeats)
+    # On one thread alone, so that weights do not depend on how many there are.
+    with one_thread():
+        return train_surrogate(
+            utility,
+            share=params.share_of_12 if utility.n_players == 12 else params.share_of_20,
+            seed=network_seed(params.seed, game, repeat),
+            hidden=params.hidden,
+            layers=params.layers,
+            steps=params.steps,
+            batch_size=params.batch,
+            learning_rate=params.learning_rate,
+        )
 
 
 def write_surrogate(

@@ -9,13 +9,17 @@ stands what a user would do otherwise, Integrated Gradients from one baseline.
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.studies.baselines.areas import Areas, Scores, picture_game
+from pipeline.studies.baselines.areas import Scores, picture_game
+from pipeline.studies.baselines.attributions import sample_coalitions
+from pipeline.studies.baselines.effective import EffectiveShapley
+from pipeline.studies.baselines.explained import Shown
 from pipeline.studies.baselines.integrated import (
     Attribution,
     Proposal,
@@ -23,7 +27,6 @@ from pipeline.studies.baselines.integrated import (
     shapley_integrated_gradients,
 )
 from pipeline.studies.baselines.params import AttributionsParams
-from pipeline.studies.baselines.picture_attributions import sample_coalitions
 
 CAPTUM_RULES = {"gauss-legendre": "gausslegendre", "midpoint": "riemann_middle"}
 
@@ -56,84 +59,65 @@ class Work:
 
 
 def prepare(
-    scores: Scores,
-    picture: Tensor,
-    areas: Areas,
-    absent: Tensor,
+    shown: Shown,
     training: Tensor,
     params: AttributionsParams,
-    seed: int,
     batch_size: int,
     evaluated_at_once: int,
 ) -> Work:
     """The tasks of one picture, all with the same model.
 
     Args:
-        scores: (batch, *shape) → (batch, 1).
-        picture: (*shape).
-        areas: the player of every feature.
-        absent: what absent areas show, (*shape).
+        shown: the picture.
         training: (picture, *shape), of which baselines are drawn.
-        params: of the methods.
-        seed: of coalitions and baselines.
+        params: of the methods; its seed is that of coalitions and baselines.
         batch_size: points at which gradients are evaluated at once.
         evaluated_at_once: the same of scores alone.
     """
-    game = picture_game(scores, picture, areas, baseline=absent, batch_size=evaluated_at_once)
-    sample = sample_coalitions(game, params, np.random.SeedSequence([seed, 0]))
+    scores, picture = shown.scores, shown.picture
+    game = picture_game(
+        scores, picture, shown.areas, baseline=shown.absent, batch_size=evaluated_at_once
+    )
+
+    def algorithm_1() -> EffectiveShapley:
+        return sample_coalitions(game, params, np.random.SeedSequence([params.seed, 0]))
+
+    sample = algorithm_1()
     coalitions = [player.coalitions for player in sample.samples]
+    given: dict[str, Any] = {"rule": params.quadrature, "batch_size": batch_size}
 
     def sig(proposal: Proposal) -> Attribution:
         return shapley_integrated_gradients(
             scores,
             picture,
-            areas,
+            shown.areas,
             coalitions,
-            baseline=absent,
+            baseline=shown.absent,
             proposal=proposal,
             counted=params.counted,
             steps=params.steps,
-            rule=params.quadrature,
-            batch_size=batch_size,
+            **given,
         )
 
-    proposals: dict[str, Proposal] = {"sig": "baselines", "sig_inputs": "inputs"}
-    given = {name: sig(proposal).gradient_evaluations for name, proposal in proposals.items()}
-    lines = max(1, given["sig"] // params.steps)
-    chosen = np.random.default_rng([seed, 1]).integers(len(training), size=lines)
+    gradients = {"sig": sig("baselines"), "sig_inputs": sig("inputs")}
+    counts = {name: found.gradient_evaluations for name, found in gradients.items()}
+    lines = max(1, counts["sig"] // params.steps)
+    chosen = np.random.default_rng([params.seed, 1]).integers(len(training), size=lines)
     drawn = training[torch.from_numpy(chosen)].to(picture)
-
-    def ig(baselines: Tensor, steps: int) -> object:
-        return integrated_gradients(
-            scores,
-            picture,
-            baselines,
-            steps=steps,
-            rule=params.quadrature,
-            batch_size=batch_size,
-        )
-
+    one, steps = shown.absent[None], params.plain_steps
     tasks: dict[str, Callable[[], object]] = {
         "sig": lambda: sig("baselines"),
-        "ig": lambda: ig(drawn, params.steps),
+        "ig": lambda: integrated_gradients(scores, picture, drawn, steps=params.steps, **given),
         "captum": lambda: captum_values(scores, picture, drawn, params.steps, params.quadrature),
-        "plain": lambda: ig(absent[None], params.plain_steps),
-        "algorithm_1": lambda: sample_coalitions(game, params, np.random.SeedSequence([seed, 0])),
+        "plain": lambda: integrated_gradients(scores, picture, one, steps=steps, **given),
+        "algorithm_1": algorithm_1,
         "sig_inputs": lambda: sig("inputs"),
         "sig_both": lambda: sig("both"),
     }
-    points = dict.fromkeys(("ig", "captum"), lines * params.steps)
-    return Work(
-        tasks,
-        {
-            **given,
-            **points,
-            "plain": params.plain_steps,
-            "algorithm_1": 0,
-            "sig_both": sum(given.values()),
-        },
-        {name: sample.evaluations if name == "algorithm_1" else 0 for name in tasks},
-    )
+    counts["sig_both"] = sum(counts.values())
+    counts |= dict.fromkeys(("ig", "captum"), lines * params.steps)
+    counts |= {"plain": steps, "algorithm_1": 0}
+    return Work(tasks, counts, {**dict.fromkeys(tasks, 0), "algorithm_1": sample.evaluations})
 
 
 def captum_values(

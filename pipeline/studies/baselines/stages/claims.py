@@ -1,9 +1,4 @@
-"""Stage: what the paper on effective coalitions says, beside what the study's results show.
-
-Every claim is decided by a comparison of measured numbers that is written here, with a margin of
-two standard errors of the difference where there are repeats; nobody decides it by looking. Limits
-that are set by hand are named.
-"""
+"""Stage: what the paper on effective coalitions says, beside what the study's results show."""
 
 import json
 from dataclasses import asdict
@@ -19,18 +14,17 @@ VERSION = 1
 def main(
     *,
     ratios: Path,
-    replaced: Path,
+    replace: Path,
     proportions: Path,
     agreement: Path,
     runtime: Path,
     out: Path,
     table: Path,
-    threads: int = 1,  # noqa: ARG001
 ) -> None:
     """Read the other stages' results (JSON); write the claims as JSON and CSV."""
     files = {
         "ratios": ratios,
-        "replaced": replaced,
+        "replace": replace,
         "proportions": proportions,
         "agreement": agreement,
         "runtime": runtime,

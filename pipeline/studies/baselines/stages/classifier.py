@@ -10,8 +10,8 @@ from pipeline.core.files import write_json
 from pipeline.models import devices
 from pipeline.models import pictures as networks
 from pipeline.studies.baselines import resnets
+from pipeline.studies.baselines.chosen import load_both
 from pipeline.studies.baselines.classifier import accuracy, classifier
-from pipeline.studies.baselines.explained import load_both
 from pipeline.studies.baselines.params import ClassifierParams, PictureSourceParams
 
 VERSION = 1
@@ -24,7 +24,6 @@ def main(
     out: Path,
     numbers: Path,
     device: str = "auto",
-    threads: int = 1,  # noqa: ARG001  set for torch by the runner
 ) -> None:
     """Write the classifier as the checkpoint ``out``, and its accuracy as JSON to ``numbers``."""
     target = devices.resolve(device)

@@ -12,9 +12,10 @@ from pipeline.core.files import write_json
 from pipeline.models import devices
 from pipeline.models import pictures as networks
 from pipeline.studies.baselines import resnets
+from pipeline.studies.baselines.chosen import load_both
 from pipeline.studies.baselines.embedding import embedding
-from pipeline.studies.baselines.explained import load_both, outputs_of
 from pipeline.studies.baselines.params import EmbeddingParams, PictureSourceParams
+from pipeline.studies.baselines.picture_networks import outputs_of
 
 VERSION = 1
 
@@ -26,7 +27,6 @@ def main(
     out: Path,
     numbers: Path,
     device: str = "auto",
-    threads: int = 1,  # noqa: ARG001  set for torch by the runner
 ) -> None:
     """Write the embedding as the checkpoint ``out``, and what it is worth as JSON to ``numbers``.
 

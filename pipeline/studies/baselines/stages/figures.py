@@ -4,34 +4,26 @@ from pathlib import Path
 
 from pipeline.core.files import write_json
 from pipeline.core.plotting import figure_style, save
+from pipeline.studies.baselines.attribution_files import read_attributions
 from pipeline.studies.baselines.figures.pictures import draw_attributions
 from pipeline.studies.baselines.params import DrawnParams
-from pipeline.studies.baselines.picture_attributions import read_attributions
 
-VERSION = 1
+VERSION = 2
 
 
-def main(
-    *,
-    attributions: list[Path],
-    params: DrawnParams,
-    out: Path,
-    figures: Path,
-    threads: int = 1,  # noqa: ARG001  set for torch by the runner
-) -> None:
-    """Draw the first pictures of each model below ``figures``; ``out`` (JSON) says which.
+def main(*, attributions: list[Path], params: DrawnParams, figures: list[Path], out: Path) -> None:
+    """Draw the first pictures of each model; ``out`` (JSON) says which.
 
     Of a classifier ``pictures_classifier``, of a distance ``pictures_distance_positive`` and
     ``pictures_distance_negative``, since the two parts hide each other when they are mixed.
     """
-    drawn = {}
+    found = {known.model: known for known in map(read_attributions, attributions)}
+    chosen = {
+        model: range(min(params.pictures, len(known.instances))) for model, known in found.items()
+    }
     with figure_style():
-        for path in attributions:
-            found = read_attributions(path)
-            chosen = range(min(params.pictures, len(found.instances)))
-            parts = ("all",) if found.seconds is None else ("positive", "negative")
-            for part in parts:
-                name = f"pictures_{found.model}" + ("" if part == "all" else f"_{part}")
-                save(draw_attributions(found, chosen, part), figures / f"{name}.png")
-            drawn[found.model] = [found.instances[i] for i in chosen]
+        for path in figures:
+            model, part = [*path.stem.split("_")[1:], "all"][:2]
+            save(draw_attributions(found[model], chosen[model], part), path)
+    drawn = {model: [known.instances[i] for i in chosen[model]] for model, known in found.items()}
     write_json(out, {"pictures": drawn})

@@ -7,17 +7,14 @@ looked at where the networks' gradients are: at sampled coalitions, each size as
 from pathlib import Path
 
 from pipeline.core.files import write_json
-from pipeline.core.plotting import figure_style, save
 from pipeline.core.tables import plain, write_table
 from pipeline.store.vouching import believing
-from pipeline.studies.baselines.figures import utilities as drawing
 from pipeline.studies.baselines.params import ReplaceParams
-from pipeline.studies.baselines.replace_stage import (
+from pipeline.studies.baselines.replace import (
     CONNECTION_COLUMNS,
     FIT_COLUMNS,
     VALUE_COLUMNS,
-    connection_panel,
-    connection_rows,
+    everything,
     look,
     value_rows,
 )
@@ -36,36 +33,21 @@ def main(
     table: Path,
     values: Path,
     connections: Path,
-    figure: Path,
-    connected_figure: Path,
-    threads: int = 1,  # noqa: ARG001  one alone is used, so that values do not depend on it
 ) -> None:
     """Networks beside their utility functions, and Theorem 3 of the networks.
 
     ``receipts``: of the tables of the games; ``checkpoints``: of all their networks. ``out`` is
     JSON; CSV are ``table`` (a row a network), ``values`` (a row a player and instance) and
-    ``connections`` (a row a network: Theorem 3). The figures are PNG, each with an SVG beside it.
+    ``connections`` (a row a network: Theorem 3).
     """
     networks = read_networks(checkpoints)
     found = []
     for receipt in receipts:
+        # On one thread alone, so that sums do not depend on how many there are.
         with believing(receipt) as store, one_thread():
             found.append(look(store, networks_of(store, networks), params))
-    fits = [row for replaced in found for row in replaced.fits]
-    held = [row for replaced in found for row in connection_rows(replaced)]
-    with figure_style():
-        panels = [drawing.ReplacedPanel(r.game, r.utility_values, r.network_values) for r in found]
-        save(drawing.draw_replaced(panels), figure)
-        save(drawing.draw_connected([connection_panel(r) for r in found]), connected_figure)
-    write_table(values, VALUE_COLUMNS, [row for r in found for row in value_rows(r)])
-    write_table(connections, CONNECTION_COLUMNS, held)
-    write_table(table, FIT_COLUMNS, fits)
-    by_game = {
-        r.game: {
-            "utility": r.utility_values,
-            "networks": dict(zip(r.networks, r.network_values, strict=True)),
-        }
-        for r in found
-    }
-    content = {"networks": fits, "theorem_3": held, "shapley_values": by_game}
+    content = everything(found)
+    write_table(values, VALUE_COLUMNS, [row for of_game in found for row in value_rows(of_game)])
+    write_table(connections, CONNECTION_COLUMNS, content["theorem_3"])
+    write_table(table, FIT_COLUMNS, content["networks"])
     write_json(out, plain(content))

@@ -15,15 +15,14 @@ from numpy.typing import NDArray
 from pipeline.shapley.agreement import pearson
 from pipeline.shapley.games import Game
 from pipeline.studies.baselines import quality
-from pipeline.studies.baselines.picture_attributions import (
+from pipeline.studies.baselines.attribution_files import (
     EXACT,
-    IG,
     OF_AREAS,
-    SIG,
     SIG_ALL,
     SIG_OWN,
     Attributions,
 )
+from pipeline.studies.baselines.attributions import IG, SIG
 
 Floats = NDArray[np.float64]
 
@@ -107,37 +106,19 @@ def _compared(
     found: Attributions, name: str, exact: Floats, games: Sequence[Game], ink: float
 ) -> Compared:
     method, of_areas = found.methods[name], found.of_areas(name)
-    agreement = quality.ratio_agreement(of_areas, exact)
-    each: dict[str, Floats] = {
-        "pearson": agreement.pearson,
-        "kendall": agreement.kendall,
-        "ratio_distance": agreement.ratio_distance,
-        "gradient_evaluations": method.gradient_evaluations.astype(np.float64),
-        "model_evaluations": method.model_evaluations.astype(np.float64),
-        "largest_gap": method.largest_gap,
-    }
     curves = [
         [quality.curves(game, values) for game, values in zip(games, row, strict=True)]
         for row in of_areas
     ]
-    for kind in ("insertion", "deletion"):
-        areas = [[float(getattr(one, f"{kind}_area")[0]) for one in row] for row in curves]
-        each[kind] = np.array(areas)
-    if found.model == "classifier" and found.source in GREY_DIGITS and name not in OF_AREAS:
-        shares = [
-            quality.shares_on(method.values[:, i], picture > ink)
-            for i, picture in enumerate(found.pictures)
-        ]
-        each["ink"] = np.stack([one.absolute for one in shares], axis=1)
-        each["ink_positive"] = np.stack([one.positive for one in shares], axis=1)
-        each["ink_negative"] = np.stack([one.negative for one in shares], axis=1)
-    if found.model == "distance":
-        for part, own, true in zip(
-            ("positive", "negative"), quality.parts(of_areas), quality.parts(exact), strict=True
-        ):
-            agreement = quality.ratio_agreement(own, true)
-            each[f"pearson_{part}"] = agreement.pearson
-            each[f"ratio_distance_{part}"] = agreement.ratio_distance
+    each: dict[str, Floats] = {
+        **_to_exact(of_areas, exact, parts=found.model == "distance"),
+        **_on_ink(found, name, ink),
+        "insertion": np.array([[float(one.insertion_area[0]) for one in row] for row in curves]),
+        "deletion": np.array([[float(one.deletion_area[0]) for one in row] for row in curves]),
+        "gradient_evaluations": method.gradient_evaluations.astype(np.float64),
+        "model_evaluations": method.model_evaluations.astype(np.float64),
+        "largest_gap": method.largest_gap,
+    }
     measures = {measure: _mean(values)[0] for measure, values in each.items()}
     if len(of_areas) > 1:
         measures["spread"] = quality.spread(of_areas)
@@ -151,6 +132,39 @@ def _compared(
     )
 
 
+def _to_exact(of_areas: Floats, exact: Floats, *, parts: bool) -> dict[str, Floats]:
+    """Agreement with exact values, (repeat, picture); of positive and negative parts if wanted."""
+    whole = quality.ratio_agreement(of_areas, exact)
+    found = {
+        "pearson": whole.pearson,
+        "kendall": whole.kendall,
+        "ratio_distance": whole.ratio_distance,
+    }
+    if parts:
+        for part, own, true in zip(
+            ("positive", "negative"), quality.parts(of_areas), quality.parts(exact), strict=True
+        ):
+            agreement = quality.ratio_agreement(own, true)
+            found[f"pearson_{part}"] = agreement.pearson
+            found[f"ratio_distance_{part}"] = agreement.ratio_distance
+    return found
+
+
+def _on_ink(found: Attributions, name: str, ink: float) -> dict[str, Floats]:
+    """Shares of a method's values on ink, (repeat, picture); none where nothing is ink."""
+    if found.model != "classifier" or found.source not in GREY_DIGITS or name in OF_AREAS:
+        return {}
+    values = found.methods[name].values
+    shares = [
+        quality.shares_on(values[:, i], picture > ink) for i, picture in enumerate(found.pictures)
+    ]
+    return {
+        "ink": np.stack([one.absolute for one in shares], axis=1),
+        "ink_positive": np.stack([one.positive for one in shares], axis=1),
+        "ink_negative": np.stack([one.negative for one in shares], axis=1),
+    }
+
+
 def _mean(values: Floats) -> tuple[Floats, Floats]:
     """Mean over the first axis and its standard error, of what is not NaN; NaN without any."""
     known = ~np.isnan(values)
@@ -161,6 +175,35 @@ def _mean(values: Floats) -> tuple[Floats, Floats]:
         error = np.sqrt(squares / (count - 1) / count)
     nothing = np.full_like(mean, np.nan)
     return np.where(count > 0, mean, nothing), np.where(count > 1, error, nothing)
+
+
+def all_measures(found: Sequence[tuple[Attributions, Sequence[Compared]]]) -> dict[str, Any]:
+    """All that is said of the methods, for a JSON file.
+
+    Args:
+        found: of each model its attributions, and the measures of their methods.
+    """
+    pairs = [(known.model, one) for known, compared in found for one in compared]
+    return {
+        "measures": {
+            name: {"title": measure.title, "best": measure.best}
+            for name, measure in MEASURES.items()
+        },
+        "margin_standard_errors": MARGIN,
+        "units": {known.model: known.unit for known, _ in found},
+        "rows": [summary(model, one) for model, one in pairs],
+        "differences": [row for known, all_ in found for row in differences(known.model, all_)],
+        "between": [between(known) for known, _ in found],
+        "curves": [
+            {
+                "model": model,
+                "method": one.method,
+                "insertion": one.insertion,
+                "deletion": one.deletion,
+            }
+            for model, one in pairs
+        ],
+    }
 
 
 def summary(model: str, compared: Compared) -> dict[str, Any]:

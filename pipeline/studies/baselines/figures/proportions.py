@@ -1,0 +1,73 @@
+"""The figure of the probability of a proportional sample (Theorem 2)."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pipeline.studies.baselines.figures.style import (
+    NETWORK_STYLES,
+    Row,
+    column,
+    game_name,
+    grouped,
+)
+
+DASHES = ("-", "--", "-.", ":", "-")
+
+
+def draw_proportions(rows: Sequence[Row]) -> Figure:
+    """Theorem 2: the normalised probability against coalitions drawn, and what is simulated.
+
+    A panel a game, a line a set of players.
+
+    Args:
+        rows: of a game, set of players and number drawn, as the stage proportions writes them.
+    """
+    games = grouped(rows, "game")
+    n_rows = -(-len(games) // 3)
+    figure, all_axes = plt.subplots(n_rows, 3, figsize=(13.2, 3.5 * n_rows), squeeze=False)
+    for axes in all_axes.ravel()[len(games) :]:
+        axes.set_visible(False)
+    for axes, (game, of_game) in zip(all_axes.ravel(), games.items(), strict=False):
+        lines = list(grouped(of_game, "set").values())
+        for line, (colour, marker), dashes in zip(lines, NETWORK_STYLES, DASHES, strict=False):
+            _draw_line(axes, line, colour, marker, dashes)
+        top = min(1.04, 1.5 * column(of_game, "high").max())  # leaves room for the legend
+        title = "worked example, 6 players" if game == "example" else game_name(game)
+        axes.set(title=title, xlabel="coalitions drawn, a player", ylim=(-0.04 * top, top))
+        axes.legend(fontsize=8.5, title_fontsize=8.5, title="players (effective coalitions)")
+    for axes in all_axes[:, 0]:
+        axes.set_ylabel("probability of\na proportional sample")
+    figure.suptitle(
+        "Lines: Theorem 2, normalised. Markers: simulation, with 95 % intervals", fontsize=11
+    )
+    return figure
+
+
+def _draw_line(axes: Axes, rows: Sequence[Row], colour: str, marker: str, dashes: str) -> None:
+    drawn, simulated = column(rows, "drawn"), column(rows, "simulated")
+    axes.plot(drawn, column(rows, "probability"), color=colour, ls=dashes, lw=1.5)
+    beyond = np.stack([simulated - column(rows, "low"), column(rows, "high") - simulated])
+    axes.errorbar(
+        drawn,
+        simulated,
+        yerr=np.maximum(0, beyond),
+        ls="none",
+        marker=marker,
+        ms=5,
+        mfc="white",
+        capsize=3,
+        color=colour,
+        label=_named(rows[0]),
+    )
+
+
+def _named(row: Row) -> str:
+    """A set of players for a legend; a few with their numbers of effective coalitions."""
+    if row["set"] == "all players":
+        return str(row["set"])
+    counts = " : ".join(map(str, row["effective"]))
+    return f"{', '.join(map(str, row['players']))} ({counts} of {row['population']})"

@@ -1,0 +1,16 @@
+"""Stage: the probability of a proportional sample as a figure (Theorem 2)."""
+
+import json
+from pathlib import Path
+
+from pipeline.core.plotting import figure_style, save
+from pipeline.studies.baselines.figures.proportions import draw_proportions
+
+VERSION = 1
+
+
+def main(*, numbers: Path, figures: list[Path]) -> None:
+    """Draw ``figures``, the only one, from ``numbers``, the JSON of the stage proportions."""
+    (figure,) = figures
+    with figure_style():
+        save(draw_proportions(json.loads(numbers.read_bytes())["rows"]), figure)
