@@ -264,29 +264,10 @@ def folder(
         raise InputError(
             f"{where}: there is no such directory; give one with a sub-folder of pictures a class"
         )
-    classes = sorted(
-        entry.name for entry in where.iterdir() if entry.is_dir() and entry.name[0] != "."
-    )
-    if not classes:
-        raise InputError(
-            f"{where}: has no sub-folders; put the pictures of each class into one of its own"
-        )
-    files: list[Path] = []
-    counts = []
-    for name in classes:
-        own = [
-            path
-            for path in sorted((where / name).iterdir())
-            if could_be_picture(path) and path.is_file()
-        ]
-        if not own:
-            raise InputError(
-                f"{where / name}: this class has no pictures ({', '.join(SUFFIXES)}); add some, or "
-                "remove the folder"
-            )
-        files += own
-        counts.append(len(own))
-    labels = np.repeat(np.arange(len(classes), dtype=np.int64), counts)
+    by_class = _files_by_class(where)
+    files = [path for own in by_class.values() for path in own]
+    counts = [len(own) for own in by_class.values()]
+    labels = np.repeat(np.arange(len(by_class), dtype=np.int64), counts)
     kept = np.arange(len(files))[_kept(labels, most)]
     first = _read(files[kept[0]], size, channels)
     pixels = np.empty((len(kept), *first.shape), dtype=np.float32)
@@ -298,7 +279,28 @@ def folder(
                 "give a size that all are resized to"
             )
         pixels[row] = array
-    return Pictures(pixels, labels[kept], tuple(classes), split)
+    return Pictures(pixels, labels[kept], tuple(by_class), split)
+
+
+def _files_by_class(where: Path) -> dict[str, list[Path]]:
+    """Picture files of each sub-folder, all by name; raises InputError where there are none."""
+    classes = sorted(
+        entry.name for entry in where.iterdir() if entry.is_dir() and entry.name[0] != "."
+    )
+    if not classes:
+        raise InputError(
+            f"{where}: has no sub-folders; put the pictures of each class into one of its own"
+        )
+    found = {}
+    for name in classes:
+        paths = sorted((where / name).iterdir())
+        found[name] = [path for path in paths if could_be_picture(path) and path.is_file()]
+        if not found[name]:
+            raise InputError(
+                f"{where / name}: this class has no pictures ({', '.join(SUFFIXES)}); add some, or "
+                "remove the folder"
+            )
+    return found
 
 
 def load(

@@ -45,7 +45,8 @@ def integrated_gradients(
     """Integrated Gradients of every element for one class of each sequence.
 
     The integral is a Gauss-Legendre sum. captum rounds its weights to float32, which keeps the gap
-    from falling much below 1e-7 of the values, in float64 too.
+    from falling much below 1e-7 of the values, in float64 too; and it adds up the points of float32
+    features in float32, where :mod:`pipeline.models.lines` does so in float64.
 
     Args:
         module: (batch, element, feature) → (batch, class), differentiable, in evaluation mode, on
@@ -65,15 +66,7 @@ def integrated_gradients(
     if steps < 1 or internal_batch < 1:
         raise InputError(f"steps {steps}, internal_batch {internal_batch}: each must be 1 at least")
     targets = _checked(module, features, target_classes)
-    try:
-        baselines = baseline.to(features).expand_as(features)
-    except RuntimeError:
-        raise InputError(
-            f"a baseline of shape {tuple(baseline.shape)} cannot be broadcast to features of "
-            f"shape {tuple(features.shape)}"
-        ) from None
-    if not torch.isfinite(baselines).all():
-        raise InputError("the baseline holds NaN or Inf")
+    baselines = _expanded(baseline, features)
     from captum.attr import IntegratedGradients  # noqa: PLC0415  takes seconds to load
 
     method = IntegratedGradients(module)
@@ -173,6 +166,20 @@ class _ChannelsFirst(nn.Module):
     def forward(self, channels: Tensor) -> Tensor:
         """(batch, feature, element) → (batch, class)."""
         return self.module(self.channels(channels).transpose(1, 2))
+
+
+def _expanded(baseline: Tensor, features: Tensor) -> Tensor:
+    """A baseline of each sequence, of the features' shape; raises InputError if it does not fit."""
+    try:
+        baselines = baseline.to(features).expand_as(features)
+    except RuntimeError:
+        raise InputError(
+            f"a baseline of shape {tuple(baseline.shape)} cannot be broadcast to features of "
+            f"shape {tuple(features.shape)}"
+        ) from None
+    if not torch.isfinite(baselines).all():
+        raise InputError("the baseline holds NaN or Inf")
+    return baselines
 
 
 def _batches(n_rows: int, size: int) -> list[slice]:

@@ -10,7 +10,7 @@ have length 1, and the squared distance between two pictures of one class is to 
 margin, than that between pictures of two.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -42,6 +42,8 @@ class Convolutional(nn.Module):
             pictures of any size can be given.
     """
 
+    title = "picture network"
+
     def __init__(
         self, channels: int, n_outputs: int, width: int = 16, hidden: int = 64, pooled: int = 4
     ) -> None:
@@ -71,9 +73,13 @@ class Convolutional(nn.Module):
 class PictureClassifier(Convolutional):
     """Logits of pictures: one output a class."""
 
+    title = "picture classifier"
+
 
 class PictureEmbedding(Convolutional):
     """Embeddings of pictures, of Euclidean length 1: (batch, output)."""
+
+    title = "picture embedding"
 
     def forward(self, pictures: Tensor) -> Tensor:
         """(batch, channel, height, width) → (batch, output)."""
@@ -157,23 +163,13 @@ def train_classifier(
     with _repeatable(seed):
         network = PictureClassifier(inputs.shape[1], n_classes, width, hidden, pooled)
 
-        def batches(epoch: int) -> Iterator[Tensor]:
-            order = np.random.default_rng([seed, epoch]).permutation(len(inputs))
-            yield from torch.from_numpy(order).split(batch_size)
+        def order(rng: np.random.Generator) -> NDArray[np.int64]:
+            return rng.permutation(len(inputs))
 
         def loss(rows: Tensor) -> Tensor:
             return nn.functional.cross_entropy(network(inputs[rows]), targets[rows])
 
-        fit(
-            network,
-            loss,
-            batches,
-            epochs=epochs,
-            batches_per_epoch=-(-len(inputs) // batch_size),
-            learning_rate=learning_rate,
-            description="picture classifier",
-            schedule="one_cycle",
-        )
+        _fit(network, loss, order, len(inputs), seed, epochs, batch_size, learning_rate)
     return network
 
 
@@ -225,26 +221,43 @@ def train_embedding(
     with _repeatable(seed):
         network = PictureEmbedding(inputs.shape[1], n_outputs, width, hidden, pooled)
 
-        def batches(epoch: int) -> Iterator[Tensor]:
-            drawn = triplets(labels, np.random.default_rng([seed, epoch]))
-            yield from torch.from_numpy(drawn).split(batch_size)
+        def drawn(rng: np.random.Generator) -> NDArray[np.int64]:
+            return triplets(labels, rng)
 
         def loss(rows: Tensor) -> Tensor:
             anchor, same, other = network(inputs[rows.T.reshape(-1)]).split(len(rows))
             near, far = ((anchor - each).square().sum(dim=1) for each in (same, other))
             return torch.relu(near - far + margin).mean()
 
-        fit(
-            network,
-            loss,
-            batches,
-            epochs=epochs,
-            batches_per_epoch=-(-len(inputs) // batch_size),
-            learning_rate=learning_rate,
-            description="picture embedding",
-            schedule="one_cycle",
-        )
+        _fit(network, loss, drawn, len(inputs), seed, epochs, batch_size, learning_rate)
     return network
+
+
+def _fit(
+    network: Convolutional,
+    loss: Callable[[Tensor], Tensor],
+    rows: Callable[[np.random.Generator], NDArray[np.int64]],
+    n_rows: int,
+    seed: int,
+    epochs: int,
+    batch_size: int,
+    learning_rate: float,
+) -> None:
+    """Train on the rows that are drawn for each epoch, in batches, by the one-cycle schedule."""
+
+    def batches(epoch: int) -> tuple[Tensor, ...]:
+        return torch.from_numpy(rows(np.random.default_rng([seed, epoch]))).split(batch_size)
+
+    fit(
+        network,
+        loss,
+        batches,
+        epochs=epochs,
+        batches_per_epoch=-(-n_rows // batch_size),
+        learning_rate=learning_rate,
+        description=network.title,
+        schedule="one_cycle",
+    )
 
 
 def triplets(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.optim.lr_scheduler import LRScheduler
 
 from pipeline.core.errors import InputError
 from pipeline.core.progress import progress
@@ -56,33 +57,43 @@ def fit(
     network.train()
     with progress(description, total, "steps") as advance:
         for epoch in range(epochs):
+            note = f"epoch {epoch + 1}/{epochs}" + _last(history)
             # Losses stay on the device until the epoch ends: reading one would wait for it.
             losses = []
             for batch in batches(epoch):
-                value = loss(batch)
-                optimizer.zero_grad(set_to_none=True)
-                value.backward()
-                optimizer.step()
-                if scheduler is not None:
-                    scheduler.step()
-                losses.append(value.detach())
-                advance(1, note=f"epoch {epoch + 1}/{epochs}" + _last(history))
-            if not losses:
-                raise InputError(
-                    f"{description}: there was nothing to train on; the log names what was left out"
-                )
-            mean = float(torch.stack(losses).mean())
-            if not math.isfinite(mean):
-                raise InputError(
-                    f"{description}: the loss became {mean} in epoch {epoch + 1}; lower the "
-                    f"learning rate (now {learning_rate})"
-                )
-            history.append(mean)
-            log.debug("%s: epoch %d/%d, loss %.4f", description, epoch + 1, epochs, mean)
+                losses.append(_step(loss(batch), optimizer, scheduler))
+                advance(1, note=note)
+            history.append(_mean(losses, description, epoch, learning_rate))
+            log.debug("%s: epoch %d/%d, loss %.4f", description, epoch + 1, epochs, history[-1])
     network.eval()
     if history:
         log.info("%s: loss %.3f after %d epochs", description, history[-1], epochs)
     return history
+
+
+def _step(loss: Tensor, optimizer: torch.optim.Optimizer, scheduler: LRScheduler | None) -> Tensor:
+    """One step down the gradient of a loss, which is returned without its graph."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()
+    optimizer.step()
+    if scheduler is not None:
+        scheduler.step()
+    return loss.detach()
+
+
+def _mean(losses: list[Tensor], description: str, epoch: int, learning_rate: float) -> float:
+    """Mean loss of an epoch; raises InputError if there is none, or it is NaN or Inf."""
+    if not losses:
+        raise InputError(
+            f"{description}: there was nothing to train on; the log names what was left out"
+        )
+    mean = float(torch.stack(losses).mean())
+    if not math.isfinite(mean):
+        raise InputError(
+            f"{description}: the loss became {mean} in epoch {epoch + 1}; lower the learning rate "
+            f"(now {learning_rate})"
+        )
+    return mean
 
 
 def _last(history: list[float]) -> str:

@@ -17,10 +17,10 @@ Shapley value does. Where the text leaves something open:
 * *Sizes of which nothing was drawn.* Of few draws a player may get none at some size: those of that
   size all held it, and those of one more did not. Its mean there is taken to be the mean over the
   other sizes, which is not what it is where gains grow or shrink with the size: with few draws the
-  estimates are biased. Of ``rules_12`` (:mod:`pipeline.studies.baselines.utilities`) the means over many
-  draws are off by 3 % of the sum of the absolute Shapley values with one coalition of each size
-  (by up to 7 % of a player's own, and a sixth of the standard deviation of one estimate), by 0.6 %
-  with two, and by less than can be told from chance (0.1 %) with four.
+  estimates are biased. Of ``rules_12`` (:mod:`pipeline.studies.baselines.utilities`) the means over
+  many draws are off by 3 % of the sum of the absolute Shapley values with one coalition of each
+  size (by up to 7 % of a player's own, and a sixth of the standard deviation of one estimate), by
+  0.6 % with two, and by less than can be told from chance (0.1 %) with four.
 * *Zero.* A tolerance says what counts as zero, as networks give no exact zeros.
 * *Classes.* The text takes every distinct j for a class. Without ``bins`` these are the values
   that lie more than the tolerance apart when they are sorted; with it, so many intervals of equal
@@ -159,20 +159,10 @@ def effective_shapley(
         for player in range(game.n_players)
     ]
     shares = np.array([pool.weights.sum() for pool in pools])
-    kept = np.full(len(pools), n_kept)
-    if allotment == "proportional" and shares.any():
-        kept = np.maximum(1, np.rint(n_kept * shares / shares.max())).astype(np.int64)
+    kept = _allotted(n_kept, shares, allotment)
     samples = tuple(
-        _sample(
-            pool,
-            int(kept[player]),
-            game.n_players,
-            tolerance,
-            bins,
-            counts,
-            child(seed, 1 + player),
-        )
-        for player, pool in enumerate(pools)
+        _sample(pool, number, game.n_players, tolerance, bins, counts, child(seed, 1 + player))
+        for player, (pool, number) in enumerate(zip(pools, kept, strict=True))
     )
     averages = np.array([s.marginals.mean() if len(s.marginals) else 0.0 for s in samples])
     return EffectiveShapley(
@@ -183,6 +173,13 @@ def effective_shapley(
         unsampled=np.array([pool.weights @ pool.marginals for pool in pools]),
         evaluations=wrapped.evaluations,
     )
+
+
+def _allotted(n_kept: int, shares: Floats, allotment: Allotment) -> list[int]:
+    """Coalitions that are kept of each player."""
+    if allotment == "equal" or not shares.any():
+        return [n_kept] * len(shares)
+    return [max(1, int(number)) for number in np.rint(n_kept * shares / shares.max())]
 
 
 def draw_by_size(n_players: int, per_size: int, generator: np.random.Generator) -> Masks:

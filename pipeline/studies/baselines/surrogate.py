@@ -129,10 +129,24 @@ def train_surrogate(
     values = torch.from_numpy(np.asarray(game(masks), dtype=np.float32))
     if not torch.isfinite(values).all():
         raise InputError("the game gives NaN or Inf: nothing can be trained on it")
-    membership = torch.from_numpy(coalitions.to_bool(masks, n))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         network = SurrogateNetwork(n, hidden, layers, len(game.outputs))
+    membership = torch.from_numpy(coalitions.to_bool(masks, n))
+    _fit(network, membership, values, seed, steps, batch_size, learning_rate)
+    return Surrogate(network, n, tuple(game.outputs), masks)
+
+
+def _fit(
+    network: SurrogateNetwork,
+    membership: Tensor,
+    values: Tensor,
+    seed: int,
+    steps: int,
+    batch_size: int,
+    learning_rate: float,
+) -> None:
+    """Train on coalitions (coalition, player) bool and their values (coalition, output)."""
     network.mean.copy_(values.mean(dim=0))
     spread = values.std(dim=0, correction=0)
     network.scale.copy_(torch.where(spread > 0, spread, 1.0))
@@ -142,7 +156,7 @@ def train_surrogate(
 
     def batches(epoch: int) -> Iterator[Tensor]:
         for _ in range(min(per_epoch, steps - epoch * per_epoch)):
-            yield torch.randint(count, (batch_size,), generator=generator)
+            yield torch.randint(len(values), (batch_size,), generator=generator)
 
     def loss(rows: Tensor) -> Tensor:
         predicted = network.standardised(membership[rows].float())
@@ -159,4 +173,3 @@ def train_surrogate(
         schedule="one_cycle",
     )
     network.requires_grad_(False)
-    return Surrogate(network, n, tuple(game.outputs), masks)
