@@ -6,27 +6,25 @@ A document holds a table between two comments on lines of their own, which nobod
     | … |
     <!-- /CLAIMS -->
 
-What is between them is written from the results, by the function that :data:`TABLES` has for this
-name; every other line is left as it is. A further table is one more function and its line there.
+What is between them is written from the results, by the function that a study's module ``report``
+has for this name in its ``TABLES``; every other line is left as it is. A further table is one more
+function and its line there.
 """
 
+import importlib
+import importlib.util
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
-from decimal import Decimal
+from collections.abc import Callable, Iterable
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from pipeline.core.errors import InputError
 from pipeline.core.files import replacing
-from pipeline.core.tables import markdown_table
-from pipeline.studies.baselines import report as baselines
+from pipeline.studies import STUDIES
 
 _MARKER = re.compile(r"^<!--[ \t]*(/?)([A-Z][A-Z0-9_]*)[ \t]*-->[ \t]*$", re.MULTILINE)
-
-NONE = "–"
-"""What stands in a cell of which the results say nothing."""
 
 
 class Table(NamedTuple):
@@ -51,63 +49,18 @@ class Written(NamedTuple):
     """tables of studies of which there are no results: left as they are"""
 
 
-def claims_table(claims: Sequence[Any]) -> str:
-    """What the paper says, a line a claim, beside whether each model shows it and by which figures.
-
-    Args:
-        claims: content of ``frames/claims.json``.
-    """
-    models = sorted({claim["model"] for claim in claims})
-    cells: dict[tuple[str, str], dict[str, str]] = {}
-    for claim in claims:
-        of_models = cells.setdefault((claim["source"], claim["claim"]), {})
-        of_models[claim["model"]] = f"**{claim['shows']}**: {claim['measured']}"
-    rows = [
-        [source, said, *(of_models.get(model, NONE) for model in models)]
-        for (source, said), of_models in cells.items()
-    ]
-    return markdown_table(["", "the paper says", *models], rows)
+def _tables() -> dict[str, Table]:
+    """Tables of all studies that have a module ``report``."""
+    found: dict[str, Table] = {}
+    for study in STUDIES:
+        name = f"pipeline.studies.{study}.report"
+        if importlib.util.find_spec(name) is not None:
+            own = importlib.import_module(name).TABLES
+            found |= {table: Table(*of_table) for table, of_table in own.items()}
+    return found
 
 
-def runtime_table(runtime: Any) -> str:
-    """Time of one video, here and in the paper: means ± standard deviations.
-
-    Args:
-        runtime: content of ``frames/runtime.json``.
-    """
-    gpu = runtime["paper_device"].partition(",")[0].removeprefix("NVIDIA ")
-    rows = [
-        [
-            row["model"].upper(),
-            row["frames"],
-            row["configuration"],
-            _time(row["seconds"], row["sd"]),
-            _time(row["paper_seconds"], row["paper_sd"]),
-        ]
-        for row in runtime["rows"]
-    ]
-    return markdown_table(["", "frames", "", "here", f"paper ({gpu})"], rows)
-
-
-def _time(seconds: float, sd: float) -> str:
-    """Mean to three digits and standard deviation to two, in ms below one second."""
-    factor, unit = (1000, "ms") if seconds < 1 else (1, "s")
-    return f"{_digits(factor * seconds, 3)} ± {_digits(factor * sd, 2)} {unit}"
-
-
-def _digits(value: float, digits: int) -> str:
-    """Rounded to so many significant digits, and written without a power of ten."""
-    return format(Decimal(f"{value:.{digits}g}"), "f")
-
-
-TABLES = {
-    "CLAIMS": Table("frames/claims.json", claims_table),
-    "RUNTIME": Table("frames/runtime.json", runtime_table),
-    "BASELINES_CLAIMS": Table("baselines/claims.json", baselines.claims_table),
-    "BASELINES_RATIOS": Table("baselines/ratios.json", baselines.ratios_table),
-    "BASELINES_PICTURES": Table("baselines/agreement.json", baselines.pictures_table),
-    "BASELINES_RUNTIME": Table("baselines/runtime.json", baselines.runtime_table),
-}
+TABLES = _tables()
 """Tables that documents may hold, by name."""
 
 

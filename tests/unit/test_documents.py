@@ -8,16 +8,11 @@ from typer.testing import CliRunner
 
 from pipeline.__main__ import app
 from pipeline.core.errors import InputError
+from pipeline.core.tables import markdown_table
+from pipeline.studies.frames.report import claims_table, runtime_table
 from pipeline.studies.frames.runtime import PAPER_DEVICE
 from pipeline.workflow import documents
-from pipeline.workflow.documents import (
-    TABLES,
-    claims_table,
-    default_documents,
-    markdown_table,
-    runtime_table,
-    write_documents,
-)
+from pipeline.workflow.documents import TABLES, default_documents, write_documents
 
 CLAIMS = [
     {"source": "Fig. 1", "model": "TSN", "claim": "it falls", "measured": "1 to 2", "shows": "no"},

@@ -167,3 +167,13 @@ def runtime_table(runtime: Any) -> str:
     ]
     columns = ["", "", "gradients", "scores", "a picture (median)", "times IG from one baseline"]
     return markdown_table(columns, rows)
+
+
+TABLES = {
+    "BASELINES_CLAIMS": ("baselines/claims.json", claims_table),
+    "BASELINES_RATIOS": ("baselines/ratios.json", ratios_table),
+    "BASELINES_PICTURES": ("baselines/agreement.json", pictures_table),
+    "BASELINES_RUNTIME": ("baselines/runtime.json", runtime_table),
+}
+"""Tables that documents may hold, by name: the JSON file below the folder of results, and what
+makes Markdown of its content."""
