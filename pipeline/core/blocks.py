@@ -1,19 +1,17 @@
 """Long tables in blocks of rows, and the threads that work on them."""
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
 from itertools import pairwise
-from pathlib import Path
 from typing import TypeVar
 
+import psutil  # type: ignore[import-untyped]
 import torch
 
 Result = TypeVar("Result")
 
-MEMINFO = Path("/proc/meminfo")
 BLOCK_BYTES = {"cpu": 1 << 21, "cuda": 1 << 28}
 
 
@@ -32,15 +30,11 @@ def row_blocks(n_rows: int, row_bytes: int, device: torch.device) -> list[slice]
 
 
 def available_bytes(device: torch.device) -> int:
-    """Memory that is free on a device; where the system does not tell, without limit."""
+    """Bytes of memory that are free on a device."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     # Not the pages that are free, which are few where the system caches files.
-    if MEMINFO.exists():
-        for line in MEMINFO.read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    return sys.maxsize
+    return int(psutil.virtual_memory().available)
 
 
 @lru_cache(maxsize=2)

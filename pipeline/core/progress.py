@@ -1,8 +1,8 @@
 """Progress of long work: a bar with rate and time left on a terminal, log lines elsewhere.
 
 Jobs that run at the same time share one terminal. Only one of them may draw: whoever holds the
-lock on the terminal's lock file; the others write to their logs until it is free. Where the system
-has no such locks, all draw.
+lock on the file of the terminal; the others write to their logs until it is free. Where no lock can
+be had, all draw.
 """
 
 import logging
@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -26,11 +27,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.text import Text
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover (no such locks on this system)
-    fcntl = None  # type: ignore[assignment]
 
 log = logging.getLogger(__name__)
 
@@ -72,17 +68,15 @@ def _terminal() -> AbstractContextManager[Any] | None:
     """Take this terminal for drawing; None if stderr is no terminal or another job draws on it."""
     if not sys.stderr.isatty():
         return None
-    if fcntl is None:
-        return nullcontext()
-    name = f"coalition-pipeline-{os.getuid()}-{os.ttyname(sys.stderr.fileno()).replace('/', '-')}"
-    # Append mode: two jobs may open the file at the same moment, and neither may truncate it.
-    lock = (Path(tempfile.gettempdir()) / f"{name}.lock").open("a")
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        lock.close()
+        terminal = os.ttyname(sys.stderr.fileno()).replace("/", "-")
+        name = f"coalition-pipeline-{os.getuid()}{terminal}.lock"
+        return FileLock(Path(tempfile.gettempdir(), name), blocking=False).acquire()
+    except Timeout:
         return None
-    return lock
+    except (AttributeError, NotImplementedError, OSError):
+        # The system names no terminals, or has no locks.
+        return nullcontext()
 
 
 @contextmanager

@@ -220,8 +220,9 @@ def test_many_frames_are_indexed_size_by_size(monkeypatch):
 
 
 def test_memory_that_caches_files_counts_as_available(monkeypatch, tmp_path):
-    meminfo = tmp_path / "meminfo"
-    monkeypatch.setattr(blocks, "MEMINFO", meminfo)
-    assert blocks.available_bytes(torch.device("cpu")) > 2**60  # nobody tells
-    meminfo.write_text("MemTotal: 4000 kB\nMemFree: 10 kB\nMemAvailable: 3000 kB\n")
+    fields = {"MemTotal": 4000, "MemFree": 10, "MemAvailable": 3000, "Buffers": 1, "Cached": 2900}
+    more = {"Shmem": 1, "Active": 1, "Inactive": 1, "Slab": 1}
+    text = "".join(f"{name}: {amount} kB\n" for name, amount in (fields | more).items())
+    (tmp_path / "meminfo").write_text(text)
+    monkeypatch.setattr("psutil.PROCFS_PATH", str(tmp_path))
     assert blocks.available_bytes(torch.device("cpu")) == 3000 * 1024

@@ -156,8 +156,15 @@ def test_the_bar_is_drawn_where_there_are_no_locks(monkeypatch):
         def isatty(self):
             return True
 
+        def fileno(self):
+            return 2
+
+    def no_locks(lock):
+        raise NotImplementedError
+
     monkeypatch.setenv("TERM", "xterm")
-    monkeypatch.setattr("pipeline.core.progress.fcntl", None)
+    monkeypatch.setattr("os.ttyname", lambda descriptor: "/dev/pts/none")
+    monkeypatch.setattr("pipeline.core.progress.FileLock.acquire", no_locks)
     monkeypatch.setattr("sys.stderr", Terminal())
     with progress("drawn work", 4, "clips") as advance:
         advance(2)
