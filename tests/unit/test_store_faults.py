@@ -168,7 +168,7 @@ def on_a_small_disk(scenario: str, folder: Path) -> None:
     done = subprocess.run(
         [*private, f'{mount} && exec "$0" "$@"', sys.executable, "-c", program],
         cwd=here.parent,
-        env={**os.environ, "PYTHONPATH": f"{here}:{here.parent}"},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
         capture_output=True,
         text=True,
         check=False,
