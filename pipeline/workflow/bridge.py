@@ -14,19 +14,20 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import yaml
+from snakemake.exceptions import WorkflowError
 
 from pipeline.core.errors import InputError
 from pipeline.core.files import write_json
 from pipeline.core.rules import look_up
 from pipeline.workflow import dvc_yaml, snakemake_side
 from pipeline.workflow.dvc_side import Dvc, DvcUnavailable, Making
-from pipeline.workflow.one_run import hold
 from pipeline.workflow.params import validate
 from pipeline.workflow.units import PARAMS_FILE, Params, Unit, read_units, versions_of
 
@@ -49,18 +50,16 @@ def attach(workflow: Any, params: Any) -> Callable[[], None]:
     runs: list[_Run] = []
 
     def prepare() -> None:
-        if not (snakemake_side.executes(workflow) and Path(".dvc").is_dir()):
-            return
-        run = _Run(workflow, params.model_dump(mode="json"))
-        with _messages_alone():
-            if not workflow.dryrun and hold():
-                snakemake_side.remove_left_locks()
-        snakemake_side.decide_with(workflow, run.decide)
-        snakemake_side.after_each_job(workflow, run.note)
-        runs.append(run)
+        if snakemake_side.is_planned_here(workflow) and Path(".dvc").is_dir():
+            with _messages_alone():
+                if not workflow.dryrun:
+                    snakemake_side.hold_folder()
+            runs.append(_Run(workflow, params.model_dump(mode="json")))
+            snakemake_side.decide_with(workflow, runs[-1].decide)
+            snakemake_side.after_each_job(workflow, runs[-1].note)
 
     def planned() -> None:
-        if not snakemake_side.runs_something(workflow):
+        if not any(workflow.dag.needrun_jobs()):
             record()
 
     def record() -> None:
@@ -72,17 +71,13 @@ def attach(workflow: Any, params: Any) -> Callable[[], None]:
     return record
 
 
-class _messages_alone:  # noqa: N801  used as a function
-    """Errors that Snakemake shows without a traceback."""
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, _kind: Any, error: BaseException | None, _trace: Any) -> None:
-        if isinstance(error, InputError | DvcUnavailable):
-            from snakemake.exceptions import WorkflowError  # noqa: PLC0415  its own process only
-
-            raise WorkflowError(str(error)) from None
+@contextmanager
+def _messages_alone() -> Iterator[None]:
+    """Have Snakemake show errors without a traceback."""
+    try:
+        yield
+    except InputError as error:
+        raise WorkflowError(str(error)) from None
 
 
 class _Run:
@@ -110,29 +105,29 @@ class _Run:
             self._open()
             if self.dvc is None:
                 return None
-            run = self._to_run(asked, snakemake_side.targets_of(dag))
+            run = self._to_run(self.dvc, asked, snakemake_side.targets_of(dag))
         if not self.workflow.dryrun:
             self._write_notes(without={unit.files[0] for unit in run} | {SETTLED})
         jobs = {job for unit in run for job in unit.jobs}
         return jobs, everything - jobs
 
     def _open(self) -> None:
+        """Open DVC's repository, with a ``dvc.yaml`` that lists the stages as they are."""
         in_file = _values_in_file()
         for unit in self.units:
-            upstream = {before.stage for before in self._before(unit)}
-            if upstream & self.overridden or not _fits(unit, in_file, unit.params(self.values)):
+            is_upstream = any(before.stage in self.overridden for before in self._before(unit))
+            if is_upstream or not _fits(unit, in_file, unit.params(self.values)):
                 self.overridden.add(unit.stage)
         if self.caller in self.overridden:
             raise InputError(
                 f"DVC records the values of {PARAMS_FILE}, but stage {self.caller} would be made "
-                "with others, from a profile or another configuration file: give them in "
-                f"{PARAMS_FILE}"
+                f"with others, from a profile or another file: give them in {PARAMS_FILE}"
             )
         if not dvc_yaml.is_up_to_date([u for u in self.units if self._is_complete(u.stage)]):
             told = f"{dvc_yaml.FILE} is not as the rules and parameters say"
             if self.caller is not None:
                 raise InputError(f"{told}; write it again with `python -m pipeline dvc-yaml`")
-            asks_for_all = snakemake_side.asks_for_all(self.workflow)
+            asks_for_all = set(self.workflow.dag_settings.targets) <= {"all"}
             if asks_for_all and not self.overridden and not self.workflow.dryrun:
                 dvc_yaml.write(self.units)
                 log.info(f"{told}; it was written again")
@@ -143,20 +138,17 @@ class _Run:
                 raise
             log.info(f"DVC is not told of the results: {error}")
 
-    def _to_run(self, asked: set[Unit], targets: set[Any]) -> set[Unit]:
+    def _to_run(self, dvc: Dvc, asked: set[Unit], targets: set[Any]) -> set[Unit]:
         """Units that are not good, those that depend on them, and those that they depend on."""
-        assert self.dvc is not None
         run, absent = set[Unit](), set[Unit]()
         mine = [unit for unit in self.units if self.caller in (None, unit.stage)]
         for unit in mine:
             if unit in asked or run & self._before(unit):
                 run.add(unit)
-            elif self._is_good(unit, self.dvc):
-                self.notes[unit.files[0]] = asdict(self._making(unit, self.dvc))
-            elif all(map(os.path.exists, unit.files)):
-                run.add(unit)
+            elif self._is_good(unit, dvc):
+                self._note(unit, dvc)
             else:
-                absent.add(unit)
+                (run if _are_there(unit.files) else absent).add(unit)
         run |= {unit for unit in absent if unit.jobs[-1] in targets}
         size = -1
         while size < len(run):
@@ -167,55 +159,57 @@ class _Run:
 
     def _is_good(self, unit: Unit, dvc: Dvc) -> bool:
         """Whether a unit's results are what its jobs would make now, or DVC could put them back."""
-        wanted, locked = unit.params(self.values), dvc.locked(unit.stage)
-        noted = self.notes.get(unit.files[0])
-        said = [Making(**noted)] if noted else []
+        wanted, noted = unit.params(self.values), self.notes.get(unit.files[0])
+        said = [Making(**noted) if noted else None, dvc.locked(unit.stage)]
         same = [
             making
-            for making in (said if locked is None else [*said, locked])
-            if _fits(unit, making.params.get(PARAMS_FILE, {}), wanted, making.params)
+            for making in said
+            if making is not None
+            and _fits(unit, making.params.get(PARAMS_FILE, {}), wanted, making.params)
             and all(making.deps.get(dep) == dvc.digest(dep) for dep in unit.deps)
         ]
-        if all(map(os.path.exists, (*unit.files, *unit.outs))):
+        if _are_there((*unit.files, *unit.outs)):
+            # A note tells each file, dvc.lock the folders of numbered ones. Both tell the stores.
+            one_by_one = [*unit.files, *(out for out in unit.outs if out.endswith(".zarr"))]
             for making in same:
-                stores = [out for out in unit.outs if out.endswith(".zarr")]
-                for paths in ([*unit.files, *stores], unit.outs):
+                for paths in (one_by_one, unit.outs):
                     if all(making.outs.get(path) == dvc.digest(path) for path in paths):
                         return True
         kept = dvc.kept(unit.stage, self._params_of(unit.stage))
-        if kept is not None and self._put_back(unit.stage, kept, dvc):
-            return all(map(os.path.exists, unit.files)) or self.workflow.dryrun
+        if kept is not None:
+            self._put_back(unit.stage, kept, dvc)
+            return self.workflow.dryrun or _are_there(unit.files)
         for making in same:
+            # What was removed and is in no cache is no reason to make again what came of it.
             for out in unit.outs:
                 if not Path(out).exists():
-                    # What was removed and is in no cache is no reason to make anything of it again.
                     dvc.take_for(out, making.outs.get(out))
         return False
 
-    def _put_back(self, stage: str, kept: Making, dvc: Dvc) -> bool:
-        if any(dvc.digest(out) != digest for out, digest in kept.outs.items()):
-            if not self.workflow.dryrun:
-                log.info(f"{stage}: its results are taken from DVC's cache")
-                dvc.restore(stage, kept)
-            else:
-                log.info(f"{stage}: DVC has its results; a run takes them from there")
-                for out, digest in kept.outs.items():
-                    dvc.take_for(out, digest)
-        return True
+    def _put_back(self, stage: str, kept: Making, dvc: Dvc) -> None:
+        if all(dvc.digest(out) == digest for out, digest in kept.outs.items()):
+            return
+        if not self.workflow.dryrun:
+            log.info(f"{stage}: its results are taken from DVC's cache")
+            dvc.restore(stage, kept)
+            return
+        log.info(f"{stage}: DVC has its results; a run takes them from there")
+        for out, digest in kept.outs.items():
+            dvc.take_for(out, digest)
 
     def note(self, job: Any) -> None:
         """Note how a unit was made whose job has ended well: a kill does not undo it."""
-        unit = next((unit for unit in self.units if unit.jobs[-1] is job), None)
-        if unit is not None and self.dvc is not None:
-            for path in (*unit.outs, *unit.files):
-                self.dvc.forget(path)
-            self.notes[unit.files[0]] = asdict(self._making(unit, self.dvc))
-            self._write_notes()
+        for unit in self.units:
+            if unit.jobs[-1] is job and self.dvc is not None:
+                for path in (*unit.outs, *unit.files):
+                    self.dvc.forget(path)
+                self._note(unit, self.dvc)
+                self._write_notes()
 
-    def _making(self, unit: Unit, dvc: Dvc) -> Making:
+    def _note(self, unit: Unit, dvc: Dvc) -> None:
         deps = {dep: dvc.digest(dep) for dep in unit.deps}
         outs = {path: dvc.digest(path) for path in (*unit.outs, *unit.files)}
-        return Making(unit.params(self.values), deps, outs)
+        self.notes[unit.files[0]] = asdict(Making(unit.params(self.values), deps, outs))
 
     def record(self) -> None:
         """Tell DVC of the stages that are complete and good."""
@@ -224,13 +218,13 @@ class _Run:
         is_all = self.caller is None
         try:
             for name, units in dvc_yaml.stages_of(self.units).items():
-                paths = [path for unit in units for path in (*unit.outs, *unit.deps)]
-                done = all(snakemake_side.is_done(self.workflow, unit.jobs[-1]) for unit in units)
-                if done and self._is_complete(name) and all(map(os.path.exists, paths)):
+                done = all(self.workflow.dag.noneedrun_finished(unit.jobs[-1]) for unit in units)
+                there = _are_there(path for unit in units for path in (*unit.outs, *unit.deps))
+                if done and there and self._is_complete(name):
                     self._save(name, units, self.dvc)
                 else:
                     is_all = False
-        except (InputError, DvcUnavailable, OSError) as error:
+        except (InputError, OSError) as error:
             if self.caller is not None:
                 raise
             is_all = False
@@ -243,13 +237,6 @@ class _Run:
         self._write_notes()
 
     def _save(self, name: str, units: list[Unit], dvc: Dvc) -> None:
-        for out in {out for unit in units for out in unit.outs}:
-            own = {Path(f) for unit in units for f in unit.files if Path(f).parent == Path(out)}
-            for stray in set(Path(out).iterdir()) - own if own else ():
-                # Of other parameters, such as a scale that is not asked for any more.
-                if stray.is_file() and dvc.is_cached(stray):
-                    stray.unlink()
-                    dvc.forget(out)
         params = self._params_of(name)
         deps = {dep: dvc.digest(dep) for unit in units for dep in unit.deps}
         outs = {out: dvc.digest(out) for unit in units for out in unit.outs}
@@ -263,7 +250,7 @@ class _Run:
     def _is_complete(self, stage: str) -> bool:
         """Whether all jobs of a stage are among those of this run."""
         files = {file for unit in self.units if unit.stage == stage for file in unit.files}
-        return files >= snakemake_side.files_of(self.workflow, stage)
+        return files >= set(map(str, self.workflow.get_rule(f"{stage}_all").input))
 
     def _params_of(self, stage: str) -> Params:
         """Values of a stage's parameters, and of its code's versions, as DVC has them."""
@@ -278,15 +265,21 @@ class _Run:
         known = [[unit.files[0], unit.params(self.values)] for unit in self.units]
         digest = hashlib.sha256(json.dumps(known, sort_keys=True).encode())
         paths = {path for unit in self.units for path in (*unit.files, *unit.deps, *unit.outs)}
-        for path in sorted(paths | {str(dvc_yaml.FILE), "dvc.lock", PARAMS_FILE}):
-            for file in _files_under(path):
-                digest.update(f"{file} {_identity(file)}\n".encode())
+        for path in map(Path, sorted(paths | {str(dvc_yaml.FILE), "dvc.lock", PARAMS_FILE})):
+            for file in sorted(path.rglob("*")) if path.is_dir() else filter(Path.exists, [path]):
+                found = file.stat()
+                if not file.is_dir():
+                    told = f"{file} {found.st_ino} {found.st_mtime_ns} {found.st_size}\n"
+                    digest.update(told.encode())
         return digest.hexdigest()
 
     def _write_notes(self, without: Iterable[str] = ()) -> None:
-        for name in without:
-            self.notes.pop(name, None)
+        self.notes = {name: note for name, note in self.notes.items() if name not in set(without)}
         write_json(NOTES, self.notes)
+
+
+def _are_there(paths: Iterable[str]) -> bool:
+    return all(Path(path).exists() for path in paths)
 
 
 def _fits(
@@ -316,18 +309,3 @@ def _values_in_file() -> dict[str, Any]:
     except (OSError, yaml.YAMLError, InputError, TypeError):
         return {}
     return found
-
-
-def _files_under(path: str) -> list[str]:
-    if not Path(path).is_dir():
-        return [path]
-    return sorted(str(Path(folder, name)) for folder, _, names in os.walk(path) for name in names)
-
-
-def _identity(file: str) -> list[int]:
-    """Tells a file from one that is put in its place."""
-    try:
-        found = Path(file).stat()
-    except OSError:
-        return []
-    return [found.st_ino, found.st_mtime_ns, found.st_size]

@@ -1,5 +1,6 @@
 """``dvc.yaml``, written from the units of a run: what DVC tracks, and what depends on what."""
 
+import importlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -32,22 +33,27 @@ def content_of(units: Iterable[Unit]) -> dict[str, Any]:
     are still good are not run again.
     """
     stages = stages_of(units)
-    outs = {name: _joined(unit.outs for unit in of) for name, of in stages.items()}
+    outs = {out: None for of in stages.values() for unit in of for out in unit.outs}
+    studies = dict.fromkeys(name.partition("_")[0] for name in stages)
+    files = [importlib.import_module(f"pipeline.studies.{study}.paths") for study in studies]
     return {
-        "stages": {name: _stage(name, of, outs[name]) for name, of in stages.items()},
-        "metrics": [out for of in outs.values() for out in of if out.endswith("/summary.json")],
-        "plots": [out for of in outs.values() for out in of if out.endswith(".png")],
+        "stages": {name: _stage(name, of) for name, of in stages.items()},
+        "metrics": [path for of in files for path in getattr(of, "METRICS", [])],
+        "plots": [
+            *(plot for of in files for plot in getattr(of, "PLOTS", [])),
+            *(out for out in outs if out.endswith(".png")),
+        ],
     }
 
 
-def _stage(name: str, units: list[Unit], outs: list[str]) -> dict[str, Any]:
+def _stage(name: str, units: list[Unit]) -> dict[str, Any]:
     deps = _joined(unit.deps for unit in units)
     code = [{file: ["VERSION"]} for file in _joined(unit.code for unit in units)]
     return {
         "cmd": f"snakemake --cores all -- {name}_all",
         **({"deps": deps} if deps else {}),
         "params": [*_joined(unit.names() for unit in units), *code],
-        "outs": [{path: {"persist": True}} for path in outs],
+        "outs": [{path: {"persist": True}} for path in _joined(unit.outs for unit in units)],
     }
 
 
@@ -55,22 +61,17 @@ def _joined(lists: Iterable[Iterable[str]]) -> list[str]:
     return sorted({item for items in lists for item in items})
 
 
-def text_of(units: Iterable[Unit]) -> str:
-    """``dvc.yaml`` as it is written."""
-    return HEADER + yaml.safe_dump(content_of(units), sort_keys=False, width=1000)
-
-
-def is_up_to_date(units: Iterable[Unit], file: Path = FILE) -> bool:
-    """Whether a file lists the stages of these units as it should."""
+def is_up_to_date(units: Iterable[Unit]) -> bool:
+    """Whether the file lists the stages of these units as it should."""
     try:
-        found = yaml.safe_load(file.read_text(encoding="utf-8"))["stages"]
+        found = yaml.safe_load(FILE.read_text(encoding="utf-8"))["stages"]
+        return all(found[name] == stage for name, stage in content_of(units)["stages"].items())
     except (OSError, yaml.YAMLError, KeyError, TypeError):
         return False
-    wanted = content_of(units)["stages"]
-    return all(found.get(name) == stage for name, stage in wanted.items())
 
 
 def write(units: Iterable[Unit], file: Path = FILE) -> None:
     """Write the file, whole or not at all."""
+    text = HEADER + yaml.safe_dump(content_of(units), sort_keys=False, width=1000)
     with replacing(file) as temporary:
-        temporary.write_text(text_of(units), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")

@@ -1,19 +1,19 @@
 """All that is used of Snakemake beyond its documented interface.
 
-Every name is looked up here alone, and each has a test that says what a new release has moved.
+Each name has a test that says what a new release has moved.
 """
 
-from collections.abc import Callable, Iterable, Mapping
-from graphlib import TopologicalSorter
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-LOCKS = Path(".snakemake/locks")
+from filelock import FileLock, Timeout
 
+from pipeline.core.errors import InputError
 
-def executes(workflow: Any) -> bool:
-    """Whether this process is about to plan a run or a dry run of its own."""
-    return workflow.executor_plugin is not None and not workflow.touch and workflow.is_main_process
+_HELD: list[FileLock] = []
+"""The lock on the working directory; the system lets go of it with the process."""
 
 
 def before_planning(workflow: Any, prepare: Callable[[], None], after: Callable[[], None]) -> None:
@@ -26,6 +26,11 @@ def before_planning(workflow: Any, prepare: Callable[[], None], after: Callable[
         after()
 
     workflow._build_dag = build_dag
+
+
+def is_planned_here(workflow: Any) -> bool:
+    """Whether this process plans a run or a dry run, and is not one of a single job."""
+    return bool(workflow.executor_plugin and workflow.is_main_process and not workflow.touch)
 
 
 def decide_with(workflow: Any, decide: Callable[[Any], tuple[set[Any], set[Any]] | None]) -> None:
@@ -41,18 +46,16 @@ def decide_with(workflow: Any, decide: Callable[[Any], tuple[set[Any], set[Any]]
 
     async def update_needrun(*arguments: Any, **more: Any) -> None:
         decided = decide(dag)
+        run, rest = decided or (set(), set())
         if decided is not None:
-            run, rest = decided
             # Results may have been put back since Snakemake looked.
             workflow.iocache = type(workflow.iocache)(workflow.iocache.max_wait_time)
-            dag.forcefiles = {file for job in run for file in job.output}
-            dag.forcerules = set()
-            # Snakemake does not look at jobs that it takes for finished.
-            dag._finished.update(rest)
+            dag.forcefiles, dag.forcerules = {file for job in run for file in job.output}, set()
+        # Snakemake does not look at jobs that it takes for finished.
+        dag._finished.update(rest)
         await judge(*arguments, **more)
-        if decided is not None:
-            dag._finished.difference_update(rest)
-            dag._len = len(dag._needrun)
+        dag._finished.difference_update(rest)
+        dag._len = len(dag._needrun)
 
     dag.update_needrun = update_needrun
 
@@ -73,18 +76,8 @@ def after_each_job(workflow: Any, finished: Callable[[Any], None]) -> None:
 def is_asked_to_run(workflow: Any, job: Any) -> bool:
     """Whether the command line asks for this job, whatever its files are."""
     settings = workflow.dag_settings
-    named = settings.forcerun | (settings.targets if settings.forcetargets else set())
-    return settings.forceall or job.rule.name in named or not named.isdisjoint(map(str, job.output))
-
-
-def dependencies_of(dag: Any) -> dict[Any, list[Any]]:
-    """For every job the jobs that it depends on."""
-    return {job: list(dag.dependencies[job]) for job in dag.jobs}
-
-
-def in_order(dependencies: Mapping[Any, Iterable[Any]]) -> list[Any]:
-    """All jobs, each after those that it depends on."""
-    return list(TopologicalSorter(dependencies).static_order())
+    named = set(settings.forcerun) | set(settings.targets if settings.forcetargets else ())
+    return settings.forceall or not named.isdisjoint({job.rule.name, *map(str, job.output)})
 
 
 def targets_of(dag: Any) -> set[Any]:
@@ -93,70 +86,42 @@ def targets_of(dag: Any) -> set[Any]:
     return found | {before for job in found if job.rule.norun for before in dag.dependencies[job]}
 
 
-def runs_something(workflow: Any) -> bool:
-    """Whether any job is to be run."""
-    return any(workflow.dag.needrun_jobs())
+def hold_folder() -> None:
+    """Hold the working directory until this process ends, where the file system has locks.
 
-
-def is_done(workflow: Any, job: Any) -> bool:
-    """Whether a job has ended well, or did not have to run."""
-    return bool(workflow.dag.noneedrun_finished(job))
-
-
-def asks_for_all(workflow: Any) -> bool:
-    """Whether the command line asks for everything."""
-    return set(workflow.dag_settings.targets) <= {"all"}
-
-
-def stays(job: Any) -> bool:
-    """Whether any output of a job stays."""
-    return not job.rule.norun and any(not _is_temporary(file) for file in job.output)
-
-
-def _is_temporary(file: Any) -> bool:
-    return bool(getattr(file, "flags", {}).get("temp", False))
-
-
-def needs_of(job: Any) -> Any:
-    """The parameters of a job's rule, as :class:`pipeline.core.rules.Needs`; None without any."""
-    found = (getattr(param, "needs", None) for param in job.rule.params)
-    return next((needs for needs in found if needs is not None), None)
-
-
-def files_of(workflow: Any, stage: str) -> set[str]:
-    """All files of a stage: what its target ``<stage>_all`` lists."""
-    return {str(file) for file in workflow.get_rule(f"{stage}_all").input}
-
-
-def remove_left_locks() -> None:
-    """Remove the locks of a run that was killed; only while this process holds the folder."""
-    for left in LOCKS.glob("*.lock"):
+    The locks of runs that were killed are removed. Raises InputError if another process holds it.
+    """
+    folder = Path(".snakemake")
+    folder.mkdir(exist_ok=True)
+    lock, holder = FileLock(folder / "running"), folder / "running.pid"
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        raise InputError(
+            f"another snakemake (process {holder.read_text().strip()}) is at work in {Path.cwd()}; "
+            "nothing was changed. Wait until it has finished, or stop it"
+        ) from None
+    except (OSError, NotImplementedError):
+        return
+    _HELD.append(lock)
+    holder.write_text(f"{os.getpid()}\n")
+    for left in (folder / "locks").glob("*.lock"):
         left.unlink(missing_ok=True)
 
 
 def read_dag(params: Path, target: str) -> Any:
-    """The graph of all jobs for a target, without running any; also the workflow's.
+    """The graph of all jobs for a target, such as ``all``, with a file of parameters. None runs."""
+    import snakemake.api as snakemake  # noqa: PLC0415  takes a second to load
+    from snakemake.settings.types import Quietness  # noqa: PLC0415
 
-    Args:
-        params: the file of parameters.
-        target: such as ``all``.
-    """
-    from snakemake.api import SnakemakeApi  # noqa: PLC0415  takes a second to load
-    from snakemake.settings.types import (  # noqa: PLC0415
-        ConfigSettings,
-        DAGSettings,
-        OutputSettings,
-        Quietness,
-        ResourceSettings,
-    )
-
-    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL}, dryrun=True)) as api:
+    settings = snakemake.OutputSettings(quiet={Quietness.ALL}, dryrun=True)
+    with snakemake.SnakemakeApi(settings) as api:
         workflow = api.workflow(
-            resource_settings=ResourceSettings(cores=1),
-            config_settings=ConfigSettings(configfiles=[params]),
+            resource_settings=snakemake.ResourceSettings(cores=1),
+            config_settings=snakemake.ConfigSettings(configfiles=[params]),
             snakefile=Path("Snakefile"),
         )
-        workflow.dag(dag_settings=DAGSettings(targets={target}))
+        workflow.dag(dag_settings=snakemake.DAGSettings(targets={target}))
         inner = workflow._workflow
         inner._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True)
         inner._build_dag()

@@ -11,13 +11,13 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
 from pipeline.core.errors import InputError
 from pipeline.core.rules import Needs, store_of
 from pipeline.core.stage import module_of
-from pipeline.workflow import snakemake_side
 
 PARAMS_FILE = "params.yaml"
 ROOT = Path(__file__).parents[2]
@@ -66,16 +66,20 @@ class Unit:
 
 def read_units(dag: Any) -> list[Unit]:
     """All units of Snakemake's graph, each after those that it depends on."""
-    before = snakemake_side.dependencies_of(dag)
-    staying = filter(snakemake_side.stays, snakemake_side.in_order(before))
-    return [_unit([*_temporary(job, before), job]) for job in staying]
+    before = {job: list(dag.dependencies[job]) for job in dag.jobs}
+    in_order = TopologicalSorter(before).static_order()
+    return [_unit([*_temporary(job, before), job]) for job in in_order if _stays(job)]
+
+
+def _stays(job: Any) -> bool:
+    return not job.rule.norun and not {*job.output} <= {*job.temp_output}
 
 
 def _temporary(job: Any, before: Mapping[Any, Iterable[Any]]) -> list[Any]:
     """Jobs before one of which nothing stays, each once."""
     found: dict[Any, None] = {}
     for other in before[job]:
-        if not snakemake_side.stays(other):
+        if not _stays(other):
             found |= dict.fromkeys([*_temporary(other, before), other])
     return list(found)
 
@@ -83,17 +87,17 @@ def _temporary(job: Any, before: Mapping[Any, Iterable[Any]]) -> list[Any]:
 def _unit(jobs: list[Any]) -> Unit:
     removed = {str(file) for job in jobs[:-1] for file in job.output}
     inputs = dict.fromkeys(str(file) for job in jobs for file in job.input)
-    kept_inputs = [file for file in inputs if file not in removed]
+    kept = [file for file in inputs if file not in removed]
     files = [str(file) for file in jobs[-1].output]
-    needs = [(snakemake_side.needs_of(job), job.wildcards_dict) for job in jobs]
+    lines = [(param, job.wildcards_dict) for job in jobs for param in job.rule.params]
     return Unit(
         stage=jobs[-1].rule.name,
         jobs=tuple(jobs),
-        inputs=tuple(kept_inputs),
+        inputs=tuple(kept),
         files=tuple(files),
-        deps=tuple(sorted({kept_as(file)[-1] for file in kept_inputs})),
+        deps=tuple(sorted({kept_as(file)[-1] for file in kept})),
         outs=tuple(sorted({out for file in files for out in kept_as(file)})),
-        needs=tuple((found, wildcards) for found, wildcards in needs if found is not None),
+        needs=tuple((line.needs, wildcards) for line, wildcards in lines),
         code=tuple(sorted({code_of(job.rule.name) for job in jobs})),
     )
 
@@ -103,11 +107,9 @@ def kept_as(file: str) -> tuple[str, ...]:
 
     The last of them holds nothing but values: a receipt tells seconds, too.
     """
-    receipt = _RECEIPT.fullmatch(file)
-    if receipt:
+    if receipt := _RECEIPT.fullmatch(file):
         return file, str(store_of(receipt[1], receipt[2]))
-    path = Path(file)
-    return (str(path.parent) if path.stem.isdigit() else file,)
+    return (str(Path(file).parent) if Path(file).stem.isdigit() else file,)
 
 
 @cache
@@ -133,8 +135,6 @@ def versions_of(code: Iterable[str]) -> Params:
 @cache
 def _version(file: str) -> int:
     for line in ast.parse((ROOT / file).read_text(encoding="utf-8")).body:
-        if isinstance(line, ast.Assign) and isinstance(line.value, ast.Constant):
-            names = [target.id for target in line.targets if isinstance(target, ast.Name)]
-            if "VERSION" in names and isinstance(line.value.value, int):
-                return line.value.value
+        if isinstance(line, ast.Assign) and ast.unparse(line.targets[0]) == "VERSION":
+            return int(ast.literal_eval(line.value))
     raise InputError(f"{file}: give it a line such as VERSION = 1; raise it when results change")
