@@ -17,6 +17,23 @@ INTERMEDIATE = ("videos", "backbone", "features")
 """Stages whose files may be removed once everything is made."""
 
 
+METRICS = ["results/frames/figures/summary.json"]
+"""What `dvc metrics` shows."""
+
+PLOTS = [
+    {
+        "frames_accuracy": {
+            "x": "frames",
+            "y": {"results/frames/accuracy.csv": ["trn", "tsn"]},
+            "x_label": "frames",
+            "y_label": "accuracy",
+            "title": "Accuracy against the number of frames",
+        }
+    }
+]
+"""What `dvc plots` draws, beside the figures."""
+
+
 def check(frames: Params) -> None:
     """Refuse parameters that name files that are not there. Raises InputError."""
     named = {"dataset.root": frames.dataset.root, "features.classes": frames.features.classes}
