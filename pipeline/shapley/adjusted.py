@@ -11,6 +11,13 @@ The folds are drawn without replacement together, so a fold is not a random samp
 given the others, but of those that the others do not hold. Each fold's estimate is therefore, in
 every stratum, the sum over the others' pairs, which is known, plus the mean over its own times the
 number of the pairs that remain. This is unbiased given the others, and exact once all is drawn.
+
+There are as many folds as the least sampled size has pairs, 2 to 10. Games that the fit fits
+exactly, additive ones by default, have exact values once all folds but one have 1.5 n pairs.
+Standard errors are those of a stratified sample without replacement, from the spread within each
+stratum of what the fit to the other folds leaves; they leave out the part, small unless the sample
+is, that the folds share by having been fitted to each other. A budget is 2 n at least, or 3 n if n
+is even, for two pairs of each size. The pairs drawn are those of the regression with the same seed.
 """
 
 from collections.abc import Callable
@@ -20,13 +27,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.shapley.draws import Membership, pairs_for
-from pipeline.shapley.estimate import Estimate, Seed, Values
-from pipeline.shapley.games import Game
+from pipeline.shapley.estimate import Method, Values
 from pipeline.shapley.msr import stratified_errors
-from pipeline.shapley.pairs import Pairs, mean_weights, populations, sample_pairs
+from pipeline.shapley.pairs import Pairs, mean_weights, populations, sampled_pairs
 from pipeline.shapley.regression import solution
-
-METHOD = "regression_adjusted"
 
 MAX_FOLDS = 10
 
@@ -60,55 +64,18 @@ def fit_linear(pairs: Pairs) -> Fitted:
     return Fitted(values, lambda membership: pairs.empty + membership @ values)
 
 
-def regression_adjusted_values(
-    game: Game,
-    *,
-    budget: int | None = None,
-    tolerance: float | None = None,
-    seed: Seed = 0,
-    advance: Callable[[int], None] | None = None,
-    fit: Fit = fit_linear,
-) -> Estimate:
-    """Estimate Shapley values by regression-adjusted maximum sample reuse; unbiased.
-
-    The sample is cut into as many folds as the least sampled size has pairs, 2 to 10. The values
-    sum over players to v(N) − v(∅), and are exact for games that ``fit`` fits exactly: additive
-    ones by default, once all folds but one have 1.5 n pairs. Standard errors are those
-    of a stratified sample without replacement, from the spread within each stratum of what the fit
-    to the other folds leaves; they leave out the part, small unless the sample is, that the folds
-    share by having been fitted to each other.
-
-    Args:
-        game: any game.
-        budget: most evaluations (distinct coalitions) that may be made, the empty and the full one
-            among them: 2 n at least, or 3 n if n is even, for two pairs of each size. One for all
-            2**n coalitions gives the exact values. The pairs drawn are the first of those of a
-            larger budget, and those that ``regression_values`` draws from the same seed.
-        tolerance: stop when the largest standard error over players is at most this part of the
-            spread of the values, for every output (``estimate.is_precise``). At least one of
-            budget and tolerance is needed; whichever comes first ends the sampling.
-        seed: of the draws: the same one gives the same result.
-        advance: told the number of evaluations as they are made.
-        fit: fits the approximation; the regression's additive game by default.
-
-    Returns:
-        The estimate; its samples are coalitions, neither empty nor full.
-
-    Raises:
-        InputError: a budget that is too small, neither budget nor tolerance, or a game that gives
-            NaN or Inf.
-    """
-    return sample_pairs(
-        game,
-        METHOD,
+def regression_adjusted(fit: Fit = fit_linear) -> Method:
+    """The method with an approximation of one's own; by default the regression's additive game."""
+    return sampled_pairs(
+        "regression_adjusted",
+        "the regression's values, corrected by maximum sample reuse on other folds",
         lambda pairs: _cross_fitted(pairs, fit),
-        smallest=2 + 2 * pairs_for(game.n_players, 2),
+        needs=lambda n: 2 + 2 * pairs_for(n, 2),
         unbiased=True,
-        budget=budget,
-        tolerance=tolerance,
-        seed=seed,
-        advance=advance,
     )
+
+
+METHOD = regression_adjusted()
 
 
 def _cross_fitted(pairs: Pairs, fit: Fit) -> tuple[Values, Values]:

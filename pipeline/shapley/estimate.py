@@ -1,11 +1,13 @@
 """What sampled estimators share: their result, the budget, the stopping rule, the draws' seeds.
 
-An estimator draws in rounds. Round r draws from child r of the seed, and how much it draws does not
+An estimator (:class:`Method`) draws in rounds and tells after each what it knows (:class:`Sample`);
+when to stop is decided here. Round r draws from child r of the seed, and how much it draws does not
 depend on the budget, so the samples of a small budget are the first of those of a larger one.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,15 +49,157 @@ class Estimate:
     """Whether the tolerance was reached; None if none was given."""
 
 
-@dataclass(frozen=True)
-class Limits:
-    """What ends an estimate."""
+class Sample(Protocol):
+    """What has been drawn and evaluated so far."""
 
+    @property
+    def size(self) -> int:
+        """What was drawn, in the method's own unit."""
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether its standard errors can be relied upon to stop."""
+
+    def estimate(self) -> tuple[Values, Values]:
+        """Values and their standard errors: (player, output) each."""
+
+
+@dataclass(frozen=True, eq=False)
+class Budget:
+    """What one estimate may spend, and what on. Made by :meth:`Method.estimate`."""
+
+    game: CountedGame
+    smallest: int
+    """evaluations that the method needs at least"""
     most: int
-    """Distinct coalitions that may be evaluated."""
-    covers_all: bool
-    """Whether these are all there are."""
+    """distinct coalitions that may be evaluated"""
     tolerance: float | None
+    seed: Seed
+
+    @property
+    def left(self) -> int:
+        """Distinct coalitions that may still be evaluated."""
+        return self.most - self.game.evaluations
+
+    @property
+    def covers_all(self) -> bool:
+        """Whether all coalitions that there are may be evaluated."""
+        # Beyond that many players they cannot be listed, and no budget will cover them.
+        n = self.game.n_players
+        return n <= coalitions.MAX_ENUMERABLE and self.most >= 2**n
+
+    def is_reached(self, sample: Sample) -> bool:
+        """Whether the sample's values are as precise as the tolerance asks for."""
+        if self.tolerance is None or not sample.is_enough:
+            return False
+        return is_precise(*sample.estimate(), self.tolerance)
+
+
+@dataclass(frozen=True)
+class Method:
+    """A sampled estimator."""
+
+    name: str
+    description: str
+    unbiased: bool
+    needs: Callable[[int], int]
+    """Evaluations that it needs for so many players, where there are not fewer coalitions."""
+    draw: Callable[[Budget], Iterator[Sample]]
+    """Draws and evaluates round after round, up to the budget; a sample that grows is given after
+    each."""
+
+    def smallest(self, n_players: int) -> int:
+        """The smallest budget that the method takes."""
+        return min(self.needs(n_players), 2**n_players)
+
+    def estimate(
+        self,
+        game: Game,
+        *,
+        budget: int | None = None,
+        tolerance: float | None = None,
+        seed: Seed = 0,
+        advance: Callable[[int], None] | None = None,
+    ) -> Estimate:
+        """Estimate the Shapley values of all players for all outputs.
+
+        The values sum over players to v(N) − v(∅). Where they are exact, what standard errors come
+        from and in which unit samples are counted is said in the method's module.
+
+        Args:
+            game: any game.
+            budget: most evaluations (distinct coalitions) that may be made, the empty and the full
+                one among them; :meth:`smallest` at least. One for all 2**n coalitions gives the
+                exact values. What is drawn is the first part of what a larger budget draws.
+            tolerance: stop when the largest standard error over players is at most this part of the
+                spread of the values, for every output (:func:`is_precise`). At least one of budget
+                and tolerance is needed; whichever comes first ends the sampling. With a tolerance
+                alone it ends at ``MAX_EVALUATIONS``.
+            seed: of the draws: the same one gives the same result.
+            advance: told the number of evaluations as they are made.
+
+        Raises:
+            InputError: a budget that is too small, neither budget nor tolerance, a tolerance that
+                is not positive, or a game that gives NaN or Inf.
+        """
+        allowed = self._budget(counted(game, advance), budget, tolerance, seed)
+        n_coalitions = 2**game.n_players
+        # A first sample of so few players would hold all coalitions.
+        if allowed.covers_all and (tolerance is None or n_coalitions <= allowed.smallest):
+            return self._exact(allowed)
+        for sample in self.draw(allowed):
+            converged = allowed.is_reached(sample)
+            if converged:
+                break
+        if allowed.covers_all and not converged:
+            return self._exact(allowed)
+        values, standard_errors = sample.estimate()
+        return Estimate(
+            values=values,
+            standard_errors=standard_errors,
+            evaluations=allowed.game.evaluations,
+            unbiased=self.unbiased,
+            method=self.name,
+            samples=sample.size,
+            converged=None if tolerance is None else converged,
+        )
+
+    def _budget(
+        self, game: CountedGame, budget: int | None, tolerance: float | None, seed: Seed
+    ) -> Budget:
+        """Check what limits an estimate."""
+        if budget is None and tolerance is None:
+            raise InputError(
+                f"{self.name}: neither a budget nor a tolerance; give the most evaluations that "
+                f"may be made, or the standard error at which to stop, or both"
+            )
+        if tolerance is not None and not 0 < tolerance < np.inf:
+            raise InputError(
+                f"{self.name}: tolerance {tolerance}; it is a part of the values' spread, more "
+                f"than 0"
+            )
+        n, smallest = game.n_players, self.smallest(game.n_players)
+        if budget is not None and budget < smallest:
+            raise InputError(
+                f"{self.name}: a budget of {budget} evaluations; with {n} players it takes "
+                f"{smallest} at least"
+            )
+        most = max(MAX_EVALUATIONS, smallest) if budget is None else int(budget)
+        return Budget(game, self.needs(n), min(most, 2**n), tolerance, seed)
+
+    def _exact(self, allowed: Budget) -> Estimate:
+        """What a budget for all coalitions buys: the exact values, from all of them."""
+        masks = np.arange(2**allowed.game.n_players, dtype=np.uint64)
+        values = shapley_values(allowed.game(masks))
+        return Estimate(
+            values=values,
+            standard_errors=np.zeros_like(values),
+            evaluations=allowed.game.evaluations,
+            unbiased=True,
+            method=self.name,
+            samples=len(masks),
+            converged=None if allowed.tolerance is None else True,
+        )
 
 
 @dataclass
@@ -89,52 +233,6 @@ class Moments:
         return np.sqrt(self.squares / (self.count * (self.count - 1)))
 
 
-def start(
-    game: Game,
-    *,
-    method: str,
-    smallest: int,
-    budget: int | None,
-    tolerance: float | None,
-    advance: Callable[[int], None] | None,
-) -> tuple[CountedGame, Limits]:
-    """Check what limits an estimate and wrap its game.
-
-    Args:
-        game: the game.
-        method: name of the method, for messages.
-        smallest: evaluations that the method needs at least; a game with fewer coalitions needs
-            them all.
-        budget: most evaluations, or None: ``MAX_EVALUATIONS``.
-        tolerance: as :func:`is_precise` takes it, or None.
-        advance: told the number of evaluations as they are made.
-
-    Raises:
-        InputError: neither of both, a budget that is too small, a tolerance that is not positive.
-    """
-    wrapped = counted(game, advance)
-    n = wrapped.n_players
-    if budget is None and tolerance is None:
-        raise InputError(
-            f"{method}: neither a budget nor a tolerance; give the most evaluations that may be "
-            f"made, or the standard error at which to stop, or both"
-        )
-    if tolerance is not None and not 0 < tolerance < np.inf:
-        raise InputError(
-            f"{method}: tolerance {tolerance}; it is a part of the values' spread, more than 0"
-        )
-    smallest = min(smallest, 2**n)
-    if budget is not None and budget < smallest:
-        raise InputError(
-            f"{method}: a budget of {budget} evaluations; with {n} players it takes {smallest} "
-            f"at least"
-        )
-    most = max(MAX_EVALUATIONS, smallest) if budget is None else int(budget)
-    # Beyond that many players the coalitions cannot be listed, and no budget will cover them.
-    covers_all = n <= coalitions.MAX_ENUMERABLE and most >= 2**n
-    return wrapped, Limits(min(most, 2**n), covers_all, tolerance)
-
-
 def is_precise(values: Values, standard_errors: Values, tolerance: float) -> bool:
     """The stopping rule: whether every output's values are known well enough.
 
@@ -165,18 +263,3 @@ def ends(game: CountedGame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     from_nobody_to_all[1] = True
     values = game(masks_of(from_nobody_to_all)).astype(np.float64)
     return values[0], values[1]
-
-
-def exact(game: CountedGame, method: str, tolerance: float | None) -> Estimate:
-    """What a budget for all coalitions buys: the exact values, from all of them."""
-    masks = np.arange(2**game.n_players, dtype=np.uint64)
-    values = shapley_values(game(masks))
-    return Estimate(
-        values=values,
-        standard_errors=np.zeros_like(values),
-        evaluations=game.evaluations,
-        unbiased=True,
-        method=method,
-        samples=len(masks),
-        converged=None if tolerance is None else True,
-    )

@@ -7,66 +7,19 @@ once, each coalition weighted by the inverse of its chance to be drawn (MSR; Wit
 arXiv 2506.11849). Here the sample is that of :mod:`pipeline.shapley.draws`, the empty and the full
 coalition are always in it, and the estimate is the sum of the strata's means that
 :func:`pipeline.shapley.pairs.mean_weights` spells out.
-"""
 
-from collections.abc import Callable
+It is unbiased, and a point of reference: its error is that of the values themselves, not of how far
+they are from additive ones. Standard errors are those of a stratified sample without replacement,
+from the spread within each stratum; NaN where a stratum that has more than one pair has one in the
+sample. A budget is n + 1 at least, or n + 2 if n is even, for one pair of each size.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.shapley.draws import pairs_for
-from pipeline.shapley.estimate import Estimate, Seed, Values
-from pipeline.shapley.games import Game
-from pipeline.shapley.pairs import Pairs, mean_weights, populations, sample_pairs
-
-METHOD = "msr"
-
-
-def msr_values(
-    game: Game,
-    *,
-    budget: int | None = None,
-    tolerance: float | None = None,
-    seed: Seed = 0,
-    advance: Callable[[int], None] | None = None,
-) -> Estimate:
-    """Estimate Shapley values by maximum sample reuse alone; unbiased.
-
-    A point of reference: its error is that of the values themselves, not of how far they are from
-    additive ones. The values sum over players to v(N) − v(∅). Standard errors are those of a
-    stratified sample without replacement, from the spread within each stratum; NaN where a stratum
-    that has more than one pair has one in the sample.
-
-    Args:
-        game: any game.
-        budget: most evaluations (distinct coalitions) that may be made, the empty and the full one
-            among them: n + 1 at least, or n + 2 if n is even, for one pair of each size. One for
-            all 2**n coalitions gives the exact values. The pairs drawn are the first of those of a
-            larger budget.
-        tolerance: stop when the largest standard error over players is at most this part of the
-            spread of the values, for every output (``estimate.is_precise``). At least one of
-            budget and tolerance is needed; whichever comes first ends the sampling.
-        seed: of the draws: the same one gives the same result.
-        advance: told the number of evaluations as they are made.
-
-    Returns:
-        The estimate; its samples are coalitions, neither empty nor full.
-
-    Raises:
-        InputError: a budget that is too small, neither budget nor tolerance, or a game that gives
-            NaN or Inf.
-    """
-    return sample_pairs(
-        game,
-        METHOD,
-        _means,
-        smallest=2 + 2 * pairs_for(game.n_players, 1),
-        unbiased=True,
-        budget=budget,
-        tolerance=tolerance,
-        seed=seed,
-        advance=advance,
-    )
+from pipeline.shapley.estimate import Values
+from pipeline.shapley.pairs import Pairs, mean_weights, populations, sampled_pairs
 
 
 def _means(pairs: Pairs) -> tuple[Values, Values]:
@@ -103,3 +56,12 @@ def stratified_errors(pairs: Pairs, differences: NDArray[np.float64]) -> Values:
         of_mean = np.maximum(squares, 0) / (count * (count - 1)) * (1 - count / all_pairs[k])
         variance += weights[k] ** 2 * of_mean
     return np.sqrt(variance)
+
+
+METHOD = sampled_pairs(
+    "msr",
+    "maximum sample reuse without adjustment: a point of reference",
+    _means,
+    needs=lambda n: 2 + 2 * pairs_for(n, 1),
+    unbiased=True,
+)

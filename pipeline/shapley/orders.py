@@ -10,24 +10,15 @@ permutes the orders drawn and leaves their number as it was, so an order picked 
 drawn is still uniform, and the mean over a number of replicates so chosen is still unbiased.
 """
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.shapley.estimate import (
-    Estimate,
-    Limits,
-    Moments,
-    Seed,
-    child,
-    ends,
-    exact,
-    is_precise,
-    start,
-)
-from pipeline.shapley.games import CountedGame, Game, masks_of
+from pipeline.shapley.estimate import Budget, Method, Moments, Values, child, ends
+from pipeline.shapley.games import masks_of
 
 Draws = NDArray[np.intp]
 """Random permutations of 0 … n − 1: (replicate, permutation, n)."""
@@ -47,13 +38,13 @@ MIN_REPLICATES = 8
 class Scheme:
     """What a method makes of random permutations."""
 
-    method: str
     first_round: int
     """Replicates in it; each later round has a quarter of all before it, or as many."""
     n_permutations: int
     """Permutations that make a replicate."""
-    n_coalitions: int
-    """Coalitions that a replicate names, neither empty nor full."""
+    n_orders: Callable[[int], int]
+    """Orders that so many players' replicate has: as many coalitions begin each as there are
+    players, less one, and none of them is empty or full."""
     coalitions: Callable[[Draws], NDArray[np.bool_]]
     """(replicate, coalition, player) membership"""
     contributions: Callable[
@@ -61,80 +52,76 @@ class Scheme:
         NDArray[np.float64],
     ]
     """From values (replicate, coalition, output), v(∅) and v(N): (replicate, player, output)"""
-    samples_per_replicate: int
+
+    def n_coalitions(self, n_players: int) -> int:
+        """Coalitions that a replicate names; 1 of one player, who has none."""
+        return max(1, self.n_orders(n_players) * (n_players - 1))
 
 
-def mean_over_orders(
-    game: Game,
-    scheme: Scheme,
-    *,
-    budget: int | None,
-    tolerance: float | None,
-    seed: Seed,
-    advance: Callable[[int], None] | None,
-) -> Estimate:
-    """Estimate by the mean over random orders; the arguments are those of every estimator."""
-    wrapped, limits = start(
-        game,
-        method=scheme.method,
-        smallest=2 + scheme.n_coalitions,
-        budget=budget,
-        tolerance=tolerance,
-        advance=advance,
-    )
-    n = wrapped.n_players
-    # A single replicate of so few players names them all.
-    if limits.covers_all and (tolerance is None or 2**n <= 2 + scheme.n_coalitions):
-        return exact(wrapped, scheme.method, tolerance)
-    empty, full = ends(wrapped)
-    moments = Moments()
-    most_replicates = MAX_LOOKUPS * limits.most // scheme.n_coalitions
-    index, ended, converged = 0, False, False
-    while not ended and not converged:
-        size = max(scheme.first_round, moments.count // 4)
-        draws = child(seed, index).random((size, scheme.n_permutations, n)).argsort(axis=2)
-        ended = _play_round(
-            wrapped, scheme, limits, draws[: most_replicates - moments.count], moments, empty, full
-        )
-        ended |= moments.count >= most_replicates
-        if tolerance is not None and moments.count >= MIN_REPLICATES:
-            converged = is_precise(moments.mean, moments.standard_errors(), tolerance)
-        index += 1
-    if limits.covers_all and not converged:
-        return exact(wrapped, scheme.method, tolerance)
-    return Estimate(
-        values=moments.mean,
-        standard_errors=moments.standard_errors(),
-        evaluations=wrapped.evaluations,
+def mean_over_orders(name: str, description: str, scheme: Scheme) -> Method:
+    """The method that takes the mean over random orders; its samples are orders."""
+    return Method(
+        name=name,
+        description=description,
         unbiased=True,
-        method=scheme.method,
-        samples=moments.count * scheme.samples_per_replicate,
-        converged=None if tolerance is None else converged,
+        needs=lambda n: 2 + scheme.n_coalitions(n),
+        draw=lambda budget: _rounds(scheme, budget),
     )
+
+
+@dataclass
+class _Replicates(Moments):
+    """The replicates so far."""
+
+    n_orders: int = 1
+
+    @property
+    def size(self) -> int:
+        return self.count * self.n_orders
+
+    @property
+    def is_enough(self) -> bool:
+        return self.count >= MIN_REPLICATES
+
+    def estimate(self) -> tuple[Values, Values]:
+        return self.mean, self.standard_errors()
+
+
+def _rounds(scheme: Scheme, budget: Budget) -> Iterator[_Replicates]:
+    n = budget.game.n_players
+    from_nobody_to_all = ends(budget.game)
+    found = _Replicates(n_orders=scheme.n_orders(n))
+    most = MAX_LOOKUPS * budget.most // scheme.n_coalitions(n)
+    for index in itertools.count():
+        size = max(scheme.first_round, found.count // 4)
+        draws = child(budget.seed, index).random((size, scheme.n_permutations, n)).argsort(axis=2)
+        ended = _play_round(scheme, budget, draws[: most - found.count], found, from_nobody_to_all)
+        yield found
+        if ended or found.count >= most:
+            return
 
 
 def _play_round(
-    game: CountedGame,
     scheme: Scheme,
-    limits: Limits,
+    budget: Budget,
     draws: Draws,
-    moments: Moments,
-    empty: NDArray[np.float64],
-    full: NDArray[np.float64],
+    found: Moments,
+    from_nobody_to_all: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> bool:
     """Add the replicates that can be afforded; return whether some could not."""
-    replicate_bytes = scheme.n_coalitions * max(game.n_players, 8 * len(game.outputs))
+    game, n_coalitions = budget.game, scheme.n_coalitions(budget.game.n_players)
+    replicate_bytes = n_coalitions * max(game.n_players, 8 * len(game.outputs))
     at_once = max(1, BLOCK_BYTES // replicate_bytes)
     for first in range(0, len(draws), at_once):
         block = draws[first : first + at_once]
         masks = masks_of(scheme.coalitions(block).reshape(-1, game.n_players))
-        spent = game.evaluations + np.cumsum(game.costs(masks, len(block)))
-        afforded = int(np.searchsorted(spent, limits.most, side="right"))
+        cost = np.cumsum(game.costs(masks, len(block)))
+        afforded = int(np.searchsorted(cost, budget.left, side="right"))
         if not afforded:
             return True
-        values = game(masks[: afforded * scheme.n_coalitions]).astype(np.float64)
-        values = values.reshape(afforded, scheme.n_coalitions, -1)
-        moments.add(scheme.contributions(block[:afforded], values, empty, full))
+        values = game(masks[: afforded * n_coalitions]).astype(np.float64)
+        values = values.reshape(afforded, n_coalitions, -1)
+        found.add(scheme.contributions(block[:afforded], values, *from_nobody_to_all))
         if afforded < len(block):
             return True
     return False

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.shapley.draws import draw, population, strata
-from pipeline.shapley.estimate import Estimate, Limits, Seed, Values, ends, exact, is_precise, start
-from pipeline.shapley.games import CountedGame, Game, masks_of
+from pipeline.shapley.estimate import Budget, Method, Values, ends
+from pipeline.shapley.games import masks_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,70 +75,59 @@ def mean_weights(n_players: int) -> NDArray[np.float64]:
     return np.concatenate([[0.0], share * n_players / (k * (n_players - k))])
 
 
-def sample_pairs(
-    game: Game,
-    method: str,
-    estimate: Callable[[Pairs], tuple[Values, Values]],
-    *,
-    smallest: int,
-    unbiased: bool,
-    budget: int | None,
-    tolerance: float | None,
-    seed: Seed,
-    advance: Callable[[int], None] | None,
-) -> Estimate:
-    """Sample pairs until the budget is spent or the tolerance reached, and estimate from them.
+Combine = Callable[[Pairs], tuple[Values, Values]]
+"""Makes values and standard errors, (player, output) each, of evaluated pairs."""
 
-    Args:
-        game: any game.
-        method: its name.
-        estimate: values and standard errors from the pairs, (player, output) each.
-        smallest: evaluations that it needs at least.
-        unbiased: whether it is.
-        budget: as every estimator takes it.
-        tolerance: likewise.
-        seed: likewise.
-        advance: likewise.
+
+def sampled_pairs(
+    name: str, description: str, combine: Combine, *, needs: Callable[[int], int], unbiased: bool
+) -> Method:
+    """The method that combines the values of sampled pairs.
+
+    The pairs are the same for all such methods, and its samples are coalitions, neither empty nor
+    full.
     """
-    wrapped, limits = start(
-        game, method=method, smallest=smallest, budget=budget, tolerance=tolerance, advance=advance
-    )
-    n = wrapped.n_players
-    if limits.covers_all and (tolerance is None or 2**n <= smallest):
-        return exact(wrapped, method, tolerance)
-    parts: list[Pairs] = []
-    converged = False
-    for part in _evaluated(wrapped, limits, seed):
-        parts.append(part)
-        if tolerance is not None and wrapped.evaluations >= smallest:
-            parts = [_joined(parts)]
-            converged = is_precise(*estimate(parts[0]), tolerance)
-        if converged:
-            break
-    if limits.covers_all and not converged:
-        return exact(wrapped, method, tolerance)
-    pairs = _joined(parts)
-    values, standard_errors = estimate(pairs)
-    return Estimate(
-        values=values,
-        standard_errors=standard_errors,
-        evaluations=wrapped.evaluations,
+    return Method(
+        name=name,
+        description=description,
         unbiased=unbiased,
-        method=method,
-        samples=2 * len(pairs.sizes),
-        converged=None if tolerance is None else converged,
+        needs=needs,
+        draw=lambda budget: _rounds(combine, budget),
     )
 
 
-def _evaluated(game: CountedGame, limits: Limits, seed: Seed) -> Iterator[Pairs]:
-    """Evaluate round after round, up to the budget."""
+@dataclass
+class _Drawn:
+    """The pairs so far."""
+
+    combine: Combine
+    budget: Budget
+    parts: list[Pairs]
+
+    @property
+    def size(self) -> int:
+        return 2 * sum(len(part.sizes) for part in self.parts)
+
+    @property
+    def is_enough(self) -> bool:
+        return self.budget.game.evaluations >= self.budget.smallest
+
+    def estimate(self) -> tuple[Values, Values]:
+        self.parts = [_joined(self.parts)]
+        return self.combine(self.parts[0])
+
+
+def _rounds(combine: Combine, budget: Budget) -> Iterator[_Drawn]:
+    game, found = budget.game, _Drawn(combine, budget, [])
     empty, full = ends(game)
-    for membership, sizes in draw(game.n_players, seed):
-        n_pairs = min(len(sizes), (limits.most - game.evaluations) // 2)
+    for membership, sizes in draw(game.n_players, budget.seed):
+        n_pairs = min(len(sizes), budget.left // 2)
         if n_pairs:
             drawn = membership[:n_pairs]
             values = game(masks_of(np.concatenate([drawn, ~drawn]))).astype(np.float64)
-            yield Pairs(drawn, sizes[:n_pairs], values[:n_pairs], values[n_pairs:], empty, full)
+            part = Pairs(drawn, sizes[:n_pairs], values[:n_pairs], values[n_pairs:], empty, full)
+            found.parts.append(part)
+            yield found
         if n_pairs < len(sizes):
             return
 

@@ -5,64 +5,16 @@ it adds to those before it. Each order that is drawn is used together with its r
 player adds when it comes early and what it adds when it comes late err in opposite directions in
 many games, and their mean errs less (Mitchell, Cooper, Frank and Holmes, "Sampling Permutations for
 Shapley Value Estimation", JMLR 2022, Section 3.2).
-"""
 
-from collections.abc import Callable
+The estimate is unbiased, and exact for additive games and those whose players interact in pairs
+only. Standard errors come from the spread of the pairs of orders. A budget is 2 n at least; samples
+are orders, two a pair.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.shapley.estimate import Estimate, Seed
-from pipeline.shapley.games import Game
 from pipeline.shapley.orders import Draws, Scheme, mean_over_orders
-
-METHOD = "permutation"
-
-
-def permutation_values(
-    game: Game,
-    *,
-    budget: int | None = None,
-    tolerance: float | None = None,
-    seed: Seed = 0,
-    advance: Callable[[int], None] | None = None,
-) -> Estimate:
-    """Estimate Shapley values by permutation sampling with antithetic pairs; unbiased.
-
-    The values sum over players to v(N) − v(∅), and are exact for additive games and those whose
-    players interact in pairs only. Standard errors come from the spread of the pairs.
-
-    Args:
-        game: any game.
-        budget: most evaluations (distinct coalitions) that may be made, 2 n at least, the empty
-            and the full one among them. One for all 2**n coalitions gives the exact values. The
-            orders drawn are the first of those of a larger budget.
-        tolerance: stop when the largest standard error over players is at most this part of the
-            spread of the values, for every output (``estimate.is_precise``). At least one of
-            budget and tolerance is needed; whichever comes first ends the sampling.
-        seed: of the draws: the same one gives the same result.
-        advance: told the number of evaluations as they are made.
-
-    Returns:
-        The estimate; its samples are orders, two a pair.
-
-    Raises:
-        InputError: a budget that is too small, neither budget nor tolerance, or a game that gives
-            NaN or Inf.
-    """
-    n = game.n_players
-    scheme = Scheme(
-        method=METHOD,
-        first_round=16,
-        n_permutations=1,
-        n_coalitions=max(1, 2 * (n - 1)),
-        coalitions=_coalitions,
-        contributions=_contributions,
-        samples_per_replicate=2,
-    )
-    return mean_over_orders(
-        game, scheme, budget=budget, tolerance=tolerance, seed=seed, advance=advance
-    )
 
 
 def _coalitions(draws: Draws) -> NDArray[np.bool_]:
@@ -91,3 +43,18 @@ def _contributions(
     first[:, 1:n], last[:, 1:n] = values[:, : n - 1], values[:, n - 1 :]
     by_place = (np.diff(first, axis=1) - np.diff(last, axis=1)) / 2
     return np.take_along_axis(by_place, places[:, :, None], axis=1)
+
+
+METHOD = mean_over_orders(
+    "permutation",
+    "permutation sampling, each order together with its reverse",
+    Scheme(
+        first_round=16,
+        n_permutations=1,
+        n_orders=lambda _: 2,
+        coalitions=_coalitions,
+        contributions=_contributions,
+    ),
+)
+
+permutation_values = METHOD.estimate

@@ -8,73 +8,28 @@ without constraint. A sampled coalition is weighted by the inverse of its chance
 the part of its stratum that was (:mod:`pipeline.shapley.draws`). As S and its complement have
 opposite centred membership, a pair is one row, the half difference of their values
 (Musco and Witter, arXiv 2410.01917).
+
+The estimate is consistent but biased, the bias falling faster than the standard error. It is exact
+for additive games once the pairs determine them; with too few pairs for that (a budget near the
+smallest, 2 n) the solution of least norm is taken.
+
+Standard errors are those of the linearised estimate under stratified sampling without replacement:
+a pair's influence is its weighted residual, enlarged for the fit's having followed it (divided by
+1 − its leverage, as in the jackknife), and the variances of the strata's mean influences, with the
+correction for finite populations, add up. They are NaN unless there are more pairs than the n − 1
+unknowns and these are determined; where there are hardly more they vary much, and are too large on
+average.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.shapley.estimate import Estimate, Seed, Values
-from pipeline.shapley.games import Game
-from pipeline.shapley.pairs import Pairs, mean_weights, populations, sample_pairs
-
-METHOD = "regression"
+from pipeline.shapley.estimate import Values
+from pipeline.shapley.pairs import Pairs, mean_weights, populations, sampled_pairs
 
 _SINGULAR = 1e-10
-
-
-def regression_values(
-    game: Game,
-    *,
-    budget: int | None = None,
-    tolerance: float | None = None,
-    seed: Seed = 0,
-    advance: Callable[[int], None] | None = None,
-) -> Estimate:
-    """Estimate Shapley values by Leverage SHAP: paired KernelSHAP with leverage-score sampling.
-
-    Consistent but biased, the bias falling faster than the standard error. The values sum over
-    players to v(N) − v(∅), and are exact for additive games once the pairs determine them. With too
-    few pairs for that (a budget near the smallest) the solution of least norm is taken.
-
-    Standard errors are those of the linearised estimate under stratified sampling without
-    replacement: a pair's influence is its weighted residual, enlarged for the fit's having followed
-    it (divided by 1 − its leverage, as in the jackknife), and the variances of the strata's mean
-    influences, with the correction for finite populations, add up. They are NaN unless there are
-    more pairs than the n − 1 unknowns and these are determined; where there are hardly more they
-    vary much, and are too large on average.
-
-    Args:
-        game: any game.
-        budget: most evaluations (distinct coalitions) that may be made, 2 n at least, the empty
-            and the full one among them. One for all 2**n coalitions gives the exact values. The
-            pairs drawn are the first of those of a larger budget.
-        tolerance: stop when the largest standard error over players is at most this part of the
-            spread of the values, for every output (``estimate.is_precise``). At least one of
-            budget and tolerance is needed; whichever comes first ends the sampling.
-        seed: of the draws: the same one gives the same result.
-        advance: told the number of evaluations as they are made.
-
-    Returns:
-        The estimate; its samples are coalitions, neither empty nor full.
-
-    Raises:
-        InputError: a budget that is too small, neither budget nor tolerance, or a game that gives
-            NaN or Inf.
-    """
-    return sample_pairs(
-        game,
-        METHOD,
-        regress,
-        smallest=2 * game.n_players,
-        unbiased=False,
-        budget=budget,
-        tolerance=tolerance,
-        seed=seed,
-        advance=advance,
-    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,3 +100,14 @@ def pair_weights(pairs: Pairs) -> NDArray[np.float64]:
     """
     per_stratum = mean_weights(pairs.n_players) / np.maximum(pairs.counts(), 1)
     return 2 * per_stratum[pairs.sizes]
+
+
+METHOD = sampled_pairs(
+    "regression",
+    "paired KernelSHAP with leverage-score sampling (Leverage SHAP)",
+    regress,
+    needs=lambda n: 2 * n,
+    unbiased=False,
+)
+
+regression_values = METHOD.estimate

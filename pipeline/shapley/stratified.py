@@ -8,66 +8,17 @@ With two random permutations, the players' seats in a circle and τ, player i ha
 place τ((seat_i − r) mod n). Each order by itself is uniform, and a coalition that it names serves
 the player that completes it and the one that joins it, as in permutation sampling; but which player
 meets which size, there left to chance, is balanced.
-"""
 
-from collections.abc import Callable
+The number of marginal contributions of a player at a size is fixed, not random, so their mean is
+unbiased size by size and in all; it is exact for additive games. Standard errors come from the
+spread of the squares. A budget is n (n − 1) + 2 at least, and twice that for standard errors; what
+does not suffice for a whole square is not spent. Samples are orders, n a square.
+"""
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.shapley.estimate import Estimate, Seed
-from pipeline.shapley.games import Game
 from pipeline.shapley.orders import Draws, Scheme, mean_over_orders
-
-METHOD = "stratified"
-
-
-def stratified_values(
-    game: Game,
-    *,
-    budget: int | None = None,
-    tolerance: float | None = None,
-    seed: Seed = 0,
-    advance: Callable[[int], None] | None = None,
-) -> Estimate:
-    """Estimate Shapley values by sampling stratified by size of coalition; unbiased.
-
-    The number of marginal contributions of a player at a size is fixed, not random, so their mean
-    is unbiased size by size and in all. The values sum over players to v(N) − v(∅), and are exact
-    for additive games. Standard errors come from the spread of the squares.
-
-    Args:
-        game: any game.
-        budget: most evaluations (distinct coalitions) that may be made, n (n − 1) + 2 at least,
-            the empty and the full one among them; twice that for standard errors. One for all 2**n
-            coalitions gives the exact values. The squares drawn are the first of those of a larger
-            budget, and what does not suffice for a whole one is not spent.
-        tolerance: stop when the largest standard error over players is at most this part of the
-            spread of the values, for every output (``estimate.is_precise``). At least one of
-            budget and tolerance is needed; whichever comes first ends the sampling.
-        seed: of the draws: the same one gives the same result.
-        advance: told the number of evaluations as they are made.
-
-    Returns:
-        The estimate; its samples are orders, n a square.
-
-    Raises:
-        InputError: a budget that is too small, neither budget nor tolerance, or a game that gives
-            NaN or Inf.
-    """
-    n = game.n_players
-    scheme = Scheme(
-        method=METHOD,
-        first_round=8,
-        n_permutations=2,
-        n_coalitions=max(1, n * (n - 1)),
-        coalitions=_coalitions,
-        contributions=_contributions,
-        samples_per_replicate=n,
-    )
-    return mean_over_orders(
-        game, scheme, budget=budget, tolerance=tolerance, seed=seed, advance=advance
-    )
 
 
 def _places(draws: Draws) -> NDArray[np.intp]:
@@ -98,3 +49,18 @@ def _contributions(
     first[:, :, 1:n] = values.reshape(n_squares, n, n - 1, -1)
     by_place = np.diff(first, axis=2)
     return np.take_along_axis(by_place, _places(draws)[..., None], axis=2).mean(axis=1)
+
+
+METHOD = mean_over_orders(
+    "stratified",
+    "every player in every place equally often: random Latin squares of orders",
+    Scheme(
+        first_round=8,
+        n_permutations=2,
+        n_orders=lambda n: n,
+        coalitions=_coalitions,
+        contributions=_contributions,
+    ),
+)
+
+stratified_values = METHOD.estimate

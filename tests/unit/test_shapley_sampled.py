@@ -8,7 +8,7 @@ import pytest
 from pipeline.core.errors import InputError
 from pipeline.shapley import coalitions
 from pipeline.shapley import estimate as shared
-from pipeline.shapley.adjusted import Fitted, _cross_fitted, fit_linear, regression_adjusted_values
+from pipeline.shapley.adjusted import Fitted, _cross_fitted, fit_linear, regression_adjusted
 from pipeline.shapley.draws import draw, pairs_for, population
 from pipeline.shapley.games import counted, keys_of, masks_of, table_game
 from pipeline.shapley.methods import METHODS
@@ -517,10 +517,8 @@ def memorised(pairs):
 def test_any_fit_leaves_the_adjusted_estimate_unbiased(fit):
     n = 5
     table = random_table(n)
-    results = [
-        regression_adjusted_values(table_game(table), budget=16, seed=seed, fit=fit)
-        for seed in range(400)
-    ]
+    method, game = regression_adjusted(fit), table_game(table)
+    results = [method.estimate(game, budget=16, seed=seed) for seed in range(400)]
     values = np.array([result.values for result in results])
     errors = values.std(axis=0, ddof=1) / np.sqrt(len(values))
     assert np.abs((values.mean(axis=0) - by_all_orders(table, n)) / errors).max() < 5
@@ -534,7 +532,7 @@ def test_the_fit_of_the_game_itself_leaves_nothing_to_sampling():
     def itself(pairs):
         return Fitted(exact, lambda membership: table[masks_of(membership).astype(int)])
 
-    result = regression_adjusted_values(table_game(table), budget=18, fit=itself)
+    result = regression_adjusted(itself).estimate(table_game(table), budget=18)
     np.testing.assert_allclose(result.values, exact, atol=1e-12)
     np.testing.assert_allclose(result.standard_errors, 0, atol=1e-7)
 

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.core.errors import InputError
-from pipeline.shapley.estimate import Estimate, Seed
 from pipeline.shapley.games import Game
 from pipeline.shapley.methods import METHODS
 from pipeline.shapley.orders import Draws, Scheme, mean_over_orders
@@ -54,29 +53,6 @@ GRADIENTS: dict[str, str] = {
 _METHODS_NAMES = {"permutation_pairs": "permutation"}
 
 
-def permutation_values(game: Game, *, budget: int, seed: Seed = 0) -> Estimate:
-    """Estimate Shapley values by uniform permutation sampling, without antithetic pairs; unbiased.
-
-    Args:
-        game: any game of two players at least.
-        budget: distinct coalitions that may be evaluated, n + 1 at least.
-        seed: of the orders.
-
-    Raises:
-        InputError: as every estimator.
-    """
-    scheme = Scheme(
-        method=PERMUTATION,
-        first_round=16,
-        n_permutations=1,
-        n_coalitions=max(1, game.n_players - 1),
-        coalitions=_begins,
-        contributions=_gains,
-        samples_per_replicate=1,
-    )
-    return mean_over_orders(game, scheme, budget=budget, tolerance=None, seed=seed, advance=None)
-
-
 def _begins(draws: Draws) -> NDArray[np.bool_]:
     """The first 1 … n − 1 players of each order; what is drawn is the players' places."""
     places = draws[:, 0]
@@ -89,6 +65,22 @@ def _gains(draws: Draws, values: Floats, empty: Floats, full: Floats) -> Floats:
     along = np.empty((n_orders, n + 1, values.shape[2]))
     along[:, 0], along[:, n], along[:, 1:n] = empty, full, values
     return np.take_along_axis(np.diff(along, axis=1), places[:, :, None], axis=1)
+
+
+SINGLE_ORDERS = mean_over_orders(
+    PERMUTATION,
+    PLAIN[PERMUTATION],
+    Scheme(
+        first_round=16,
+        n_permutations=1,
+        n_orders=lambda _: 1,
+        coalitions=_begins,
+        contributions=_gains,
+    ),
+)
+"""Uniform permutation sampling, without antithetic pairs; a budget is n + 1 at least."""
+
+permutation_values = SINGLE_ORDERS.estimate
 
 
 @dataclass(frozen=True)
