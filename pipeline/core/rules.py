@@ -25,6 +25,12 @@ from pipeline.core.errors import InputError
 STAGE = "python -m pipeline.core.stage {rule} {params} --threads {threads} --log {log:q}"
 """The command of every rule."""
 
+Values = Mapping[str, Any]
+"""Of parameters, nested as in params.yaml."""
+
+Wildcards = Mapping[str, str]
+"""Values of a job's wildcards by their names."""
+
 _LOOK_UP = object()
 
 
@@ -35,43 +41,59 @@ class Need:
     names: tuple[str, ...]
     """dotted names in params.yaml; ``{wildcard}`` in them is filled in"""
     without: frozenset[str] = frozenset()
-    """names in a section that make no difference to a single job"""
+    """names in the only section that make no difference"""
+    jobs: frozenset[str] = frozenset()
+    """names in it that say which jobs there are, and make no difference to a single one"""
     value: Any = field(default=_LOOK_UP)
     """what the stage is given; by default the value of the only name"""
 
-    def names_of(self, wildcards: Mapping[str, str]) -> list[str]:
-        """The names for one job."""
-        return [name.format(**wildcards) for name in self.names]
+    def names_of(self, values: Values, wildcards: Wildcards) -> list[str]:
+        """The names for one job; of a section without some of its names those that are left."""
+        names = [name.format(**wildcards) for name in self.names]
+        if not self.without:
+            return names
+        section = look_up(values, names[0])
+        return [f"{names[0]}.{name}" for name in section if name not in self.without]
 
-    def facts(self, values: Mapping[str, Any], wildcards: Mapping[str, str]) -> dict[str, Any]:
+    def facts(self, values: Values, wildcards: Wildcards, others: Values) -> dict[str, Any]:
         """What a job depends on, by dotted name.
 
         Args:
-            values: of all parameters, nested as in params.yaml, or by dotted name.
+            values: of all parameters in this run.
             wildcards: of the job.
+            others: the values that are looked up, nested as in params.yaml, or by dotted name.
 
         Raises:
             InputError: a name that is not there.
         """
         found = {}
-        for name in self.names_of(wildcards):
-            value = values[name] if name in values else look_up(values, name)
-            if self.without and isinstance(value, Mapping):
-                value = {k: v for k, v in value.items() if k not in self.without}
+        for name in self.names_of(values, wildcards):
+            value = others[name] if name in others else look_up(others, name)
+            if self.jobs and isinstance(value, Mapping):
+                value = {k: v for k, v in value.items() if k not in self.jobs}
             found[name] = value
         return found
 
-    def option(self, values: Mapping[str, Any], wildcards: Mapping[str, str]) -> Any:
+    def option(self, values: Values, wildcards: Wildcards) -> Any:
         """What the stage is given."""
         if self.value is not _LOOK_UP:
             return self.value
-        (value,) = self.facts(values, wildcards).values()
+        found = self.facts(values, wildcards, values)
+        if self.without:
+            return {name.rpartition(".")[2]: value for name, value in found.items()}
+        (value,) = found.values()
         return value
 
 
-def but(name: str, *without: str) -> Need:
-    """A section of the parameters without what makes no difference to a single job."""
-    return Need((name,), frozenset(without))
+def but(section: str, *without: str, jobs: str | None = None) -> Need:
+    """A section of the parameters without some of its names.
+
+    Args:
+        section: its dotted name.
+        without: names that make no difference.
+        jobs: a name that says which jobs there are, and makes no difference to a single one.
+    """
+    return Need((section,), frozenset(without), frozenset([jobs] if jobs else []))
 
 
 def given(value: Any, *names: str) -> Need:
@@ -102,25 +124,26 @@ class OfGame:
 
     games: Mapping[str, GameRule]
 
-    def names_of(self, wildcards: Mapping[str, str]) -> list[str]:
+    def names_of(self, values: Values, wildcards: Wildcards) -> list[str]:
         """Dotted names of the parameters."""
-        return [n for need in self._needs(wildcards).values() for n in need.names_of(wildcards)]
+        needs = self._needs(wildcards).values()
+        return [name for need in needs for name in need.names_of(values, wildcards)]
 
-    def facts(self, values: Mapping[str, Any], wildcards: Mapping[str, str]) -> dict[str, Any]:
-        """What a job depends on, by dotted name."""
+    def facts(self, values: Values, wildcards: Wildcards, others: Values) -> dict[str, Any]:
+        """As :meth:`Need.facts`."""
         found: dict[str, Any] = {}
         for need in self._needs(wildcards).values():
-            found |= need.facts(values, wildcards)
+            found |= need.facts(values, wildcards, others)
         return found
 
-    def option(self, values: Mapping[str, Any], wildcards: Mapping[str, str]) -> Any:
+    def option(self, values: Values, wildcards: Wildcards) -> Any:
         """Arguments of ``open_game``: paths and parameters."""
         needs = self._needs(wildcards).items()
         parameters = {name: need.option(values, wildcards) for name, need in needs}
         known = {name: value for name, value in parameters.items() if value is not None}
         return {**self.games[wildcards["game"]].files, **known}
 
-    def _needs(self, wildcards: Mapping[str, str]) -> dict[str, Need]:
+    def _needs(self, wildcards: Wildcards) -> dict[str, Need]:
         return {k: _need(v) for k, v in self.games[wildcards["game"]].needs.items()}
 
 
@@ -129,18 +152,22 @@ class Needs:
     """All parameters of a rule, by the option of the stage."""
 
     options: Mapping[str, Need | OfGame]
-    values: Mapping[str, Any]
-    """of all parameters, nested as in params.yaml"""
+    values: Values
+    """of all parameters"""
 
-    def names(self, wildcards: Mapping[str, str]) -> list[str]:
+    def names(self, wildcards: Wildcards) -> list[str]:
         """Dotted names of the parameters that a job depends on."""
-        return [name for need in self.options.values() for name in need.names_of(wildcards)]
+        needs = self.options.values()
+        return [name for need in needs for name in need.names_of(self.values, wildcards)]
 
-    def facts(self, wildcards: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, Any]:
-        """What a job depends on, by dotted name. Raises InputError: a name that is not there."""
+    def facts(self, wildcards: Wildcards, others: Values) -> dict[str, Any]:
+        """What a job depends on, by dotted name, looked up in ``others``.
+
+        Raises InputError: a name that is not there.
+        """
         found: dict[str, Any] = {}
         for need in self.options.values():
-            found |= need.facts(values, wildcards)
+            found |= need.facts(self.values, wildcards, others)
         return found
 
     def command_line(self, wildcards: Any, input: Any, output: Any) -> str:

@@ -3,6 +3,7 @@
 Each name has a test that says what a new release has moved.
 """
 
+import logging
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -114,6 +115,7 @@ def read_dag(params: Path, target: str) -> Any:
     import snakemake.api as snakemake  # noqa: PLC0415  takes a second to load
     from snakemake.settings.types import Quietness  # noqa: PLC0415
 
+    logging.getLogger("snakemake.logging").setLevel(logging.WARNING)
     settings = snakemake.OutputSettings(quiet={Quietness.ALL}, dryrun=True)
     with snakemake.SnakemakeApi(settings) as api:
         workflow = api.workflow(

@@ -4,7 +4,58 @@ FRAMES = PARAMS.frames
 FRAMES_BOTH = frames_files.both_models(FRAMES)
 FRAMES_LABEL = frames_files.label_need(FRAMES)
 FRAMES_ROOT = frames_files.root_need(FRAMES)
-FRAMES_MODELS = frames_files.MODELS
+FRAMES_READING = {"decoding": "frames.decoding", **FRAMES_ROOT}
+FRAMES_PLAYED = but("frames.coalitions", "outputs")
+FRAMES_TRIED = but("frames.convergence", "clips", "repeats", "budgets", "seed")
+FRAMES_SCORED = {
+    "score": "frames.coalitions.score",
+    "short_videos": "frames.coalitions.short_videos",
+    **FRAMES_LABEL,
+}
+FRAMES_TIMED = {"timed_on": given(DEVICE_USED, "device"), **FRAMES_LABEL}
+
+
+def frames_receipts(kind=""):
+    """Receipts of the games of one kind, in the order of the models."""
+    return [
+        f"results/frames/receipts/{model}{kind}.json" for model in frames_files.MODELS
+    ]
+
+
+def frames_report(files, caption, **more):
+    """Files that the report shows, under a caption of the study's."""
+    return report(files, caption=f"captions/{caption}.rst", category="Frames", **more)
+
+
+def frames_drawn(stage):
+    """Figures of a stage, as PNG in the report."""
+    return frames_report(drawn("frames", *FRAMES_FIGURES[stage]), stage)
+
+
+def frames_vectors(stage):
+    """The same figures as SVG."""
+    return vectors("frames", *FRAMES_FIGURES[stage])
+
+
+FRAMES_FIGURES = {
+    "figures": ("accuracy", "summary"),
+    "discard": ("discard_attribution", "discard_plain", "discard_methods"),
+    "patterns": ("contributions", "most_alike", "least_alike", "confusions"),
+    "lengths": ("lengths",),
+    "shift": ("shift",),
+    "convergence": (
+        "algorithm_1_trn",
+        "algorithm_1_tsn",
+        "estimators_trn",
+        "estimators_tsn",
+    ),
+}
+FRAMES_BACKBONES = [f"results/frames/backbone/{m}.pt" for m in frames_files.MODELS]
+FRAMES_CLIPS = directory("results/frames/figures/clips")
+FRAMES_VALUES = [f"results/frames/values/{model}.h5" for model in frames_files.MODELS]
+FRAMES_GRADIENTS = [
+    f"results/frames/gradients/{model}.h5" for model in frames_files.MODELS
+]
 
 
 wildcard_constraints:
@@ -27,6 +78,7 @@ rule frames_videos:
         STAGE
 
 
+# One thread: both backbones train side by side, to the same weights whatever the machine.
 rule frames_backbone:
     input:
         frames_files.dataset_files(FRAMES),
@@ -37,15 +89,13 @@ rule frames_backbone:
         "results/logs/frames/backbone_{model}.log",
     conda:
         ENVIRONMENT
-    # One thread: both backbones train side by side, to the same weights whatever the machine.
     resources:
         gpu=GPUS,
     params:
         needs(
             params="frames.backbone",
-            decoding="frames.decoding",
             clips="frames.dataset.train_clips",
-            **FRAMES_ROOT,
+            **FRAMES_READING,
         ),
     shell:
         STAGE
@@ -54,26 +104,21 @@ rule frames_backbone:
 rule frames_features:
     input:
         frames_files.dataset_files(FRAMES),
-        trn_backbone="results/frames/backbone/trn.pt",
-        tsn_backbone="results/frames/backbone/tsn.pt",
+        backbones=FRAMES_BACKBONES,
     output:
         trn="results/frames/features/trn_{split}.h5",
         tsn="results/frames/features/tsn_{split}.h5",
         skipped="results/frames/features/skipped_{split}.csv",
     log:
         "results/logs/frames/features_{split}.log",
+    priority: 1
     conda:
         ENVIRONMENT
-    priority: 1
     threads: 64
     resources:
         gpu=GPUS,
     params:
-        needs(
-            decoding="frames.decoding",
-            clips="frames.dataset.{split}_clips",
-            **FRAMES_ROOT,
-        ),
+        needs(clips="frames.dataset.{split}_clips", **FRAMES_READING),
     shell:
         STAGE
 
@@ -92,9 +137,9 @@ rule frames_skipped:
         out="results/frames/skipped.csv",
     log:
         "results/logs/frames/skipped.log",
+    priority: 2
     conda:
         ENVIRONMENT
-    priority: 2
     params:
         needs(max_skipped="frames.dataset.max_skipped"),
     shell:
@@ -130,7 +175,7 @@ rule frames_scales:
     resources:
         gpu=GPUS,
     params:
-        needs(params=but("frames.scales", "n_max"), **FRAMES_LABEL),
+        needs(params=but("frames.scales", jobs="n_max"), **FRAMES_LABEL),
     shell:
         STAGE
 
@@ -192,15 +237,14 @@ rule frames_values:
 rule frames_figures:
     input:
         frames_files.videos_at_hand(FRAMES),
-        trn="results/frames/values/trn.h5",
-        tsn="results/frames/values/tsn.h5",
+        values=FRAMES_VALUES,
         accuracy="results/frames/accuracy.json",
         priors="results/frames/priors.json",
     output:
-        vectors("frames", "accuracy", "summary"),
-        clips=report(directory("results/frames/figures/clips"), patterns=["{clip}.png"], caption="captions/clips.rst", category="Frames", subcategory="Videos"),
-        accuracy_figure=report("results/frames/figures/accuracy.png", caption="captions/accuracy.rst", category="Frames"),
-        summary_figure=report("results/frames/figures/summary.png", caption="captions/summary.rst", category="Frames"),
+        frames_vectors("figures"),
+        clips=frames_report(FRAMES_CLIPS, "clips", patterns=["{clip}.png"]),
+        accuracy_figure=frames_report("results/frames/figures/accuracy.png", "accuracy"),
+        summary_figure=frames_report("results/frames/figures/summary.png", "summary"),
         summary="results/frames/figures/summary.json",
     log:
         "results/logs/frames/figures.log",
@@ -227,19 +271,19 @@ rule frames_gradients:
     resources:
         gpu=GPUS,
     params:
-        needs(params="frames.gradients", game=but("frames.coalitions", "outputs"), **FRAMES_LABEL),
+        needs(params="frames.gradients", game=FRAMES_PLAYED, **FRAMES_LABEL),
     shell:
         STAGE
 
 
 rule frames_discard:
     input:
-        receipts=expand("results/frames/receipts/{model}.json", model=FRAMES_MODELS),
-        values=expand("results/frames/values/{model}.h5", model=FRAMES_MODELS),
-        gradients=expand("results/frames/gradients/{model}.h5", model=FRAMES_MODELS),
+        receipts=frames_receipts(),
+        values=FRAMES_VALUES,
+        gradients=FRAMES_GRADIENTS,
     output:
         out="results/frames/discard.json",
-        table="results/frames/discard.csv",
+        curves="results/frames/discard.csv",
         areas="results/frames/discard_areas.csv",
     log:
         "results/logs/frames/discard.log",
@@ -256,8 +300,8 @@ rule frames_draw_discard:
         numbers="results/frames/discard.json",
         curves="results/frames/discard.csv",
     output:
-        vectors("frames", "discard_attribution", "discard_plain", "discard_methods"),
-        figures=report(drawn("frames", "discard_attribution", "discard_plain", "discard_methods"), caption="captions/discard.rst", category="Frames"),
+        frames_vectors("discard"),
+        figures=frames_drawn("discard"),
     log:
         "results/logs/frames/draw_discard.log",
     conda:
@@ -270,14 +314,14 @@ rule frames_draw_discard:
 
 rule frames_patterns:
     input:
-        receipts=expand("results/frames/receipts/{model}.json", model=FRAMES_MODELS),
-        values=expand("results/frames/values/{model}.h5", model=FRAMES_MODELS),
+        receipts=frames_receipts(),
+        values=FRAMES_VALUES,
         priors="results/frames/priors.json",
     output:
         out="results/frames/patterns.json",
         contributions="results/frames/patterns/contributions.csv",
         positions="results/frames/patterns/positions.csv",
-        confusions="results/frames/patterns/confusions.csv",
+        pairs="results/frames/patterns/confusions.csv",
     log:
         "results/logs/frames/patterns.log",
     conda:
@@ -293,8 +337,8 @@ rule frames_draw_patterns:
         numbers="results/frames/patterns.json",
         priors="results/frames/priors.json",
     output:
-        vectors("frames", "contributions", "most_alike", "least_alike", "confusions"),
-        figures=report(drawn("frames", "contributions", "most_alike", "least_alike", "confusions"), caption="captions/patterns.rst", category="Frames"),
+        frames_vectors("patterns"),
+        figures=frames_drawn("patterns"),
     log:
         "results/logs/frames/draw_patterns.log",
     conda:
@@ -307,7 +351,7 @@ rule frames_draw_patterns:
 
 rule frames_lengths:
     input:
-        receipts=expand("results/frames/receipts/{model}_lengths.json", model=FRAMES_MODELS),
+        receipts=frames_receipts("_lengths"),
     output:
         out="results/frames/lengths.json",
         table="results/frames/lengths.csv",
@@ -316,7 +360,7 @@ rule frames_lengths:
     conda:
         ENVIRONMENT
     params:
-        needs(params="frames.lengths"),
+        needs(),
     shell:
         STAGE
 
@@ -325,8 +369,8 @@ rule frames_draw_lengths:
     input:
         numbers="results/frames/lengths.json",
     output:
-        vectors("frames", "lengths"),
-        figures=report(drawn("frames", "lengths"), caption="captions/lengths.rst", category="Frames"),
+        frames_vectors("lengths"),
+        figures=frames_drawn("lengths"),
     log:
         "results/logs/frames/draw_lengths.log",
     conda:
@@ -339,7 +383,7 @@ rule frames_draw_lengths:
 
 rule frames_shift:
     input:
-        receipts=expand("results/frames/receipts/{model}_shift.json", model=FRAMES_MODELS),
+        receipts=frames_receipts("_shift"),
     output:
         out="results/frames/shift.json",
         table="results/frames/shift.csv",
@@ -348,7 +392,7 @@ rule frames_shift:
     conda:
         ENVIRONMENT
     params:
-        needs(params="frames.shift"),
+        needs(),
     shell:
         STAGE
 
@@ -357,8 +401,8 @@ rule frames_draw_shift:
     input:
         numbers="results/frames/shift.json",
     output:
-        vectors("frames", "shift"),
-        figures=report(drawn("frames", "shift"), caption="captions/shift.rst", category="Frames"),
+        frames_vectors("shift"),
+        figures=frames_drawn("shift"),
     log:
         "results/logs/frames/draw_shift.log",
     conda:
@@ -371,8 +415,8 @@ rule frames_draw_shift:
 
 rule frames_convergence:
     input:
-        receipts=expand("results/frames/receipts/{model}_convergence.json", model=FRAMES_MODELS),
         **FRAMES_BOTH,
+        receipts=frames_receipts("_convergence"),
     output:
         out="results/frames/convergence.json",
         table="results/frames/convergence.csv",
@@ -384,7 +428,7 @@ rule frames_convergence:
     resources:
         gpu=GPUS,
     params:
-        needs(params="frames.convergence", score="frames.coalitions.score", short_videos="frames.coalitions.short_videos", **FRAMES_LABEL),
+        needs(params="frames.convergence", **FRAMES_SCORED),
     shell:
         STAGE
 
@@ -393,8 +437,8 @@ rule frames_draw_convergence:
     input:
         numbers="results/frames/convergence.json",
     output:
-        vectors("frames", "algorithm_1_trn", "algorithm_1_tsn", "estimators_trn", "estimators_tsn"),
-        figures=report(drawn("frames", "algorithm_1_trn", "algorithm_1_tsn", "estimators_trn", "estimators_tsn"), caption="captions/convergence.rst", category="Frames"),
+        frames_vectors("convergence"),
+        figures=frames_drawn("convergence"),
     log:
         "results/logs/frames/draw_convergence.log",
     conda:
@@ -421,7 +465,7 @@ rule frames_runtime:
     resources:
         gpu=GPUS,
     params:
-        needs(params="frames.runtime", tried=but("frames.convergence", "clips", "repeats", "budgets", "seed"), timed_on=given(DEVICE_USED, "device"), **FRAMES_LABEL),
+        needs(params="frames.runtime", tried=FRAMES_TRIED, **FRAMES_TIMED),
     shell:
         STAGE
 
@@ -437,7 +481,7 @@ rule frames_claims:
         runtime="results/frames/runtime.json",
     output:
         out="results/frames/claims.json",
-        table=report("results/frames/claims.csv", caption="captions/claims.rst", category="Frames"),
+        table=frames_report("results/frames/claims.csv", "claims"),
     log:
         "results/logs/frames/claims.log",
     conda:
