@@ -18,7 +18,7 @@ STORES = "results/coalitions/baselines"
 def built(tmp_path_factory):
     folder = clone.new_clone(tmp_path_factory.mktemp("baselines"), TINY)
     done = clone.snakemake(folder)
-    assert clone.rules_run(done) >= {"baselines_tables", "baselines_claims", "baselines_figures"}
+    assert clone.rules_run(done) >= {"baselines_merge", "baselines_claims", "baselines_figures"}
     assert not {rule for rule in clone.rules_run(done) if rule.startswith("frames")}
     return folder
 
@@ -68,6 +68,8 @@ def test_a_parameter_of_an_analysis_evaluates_and_trains_nothing(built, tmp_path
     assert clone.rules_run(done) == {
         "baselines_ratios",
         "baselines_agreement",
+        "baselines_draw_ratios",
+        "baselines_draw_agreement",
         "baselines_claims",
     }
     assert receipts(folder) == receipts(built)
@@ -77,7 +79,7 @@ def test_a_parameter_of_an_analysis_evaluates_and_trains_nothing(built, tmp_path
 def test_more_pictures_cost_only_their_evaluations(built, tmp_path):
     folder = clone.copied(built, tmp_path / "copy")
     clone.change(folder, "baselines.coalitions.explained", 3)
-    done = clone.snakemake(folder, "--", "baselines_coalitions_all")
+    done = clone.snakemake(folder, "--", "baselines_merge_all")
     assert "baselines_classifier" not in clone.rules_run(done)
     made = receipts(folder)
     for game in PICTURED:

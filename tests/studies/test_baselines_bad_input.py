@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import stages
 import torch
 import yaml
 from PIL import Image
@@ -16,34 +17,26 @@ from pipeline.data import pictures as datasets
 from pipeline.models import checkpoints
 from pipeline.models import pictures as networks
 from pipeline.store import open_store
-from pipeline.studies.baselines import (
-    attributions,
-    classifier,
-    coalitions,
-    embedding,
-    explained,
-    game,
-    picture_attributions,
-    resnets,
-)
+from pipeline.studies.baselines import attribution_files, chosen, explained, resnets
 from pipeline.studies.baselines.params import (
     MOST_PLAYERS,
     SIDES,
-    BaselinesParams,
+    Params,
     PictureSourceParams,
 )
 from pipeline.studies.baselines.paths import SIZES
-from pipeline.studies.frames import paths as workflow
+from pipeline.studies.baselines.picture_networks import read_embedding
+from pipeline.workflow.params import read_config
 
 TINY = merged(defaults(), {**OVERRIDES, "studies": ["baselines"]})
 
 
 def params(**sections):
-    return BaselinesParams.model_validate(merged(TINY["baselines"], sections))
+    return Params.model_validate(merged(TINY["baselines"], sections))
 
 
 def read(**sections):
-    return workflow.read_config(merged(TINY, {"baselines": sections}))
+    return read_config(merged(TINY, {"baselines": sections}))
 
 
 def write_pictures(root, split, classes, count=2, size=(8, 8)):
@@ -69,14 +62,20 @@ def of_files(root, **pictures):
 
 
 def train(stage, root, of):
-    stage.main(
+    stages.run(
+        f"baselines_{stage}",
         pictures=of.pictures,
-        params=of.classifier if stage is classifier else of.embedding,
+        params=getattr(of, stage),
         out=root / "network.pt",
         numbers=root / "network.json",
         device="cpu",
     )
     return json.loads((root / "network.json").read_text())
+
+
+def given(root, of):
+    weights = [root / "network.pt"]
+    return {"weights": weights, "coalitions": of.coalitions, "pictures": of.pictures}
 
 
 # Before anything is made
@@ -102,9 +101,7 @@ def test_areas_that_cannot_be_played_are_refused_early(tmp_path, pictures, n_pla
     ):
         read(pictures=given)
     # Of a study that is not asked for nothing is refused.
-    workflow.read_config(
-        {**merged(TINY, {"baselines": {"pictures": given}}), "studies": ["frames"]}
-    )
+    read_config({**merged(TINY, {"baselines": {"pictures": given}}), "studies": ["frames"]})
     first, last = map(int, fitting.split(" to "))
     for area, fits in ((first - 1, False), (first, True), (last, True), (last + 1, False)):
         if area == 0:
@@ -125,16 +122,8 @@ def test_what_only_the_files_tell_is_refused_when_they_are_read(tmp_path, files)
             InputError,
             match=f"baselines.pictures.area: {area}: .*8 × 8 are {found}.*area to 2 to 7",
         ):
-            game.main(
-                model="classifier",
-                weights=tmp_path / "network.pt",
-                pictures=of.pictures,
-                params=of.coalitions,
-                store=tmp_path / "classifier.zarr",
-                out=tmp_path / "game.json",
-                device="cpu",
-            )
-    assert not (tmp_path / "classifier.zarr").exists()
+            stages.plan(tmp_path, "baselines", "classifier", **given(tmp_path, of))
+    assert not stages.stored(tmp_path, "baselines", "classifier").exists()
 
 
 def test_pictures_that_no_area_fits_are_refused():
@@ -154,7 +143,7 @@ def test_known_sizes_and_counts_are_those_of_the_pictures(tmp_path):
         assert len(found.labels) == count
     assert SIDES["cifar10"] == datasets.CIFAR10_SIDE
     assert params(pictures={"size": 12}).pictures.side == 12
-    assert explained.players_of(datasets.digits("test"), params().pictures).max() < MOST_PLAYERS
+    assert chosen.players_of(datasets.digits("test"), params().pictures).max() < MOST_PLAYERS
 
 
 @pytest.mark.parametrize(
@@ -223,7 +212,7 @@ def test_the_presets_can_be_explained(tmp_path):
 # The two splits
 
 
-@pytest.mark.parametrize("stage", [classifier, embedding])
+@pytest.mark.parametrize("stage", ["classifier", "embedding"])
 def test_splits_that_do_not_go_together_are_refused_before_training(tmp_path, stage, monkeypatch):
     def trained(*_args, **_kwargs):
         raise AssertionError("is trained")
@@ -245,7 +234,7 @@ def test_splits_that_do_not_go_together_are_refused_before_training(tmp_path, st
         train(stage, tmp_path, params(pictures=of_files(root, size=8)))
 
 
-@pytest.mark.parametrize("stage", [classifier, embedding])
+@pytest.mark.parametrize("stage", ["classifier", "embedding"])
 def test_networks_are_trained_on_so_many_pictures_and_know_no_areas(tmp_path, stage):
     of = params(pictures={"train": 40})
     source = of.pictures.model_dump(exclude={"area"})
@@ -300,11 +289,11 @@ def test_a_resnet_of_other_classes_is_refused_but_for_imagenets(tmp_path, files,
         InputError,
         match=r"five.pth: tells 5 classes apart; .* are of 2.*baselines.classifier.weights",
     ):
-        train(classifier, tmp_path, of)
+        train("classifier", tmp_path, of)
     assert not (tmp_path / "network.pt").exists()
     monkeypatch.setattr(resnets, "_imagenet", lambda *_: five.trunk.state_dict())
     of = of_resnet(files, "imagenet")
-    assert train(classifier, tmp_path, of)["test_accuracy"] is None
+    assert train("classifier", tmp_path, of)["test_accuracy"] is None
 
 
 @pytest.fixture
@@ -312,7 +301,7 @@ def embedded(tmp_path, files):
     """The stage's checkpoint of a ResNet as an embedding, and the network that it is of."""
     network = resnet_file(tmp_path / "given.pth", 5)
     of = of_resnet(files, tmp_path / "given.pth")
-    return network, of, train(embedding, tmp_path, of)
+    return network, of, train("embedding", tmp_path, of)
 
 
 def features_of(network, pictures):
@@ -331,8 +320,8 @@ def test_a_resnet_is_an_embedding(tmp_path, files, embedded):
     network, of, numbers = embedded
     assert (numbers["architecture"], numbers["outputs"]) == ("resnet18", 512)
     assert numbers["test_triplet_accuracy"] in (0, 0.25, 0.5, 0.75, 1)
-    test = explained.load_pictures(of.pictures, "test")
-    found = explained.read_embedding(tmp_path / "network.pt", test)
+    test = chosen.load_pictures(of.pictures, "test")
+    found = read_embedding(tmp_path / "network.pt", test)
     assert not found.training
     shown = torch.from_numpy(test.pixels)
     for pictures in (shown, shown[:, :1]):
@@ -345,28 +334,20 @@ def test_a_resnet_is_an_embedding(tmp_path, files, embedded):
     (tmp_path / "again").mkdir()
     made = (tmp_path / "network.pt").read_bytes()
     for name in ("body.pth", "resnet.pt", "network.pt"):
-        train(embedding, tmp_path / "again", of_resnet(files, tmp_path / name))
+        train("embedding", tmp_path / "again", of_resnet(files, tmp_path / name))
         assert (tmp_path / "again/network.pt").read_bytes() == made
 
 
 def test_distances_of_a_resnet_are_explained(tmp_path, embedded):
     network, of, _ = embedded
-    common = {
-        "model": "distance",
-        "weights": tmp_path / "network.pt",
-        "pictures": of.pictures,
-        "device": "cpu",
-    }
-    store = tmp_path / "distance.zarr"
-    game.main(**common, params=of.coalitions, store=store, out=tmp_path / "game.json")
-    receipt = tmp_path / "receipt.json"
-    coalitions.main(**common, params=of.coalitions, store=store, out=receipt)
-    stored = open_store(store)
+    stages.plan(tmp_path, "baselines", "distance", **given(tmp_path, of))
+    stages.evaluate(tmp_path, "baselines", "distance", **given(tmp_path, of))
+    stored = open_store(stages.stored(tmp_path, "baselines", "distance"))
     assert stored.record.specification["network"] == {
         "kind": "ResnetEmbedding",
         "architecture": "resnet18",
     }
-    pixels = torch.from_numpy(explained.load_pictures(of.pictures, "test").pixels)
+    pixels = torch.from_numpy(chosen.load_pictures(of.pictures, "test").pixels)
     for i, name in enumerate(stored.instances):
         first, second = (pixels[int(part.removeprefix("test-"))] for part in name.split("_"))
         shown = torch.stack([first, torch.zeros_like(first), second])
@@ -375,10 +356,19 @@ def test_distances_of_a_resnet_are_explained(tmp_path, embedded):
             expected = float((vector - other).square().sum())
             assert stored.read(i)[mask, 0] == pytest.approx(expected, abs=1e-5)
     out = tmp_path / "attributions.h5"
-    attributions.main(
-        **common, receipt=receipt, game=of.coalitions, params=of.attributions, out=out
+    stages.run(
+        "baselines_attributions",
+        tmp_path,
+        pictured="distance",
+        weights=tmp_path / "network.pt",
+        receipt=tmp_path / "receipt_distance.json",
+        pictures=of.pictures,
+        coalitions=of.coalitions,
+        params=of.attributions,
+        out=out,
+        device="cpu",
     )
-    found = picture_attributions.read_attributions(out)
+    found = attribution_files.read_attributions(out)
     assert (np.abs(found.of_areas("exact")).sum(axis=2) > 0).all()
 
 
@@ -406,7 +396,7 @@ def test_unusable_embeddings_are_refused(tmp_path, files, embedded, monkeypatch)
     with pytest.raises(
         InputError, match="checkpoint of a ResnetEmbedding; a PictureEmbedding is needed"
     ):
-        train(embedding, tmp_path, of)
+        train("embedding", tmp_path, of)
 
     def fails(*_args, **_kwargs):
         raise OSError("no route to host")

@@ -5,13 +5,14 @@ import csv
 import json
 
 import pytest
+import stages
 
-from pipeline.studies.baselines import claims, proportions, ratios, runtime
-from pipeline.studies.baselines import replace_stage as replaced
+from pipeline.studies.baselines import claims, proportions, ratios, replace, runtime
+from pipeline.studies.baselines.agreement import MEASURES, summary_columns
+from pipeline.studies.baselines.agreement import PAIRS as COMPARED
+from pipeline.studies.baselines.attribution_files import SIG_ALL
+from pipeline.studies.baselines.attributions import IG, SIG
 from pipeline.studies.baselines.estimates import EFFECTIVE, GRADIENTS
-from pipeline.studies.baselines.picture_agreement import MEASURES, summary_columns
-from pipeline.studies.baselines.picture_agreement import PAIRS as COMPARED
-from pipeline.studies.baselines.picture_attributions import IG, SIG, SIG_ALL
 
 GAMES = ("pairs_4", "rules_4")
 TAKEN = (
@@ -135,7 +136,7 @@ def results():
             "verdicts_against_permutation": {of: copy.deepcopy(counts) for of in KINDS},
             "rows": [row for game in GAMES for row in of_game(game)],
         },
-        "replaced": {
+        "replace": {
             "networks": [
                 {
                     "game": game,
@@ -233,8 +234,8 @@ def test_results_are_named_as_the_stages_name_them(results):
     """A name that no stage writes would be made up here and in the claims alike."""
     tables = (
         (results["ratios"]["rows"], ratios.COLUMNS),
-        (results["replaced"]["networks"], replaced.FIT_COLUMNS),
-        (results["replaced"]["theorem_3"], replaced.CONNECTION_COLUMNS),
+        (results["replace"]["networks"], replace.FIT_COLUMNS),
+        (results["replace"]["theorem_3"], replace.CONNECTION_COLUMNS),
         (results["proportions"]["rows"], proportions.COLUMNS),
         (results["agreement"]["rows"], summary_columns()),
     )
@@ -260,8 +261,8 @@ FIRST, SECOND = ({"game": game} for game in GAMES)
 ZERO = {"method": "gradients_zero"}
 PERMUTATION = ("ratios", "verdicts_against_permutation")
 SETS = ("proportions", "rows")
-FITS = ("replaced", "networks")
-LINES = ("replaced", "theorem_3")
+FITS = ("replace", "networks")
+LINES = ("replace", "theorem_3")
 ROWS = ("agreement", "rows")
 PAIRS = ("agreement", "differences")
 BETWEEN = ("agreement", "between")
@@ -527,7 +528,8 @@ def test_claims_are_written(results, tmp_path):
         path.write_text(json.dumps(results[name]))
     written = []
     for folder in (tmp_path / "first", tmp_path / "second"):
-        claims.main(**files, out=folder / "claims.json", table=folder / "claims.csv")
+        written_to = {"out": folder / "claims.json", "table": folder / "claims.csv"}
+        stages.run("baselines_claims", **files, **written_to)
         written.append([path.read_bytes() for path in sorted(folder.iterdir())])
     assert written[0] == written[1]
     assert len(written[0]) == 2

@@ -9,6 +9,7 @@ import h5py
 import numpy as np
 import oracle
 import pytest
+import stages
 import torch
 from matplotlib import pyplot as plt
 from PIL import Image
@@ -21,24 +22,20 @@ from pipeline.models import checkpoints
 from pipeline.models import pictures as networks
 from pipeline.shapley.methods import METHODS
 from pipeline.store import open_store
-from pipeline.store.evaluation import StoredGame, read_receipt
+from pipeline.store.evaluation import read_receipt
+from pipeline.store.stored_game import StoredGame
 from pipeline.studies.baselines import (
     agreement,
+    attribution_files,
     attributions,
-    classifier,
-    coalitions,
-    embedding,
+    chosen,
     estimates,
     explained,
-    game,
-    picture_agreement,
-    picture_attributions,
-    receipts,
+    picture_networks,
     resnets,
     runtime,
     timing,
 )
-from pipeline.studies.baselines import figures_stage as figures
 from pipeline.studies.baselines.areas import square_areas
 from pipeline.studies.baselines.figures import pictures as drawing_pictures
 from pipeline.studies.baselines.integrated import (
@@ -46,7 +43,7 @@ from pipeline.studies.baselines.integrated import (
     integrated_gradients,
     shapley_integrated_gradients,
 )
-from pipeline.studies.baselines.params import BaselinesParams
+from pipeline.studies.baselines.params import Params
 
 MODELS = ("classifier", "distance")
 WEIGHTS = {"classifier": "classifier.pt", "distance": "embedding.pt"}
@@ -54,79 +51,72 @@ WEIGHTS = {"classifier": "classifier.pt", "distance": "embedding.pt"}
 
 def params(**sections):
     content = tiny_params().baselines.model_dump()
-    return BaselinesParams.model_validate(merged(content, sections))
+    return Params.model_validate(merged(content, sections))
+
+
+def make_network(root, name, of):
+    stages.run(
+        f"baselines_{name}",
+        root,
+        pictures=of.pictures,
+        params=getattr(of, name),
+        out=root / f"{name}.pt",
+        numbers=root / f"{name}.json",
+        device="cpu",
+    )
 
 
 def make_networks(root, of=None):
-    given = of or params()
-    classifier.main(
-        pictures=given.pictures,
-        params=given.classifier,
-        out=root / "classifier.pt",
-        numbers=root / "classifier.json",
-        device="cpu",
-    )
-    embedding.main(
-        pictures=given.pictures,
-        params=given.embedding,
-        out=root / "embedding.pt",
-        numbers=root / "embedding.json",
-    )
+    for name in ("classifier", "embedding"):
+        make_network(root, name, of or params())
 
 
-def common(root, model, of):
-    return {"model": model, "weights": root / WEIGHTS[model], "pictures": of.pictures}
+def given(root, model, of):
+    weights = [root / WEIGHTS[model]]
+    return {"weights": weights, "coalitions": of.coalitions, "pictures": of.pictures}
 
 
 def make_game(root, model, of=None):
-    given = of or params()
-    game.main(
-        **common(root, model, given),
-        params=given.coalitions,
-        store=root / f"{model}.zarr",
-        out=root / f"game_{model}.json",
-        device="cpu",
-    )
+    stages.plan(root, "baselines", model, **given(root, model, of or params()))
 
 
 def make_coalitions(root, model, of=None, out=None, **partition):
-    given = of or params()
-    path = out or root / f"receipt_{model}.json"
-    coalitions.main(
-        **common(root, model, given),
-        params=given.coalitions,
-        store=root / f"{model}.zarr",
-        out=path,
-        device="cpu",
-        **partition,
-    )
-    return read_receipt(path)
+    opened = given(root, model, of or params())
+    return stages.evaluate(root, "baselines", model, out, **partition, **opened)
+
+
+def store_of(root, model):
+    return open_store(stages.stored(root, "baselines", model))
 
 
 def make_attributions(root, model, of=None, out=None):
-    given = of or params()
+    of = of or params()
     path = out or root / f"attributions_{model}.h5"
-    attributions.main(
-        **common(root, model, given),
+    stages.run(
+        "baselines_attributions",
+        root,
+        pictured=model,
+        weights=root / WEIGHTS[model],
         receipt=root / f"receipt_{model}.json",
-        game=given.coalitions,
-        params=given.attributions,
+        pictures=of.pictures,
+        coalitions=of.coalitions,
+        params=of.attributions,
         out=path,
         device="cpu",
     )
-    return picture_attributions.read_attributions(path)
+    return attribution_files.read_attributions(path)
 
 
-def make_agreement(root, models=MODELS):
-    agreement.main(
-        attributions=[root / f"attributions_{model}.h5" for model in models],
-        receipts=[root / f"receipt_{model}.json" for model in models],
-        params=params().agreement,
-        out=root / "agreement.json",
-        table=root / "agreement.csv",
-        pictures=root / "agreement_pictures.csv",
-        figures=root / "figures",
-    )
+def make_agreement(root, models=MODELS, out=None, **changes):
+    out = out or root
+    files = {
+        "attributions": [root / f"attributions_{model}.h5" for model in models],
+        "receipts": [root / f"receipt_{model}.json" for model in models],
+        "out": out / "agreement.json",
+        "table": out / "agreement.csv",
+        "pictures": out / "agreement_pictures.csv",
+    }
+    stages.run("baselines_agreement", root, params=params().agreement, **files | changes)
 
 
 @pytest.fixture(scope="module")
@@ -151,11 +141,11 @@ def rows_of(path):
 
 def test_chosen_pictures_take_turns_among_classes_and_stay_when_more_are_asked_for():
     labels = np.random.default_rng(0).integers(0, 4, 60)
-    everything = explained.choose(labels, 60)
+    everything = chosen.choose(labels, 60)
     assert sorted(everything) == list(range(60))
     assert labels[everything[:8]].tolist() == [0, 1, 2, 3] * 2
     for count in (1, 5, 30):
-        np.testing.assert_array_equal(explained.choose(labels, count), everything[:count])
+        np.testing.assert_array_equal(chosen.choose(labels, count), everything[:count])
     # Within a class the first four are where its four quarters begin.
     for label in range(4):
         of_class = np.flatnonzero(labels == label)
@@ -163,23 +153,23 @@ def test_chosen_pictures_take_turns_among_classes_and_stay_when_more_are_asked_f
         assert sorted(first) == [k * len(of_class) // 4 for k in range(4)]
     for count in (0, 61):
         with pytest.raises(InputError, match=f"explained: {count} pictures; the test split has 60"):
-            explained.choose(labels, count)
+            chosen.choose(labels, count)
 
 
 def test_pairs_are_half_of_one_class_and_do_not_depend_on_other_pictures():
     labels = np.random.default_rng(1).integers(0, 5, 80)
-    chosen = explained.choose(labels, 20)
-    partners = explained.pair(labels, chosen)
-    assert (partners != chosen).all()
-    same = labels[partners] == labels[chosen]
+    some = chosen.choose(labels, 20)
+    partners = chosen.pair(labels, some)
+    assert (partners != some).all()
+    same = labels[partners] == labels[some]
     assert same.sum() == 10
     for label in range(5):
-        assert 0 < same[labels[chosen] == label].sum() < 4
-    np.testing.assert_array_equal(explained.pair(labels, chosen[:7]), partners[:7])
-    np.testing.assert_array_equal(explained.pair(np.zeros(2, int), np.array([1, 0])), [0, 1])
-    assert explained.pair(np.array([0, 1]), np.array([0])).tolist() == [1]
+        assert 0 < same[labels[some] == label].sum() < 4
+    np.testing.assert_array_equal(chosen.pair(labels, some[:7]), partners[:7])
+    np.testing.assert_array_equal(chosen.pair(np.zeros(2, int), np.array([1, 0])), [0, 1])
+    assert chosen.pair(np.array([0, 1]), np.array([0])).tolist() == [1]
     with pytest.raises(InputError, match="a distance needs two"):
-        explained.pair(np.zeros(1, int), np.array([0]))
+        chosen.pair(np.zeros(1, int), np.array([0]))
 
 
 def test_too_many_areas_are_refused_with_what_to_do():
@@ -187,10 +177,10 @@ def test_too_many_areas_are_refused_with_what_to_do():
     with pytest.raises(
         InputError, match=r"pictures.area: 4: .* 28 × 30 are 56 players; 2 to 20 .*area to 7 to 29"
     ):
-        explained.players_of(pictures, params(pictures={"area": 4}).pictures)
+        chosen.players_of(pictures, params(pictures={"area": 4}).pictures)
     with pytest.raises(InputError, match="are 25 players"):
-        explained.players_of(pictures, params(pictures={"area": 6}).pictures)
-    assert explained.players_of(pictures, params(pictures={"area": 7}).pictures).max() + 1 == 20
+        chosen.players_of(pictures, params(pictures={"area": 6}).pictures)
+    assert chosen.players_of(pictures, params(pictures={"area": 7}).pictures).max() + 1 == 20
 
 
 # Networks
@@ -254,20 +244,14 @@ def test_a_resnet_with_given_weights_plays(coloured):
         classifier={"architecture": "resnet18", "weights": str(coloured / "given.pth")},
         coalitions={"explained": 2},
     )
-    classifier.main(
-        pictures=of.pictures,
-        params=of.classifier,
-        out=coloured / "classifier.pt",
-        numbers=coloured / "classifier.json",
-        device="cpu",
-    )
+    make_network(coloured, "classifier", of)
     accuracy = json.loads((coloured / "classifier.json").read_text())["test_accuracy"]
     assert 4 * accuracy in range(5)
     make_game(coloured, "classifier", of)
     make_coalitions(coloured, "classifier", of)
-    store = open_store(coloured / "classifier.zarr")
+    store = store_of(coloured, "classifier")
     network = resnets.load(coloured / "classifier.pt")
-    shown = torch.from_numpy(explained.load_pictures(of.pictures, "test").pixels)[[0, 2]]
+    shown = torch.from_numpy(chosen.load_pictures(of.pictures, "test").pixels)[[0, 2]]
     assert shown.shape == (2, 3, 16, 16)
     mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
     std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
@@ -330,7 +314,7 @@ def test_stored_values_are_scores_of_masked_pictures(study, tmp_path, model, abs
             (root / name).write_bytes((study / name).read_bytes())
         make_game(root, model, params(coalitions={"absent": "mean"}))
         make_coalitions(root, model, params(coalitions={"absent": "mean"}))
-    store = open_store(root / f"{model}.zarr")
+    store = store_of(root, model)
     split = datasets.digits("test")
     pixels = torch.from_numpy(split.pixels)
     shown = torch.zeros(1, 8, 8)
@@ -344,6 +328,8 @@ def test_stored_values_are_scores_of_masked_pictures(study, tmp_path, model, abs
         numbers = [int(part.removeprefix("test-")) for part in name.split("_")]
         assert len(numbers) == (2 if model == "distance" else 1)
         picture, second = pixels[numbers[0]], pixels[numbers[-1]]
+        assert store.coordinates["number"][i] == numbers[0]
+        assert store.coordinates["true_class"][i] == split.labels[numbers[0]]
         target = int(network(picture[None]).argmax())
         if model == "classifier":
             assert store.output_classes[i].tolist() == [target]
@@ -362,19 +348,21 @@ def test_nothing_is_evaluated_twice(study, tmp_path, model):
     make_game(tmp_path, model, few)
     again = make_coalitions(tmp_path, model, few)
     assert (again.evaluations_made, again.evaluations_reused) == (0, 2 * 16)
-    with pytest.raises(InputError, match="is planned for other pictures"):
+    with pytest.raises(InputError, match="is planned for other instances"):
         make_coalitions(tmp_path, model, more)
     make_game(tmp_path, model, more)
     parts = [tmp_path / f"part_{number}.json" for number in range(2)]
     made = [
-        make_coalitions(tmp_path, model, more, out, partition=number, partitions=2)
+        make_coalitions(tmp_path, model, more, out, part=number, parts=2)
         for number, out in enumerate(parts)
     ]
     assert sum(receipt.evaluations_made for receipt in made) == 3 * 16
-    receipts.main(parts=parts, out=tmp_path / "merged.json")
-    assert read_receipt(tmp_path / "merged.json").instances_reused == 2
+    of_game = {"study": "baselines", "game": model, "given": {}}
+    merged_receipt = tmp_path / "merged.json"
+    stages.run("baselines_merge", tmp_path, **of_game, partitions=parts, receipt=merged_receipt)
+    assert read_receipt(merged_receipt).instances_reused == 2
     # Pictures that both have, evaluated beside others, have the very same values.
-    found, other = (open_store(root / f"{model}.zarr") for root in (tmp_path, study))
+    found, other = (store_of(root, model) for root in (tmp_path, study))
     assert found.instances[:3] == other.instances
     for i in range(3):
         np.testing.assert_array_equal(found.read(i), other.read(i))
@@ -403,8 +391,8 @@ def test_what_does_not_fit_the_store_is_refused(study, tmp_path):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_attributions(study, model):
-    found = picture_attributions.read_attributions(study / f"attributions_{model}.h5")
-    store = open_store(study / f"{model}.zarr")
+    found = attribution_files.read_attributions(study / f"attributions_{model}.h5")
+    store = store_of(study, model)
     assert found.instances == store.instances
     assert found.unit == {"classifier": "probability", "distance": "squared distance"}[model]
     for i in range(3):
@@ -419,7 +407,7 @@ def test_attributions(study, model):
         repeats = 1 if name in ("ig_zero", "ig_mean", "exact") else 2
         assert method.values.shape[:2] == (repeats, 3)
         assert np.isfinite(method.values).all()
-        of_areas = name in picture_attributions.OF_AREAS
+        of_areas = name in attribution_files.OF_AREAS
         assert method.values.shape[2:] == ((4,) if of_areas else (1, 8, 8))
         assert method.values.dtype == (np.float64 if of_areas else np.float32)
         assert ((method.gradient_evaluations == 0) == of_areas).all()
@@ -445,7 +433,7 @@ def test_attributions(study, model):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_attributions_can_be_made_again_from_the_coalitions_that_are_kept(study, model):
-    found = picture_attributions.read_attributions(study / f"attributions_{model}.h5")
+    found = attribution_files.read_attributions(study / f"attributions_{model}.h5")
     kept = found.sampled
     assert kept.counts.shape == (2, 3, 4)
     assert kept.coalitions.shape == (2, 3, 4, 3)
@@ -492,25 +480,25 @@ def test_coalitions_of_different_numbers_are_kept_as_they_are():
         [[rng.integers(1, 99, n).astype(np.uint64) for n in row] for row in ((2, 0), (1, 4))]
         for _ in range(3)
     ]
-    kept = picture_attributions.gather_sampled(given)
+    kept = attributions.gather_sampled(given)
     assert kept.coalitions.shape == (3, 2, 2, 4)
     for repeat, picture in np.ndindex(3, 2):
         for found, masks in zip(kept.of(repeat, picture), given[repeat][picture], strict=True):
             np.testing.assert_array_equal(found, masks)
     none = np.zeros(0, dtype=np.uint64)
-    assert picture_attributions.gather_sampled([[[none]]]).of(0, 0)[0].shape == (0,)
+    assert attributions.gather_sampled([[[none]]]).of(0, 0)[0].shape == (0,)
 
 
 def test_areas_are_valued_as_utility_functions_are(study):
     """Under the same names are the same methods: single orders, and orders with their reverses."""
-    found = picture_attributions.read_attributions(study / "attributions_distance.h5")
+    found = attribution_files.read_attributions(study / "attributions_distance.h5")
     of = params().attributions
-    stored = open_store(study / "distance.zarr")
+    stored = store_of(study, "distance")
     number = int(stored.instances[1].split("_")[0].removeprefix("test-"))
     seed = np.random.SeedSequence([of.seed, 1, number])
     of_coalitions, _, of_orders = seed.spawn(3)
     playable = StoredGame(stored, 1)
-    sample = picture_attributions.sample_coalitions(playable, of, of_coalitions)
+    sample = attributions.sample_coalitions(playable, of, of_coalitions)
     budget = max(sample.evaluations, 8)
     expected = {
         "effective": sample.values,
@@ -528,7 +516,7 @@ def test_areas_are_valued_as_utility_functions_are(study):
 
 
 def test_sums_over_areas(study):
-    found = picture_attributions.read_attributions(study / "attributions_classifier.h5")
+    found = attribution_files.read_attributions(study / "attributions_classifier.h5")
     sums = found.of_areas("ig_random")
     for repeat, picture, area in np.ndindex(sums.shape):
         pixels = found.methods["ig_random"].values[repeat, picture, 0]
@@ -586,11 +574,11 @@ def test_both_rules_of_counting_from_the_same_gradients():
 
 def test_a_file_of_something_else_is_refused(tmp_path):
     with pytest.raises(InputError, match="holds no attributions"):
-        picture_attributions.read_attributions(tmp_path / "none.h5")
+        attribution_files.read_attributions(tmp_path / "none.h5")
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["values"] = [1]
     with pytest.raises(InputError, match="holds no attributions"):
-        picture_attributions.read_attributions(tmp_path / "other.h5")
+        attribution_files.read_attributions(tmp_path / "other.h5")
 
 
 def test_a_file_without_coalitions_is_refused(study, tmp_path):
@@ -601,7 +589,7 @@ def test_a_file_without_coalitions_is_refused(study, tmp_path):
     with pytest.raises(
         InputError, match=r"holds no attributions of pictures .*run baselines_attributions"
     ):
-        picture_attributions.read_attributions(path)
+        attribution_files.read_attributions(path)
 
 
 # Agreement
@@ -609,8 +597,8 @@ def test_a_file_without_coalitions_is_refused(study, tmp_path):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_measures_of_pictures(study, model):
-    found = picture_attributions.read_attributions(study / f"attributions_{model}.h5")
-    store = open_store(study / f"{model}.zarr")
+    found = attribution_files.read_attributions(study / f"attributions_{model}.h5")
+    store = store_of(study, model)
     rows = {
         (row["picture"], row["method"]): row
         for row in rows_of(study / "agreement_pictures.csv")
@@ -640,7 +628,7 @@ def test_measures_of_pictures(study, model):
         assert float(row["insertion"]) == pytest.approx(np.mean(insertion), abs=1e-5)
         assert bool(row["spread"]) == (len(of_areas) > 1)
         assert bool(row["ratio_distance_negative"]) <= (model == "distance")
-        if model == "distance" or name in picture_attributions.OF_AREAS:
+        if model == "distance" or name in attribution_files.OF_AREAS:
             assert row["ink"] == ""
             continue
         pixels = found.methods[name].values[:, i].astype(float)
@@ -684,7 +672,7 @@ def test_summaries_and_differences(study):
             continue
         assert row["standard_error"] == pytest.approx(paired.std(ddof=1) / 3**0.5, abs=1e-5)
     ours = ("sig_baselines", "sig_inputs", "sig_both", "sig_baselines_own")
-    assert seen == set(product(ours, picture_agreement.IG)) | {
+    assert seen == set(product(ours, attributions.IG)) | {
         ("sig_baselines", "sig_inputs"),
         ("sig_both", "sig_baselines"),
         ("sig_both", "sig_inputs"),
@@ -696,7 +684,7 @@ def test_summaries_and_differences(study):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_proposals_beside_each_other(study, model):
-    found = picture_attributions.read_attributions(study / f"attributions_{model}.h5")
+    found = attribution_files.read_attributions(study / f"attributions_{model}.h5")
     content = json.loads((study / "agreement.json").read_text())["between"]
     (row,) = (row for row in content if row["model"] == model)
     names = ("sig_baselines", "sig_inputs")
@@ -720,12 +708,12 @@ def test_proposals_beside_each_other(study, model):
 def few_measures(players, differ=0.0):
     """Measures of two pictures by methods that are alike but for what is given."""
     return [
-        picture_agreement.Compared(
+        agreement.Compared(
             method=name,
             repeats=2,
             measures={
                 measure: np.array([0.5, 0.6]) + differ * (name == "sig_baselines")
-                for measure in picture_agreement.MEASURES
+                for measure in agreement.MEASURES
             },
             insertion=np.zeros(players + 1),
             deletion=np.zeros(players + 1),
@@ -735,15 +723,15 @@ def few_measures(players, differ=0.0):
 
 
 def test_a_game_of_one_player_gives_no_verdicts():
-    assert picture_agreement.differences("classifier", few_measures(1, 0.1)) == []
-    found = picture_agreement.differences("classifier", few_measures(2, 0.1))
+    assert agreement.differences("classifier", few_measures(1, 0.1)) == []
+    found = agreement.differences("classifier", few_measures(2, 0.1))
     assert {row["verdict"] for row in found} == {"better", "worse"}
-    found = picture_agreement.differences("classifier", few_measures(2))
+    found = agreement.differences("classifier", few_measures(2))
     assert {row["verdict"] for row in found} == {"equal"}
 
 
 def test_verdicts():
-    verdict = picture_agreement.verdict
+    verdict = agreement.verdict
     assert verdict(0.3, 0.1, "high") == "better"
     assert verdict(0.3, 0.1, "low") == "worse"
     assert verdict(-0.3, 0.1, "low") == "better"
@@ -755,21 +743,11 @@ def test_verdicts():
 
 
 def test_attributions_of_another_game_are_refused(study, tmp_path):
-    files = {
-        "attributions": [study / "attributions_classifier.h5"],
-        "receipts": [study / "receipt_distance.json"],
-    }
-    rest = {
-        "params": params().agreement,
-        "out": tmp_path / "a.json",
-        "table": tmp_path / "a.csv",
-        "pictures": tmp_path / "p.csv",
-        "figures": tmp_path,
-    }
+    receipts = [study / "receipt_distance.json"]
     with pytest.raises(InputError, match="other pictures or another game"):
-        agreement.main(**files, **rest)
+        make_agreement(study, ["classifier"], tmp_path, receipts=receipts)
     with pytest.raises(InputError, match="1 files of attributions and 0 receipts"):
-        agreement.main(**{**files, "receipts": []}, **rest)
+        make_agreement(study, ["classifier"], tmp_path, receipts=[])
     assert not list(tmp_path.iterdir())
 
 
@@ -777,27 +755,34 @@ def test_attributions_of_another_game_are_refused(study, tmp_path):
 
 
 def test_figures_are_drawn(study):
-    figures.main(
+    figures = study / "figures"
+    of_pictures = (
+        "pictures_classifier",
+        "pictures_distance_positive",
+        "pictures_distance_negative",
+    )
+    stages.run(
+        "baselines_figures",
         attributions=[study / f"attributions_{model}.h5" for model in MODELS],
         params=params().figures,
+        figures=[figures / f"{name}.png" for name in of_pictures],
         out=study / "figures.json",
-        figures=study / "figures",
     )
-    names = {
-        "agreement",
-        "insertion",
-        "pictures_classifier",
-        "pictures_distance_negative",
-        "pictures_distance_positive",
-    }
-    found = {path.name for path in (study / "figures").iterdir()}
-    assert found == {f"{name}.{kind}" for name in names for kind in ("png", "svg")}
+    measures = ("agreement", "insertion")
+    stages.run(
+        "baselines_draw_agreement",
+        numbers=study / "agreement.json",
+        figures=[figures / f"{name}.png" for name in measures],
+    )
+    found = {path.name for path in figures.iterdir()}
+    expected = product((*of_pictures, *measures), ("png", "svg"))
+    assert found == {f"{name}.{kind}" for name, kind in expected}
     drawn = json.loads((study / "figures.json").read_text())["pictures"]
     assert [len(drawn[model]) for model in MODELS] == [2, 2]
 
 
 def test_what_a_figure_of_pictures_shows(study):
-    found = picture_attributions.read_attributions(study / "attributions_distance.h5")
+    found = attribution_files.read_attributions(study / "attributions_distance.h5")
     figure = drawing_pictures.draw_attributions(found, [0, 2], "negative")
     panels = [axes for axes in figure.axes if axes.images]
     assert len(panels) == 2 * (2 + 7)
@@ -815,7 +800,7 @@ def test_what_a_figure_of_pictures_shows(study):
 
 
 def test_a_few_pixels_of_large_pictures_are_beyond_the_scale(study):
-    found = picture_attributions.read_attributions(study / "attributions_classifier.h5")
+    found = attribution_files.read_attributions(study / "attributions_classifier.h5")
     values = np.random.default_rng(0).normal(size=(1, 1, 1, 40, 40)).astype(np.float32) * 1e-5
     values[..., 0, 0] = 1.0
     n_areas = found.areas.max() + 1
@@ -841,7 +826,7 @@ def test_a_few_pixels_of_large_pictures_are_beyond_the_scale(study):
 
 
 def test_pictures_of_nothing_can_be_drawn(study):
-    found = picture_attributions.read_attributions(study / "attributions_classifier.h5")
+    found = attribution_files.read_attributions(study / "attributions_classifier.h5")
     methods = {
         name: replace(method, values=np.zeros_like(method.values))
         for name, method in found.methods.items()
@@ -857,11 +842,12 @@ def test_pictures_of_nothing_can_be_drawn(study):
 
 def test_runtimes(study):
     of = params()
-    runtime.main(
+    stages.run(
+        "baselines_runtime",
         classifier=study / "classifier.pt",
         embedding=study / "embedding.pt",
         pictures=of.pictures,
-        game=of.coalitions,
+        coalitions=of.coalitions,
         attributions=of.attributions,
         params=of.runtime,
         out=study / "runtime.json",
@@ -923,7 +909,7 @@ def test_captum_agrees(rule):
 def test_batches_are_powers_of_two_and_smaller_for_larger_pictures():
     network = networks.PictureClassifier(1, 3, 4, 4)
     sizes = [
-        explained.batch_size(network, torch.zeros(1, side, side), gradients=gradients)
+        picture_networks.batch_size(network, torch.zeros(1, side, side), gradients=gradients)
         for side in (8, 64, 2048)
         for gradients in (False, True)
     ]

@@ -1,15 +1,15 @@
 """The stages of human-defined utility functions, and the functions that they are made of."""
 
 import csv
+import dataclasses
 import itertools
 import json
-from dataclasses import replace
 from math import comb
-from pathlib import Path
 
 import numpy as np
 import oracle
 import pytest
+import stages
 import torch
 from scipy import stats
 from tiny import tiny_params
@@ -21,17 +21,15 @@ from pipeline.shapley import shapley_values
 from pipeline.shapley.games import table_game
 from pipeline.shapley.methods import METHODS
 from pipeline.store import open_store
-from pipeline.store.evaluation import read_receipt
 from pipeline.studies.baselines import (
+    connections,
     estimates,
+    game,
     proportional,
-    proportions,
-    ratios,
+    replace,
     surrogates,
     tables,
 )
-from pipeline.studies.baselines import replace as replacement
-from pipeline.studies.baselines import replace_stage as replaced
 from pipeline.studies.baselines.quality import normalised
 from pipeline.studies.baselines.surrogate import train_surrogate
 from pipeline.studies.baselines.theorems import proportional_probability
@@ -50,26 +48,35 @@ def of(section, **changes):
 def study(tmp_path_factory):
     """Networks, stores and receipts of two games."""
     folder = tmp_path_factory.mktemp("utilities")
-    for game in GAMES:
-        paths = networks(folder, game)
-        surrogates.main(game=game, params=PARAMS.surrogates, out=paths)
-        tables.main(
-            game=game,
-            checkpoints=paths,
-            store=folder / f"{game}.zarr",
-            out=folder / f"{game}.json",
-        )
+    for name in GAMES:
+        train(name, networks(folder, name))
+        evaluate(folder, name, networks(folder, name))
     return folder
 
 
-def networks(folder, game, count=PARAMS.surrogates.repeats):
-    return [folder / game / f"{i}.pt" for i in range(count)]
+def train(name, paths, **changes):
+    params = of("surrogates", **changes)
+    stages.run("baselines_surrogates", utility=name, params=params, out=paths)
+
+
+def evaluate(folder, name, paths):
+    """Plan the store of a game and of its networks, and evaluate what it lacks."""
+    stages.plan(folder, "baselines", name, weights=paths)
+    return stages.evaluate(folder, "baselines", name, weights=paths)
+
+
+def store_of(folder, name):
+    return open_store(stages.stored(folder, "baselines", name))
+
+
+def networks(folder, name, count=PARAMS.surrogates.repeats):
+    return [folder / name / f"{i}.pt" for i in range(count)]
 
 
 def inputs(folder):
     return {
-        "receipts": [folder / f"{game}.json" for game in GAMES],
-        "checkpoints": [path for game in GAMES for path in networks(folder, game)],
+        "receipts": [folder / f"receipt_{name}.json" for name in GAMES],
+        "checkpoints": [path for name in GAMES for path in networks(folder, name)],
     }
 
 
@@ -113,7 +120,7 @@ def test_weights_do_not_depend_on_threads_nor_on_how_many_networks_there_are(stu
     torch.set_num_threads(3)
     try:
         paths = [tmp_path / "only.pt"]
-        surrogates.main(game="rules_12", params=of("surrogates", repeats=1), out=paths)
+        train("rules_12", paths, repeats=1)
         assert torch.get_num_threads() == 3
     finally:
         torch.set_num_threads(before)
@@ -121,18 +128,16 @@ def test_weights_do_not_depend_on_threads_nor_on_how_many_networks_there_are(stu
 
 
 def test_the_share_is_that_of_the_number_of_players(tmp_path):
-    params = of("surrogates", repeats=1, share_of_20=0.01, steps=2)
-    surrogates.main(game="rules_20", params=params, out=[tmp_path / "one.pt"])
+    train("rules_20", [tmp_path / "one.pt"], repeats=1, share_of_20=0.01, steps=2)
     _, found = surrogates.read_surrogate(tmp_path / "one.pt")
     assert (found.n_players, len(found.trained_on)) == (20, round(0.01 * 2**20))
 
 
 def test_what_cannot_be_trained_or_read_is_refused(study, tmp_path):
-    params = PARAMS.surrogates
     with pytest.raises(InputError, match="'rules_13': must be one of synergies_12"):
-        surrogates.main(game="rules_13", params=params, out=[tmp_path / "1.pt"] * 2)
+        train("rules_13", [tmp_path / "1.pt"] * 2)
     with pytest.raises(InputError, match=r"1 checkpoints are asked for.*repeats is 2"):
-        surrogates.main(game="rules_12", params=params, out=[tmp_path / "1.pt"])
+        train("rules_12", [tmp_path / "1.pt"])
     path = networks(study, "rules_12")[0]
     description, _ = checkpoints.load(path)
     network = surrogates.read_surrogate(path)[1].network
@@ -152,7 +157,7 @@ def test_what_cannot_be_trained_or_read_is_refused(study, tmp_path):
 
 
 def test_stored_values_are_those_of_the_rules_and_of_the_networks(study):
-    store = open_store(study / "rules_12.zarr")
+    store = store_of(study, "rules_12")
     assert store.instances == ("utility", "network 1", "network 2")
     masks = np.arange(2**12, dtype=np.uint64)
     np.testing.assert_array_equal(store.read("utility"), UTILITIES["rules_12"](masks))
@@ -164,17 +169,13 @@ def test_stored_values_are_those_of_the_rules_and_of_the_networks(study):
 
 
 def test_only_what_is_new_is_evaluated(study, tmp_path):
-    game, paths = "synergies_12", networks(study, "synergies_12")
+    name, paths = "synergies_12", networks(study, "synergies_12")
 
     def evaluated(chosen):
-        store, receipt = tmp_path / "game.zarr", tmp_path / "receipt.json"
-        tables.main(game=game, checkpoints=chosen, store=store, out=receipt)
-        made = read_receipt(receipt)
+        made = evaluate(tmp_path, name, chosen)
         return made.instances_evaluated, made.instances_reused, made.identity
 
-    surrogates.main(
-        game=game, params=of("surrogates", repeats=1, seed=5), out=[tmp_path / "other.pt"]
-    )
+    train(name, [tmp_path / "other.pt"], repeats=1, seed=5)
     counts = [
         evaluated(chosen)
         for chosen in (paths[:1], paths[:1], paths, [], paths, [tmp_path / "other.pt", paths[1]])
@@ -185,22 +186,16 @@ def test_only_what_is_new_is_evaluated(study, tmp_path):
 
 def test_networks_of_another_game_are_refused(study, tmp_path):
     with pytest.raises(InputError, match="is a network for synergies_12; networks for rules_12"):
-        tables.main(
-            game="rules_12",
-            checkpoints=networks(study, "synergies_12"),
-            store=tmp_path / "game.zarr",
-            out=tmp_path / "receipt.json",
-        )
-    store = open_store(study / "rules_12.zarr")
+        evaluate(tmp_path, "rules_12", networks(study, "synergies_12"))
     known = tables.read_networks(networks(study, "rules_12")[:1])
     with pytest.raises(InputError, match="'network 2' are of other weights"):
-        tables.networks_of(store, known)
+        tables.networks_of(store_of(study, "rules_12"), known)
 
 
 def test_digests_tell_rules_apart():
     rules = UTILITIES["rules_12"].rules
     digests = {
-        tables.rules_digest(Utility(n, some)) for n in (12, 13) for some in (rules, rules[:-1])
+        game.rules_digest(Utility(n, some)) for n in (12, 13) for some in (rules, rules[:-1])
     }
     assert len(digests) == 4
 
@@ -265,7 +260,7 @@ def test_what_cannot_be_afforded_is_left_out(monkeypatch):
     game = random_game(10)
     budget = drawn_estimates(game)["effective"].evaluations
     for needed, names in ((budget, {"stratified"}), (budget + 1, set())):
-        dear = replace(METHODS["stratified"], needs=lambda n, needed=needed: needed)
+        dear = dataclasses.replace(METHODS["stratified"], needs=lambda n, needed=needed: needed)
         monkeypatch.setitem(METHODS, "stratified", dear)
         assert set(drawn_estimates(game)) & {"stratified"} == names
 
@@ -366,16 +361,24 @@ def test_paired_differences(differences, verdict):
 
 def run_ratios(folder, out, **changes):
     out.mkdir(exist_ok=True)
-    ratios.main(
+    stages.run(
+        "baselines_ratios",
+        folder,
         **inputs(folder) | changes,
         params=PARAMS.ratios,
         out=out / "ratios.json",
         table=out / "ratios.csv",
         values=out / "values.csv",
         counts=out / "counts.csv",
-        figure=out / "ratios.png",
-        error_figure=out / "error.png",
     )
+
+
+def draw(rule, numbers, *names):
+    """Draw figures beside the numbers; each is there, as PNG and as SVG."""
+    figures = [numbers.with_name(f"{name}.png") for name in names]
+    stages.run(f"baselines_draw_{rule}", numbers=numbers, figures=figures)
+    for path in figures:
+        assert all(path.with_suffix(kind).stat().st_size for kind in (".png", ".svg"))
 
 
 @pytest.fixture(scope="module")
@@ -421,8 +424,7 @@ def test_errors_of_the_games(compared):
     exact_zero = by_key["rules_12", "utility", "effective", 1]
     assert exact_zero["null_error"] == 0
     assert len(read_csv(compared / "ratios.csv")) == len(rows)
-    for name in ("ratios", "error"):
-        assert all((compared / f"{name}.{kind}").stat().st_size for kind in ("png", "svg"))
+    draw("ratios", compared / "ratios.json", "ratios", "ratios_error")
 
 
 def test_ratios_do_not_depend_on_threads(study, compared, tmp_path):
@@ -492,17 +494,15 @@ def test_values_by_player(compared):
 
 
 def test_a_receipt_that_is_wrong_is_removed(study, tmp_path):
-    paths = networks(study, "rules_12")
-    store, receipt = tmp_path / "game.zarr", tmp_path / "receipt.json"
-    tables.main(game="rules_12", checkpoints=paths, store=store, out=receipt)
-    shard = open_store(store).shard("network 1")
+    paths, receipt = networks(study, "rules_12"), tmp_path / "receipt_rules_12.json"
+    evaluate(tmp_path, "rules_12", paths)
+    shard = store_of(tmp_path, "rules_12").shard("network 1")
     shard.write_bytes(shard.read_bytes()[:-40])
     with pytest.raises(InputError, match="run the same command again"):
-        run_ratios(study, tmp_path / "out", receipts=[receipt], checkpoints=paths)
+        run_ratios(tmp_path, tmp_path / "out", receipts=[receipt], checkpoints=paths)
     assert not receipt.exists()
     assert not (tmp_path / "out" / "ratios.json").exists()
-    tables.main(game="rules_12", checkpoints=paths, store=store, out=receipt)
-    assert read_receipt(receipt).instances_evaluated == 1
+    assert evaluate(tmp_path, "rules_12", paths).instances_evaluated == 1
 
 
 # What networks make of utility functions
@@ -510,15 +510,15 @@ def test_a_receipt_that_is_wrong_is_removed(study, tmp_path):
 
 def test_a_fit_needs_coalitions_that_were_not_trained_on_and_values_that_vary():
     tables_of = np.zeros((4, 1)), np.zeros((4, 1))
-    assert replacement.table_fit(*tables_of, np.arange(4, dtype=np.uint64)) is None
-    assert np.isnan(replacement.table_fit(*tables_of, np.zeros(1, dtype=np.uint64)).r_squared)
+    assert replace.table_fit(*tables_of, np.arange(4, dtype=np.uint64)) is None
+    assert np.isnan(replace.table_fit(*tables_of, np.zeros(1, dtype=np.uint64)).r_squared)
     with pytest.raises(InputError, match="shapes"):
-        replacement.table_fit(np.zeros((4, 1)), np.zeros((8, 1)), np.zeros(1, dtype=np.uint64))
+        replace.table_fit(np.zeros((4, 1)), np.zeros((8, 1)), np.zeros(1, dtype=np.uint64))
 
 
 def test_sampled_coalitions_lack_the_player_and_weigh_as_the_shapley_value_does():
     n, player, count = 4, 2, 20_000
-    masks = replacement.coalitions_without(n, player, count, RNG(0))
+    masks = connections.coalitions_without(n, player, count, RNG(0))
     assert masks.dtype == np.uint64
     found = np.bincount(masks.astype(int), minlength=16) / count
     for mask in range(16):
@@ -531,41 +531,45 @@ def test_sampled_coalitions_lack_the_player_and_weigh_as_the_shapley_value_does(
 def test_theorem_3_of_a_network(study):
     _, surrogate = surrogates.read_surrogate(networks(study, "rules_12")[0])
     seed = np.random.SeedSequence(1)
-    found = replacement.connected(surrogate, coalitions=6, steps=16, seed=seed)
+    found = connections.connected(surrogate, coalitions=6, steps=16, seed=seed)
     assert found.marginals.shape == found.integrated.shape == (12, 6)
     generator = np.random.default_rng(seed)
     for player in range(12):
-        masks = replacement.coalitions_without(12, player, 6, generator)
+        masks = connections.coalitions_without(12, player, 6, generator)
         gained = surrogate(masks | np.uint64(1 << player)) - surrogate(masks)
         np.testing.assert_allclose(found.marginals[player], gained[:, 0], atol=1e-4)
+    means = found.by_player()
+    np.testing.assert_allclose(means["marginal"][3], np.mean(found.marginals[3]))
+    off = [abs(a - b) for a, b in zip(found.marginals[3], found.integrated[3], strict=True)]
+    np.testing.assert_allclose(means["difference"][3], np.mean(off))
     summary = found.summary()
     assert summary["largest_difference"] < 1e-3 < summary["mean_spread"]
     sums = np.abs(found.integrated.sum(axis=1) - found.marginals.sum(axis=1))
     assert summary["largest_accumulated_difference"] == pytest.approx(sums.max())
 
 
-def run_replaced(folder, out, **changes):
+def run_replace(folder, out, **changes):
     out.mkdir(exist_ok=True)
-    replaced.main(
+    stages.run(
+        "baselines_replace",
+        folder,
         **inputs(folder) | changes,
-        params=PARAMS.replaced,
-        out=out / "replaced.json",
-        table=out / "replaced.csv",
+        params=PARAMS.replace,
+        out=out / "replace.json",
+        table=out / "replace.csv",
         values=out / "values.csv",
         connections=out / "connected.csv",
-        figure=out / "surrogates.png",
-        connected_figure=out / "connected.png",
     )
 
 
 def test_networks_beside_their_utility_functions(study, tmp_path, monkeypatch):
     monkeypatch.setattr(Utility, "__call__", no_evaluation)
-    run_replaced(study, tmp_path)
+    run_replace(study, tmp_path)
     monkeypatch.undo()
-    content = json.loads((tmp_path / "replaced.json").read_text())
+    content = json.loads((tmp_path / "replace.json").read_text())
     names = [(row["game"], row["network"]) for row in content["networks"]]
     assert names == [(game, f"network {i}") for game in GAMES for i in (1, 2)]
-    store = open_store(study / "rules_12.zarr")
+    store = store_of(study, "rules_12")
     values = {name: shapley_values(store.read(name))[:, 0] for name in store.instances}
     np.testing.assert_allclose(content["shapley_values"]["rules_12"]["utility"], values["utility"])
     off = np.abs(values["network 1"] - values["utility"])
@@ -574,15 +578,14 @@ def test_networks_beside_their_utility_functions(study, tmp_path, monkeypatch):
     assert row["trained_share"] == 0.5
     assert len(read_csv(tmp_path / "connected.csv")) == len(content["theorem_3"]) == 4
     assert len(read_csv(tmp_path / "values.csv")) == 2 * 3 * 12
-    for name in ("surrogates", "connected"):
-        assert all((tmp_path / f"{name}.{kind}").stat().st_size for kind in ("png", "svg"))
+    draw("replace", tmp_path / "replace.json", "surrogates", "connected")
 
 
 def test_a_store_without_networks_is_refused(tmp_path):
-    store, receipt = tmp_path / "game.zarr", tmp_path / "receipt.json"
-    tables.main(game="rules_12", checkpoints=[], store=store, out=receipt)
+    evaluate(tmp_path, "rules_12", [])
+    receipts = [tmp_path / "receipt_rules_12.json"]
     with pytest.raises(InputError, match="holds no network of rules_12"):
-        run_replaced(Path(), tmp_path, receipts=[receipt], checkpoints=[])
+        run_replace(tmp_path, tmp_path, receipts=receipts, checkpoints=[])
 
 
 # Proportions
@@ -658,12 +661,13 @@ def test_intervals(hits):
 
 
 def test_proportions_of_the_games_and_of_the_example(study, tmp_path):
-    proportions.main(
+    stages.run(
+        "baselines_proportions",
+        study,
         receipts=inputs(study)["receipts"],
         params=PARAMS.proportions,
         out=tmp_path / "proportions.json",
         table=tmp_path / "proportions.csv",
-        figure=tmp_path / "proportions.png",
     )
     content = json.loads((tmp_path / "proportions.json").read_text())
     assert content["effective_coalitions"]["example"] == [24, 8, 8, 0, 0, 0]
@@ -679,13 +683,13 @@ def test_proportions_of_the_games_and_of_the_example(study, tmp_path):
     assert by_key["rules_12", "two players", 2]["players"] == [2, 3]
     rows = read_csv(tmp_path / "proportions.csv")
     assert len(rows) == len(content["rows"]) == 2 * (1 + 2 * 3)
-    assert all((tmp_path / f"proportions.{kind}").stat().st_size for kind in ("png", "svg"))
+    draw("proportions", tmp_path / "proportions.json", "proportions")
 
 
 def test_stores_of_other_studies_are_refused(tmp_path, monkeypatch):
     monkeypatch.setitem(UTILITIES, "tiny", Utility(3, (Rule(1.0, (0,)),)))
-    store, receipt = tmp_path / "game.zarr", tmp_path / "receipt.json"
-    tables.main(game="tiny", checkpoints=[], store=store, out=receipt)
+    evaluate(tmp_path, "tiny", [])
     monkeypatch.undo()
+    receipts = [tmp_path / "receipt_tiny.json"]
     with pytest.raises(InputError, match="is a store of baselines/tiny"):
-        run_ratios(Path(), tmp_path, receipts=[receipt], checkpoints=[])
+        run_ratios(tmp_path, tmp_path, receipts=receipts, checkpoints=[])

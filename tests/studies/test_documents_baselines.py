@@ -1,15 +1,9 @@
 """Tables of the study of baselines in documents."""
 
+from pipeline.studies.baselines.agreement import MEASURES as MEASURED
+from pipeline.studies.baselines.attribution_files import EXACT, OF_AREAS, SIG_ALL, SIG_OWN
+from pipeline.studies.baselines.attributions import IG, SIG
 from pipeline.studies.baselines.estimates import EFFECTIVE, GRADIENTS, PLAIN
-from pipeline.studies.baselines.picture_agreement import MEASURES as MEASURED
-from pipeline.studies.baselines.picture_attributions import (
-    EXACT,
-    IG,
-    OF_AREAS,
-    SIG,
-    SIG_ALL,
-    SIG_OWN,
-)
 from pipeline.studies.baselines.report import (
     MEASURES,
     METHODS,
