@@ -1,4 +1,4 @@
-"""Plays games into stores, and makes stored games playable again."""
+"""Plays games into stores: evaluates what they lack, and says in a receipt what it did."""
 
 import json
 import logging
@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from pipeline.core.errors import InputError
 from pipeline.core.files import write_json
 from pipeline.core.progress import progress
-from pipeline.shapley.games import checked_keys, mask_text
 from pipeline.store import CoalitionStore, DamagedShard, MissingInstance, UnusableValues
 from pipeline.store.claims import Claims, claiming
 
@@ -98,28 +97,10 @@ def play(
     owned = partition_indices(len(store), partition)
     if batch_size < 1:
         raise InputError(f"batch size {batch_size}: must be 1 at least")
-    done = store.done()
-    with progress(f"{description} check".strip(), int(done[owned].sum()), "instances") as advance:
-        suspects = _unreadable(store, [i for i in owned if done[i]], advance)
-    missing = [i for i in owned if not done[i]]
-    damaged: list[int] = []
-    evaluated = 0
+    missing, suspects = _looked_through(store, owned, description)
     rows = evaluations or (lambda _: store.record.rows)
-    made = 0
-    # Where nothing is to be done, nothing is claimed: a store that is only read may be played.
-    with claiming(store.path) if missing or suspects else nullcontext() as claims:
-        if claims is not None:
-            damaged, erased = _erase_damaged(store, suspects, claims)
-            missing = sorted(missing + erased)
-        with progress(description, sum(map(rows, missing)), "evaluations") as advance:
-            if claims is not None:
-                for batch, found in _claimed_batches(store, claims, missing, batch_size):
-                    if batch:
-                        _keep(store, batch, np.asarray(tables(batch)))
-                    evaluated += len(batch)
-                    made += sum(map(rows, batch))
-                    advance(sum(map(rows, [*batch, *found])))
-    reused = len(owned) - evaluated
+    damaged, evaluated = _fill(store, missing, suspects, tables, batch_size, rows, description)
+    made = sum(map(rows, evaluated))
     return Receipt(
         study=store.record.study,
         game=store.record.game,
@@ -127,8 +108,8 @@ def play(
         identity=store.record.identity,
         partition=partition,
         instances=len(owned),
-        instances_evaluated=evaluated,
-        instances_reused=reused,
+        instances_evaluated=len(evaluated),
+        instances_reused=len(owned) - len(evaluated),
         instances_damaged=tuple(store.instances[i] for i in damaged),
         evaluations_made=made,
         evaluations_reused=sum(map(rows, owned)) - made,
@@ -150,6 +131,41 @@ def partition_indices(n_instances: int, partition: tuple[int, int]) -> range:
     size, larger = divmod(n_instances, count)
     first = index * size + min(index, larger)
     return range(first, first + size + (index < larger))
+
+
+def _looked_through(
+    store: CoalitionStore, owned: range, description: str
+) -> tuple[list[int], list[int]]:
+    """Of these instances, those without values, and those whose values cannot be read."""
+    done = store.done()
+    with progress(f"{description} check".strip(), int(done[owned].sum()), "instances") as advance:
+        suspects = _unreadable(store, [i for i in owned if done[i]], advance)
+    return [i for i in owned if not done[i]], suspects
+
+
+def _fill(
+    store: CoalitionStore,
+    missing: Sequence[int],
+    suspects: Sequence[int],
+    tables: Tables,
+    batch_size: int,
+    rows: Callable[[int], int],
+    description: str,
+) -> tuple[list[int], list[int]]:
+    """Evaluate what is missing or damaged; return the damaged instances and the evaluated ones."""
+    evaluated: list[int] = []
+    # Where nothing is to be done, nothing is claimed: a store that is only read may be played.
+    unclaimed = nullcontext(Claims(Path(store.path), None))
+    with claiming(store.path) if missing or suspects else unclaimed as claims:
+        damaged, erased = _erase_damaged(store, suspects, claims)
+        missing = sorted([*missing, *erased])
+        with progress(description, sum(map(rows, missing)), "evaluations") as advance:
+            for batch, found in _claimed_batches(store, claims, missing, batch_size):
+                if batch:
+                    _keep(store, batch, np.asarray(tables(batch)))
+                evaluated += batch
+                advance(sum(map(rows, [*batch, *found])))
+    return damaged, evaluated
 
 
 def _unreadable(
@@ -299,75 +315,3 @@ def merge_receipts(receipts: Iterable[Receipt]) -> Receipt:
         seconds=round(sum(r.seconds for r in parts), 3),
         device=", ".join(sorted({r.device for r in parts if r.device})),
     )
-
-
-class StoredGame:
-    """The game of one stored instance: called on coalitions, it looks their values up.
-
-    An estimator cannot tell it from a game that is evaluated, and evaluates nothing. The values
-    are read on the first call and held in memory.
-
-    Attributes:
-        n_players: players of the game.
-        outputs: names of the outputs.
-    """
-
-    def __init__(self, store: CoalitionStore, instance: int | str) -> None:
-        """Name the instance by its id or its index; nothing is read yet."""
-        self.n_players = store.record.n_players
-        self.outputs = store.record.outputs
-        self._store = store
-        self._instance = store.index(instance)
-        self._values: NDArray[np.float32] | None = None
-        # Of a sampled game: its masks as comparable keys, ascending, and their rows.
-        self._keys: NDArray[Any] | None = None
-        self._rows: NDArray[np.intp] | None = None
-
-    def __call__(self, coalitions: NDArray[np.integer[Any]]) -> NDArray[np.float32]:
-        """Values of coalitions: (len(coalitions), output) float32.
-
-        ``coalitions``: masks, (m,) integers, player i being bit i; past 64 players (m, byte) uint8,
-        player i being bit i % 8 of byte i // 8.
-
-        Raises InputError, naming the first of them, if coalitions are not stored, and whatever
-        ``CoalitionStore.read`` raises.
-        """
-        if self._values is None:
-            self._load()
-        assert self._values is not None
-        return self._values[self._find(np.asarray(coalitions))]
-
-    def _load(self) -> None:
-        if self._store.record.n_coalitions is not None:
-            keys = self._comparable(self._store.masks(self._instance))
-            self._rows = np.argsort(keys, kind="stable")
-            self._keys = keys[self._rows]
-        self._values = self._store.read(self._instance)
-
-    def _comparable(self, masks: NDArray[Any]) -> NDArray[Any]:
-        try:
-            return checked_keys(masks, self.n_players)
-        except InputError as error:
-            raise InputError(f"{self._name()}: {error}") from None
-
-    def _find(self, masks: NDArray[Any]) -> NDArray[np.intp]:
-        wanted = self._comparable(masks)
-        if self._keys is None or self._rows is None:
-            known = wanted < np.uint64(1 << self.n_players)
-            rows = np.where(known, wanted, 0).astype(np.intp)
-        else:
-            places = np.minimum(np.searchsorted(self._keys, wanted), len(self._keys) - 1)
-            known = self._keys[places] == wanted
-            rows = self._rows[places]
-        if not known.all():
-            first = masks[int(np.argmin(known))]
-            raise InputError(
-                f"{self._name()}: the value of coalition {mask_text(first)} is not stored, nor "
-                f"that of {int((~known).sum()) - 1} more of the {len(masks)} asked for; "
-                f"{self._store.record.rows} coalitions of {self.n_players} players are. "
-                f"Sample it when the game is planned"
-            )
-        return rows
-
-    def _name(self) -> str:
-        return f"{self._store.path}: instance {self._store.instances[self._instance]!r}"

@@ -63,7 +63,7 @@ def open_game(study: str, game: str, given: Mapping[str, Any], device: str) -> O
         InputError: arguments that do not fit, and as the study's own function.
     """
     opener = importlib.import_module(f"pipeline.studies.{study}.game").open_game
-    checked = validate_call(opener, config=ConfigDict(arbitrary_types_allowed=True))
+    checked = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(opener)
     try:
         opened: OpenGame = checked(game, device=device, **given)
     except ValidationError as error:

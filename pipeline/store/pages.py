@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.errors import InputError
-from pipeline.shapley.games import checked_keys, mask_text, masks_of_keys, no_keys
+from pipeline.shapley.games import mask_text, masks_of_keys, no_keys
 from pipeline.store import (
     CoalitionStore,
     DamagedShard,
@@ -45,8 +45,9 @@ from pipeline.store import (
 from pipeline.store.claims import PRESENCE, Claims, claiming
 from pipeline.store.evaluation import Receipt
 from pipeline.store.locking import locked
-from pipeline.store.planning import SET_ASIDE
-from pipeline.store.shards import glob_escaped
+from pipeline.store.lookup import Keys, KnownValues, Tally, find, keys_within
+from pipeline.store.planning import place_of, set_aside_stores
+from pipeline.store.shards import Stamp, stamp_of
 
 log = logging.getLogger(__name__)
 
@@ -58,9 +59,6 @@ COST_SHARE = 20
 
 PAGE = re.compile(r".+#[0-9a-f]{16}", re.DOTALL)
 """Ids of pages."""
-
-Keys = NDArray[Any]
-"""Coalitions that can be sorted: (m,) uint64, past 64 players (m,) bytes of their packed bits."""
 
 Evaluate = Callable[[NDArray[Any]], NDArray[np.floating[Any]]]
 """Values of coalitions, all different, ascending: masks (m,) uint64, or past 64 players (m, byte)
@@ -86,19 +84,19 @@ class Remembered:
         """Use :func:`remembered`."""
         self.path = os.fspath(path)
         self.record = record
-        self._place = _place(path)
+        self._place = place_of(path)
         self._claims = claims
         self._keep_every = keep_every
         self._keep_seconds = 0.0
         self._closed = False
         self._kept_at = time.monotonic()
-        self._tables: WeakValueDictionary[_Key, _Table] = WeakValueDictionary()
+        self._tables: WeakValueDictionary[_Key, KnownValues] = WeakValueDictionary()
         # Tables with something to keep stay in memory until it is kept.
-        self._unkept: dict[_Key, _Table] = {}
-        self._tallies: dict[_Key, _Tally] = {}
+        self._unkept: dict[_Key, KnownValues] = {}
+        self._tallies: dict[_Key, Tally] = {}
         self._damaged: dict[str, None] = {}
         self._masks: dict[str, NDArray[Any]] = {}
-        self._stamp: _Stamp = None
+        self._stamp: Stamp | None = None
         self._stores: list[CoalitionStore] = []
         self._pages: dict[_Key, list[tuple[CoalitionStore, int]]] = {}
         with locked(self._place.parent, exclusive=False):
@@ -123,11 +121,10 @@ class Remembered:
         key = (instance, input_sha256)
         table = self._tables.get(key)
         if table is None:
-            table = _Table(self.record)
-            keys, values = self._stored(key)
-            table.add(keys, values)
+            table = KnownValues(self.record.n_players, len(self.record.outputs))
+            table.add(*self._stored(key))
             self._tables[key] = table
-        tally = self._tallies.setdefault(key, _Tally(no_keys(self.record.n_players)))
+        tally = self._tallies.setdefault(key, Tally(no_keys(self.record.n_players)))
         return RememberedGame(self, key, table, tally, evaluate)
 
     def keep(self) -> None:
@@ -202,14 +199,14 @@ class Remembered:
             device=device,
         )
 
-    def _evaluated(self, key: _Key, table: "_Table") -> None:
+    def _evaluated(self, key: _Key, table: KnownValues) -> None:
         """Note that a table has something to keep, and keep all if it is time."""
         self._unkept[key] = table
         since = time.monotonic() - self._kept_at
         if since >= max(self._keep_every, COST_SHARE * self._keep_seconds):
             self.keep()
 
-    def _new_pages(self, key: _Key, table: "_Table") -> Iterator["_Page"]:
+    def _new_pages(self, key: _Key, table: KnownValues) -> Iterator["_Page"]:
         instance, digest = key
         keys = np.concatenate([keys for keys, _ in table.unkept])
         values = np.concatenate([values for _, values in table.unkept])
@@ -246,7 +243,7 @@ class Remembered:
         """Coalitions of an instance that are kept, ascending, all different, and their values."""
         # Nobody plans the store, and no page is moved, between the look at the lists and the end.
         with locked(self._place.parent, exclusive=False):
-            if _stamp(self._place) != self._stamp:
+            if stamp_of(self._place) != self._stamp:
                 self._read_lists()
             try:
                 return self._read_pages(key)
@@ -272,14 +269,14 @@ class Remembered:
                 open_store(store.path, "r+").erase(i)
                 continue
             self._masks[store.instances[i]] = masks
-            keys.append(_keys_of(masks, n_players))
+            keys.append(keys_within(masks, n_players))
             values.append(rows)
         distinct, first = np.unique(np.concatenate(keys), return_index=True)
         return distinct, np.concatenate(values)[first]
 
     def _read_lists(self) -> None:
         """Look anew which pages there are, at the path and in what was set aside from there."""
-        self._stamp = _stamp(self._place)
+        self._stamp = stamp_of(self._place)
         self._stores = list(_stores(self._place, self.record))
         self._pages = {}
         for store in self._stores:
@@ -297,7 +294,7 @@ class RememberedGame:
     """
 
     def __init__(
-        self, memory: Remembered, key: _Key, table: "_Table", tally: "_Tally", evaluate: Evaluate
+        self, memory: Remembered, key: _Key, table: KnownValues, tally: Tally, evaluate: Evaluate
     ) -> None:
         """Use :meth:`Remembered.game`."""
         self.n_players = memory.record.n_players
@@ -328,11 +325,11 @@ class RememberedGame:
         shape or not finite; sound ones evaluated beside them are kept.
         """
         try:
-            keys = _keys_of(np.asarray(coalitions), self.n_players)
+            keys = keys_within(np.asarray(coalitions), self.n_players)
         except InputError as error:
             raise InputError(f"{self._name()}: {error}") from None
         wanted, inverse = np.unique(keys, return_inverse=True)
-        known, _ = _find(self._table.keys, wanted)
+        known, _ = find(self._table.keys, wanted)
         self._tally.note_found(wanted[known])
         if not known.all():
             self._make(wanted[~known])
@@ -400,7 +397,7 @@ def remembered(
             f"{os.fspath(path)}: the record of {record.study}/{record.game} is of an enumerated "
             f"game; give n_coalitions, the number of coalitions in a page"
         )
-    _place(path).parent.mkdir(parents=True, exist_ok=True)
+    place_of(path).parent.mkdir(parents=True, exist_ok=True)
     with claiming(path) as claims:
         memory = Remembered(path, record, claims, keep_every)
         try:
@@ -430,78 +427,6 @@ class _Page:
     """(coalition, output)"""
 
 
-@dataclass
-class _Tally:
-    """Which coalitions of an instance were asked for since the store was opened."""
-
-    keys: Keys
-    """ascending"""
-    made: int = 0
-    reused: int = 0
-
-    def note_found(self, keys: Keys) -> None:
-        """Count coalitions that were found, ascending; those made or found before count not."""
-        known, _ = _find(self.keys, keys)
-        self.reused += self._insert(keys[~known])
-
-    def note_made(self, keys: Keys) -> None:
-        """Count coalitions that were evaluated, ascending."""
-        known, _ = _find(self.keys, keys)
-        self._insert(keys[~known])
-        self.made += len(keys)
-
-    def _insert(self, keys: Keys) -> int:
-        self.keys = np.insert(self.keys, np.searchsorted(self.keys, keys), keys)
-        return len(keys)
-
-
-class _Table:
-    """Known values of one instance; coalitions in ascending order, values in that of coming."""
-
-    def __init__(self, record: GameRecord) -> None:
-        self.keys = no_keys(record.n_players)
-        self.unkept: list[tuple[Keys, NDArray[np.float32]]] = []
-        self._rows = np.empty(0, dtype=np.intp)
-        self._values = np.empty((0, len(record.outputs)), dtype=np.float32)
-
-    def add(self, keys: Keys, values: NDArray[np.float32], *, keep: bool = False) -> None:
-        """Add coalitions, ascending, none of which is there; ``keep``: they are not stored yet."""
-        first, end = len(self.keys), len(self.keys) + len(keys)
-        if end > len(self._values):
-            # Twice as many, so that adding few at a time does not copy all each time.
-            larger = np.empty((max(end, 2 * first), self._values.shape[1]), dtype=np.float32)
-            larger[:first] = self._values[:first]
-            self._values = larger
-        self._values[first:end] = values
-        places = np.searchsorted(self.keys, keys)
-        self.keys = np.insert(self.keys, places, keys)
-        self._rows = np.insert(self._rows, places, np.arange(first, end))
-        if keep:
-            self.unkept.append((keys, values))
-
-    def look_up(self, keys: Keys) -> NDArray[np.float32]:
-        """Values of coalitions that are all there."""
-        _, places = _find(self.keys, keys)
-        return self._values[self._rows[places]]
-
-
-_Stamp = tuple[int, int, int] | None
-
-
-def _stamp(place: Path) -> _Stamp:
-    """Tells one plan's directory from another's; None if there is none."""
-    try:
-        status = (place / "zarr.json").stat()
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino, status.st_mtime_ns
-
-
-def _place(path: str | os.PathLike[str]) -> Path:
-    """Where a store's directory itself is, as a plan finds it."""
-    return Path(path).resolve() if Path(path).is_symlink() else Path(path)
-
-
 def _stores(place: Path, record: GameRecord) -> Iterator[CoalitionStore]:
     """The stores of a game: the one at its place, then what was set aside from there.
 
@@ -517,15 +442,12 @@ def _stores(place: Path, record: GameRecord) -> Iterator[CoalitionStore]:
             if store.record.identity == record.identity:
                 _refuse_other_lists(store)
                 yield store
-    pattern = f"{glob_escaped(place.stem)}-{record.identity[:16]}*.zarr"
-    for path in sorted((place.parent / SET_ASIDE).glob(pattern)):
+    for store in set_aside_stores(place, record):
         try:
-            store = open_store(path)
             _refuse_other_lists(store)
         except InputError as error:
             log.warning("%s", error)
-            continue
-        if store.record.identity == record.identity:
+        else:
             yield store
 
 
@@ -537,28 +459,3 @@ def _refuse_other_lists(store: CoalitionStore) -> None:
             f"{store.path}: lists {other!r}, not pages of instances as {other}#0123456789abcdef: "
             f"its coalitions were chosen when it was planned. Give another path"
         )
-
-
-def _keys_of(masks: NDArray[Any], n_players: int) -> Keys:
-    """Masks as keys. Raises InputError if they are not of so many players."""
-    if n_players <= 64 and not masks.size:
-        masks = masks.astype(np.uint64)  # of an empty list NumPy makes floats
-    keys = checked_keys(masks, n_players)
-    if n_players < 64:
-        beyond = keys >> np.uint64(n_players)
-    elif n_players > 64 and n_players % 8:
-        beyond = masks[:, -1] >> np.uint8(n_players % 8)
-    else:
-        return keys
-    if beyond.any():
-        text = mask_text(masks[int(np.argmax(beyond != 0))])
-        raise InputError(f"coalition {text} holds players beyond the {n_players} that there are")
-    return keys
-
-
-def _find(keys: Keys, wanted: Keys) -> tuple[NDArray[np.bool_], NDArray[np.intp]]:
-    """Whether keys are among others, which ascend, and where."""
-    if not len(keys):
-        return np.zeros(len(wanted), dtype=bool), np.zeros(len(wanted), dtype=np.intp)
-    places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return keys[places] == wanted, places

@@ -93,8 +93,7 @@ def plan(
     beside = {name: _native(content) for name, content in (coordinates or {}).items()}
     lists = Lists(tuple(instances), tuple(input_sha256), classes, masks, beside)
     _refuse_unfit(given, record, lists)
-    # Behind a link, what stands beside the store's directory is on its own disk.
-    target = Path(path).resolve() if Path(path).is_symlink() else Path(path)
+    target = place_of(path)
     target.parent.mkdir(parents=True, exist_ok=True)
     with locked(target.parent, exclusive=True), refusing_full_disk(given):
         _remove(new_place(target))
@@ -146,7 +145,7 @@ def _settle(target: Path, record: GameRecord, lists: Lists) -> None:
     current = standing
     if standing is not None and standing.record.identity != record.identity:
         current = None
-    aside = _set_aside_stores(target, record)
+    aside = set_aside_stores(target, record)
     wanted = _keys(lists)
     held: dict[Key, Path] = {}
     for source in [current, *aside]:
@@ -269,8 +268,8 @@ def _standing(target: Path) -> tuple[CoalitionStore | None, str | None]:
     return store, store.record.identity
 
 
-def _set_aside_stores(target: Path, record: GameRecord) -> list[CoalitionStore]:
-    """The stores of the wanted identity that were set aside from this place."""
+def set_aside_stores(target: Path, record: GameRecord) -> list[CoalitionStore]:
+    """The stores of a game that were set aside from this place; warns of unreadable ones."""
     pattern = f"{glob_escaped(target.stem)}-{record.identity[:16]}*.zarr"
     stores = []
     for path in sorted((target.parent / SET_ASIDE).glob(pattern)):
@@ -304,7 +303,7 @@ def _suffix(number: int) -> str:
 
 def _drop_redundant(target: Path, record: GameRecord) -> None:
     """Remove the stores set aside of which every value is held by another that stays."""
-    aside = _set_aside_stores(target, record)
+    aside = set_aside_stores(target, record)
     standing = open_store(target)
     own = [standing] if standing.record.identity == record.identity else []
     keys = {store.path: frozenset(_done_keys(store)) for store in [*own, *aside]}
@@ -355,6 +354,11 @@ def _link(source: Path, destination: Path) -> None:
 def _remove(path: Path) -> None:
     if path.exists():
         shutil.rmtree(path)
+
+
+def place_of(path: str | os.PathLike[str]) -> Path:
+    """Where a store's directory itself is: what stands beside it has to be on the same disk."""
+    return Path(path).resolve() if Path(path).is_symlink() else Path(path)
 
 
 def new_place(target: Path) -> Path:

@@ -35,7 +35,8 @@ from pipeline.store.record import FORMAT, FORMAT_VERSION, GameRecord
 
 Values = NDArray[np.float32]
 
-_Stamp = tuple[int, int, int]
+Stamp = tuple[int, int, int]
+"""Device, inode and time of a store's metadata."""
 
 
 class CoalitionStore:
@@ -55,7 +56,7 @@ class CoalitionStore:
     """
 
     def __init__(
-        self, path: str, group: zarr.Group, record: GameRecord, stamp: "_Stamp | None"
+        self, path: str, group: zarr.Group, record: GameRecord, stamp: Stamp | None
     ) -> None:
         """Use :func:`open_store`, which checks what it opens."""
         self.path = path
@@ -265,12 +266,8 @@ class CoalitionStore:
             raise self._replanned() from None
 
     def _refuse_replanned(self) -> None:
-        try:
-            if self._remote or _stamp(Path(self.path)) == self._stamp:
-                return
-        except FileNotFoundError:
-            pass
-        raise self._replanned()
+        if not self._remote and stamp_of(Path(self.path)) != self._stamp:
+            raise self._replanned()
 
     def _replanned(self) -> InputError:
         return InputError(
@@ -341,8 +338,9 @@ def open_store(path: str | os.PathLike[str], mode: Literal["r", "r+"] = "r") -> 
     with _telling_damage(text):
         try:
             # Before anything else is read, so that whatever is read later belongs to this plan.
-            stamp = None if is_remote(text) else _stamp(Path(text))
-            group = zarr.open_group(source, mode=mode, zarr_format=3)
+            stamp = None if is_remote(text) else stamp_of(Path(text))
+            there = stamp is not None or is_remote(text)
+            group = zarr.open_group(source, mode=mode, zarr_format=3) if there else None
         except (zarr.errors.GroupNotFoundError, FileNotFoundError):
             group = None
     if group is None:
@@ -456,9 +454,12 @@ def glob_escaped(name: str) -> str:
     return "".join(f"[{c}]" if c in "*?[" else c for c in name)
 
 
-def _stamp(path: Path) -> _Stamp:
-    """Tells the directory of one plan from that of another at the same path."""
-    status = (path / "zarr.json").stat()
+def stamp_of(path: Path) -> Stamp | None:
+    """Tells the directory of one plan from that of another at the same path; None without one."""
+    try:
+        status = (path / "zarr.json").stat()
+    except FileNotFoundError:
+        return None
     return status.st_dev, status.st_ino, status.st_mtime_ns
 
 

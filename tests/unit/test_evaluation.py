@@ -30,13 +30,13 @@ from pipeline.core.errors import InputError
 from pipeline.store import CoalitionStore, UnusableValues, open_store, plan
 from pipeline.store.claims import Claims, claims_file
 from pipeline.store.evaluation import (
-    StoredGame,
     merge_receipts,
     partition_indices,
     play,
     read_receipt,
     write_receipt,
 )
+from pipeline.store.stored_game import StoredGame
 
 NAMES = [f"v{i}" for i in range(10)]
 

@@ -18,9 +18,10 @@ from players import ended, finished, start, wait_until
 from pipeline.core.errors import InputError
 from pipeline.store import CoalitionStore, GameRecord, UnusableValues, open_store, plan, verify
 from pipeline.store import cli as store_commands
-from pipeline.store.evaluation import StoredGame, read_receipt, write_receipt
+from pipeline.store.evaluation import read_receipt, write_receipt
 from pipeline.store.pages import Remembered, RememberedGame, remembered
 from pipeline.store.pruning import survey
+from pipeline.store.stored_game import StoredGame
 
 RECORD = GameRecord(
     study="frames",

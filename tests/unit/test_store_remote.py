@@ -29,7 +29,7 @@ from pipeline.store import (
     verify,
 )
 from pipeline.store.cli import app
-from pipeline.store.evaluation import StoredGame
+from pipeline.store.stored_game import StoredGame
 
 NAMES = ["v0", "v1", "v2"]
 

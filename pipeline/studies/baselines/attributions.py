@@ -30,7 +30,7 @@ from pipeline.shapley.coalitions import Masks
 from pipeline.shapley.games import Game
 from pipeline.shapley.permutation import permutation_values as paired_permutation_values
 from pipeline.store import CoalitionStore
-from pipeline.store.evaluation import StoredGame
+from pipeline.store.stored_game import StoredGame
 from pipeline.studies.baselines.attribution_files import (
     EXACT,
     OF_AREAS,

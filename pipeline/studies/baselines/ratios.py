@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pipeline.core.progress import progress
 from pipeline.shapley import shapley_values
 from pipeline.store import CoalitionStore
-from pipeline.store.evaluation import StoredGame
+from pipeline.store.stored_game import StoredGame
 from pipeline.studies.baselines.effective import Counts, EffectiveShapley, ratios
 from pipeline.studies.baselines.estimates import (
     EFFECTIVE,

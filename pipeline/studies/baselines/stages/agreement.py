@@ -8,7 +8,7 @@ from pathlib import Path
 from pipeline.core.errors import InputError
 from pipeline.core.files import write_json
 from pipeline.core.tables import plain, write_table
-from pipeline.store.evaluation import StoredGame
+from pipeline.store.stored_game import StoredGame
 from pipeline.store.vouching import believing
 from pipeline.studies.baselines.agreement import (
     PICTURE_COLUMNS,
