@@ -11,6 +11,9 @@ from pipeline.core.files import replacing
 DIGITS = 7
 """Significant digits of a number in a table."""
 
+NONE = "–"
+"""What stands in a document's cell of which the results say nothing."""
+
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """Write rows as CSV.

@@ -7,6 +7,7 @@ import json
 import pytest
 import stages
 
+from pipeline.core.claims import COLUMNS
 from pipeline.studies.baselines import claims, proportions, ratios, replace, runtime
 from pipeline.studies.baselines.agreement import MEASURES, summary_columns
 from pipeline.studies.baselines.agreement import PAIRS as COMPARED
@@ -537,5 +538,5 @@ def test_claims_are_written(results, tmp_path):
         rows = list(csv.DictReader(file))
     assert rows == json.loads((folder / "claims.json").read_bytes())
     assert rows == [vars(claim) for claim in claims.all_claims(results)]
-    assert tuple(rows[0]) == claims.COLUMNS
+    assert tuple(rows[0]) == COLUMNS
     assert {row["shows"] for row in rows} == {"yes", "in part"}

@@ -1,5 +1,6 @@
 """Tables of the study of baselines in documents."""
 
+from pipeline.core.claims import claims_by_row
 from pipeline.studies.baselines.agreement import MEASURES as MEASURED
 from pipeline.studies.baselines.attribution_files import EXACT, OF_AREAS, SIG_ALL, SIG_OWN
 from pipeline.studies.baselines.attributions import IG, SIG
@@ -8,7 +9,6 @@ from pipeline.studies.baselines.report import (
     MEASURES,
     METHODS,
     RATIO_METHODS,
-    claims_table,
     pictures_table,
     ratios_table,
     runtime_table,
@@ -21,7 +21,7 @@ def cells(table):
 
 def test_claims():
     claim = {"source": "Fig. 1", "of": "digits", "claim": "it is", "measured": "1", "shows": "no"}
-    assert cells(claims_table([claim]))[2] == ["Fig. 1", "it is", "digits", "**no**: 1"]
+    assert cells(claims_by_row([claim]))[2] == ["Fig. 1", "it is", "digits", "**no**: 1"]
 
 
 def ratio_row(game, method, evaluations, distance, spread):

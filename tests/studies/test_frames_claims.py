@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import stages
 
 from pipeline.core.tables import plain, write_table
 from pipeline.studies.frames import claims, runtime
@@ -63,7 +64,7 @@ def results():
             "frames": [1, 2, 3],
             **{m: {"top1": [0.2, 0.4, 0.3], "clips": 425} for m in MODELS},
         },
-        "discarded": {"trn": discarded(0.3), "tsn": discarded(0.1)},
+        "discard": {"trn": discarded(0.3), "tsn": discarded(0.1)},
         "patterns": {
             "contributions": {m: sizes(0.3, 0.2, 0.1) for m in MODELS},
             "positions": {
@@ -78,7 +79,7 @@ def results():
             "frames": [1, 2, 3],
             **{m: {"supporting_percent": shares[m], "standard_error": [1.0] * 3} for m in MODELS},
         },
-        "shifted": {m: {"spread": 0.1, "by_shift": shifts(0.01, 0.02, 0.03)} for m in MODELS},
+        "shift": {m: {"spread": 0.1, "by_shift": shifts(0.01, 0.02, 0.03)} for m in MODELS},
         "convergence": {"rows": [{"model": m, "pearson": 0.99, **approximate} for m in MODELS]},
         "runtime": {
             "threads": 2,
@@ -110,8 +111,8 @@ def compared(areas):
 
 
 def with_comparisons(results):
-    of_models = {m: compared(results["discarded"][m]) for m in MODELS}
-    results["discarded"] = {**results["discarded"], "comparisons": of_models}
+    of_models = {m: compared(results["discard"][m]) for m in MODELS}
+    results["discard"] = {**results["discard"], "comparisons": of_models}
     for model in MODELS:
         lengths = results["lengths"][model]
         last, error = lengths["supporting_percent"][-1], lengths["standard_error"][-1] or 0.0
@@ -125,7 +126,7 @@ def with_comparisons(results):
 def shown(results, words, model="tsn"):
     """What is said of one claim, by words of it; None if it is left out."""
     results = with_comparisons(results)
-    found = [c for c in claims.all_claims(results) if words in c.claim and c.model == NAMES[model]]
+    found = [c for c in claims.all_claims(results) if words in c.claim and c.of == NAMES[model]]
     assert len(found) <= 1
     return found[0].shows if found else None
 
@@ -161,11 +162,11 @@ def change(results, path, value):
     results[last] = value
 
 
-AREAS = ("discarded", "tsn")
+AREAS = ("discard", "tsn")
 SIZES = ("patterns", "contributions", "tsn")
 SHARES = ("lengths", "tsn", "supporting_percent")
 ERRORS = ("lengths", "tsn", "standard_error")
-SHIFTS = ("shifted", "tsn", "by_shift")
+SHIFTS = ("shift", "tsn", "by_shift")
 CLASSES = ("patterns", "positions", "classes")
 
 
@@ -239,7 +240,7 @@ def test_fewer_frames_than_claimed_are_timed(results, seconds, expected):
 
 
 def test_what_is_measured_is_said(results):
-    said = {(c.source, c.model): c.measured for c in claims.all_claims(with_comparisons(results))}
+    said = {(c.source, c.of): c.measured for c in claims.all_claims(with_comparisons(results))}
     assert said["Fig. 10", "TRN"] == "20.0 % with 1, 40.0 % with 2 (the most), 30.0 % with 3"
     assert said["Figs. 6b, 11b", "TSN"] == "80.0 % of 1, 80.0 % of 1 (the most), 60.0 % of 3"
     assert "maps differ by 5 points (alike) to 40 (unlike); 1 of 2" in said["Figs. 13, 14", "TSN"]
@@ -276,10 +277,11 @@ def test_claims_are_written(results, tmp_path):
     files = {name: tmp_path / f"{name}.json" for name in results}
     for name, path in files.items():
         path.write_text(json.dumps(results[name]))
-    claims.main(**files, out=tmp_path / "claims.json", table=tmp_path / "claims.csv")
+    written_to = {"out": tmp_path / "claims.json", "table": tmp_path / "claims.csv"}
+    stages.run("frames_claims", **files, **written_to)
     rows = list(csv.DictReader((tmp_path / "claims.csv").open()))
     assert rows == json.loads((tmp_path / "claims.json").read_text())
-    assert tuple(rows[0]) == claims.COLUMNS
+    assert tuple(rows[0]) == ("source", "model", "claim", "measured", "shows")
     assert len(rows) == len(claims.all_claims(copy.deepcopy(results)))
 
 

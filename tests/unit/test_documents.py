@@ -7,9 +7,10 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.__main__ import app
+from pipeline.core.claims import claims_by_model
 from pipeline.core.errors import InputError
 from pipeline.core.tables import markdown_table
-from pipeline.studies.frames.report import claims_table, runtime_table
+from pipeline.studies.frames.report import runtime_table
 from pipeline.studies.frames.runtime import PAPER_DEVICE
 from pipeline.workflow import documents
 from pipeline.workflow.documents import TABLES, default_documents, write_documents
@@ -58,7 +59,7 @@ def contents(root):
 
 
 def test_a_claim_is_a_line_and_a_model_a_column():
-    assert claims_table(CLAIMS) == CLAIMS_TABLE.strip()
+    assert claims_by_model(CLAIMS) == CLAIMS_TABLE.strip()
 
 
 def test_times_have_their_unit_and_significant_digits():

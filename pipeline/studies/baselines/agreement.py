@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.statistics import MARGIN, known_mean_and_error, verdict
 from pipeline.shapley.agreement import pearson
 from pipeline.shapley.games import Game
 from pipeline.studies.baselines import quality
@@ -40,9 +41,6 @@ proposals."""
 
 PROPOSALS = ("sig_baselines", "sig_inputs")
 """Proposals 1 and 2 of the paper (Appendix B.1)"""
-
-MARGIN = 2
-"""Standard errors of a mean difference within which two methods count as equal."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +117,7 @@ def _compared(
         "model_evaluations": method.model_evaluations.astype(np.float64),
         "largest_gap": method.largest_gap,
     }
-    measures = {measure: _mean(values)[0] for measure, values in each.items()}
+    measures = {measure: known_mean_and_error(values)[0] for measure, values in each.items()}
     if len(of_areas) > 1:
         measures["spread"] = quality.spread(of_areas)
     missing = np.full(len(found.instances), np.nan)
@@ -165,18 +163,6 @@ def _on_ink(found: Attributions, name: str, ink: float) -> dict[str, Floats]:
     }
 
 
-def _mean(values: Floats) -> tuple[Floats, Floats]:
-    """Mean over the first axis and its standard error, of what is not NaN; NaN without any."""
-    known = ~np.isnan(values)
-    count = known.sum(axis=0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(known, values, 0).sum(axis=0) / count
-        squares = np.where(known, (values - mean) ** 2, 0).sum(axis=0)
-        error = np.sqrt(squares / (count - 1) / count)
-    nothing = np.full_like(mean, np.nan)
-    return np.where(count > 0, mean, nothing), np.where(count > 1, error, nothing)
-
-
 def all_measures(found: Sequence[tuple[Attributions, Sequence[Compared]]]) -> dict[str, Any]:
     """All that is said of the methods, for a JSON file.
 
@@ -216,7 +202,7 @@ def summary(model: str, compared: Compared) -> dict[str, Any]:
         "repeats": compared.repeats,
     }
     for name, values in compared.measures.items():
-        mean, error = _mean(values)
+        mean, error = known_mean_and_error(values)
         row[name], row[f"{name}_se"] = float(mean), float(error)
     return row
 
@@ -247,7 +233,7 @@ def differences(model: str, compared: Sequence[Compared]) -> list[dict[str, Any]
             paired = by_name[ours][name] - by_name[theirs][name]
             if np.isnan(paired).all():
                 continue
-            mean, error = (float(number) for number in _mean(paired))
+            mean, error = (float(number) for number in known_mean_and_error(paired))
             rows.append(
                 {
                     "model": model,
@@ -262,19 +248,6 @@ def differences(model: str, compared: Sequence[Compared]) -> list[dict[str, Any]
                 }
             )
     return rows
-
-
-def verdict(difference: float, error: float, best: Literal["high", "low"]) -> str | None:
-    """``better``, ``equal`` or ``worse``, of a mean difference and its standard error.
-
-    None where either is NaN.
-    """
-    if np.isnan(difference) or np.isnan(error):
-        return None
-    gain = difference if best == "high" else -difference
-    if abs(gain) <= MARGIN * error:
-        return "equal"
-    return "better" if gain > 0 else "worse"
 
 
 def between(found: Attributions) -> dict[str, Any]:
@@ -311,7 +284,7 @@ def between(found: Attributions) -> dict[str, Any]:
         "repeats": lead[0],
     }
     for name, values in each.items():
-        mean, error = _mean(_mean(values)[0])
+        mean, error = known_mean_and_error(known_mean_and_error(values)[0])
         row[name], row[f"{name}_se"] = float(mean), float(error)
     return row
 

@@ -6,10 +6,10 @@ that are set by hand are named.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
-COLUMNS = ("source", "of", "claim", "measured", "shows")
+from pipeline.core.claims import Claim, all_of, claim, margin
+
 Results = Mapping[str, Any]
 
 ALIKE = 0.99
@@ -40,21 +40,6 @@ NAMES = {"ig_zero": "zero", "ig_mean": "mean", "ig_random": "random"}
 WORDS = {"better": "better than that", "equal": "as good as that", "worse": "worse than that"}
 
 
-@dataclass(frozen=True)
-class Claim:
-    """One claim of the paper."""
-
-    source: str
-    """Section or figure of the paper"""
-    of: str
-    """What it is measured on"""
-    claim: str
-    measured: str
-    """The figures that decide it"""
-    shows: str
-    """``yes``, ``no`` or ``in part``"""
-
-
 def all_claims(results: Results) -> list[Claim]:
     """Every claim.
 
@@ -77,14 +62,7 @@ def all_claims(results: Results) -> list[Claim]:
     found += [_alike(results, "classifier"), _explains_better(results, "distance")]
     for judge in (_takes, _faster):
         found += [judge(results, model) for model in ("classifier", "distance")]
-    return [claim for claim in found if claim is not None]
-
-
-def _word(shows: Iterable[bool]) -> str:
-    each = list(shows)
-    if all(each):
-        return "yes"
-    return "in part" if any(each) else "no"
+    return [one for one in found if one is not None]
 
 
 def _smallest(results: Results, method: str, of: str) -> list[Mapping[str, Any]]:
@@ -129,7 +107,7 @@ def _theorem_2(results: Results) -> Claim | None:
     inside = [row["low"] <= row["probability"] <= row["high"] for row in telling]
     # The numbers themselves may have hundreds of digits; of 0 there is no logarithm.
     beyond = sum((row["printed_log10"] or 0) > 0 for row in rows)
-    return Claim(
+    return claim(
         "Theorem 2",
         "utility functions",
         "the printed sum is the probability of sampling effective coalitions in proportion",
@@ -137,7 +115,7 @@ def _theorem_2(results: Results) -> Claim | None:
         f"samples it lies in the simulation's 95 % interval in {sum(inside)} of the {len(telling)} "
         "cases in which it is neither 0 nor 1",
         # What is divided is not what is claimed: the printed number has to lie there itself.
-        "no" if beyond else _word(r["low"] <= float(r["printed"]) <= r["high"] for r in telling),
+        False if beyond else all_of(r["low"] <= float(r["printed"]) <= r["high"] for r in telling),
     )
 
 
@@ -147,7 +125,7 @@ def _approximates(results: Results, of: str) -> Claim | None:
     each = [row["pearson"] for rows in ends for row in rows]
     if not each or None in each:
         return None
-    return Claim(
+    return claim(
         "Fig. 2",
         "utility functions" if of == "utility" else "networks in their place",
         "Effective Shapley values approximate the ratios between Shapley values well",
@@ -160,7 +138,7 @@ def _approximates(results: Results, of: str) -> Claim | None:
             + f" at the {which} evaluations"
             for rows, which in zip(ends, ("most", "fewest"), strict=True)
         ),
-        _word(r >= ALIKE for r in each),
+        all_of(r >= ALIKE for r in each),
     )
 
 
@@ -188,39 +166,39 @@ def _beats_gradients(results: Results) -> Claim | None:
         f"{_range(rows, 'ratio_distance', 3)} at {_range(rows, 'evaluations', 0)} evaluations"
         for rows in ends
     )
-    return Claim(
+    return claim(
         "Fig. 2",
         "networks in their place",
         "they are nearer than Integrated Gradients from zero, mean and random baselines",
         f"L1 distance of ratios over the games {' and '.join(near)}; Integrated Gradients from "
         f"{', '.join(measured)}",
-        _word(shows),
+        all_of(shows),
     )
 
 
 def _is_nearer(mine: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    error = sum((row["ratio_distance_se"] or 0) ** 2 for row in (mine, other)) ** 0.5
-    return bool(other["ratio_distance"] - mine["ratio_distance"] > 2 * error)
+    least = margin(mine["ratio_distance_se"], other["ratio_distance_se"])
+    return bool(other["ratio_distance"] - mine["ratio_distance"] > least)
 
 
 def _beats_permutation(results: Results, of: str) -> Claim | None:
     counts = results["ratios"]["verdicts_against_permutation"].get(of, {}).get("effective")
     if counts is None:
         return None
-    return Claim(
+    return claim(
         "Section 4.2",
         "utility functions" if of == "utility" else "networks in their place",
         "at the same number of evaluations they are as near as permutation sampling, or nearer",
         f"nearer in {counts['better']}, as near in {counts['equal']}, farther in "
         f"{counts['worse']} of the games and numbers of evaluations",
-        "yes" if not counts["worse"] else _word([counts["better"] > counts["worse"], False]),
+        True if not counts["worse"] else all_of([counts["better"] > counts["worse"], False]),
     )
 
 
 def _as_printed(results: Results) -> Claim:
     rows = _largest(results, "effective_averages", "utility")
     corrected = {row["game"]: row for row in _largest(results, "effective", "utility")}
-    return Claim(
+    return claim(
         "Eq. 5",
         "utility functions",
         "averages of coalitions counted as Eq. 5 is printed are in the ratios of Shapley values",
@@ -230,7 +208,7 @@ def _as_printed(results: Results) -> Claim:
             f"times effective shares: {corrected[row['game']]['ratio_distance']:.3f})"
             for row in rows
         ),
-        _word(row["pearson"] >= ALIKE for row in rows),
+        all_of(row["pearson"] >= ALIKE for row in rows),
     )
 
 
@@ -239,39 +217,39 @@ def _replaces(results: Results) -> Claim | None:
     if not rows:
         return None
     worst = min(rows, key=lambda row: row["pearson"])
-    return Claim(
+    return claim(
         "Fig. 8",
         "networks in their place",
         "trained on half or less of the coalitions, networks have almost the same Shapley values",
         f"least r {worst['pearson']:.5f} ({_plain(worst['game'])}), largest L1 distance of ratios "
         f"{max(row['ratio_distance'] for row in rows):.4f}, least R² of other coalitions "
         f"{min(row['r_squared'] for row in rows):.4f}",
-        _word(row["pearson"] >= ALIKE for row in rows),
+        all_of(row["pearson"] >= ALIKE for row in rows),
     )
 
 
 def _equals_marginals(results: Results) -> Claim:
     rows = results["replace"]["theorem_3"]
     missed = [row["largest_accumulated_difference"] / row["largest_accumulated"] for row in rows]
-    return Claim(
+    return claim(
         "Fig. 9",
         "networks in their place",
         "Integrated Gradients from S to S ∪ i equal the marginal contributions",
         f"accumulated, they differ by {max(missed):.1e} of the largest at most",
-        _word(part <= EQUAL for part in missed),
+        all_of(part <= EQUAL for part in missed),
     )
 
 
 def _is_linear(results: Results) -> Claim:
     rows = results["replace"]["theorem_3"]
     spread = [row["relative_spread"] for row in rows]
-    return Claim(
+    return claim(
         "Theorem 3",
         "networks in their place",
         "networks connect S and S ∪ i linearly (which the equality does not need)",
         f"on the way the gradient varies by {100 * min(spread):.0f} to {100 * max(spread):.0f} % "
         "of a mean marginal contribution",
-        _word(part <= CONNECTED for part in spread),
+        all_of(part <= CONNECTED for part in spread),
     )
 
 
@@ -289,15 +267,15 @@ def _row(results: Results, model: str, method: str) -> Mapping[str, Any]:
 
 
 def _against(
-    results: Results, model: str, measure: str, claim: tuple[str, str, str]
+    results: Results, model: str, measure: str, said: tuple[str, str, str]
 ) -> Claim | None:
     found = _differences(results, model, "sig_baselines", measure)
     # One picture has no error, and where nothing was measured there is no verdict.
     if any(a not in found or found[a]["verdict"] is None for a in PLAIN):
         return None
-    source, text, unit = claim
+    source, text, unit = said
     own = _row(results, model, "sig_baselines")[measure]
-    return Claim(
+    return claim(
         source,
         model,
         text,
@@ -307,7 +285,7 @@ def _against(
             f"{found[a]['difference']:+.3f} ± {found[a]['standard_error']:.3f})"
             for a in PLAIN
         ),
-        _word(found[a]["verdict"] == "better" for a in PLAIN),
+        all_of(found[a]["verdict"] == "better" for a in PLAIN),
     )
 
 
@@ -335,14 +313,14 @@ def _alike(results: Results, model: str) -> Claim | None:
     (row,) = found
     if row["ratio_distance_se"] is None or row["ratio_distance_repeats"] is None:
         return None
-    return Claim(
+    return claim(
         "Figs. 6, 7; B.1",
         model,
         "proposals 1 and 2 differ little (from each other)",
         f"L1 distance of their ratios {row['ratio_distance']:.3f} ± "
         f"{row['ratio_distance_se']:.3f}; of two repeats of proposal 1 "
         f"{row['ratio_distance_repeats']:.3f}{_correlations(row)}",
-        _word([row["ratio_distance"] <= row["ratio_distance_repeats"]]),
+        all_of([row["ratio_distance"] <= row["ratio_distance_repeats"]]),
     )
 
 
@@ -360,13 +338,13 @@ def _explains_better(results: Results, model: str) -> Claim | None:
         _row(results, model, f"sig_{use}")["ratio_distance"]
         for use in ("baselines", "inputs", "both")
     )
-    return Claim(
+    return claim(
         "Fig. 7; B.1",
         model,
         "proposal 1 explains better than proposal 2",
         f"L1 distance to exact ratios {first:.3f} and {second:.3f} ({WORDS[found['verdict']]}: "
         f"{found['difference']:+.3f} ± {found['standard_error']:.3f}), of both together {both:.3f}",
-        _word([found["verdict"] == "better"]),
+        all_of([found["verdict"] == "better"]),
     )
 
 
@@ -374,24 +352,24 @@ def _takes(results: Results, model: str) -> Claim:
     medians = {name: row["median"] for name, row in results["runtime"]["ratios"][model].items()}
     alone, whole = medians["sig_to_ig"], medians["sig_with_algorithm_1_to_ig"]
     plain, whole_plain = medians["sig_to_plain"], medians["sig_with_algorithm_1_to_plain"]
-    return Claim(
+    return claim(
         "Section 5",
         model,
         "Shapley Integrated Gradients take about as long as Integrated Gradients",
         f"{plain:.2f} times as long as from one baseline, {whole_plain:.2f} times with the "
         f"evaluations that find the coalitions; at equal numbers of gradients {alone:.2f} and "
         f"{whole:.2f} times",
-        _word(times <= CLOSE for times in (alone, whole, plain, whole_plain)),
+        all_of(times <= CLOSE for times in (alone, whole, plain, whole_plain)),
     )
 
 
 def _faster(results: Results, model: str) -> Claim:
     row = results["runtime"]["ratios"][model]["sig_inputs_to_sig"]
-    return Claim(
+    return claim(
         "B.1",
         model,
         "proposal 1 is much faster than proposal 2",
         f"proposal 2 takes {row['median']:.2f} times as long ({row['lowest']:.2f} to "
         f"{row['highest']:.2f} over runs)",
-        _word([row["median"] >= CLOSE, row["lowest"] > 1]),
+        all_of([row["median"] >= CLOSE, row["lowest"] > 1]),
     )

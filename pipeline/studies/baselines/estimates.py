@@ -8,7 +8,7 @@ values over the sum of their absolute values.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.core.errors import InputError
+from pipeline.core.statistics import Verdict, known_mean, mean_and_error, verdict
 from pipeline.shapley.games import Game
 from pipeline.shapley.methods import METHODS
 from pipeline.shapley.orders import Draws, Scheme, mean_over_orders
@@ -24,7 +25,6 @@ from pipeline.studies.baselines.integrated import integrated_gradients
 from pipeline.studies.baselines.quality import normalised, ratio_agreement
 
 Floats = NDArray[np.float64]
-Verdict = Literal["better", "equal", "worse"]
 
 PERMUTATION = "permutation"
 EFFECTIVE: dict[str, str] = {
@@ -206,10 +206,10 @@ def errors(estimated: Floats, exact: Floats, is_null: NDArray[np.bool_]) -> dict
     """
     result: dict[str, Any] = {}
     for name, values in _measured(estimated, exact, is_null).items():
-        of_repeats = _known_mean(values)
+        of_repeats = known_mean(values)
         known = of_repeats[~np.isnan(of_repeats)]
         result[name] = float(known.mean()) if len(known) else float("nan")
-        result[f"{name}_sd"] = float(_known_mean(np.array([_deviation(one) for one in values])))
+        result[f"{name}_sd"] = float(known_mean(np.array([_deviation(one) for one in values])))
         result[f"{name}_se"] = _deviation(of_repeats) / max(1, len(known)) ** 0.5
     result["undefined"] = int((~estimated.any(axis=-1)).sum())
     return result
@@ -220,7 +220,7 @@ def repeated_errors(
 ) -> dict[str, Floats]:
     """Means over games of each measure of :func:`errors`, of each repeat: (repeat,)."""
     found = _measured(estimated, exact, is_null)
-    return {name: _known_mean(values) for name, values in found.items()}
+    return {name: known_mean(values) for name, values in found.items()}
 
 
 def _measured(estimated: Floats, exact: Floats, is_null: NDArray[np.bool_]) -> dict[str, Floats]:
@@ -241,14 +241,6 @@ def _deviation(values: Floats) -> float:
     """Standard deviation of what is not NaN; NaN of less than two."""
     known = values[~np.isnan(values)]
     return float(known.std(ddof=1)) if len(known) > 1 else float("nan")
-
-
-def _known_mean(values: Floats) -> Floats:
-    """Means over the first axis of what is not NaN; NaN where all is."""
-    known = ~np.isnan(values)
-    count = known.sum(axis=0)
-    total = np.where(known, values, 0).sum(axis=0)
-    return np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
 
 
 @dataclass(frozen=True)
@@ -272,11 +264,8 @@ def paired_difference(first: Floats, second: Floats) -> Difference:
     difference = difference[~np.isnan(difference)]
     if len(difference) < 2:
         return Difference(float("nan"), float("nan"), None)
-    mean = float(difference.mean())
-    error = float(difference.std(ddof=1) / np.sqrt(len(difference)))
-    if abs(mean) <= 2 * error:
-        return Difference(mean, error, "equal")
-    return Difference(mean, error, "better" if mean < 0 else "worse")
+    mean, error = (float(number) for number in mean_and_error(difference))
+    return Difference(mean, error, verdict(mean, error, "low"))
 
 
 def stacked(found: Sequence[Sequence[Mapping[str, Found]]], method: str) -> tuple[Floats, float]:

@@ -12,7 +12,6 @@ from math import log10
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
 
 from pipeline.core.errors import InputError
 from pipeline.studies.baselines.theorems import (
@@ -143,12 +142,3 @@ def most_probable(
         return known[counts]
 
     return max(varied or sets, key=probability)
-
-
-def interval(frequency: float, repeats: int) -> tuple[float, float]:
-    """The 95 % interval of a probability, from how often it came true (Wilson's)."""
-    z = float(ndtri(0.975))
-    middle = (frequency + z**2 / (2 * repeats)) / (1 + z**2 / repeats)
-    half = z / (1 + z**2 / repeats)
-    half *= np.sqrt(frequency * (1 - frequency) / repeats + z**2 / (4 * repeats**2))
-    return max(0.0, float(middle - half)), min(1.0, float(middle + half))

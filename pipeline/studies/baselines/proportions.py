@@ -9,11 +9,11 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from pipeline.core.statistics import interval
 from pipeline.studies.baselines.params import ProportionsParams
 from pipeline.studies.baselines.proportional import (
     Proportion,
     effective_counts,
-    interval,
     most_probable,
     proportions,
 )

@@ -3,9 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pipeline.core.tables import markdown_table
+from pipeline.core.claims import claims_by_row
+from pipeline.core.tables import NONE, markdown_table
 
-NONE = "–"
 EQUAL = 1e-6
 """Spread below which there is none but that of rounding."""
 
@@ -51,18 +51,6 @@ MEASURES = {
     "ink": "share on ink",
 }
 """Of pictures: columns of the table."""
-
-
-def claims_table(claims: Sequence[Any]) -> str:
-    """What the paper says, what it was measured on, and whether it shows.
-
-    Args:
-        claims: content of ``baselines/claims.json``.
-    """
-    rows = [
-        [c["source"], c["claim"], c["of"], f"**{c['shows']}**: {c['measured']}"] for c in claims
-    ]
-    return markdown_table(["", "the paper says", "on", "here"], rows)
 
 
 def ratios_table(ratios: Any) -> str:
@@ -170,7 +158,7 @@ def runtime_table(runtime: Any) -> str:
 
 
 TABLES = {
-    "BASELINES_CLAIMS": ("baselines/claims.json", claims_table),
+    "BASELINES_CLAIMS": ("baselines/claims.json", claims_by_row),
     "BASELINES_RATIOS": ("baselines/ratios.json", ratios_table),
     "BASELINES_PICTURES": ("baselines/agreement.json", pictures_table),
     "BASELINES_RUNTIME": ("baselines/runtime.json", runtime_table),

@@ -1,4 +1,4 @@
-"""Stage: what the paper says of each figure, beside what the study's own results show.
+"""What the paper says of each figure, beside what the study's own results show.
 
 Every claim is decided by a comparison of measured numbers that is written here, with a margin of
 two standard errors of the difference where the results hold any; nobody decides it by looking. A
@@ -8,31 +8,17 @@ is left out.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
+from pipeline.core.claims import Claim, all_of, claim, margin
 from pipeline.core.plotting import MODEL_NAMES
+from pipeline.core.statistics import discoveries
 from pipeline.studies.frames.discard import COMPARED
 
-COLUMNS = ("source", "model", "claim", "measured", "shows")
 Results = Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Claim:
-    """One claim of the paper about one model."""
-
-    source: str
-    """Figure or section of the paper"""
-    model: str
-    claim: str
-    measured: str
-    """The figures that decide it"""
-    shows: str
-    """``yes``, ``no`` or ``in part``"""
 
 
 def all_claims(results: Results) -> list[Claim]:
@@ -41,18 +27,12 @@ def all_claims(results: Results) -> list[Claim]:
     Args:
         results: content of the stages' JSON files, by stage.
     """
-    found = []
-    for judge in JUDGES:
-        for model in ("trn", "tsn"):
-            claim = judge(results, model)
-            if claim is not None:
-                found.append(claim)
-    return found
+    found = (judge(results, model) for judge in JUDGES for model in ("trn", "tsn"))
+    return [one for one in found if one is not None]
 
 
-def _claim(source: str, model: str, claim: str, measured: str, shows: bool | None) -> Claim:
-    word = {True: "yes", False: "no", None: "in part"}[shows]
-    return Claim(source, MODEL_NAMES[model], claim, measured, word)
+def _claim(source: str, model: str, text: str, measured: str, shows: bool | None) -> Claim:
+    return claim(source, MODEL_NAMES[model], text, measured, shows)
 
 
 def _curve(results: Results, model: str) -> Claim | None:
@@ -69,14 +49,14 @@ def _curve(results: Results, model: str) -> Claim | None:
         "accuracy rises with the number of frames",
         f"{100 * of_model[0]:.1f} % with {frames[0]}, {100 * of_model[best]:.1f} % with "
         f"{frames[best]} (the most), {100 * of_model[-1]:.1f} % with {frames[-1]}",
-        of_model[-1] - of_model[0] > _margin(*errors),
+        of_model[-1] - of_model[0] > margin(*errors),
     )
 
 
 def _orders(results: Results, model: str) -> Claim:
-    areas = results["discarded"][model]
+    areas = results["discard"][model]
     up, chance, down = (areas[o] for o in ("esv_ascending", "random", "esv_descending"))
-    compared = results["discarded"]["comparisons"][model]
+    compared = results["discard"]["comparisons"][model]
     gaps = [_clear(compared[f"{a} - {b}"]) for a, b in COMPARED[:2]]
     return _claim(
         "Figs. 3a, 12a",
@@ -85,7 +65,7 @@ def _orders(results: Results, model: str) -> Claim:
         "random, those of high ESV first less",
         f"area under the score: {_area(up)} ascending, {_area(chance)} random, {_area(down)} "
         "descending",
-        _all(gaps),
+        all_of(gaps),
     )
 
 
@@ -97,21 +77,21 @@ def _gains(results: Results, model: str) -> Claim:
         model,
         "discarding frames of low ESV raises the class score above that of all frames",
         f"{best['all']:.3f} with all frames, at most {best['most']:.3f}",
-        _clear(results["discarded"]["comparisons"][model]["gain"]),
+        _clear(results["discard"]["comparisons"][model]["gain"]),
     )
 
 
 def _other_attributions(results: Results, model: str) -> Claim:
-    areas = results["discarded"][model]
+    areas = results["discard"][model]
     ours, gc, ig = (areas[f"{name}_ascending"] for name in ("esv", "gc", "ig"))
-    compared = results["discarded"]["comparisons"][model]
+    compared = results["discard"]["comparisons"][model]
     return _claim(
         "Figs. 3c, 12c",
         model,
         "in ascending order ESV keeps more of the class score than GradCam and Integrated "
         "Gradients",
         f"area: {_area(ours)} ESV, {_area(gc)} GradCam, {_area(ig)} IG",
-        _all([_clear(compared[f"{a} - {b}"]) for a, b in COMPARED[2:4]]),
+        all_of([_clear(compared[f"{a} - {b}"]) for a, b in COMPARED[2:4]]),
     )
 
 
@@ -120,7 +100,7 @@ def _descending(results: Results, model: str) -> Claim | None:
         return None
     gaps, errors = {}, []
     for name in ("trn", "tsn"):
-        compared = results["discarded"]["comparisons"][name]
+        compared = results["discard"]["comparisons"][name]
         nearest = min(
             (compared[f"{a} - {b}"] for a, b in COMPARED[4:]), key=lambda gap: gap["difference"]
         )
@@ -133,7 +113,7 @@ def _descending(results: Results, model: str) -> Claim | None:
         "than for TRN",
         f"best other method's area less ESV's: {gaps['tsn']:.3f} for TSN, {gaps['trn']:.3f} for "
         "TRN",
-        gaps["trn"] - gaps["tsn"] > _margin(*errors),
+        gaps["trn"] - gaps["tsn"] > margin(*errors),
     )
 
 
@@ -142,7 +122,7 @@ def _by_scale(results: Results, model: str) -> Claim | None:
     if len(rows) < 2:
         return None
     means = [row["mean_of_frames"] for row in rows]
-    margin = _margin(rows[0]["mean_of_frames_error"], rows[-1]["mean_of_frames_error"])
+    least = margin(rows[0]["mean_of_frames_error"], rows[-1]["mean_of_frames_error"])
     magnitude = np.array([row["upper_quartile"] - row["lower_quartile"] for row in rows])
     return _claim(
         "Figs. 6a, 11a",
@@ -150,7 +130,7 @@ def _by_scale(results: Results, model: str) -> Claim | None:
         "the larger the coalition, the smaller the average marginal contribution of a frame",
         f"{means[0]:.3f} to no frame, {means[1]:.3f} to one, {means[-1]:.4f} to all others"
         f"; interquartile range {magnitude[0]:.3f} to {magnitude[-1]:.3f}",
-        _rises([-mean for mean in means], margin),
+        _rises([-mean for mean in means], least),
     )
 
 
@@ -176,18 +156,18 @@ def _fewer_support(results: Results, model: str) -> Claim | None:
         return None
     lengths = results["lengths"]
     ours, theirs = (lengths[m]["supporting_percent"][-1] for m in ("tsn", "trn"))
-    margin = _margin(*(lengths[m]["standard_error"][-1] for m in ("tsn", "trn")))
+    least = margin(*(lengths[m]["standard_error"][-1] for m in ("tsn", "trn")))
     return _claim(
         "Fig. 11b",
         model,
         "the percentage of supporting frames is much lower for TSN than for TRN",
         f"with {lengths['frames'][-1]} frames {ours:.1f} % for TSN, {theirs:.1f} % for TRN",
-        theirs - ours > max(5, margin),
+        theirs - ours > max(5, least),
     )
 
 
 def _smooth(results: Results, model: str) -> Claim | None:
-    rows = results["shifted"][model]["by_shift"]
+    rows = results["shift"][model]["by_shift"]
     if len(rows) < 2:
         return None
     return _claim(
@@ -197,7 +177,7 @@ def _smooth(results: Results, model: str) -> Claim | None:
         ", ".join(f"{row['mean']:.4f} by {row['shift']}" for row in rows),
         _rises(
             [row["mean"] for row in rows],
-            _margin(rows[0]["standard_error"], rows[-1]["standard_error"]),
+            margin(rows[0]["standard_error"], rows[-1]["standard_error"]),
         ),
     )
 
@@ -283,14 +263,14 @@ def _saves_time(results: Results, model: str) -> Claim | None:
         "Algorithm 1 takes less time than exact values",
         f"{exact['frames']} frames: exact takes {ratio:.2g} times as long (in the paper "
         f"{paper:.2g} times)",
-        True if saved > _margin(*errors) else None if saved > -_margin(*errors) else False,
+        True if saved > margin(*errors) else None if saved > -margin(*errors) else False,
     )
 
 
 def _best(results: Results, model: str) -> list[dict[str, Any]]:
     return [
         {"order": order, "all": area["score_of_all"], "most": area["score_at_best"]}
-        for order, area in results["discarded"][model].items()
+        for order, area in results["discard"][model].items()
     ]
 
 
@@ -300,40 +280,17 @@ def _area(area: Mapping[str, Any]) -> str:
 
 def _clear(compared: Mapping[str, Any]) -> bool:
     """Whether a mean difference is above 0 by two of its standard errors at least."""
-    return bool(compared["difference"] > _margin(compared["error"]))
+    return bool(compared["difference"] > margin(compared["error"]))
 
 
-def _margin(*errors: float | None) -> float:
-    """Two standard errors of a difference of independent numbers that have these.
-
-    Of numbers of the same videos, which go together, it is more than that. None counts as 0.
-    """
-    return 2 * math.hypot(*(error or 0.0 for error in errors))
-
-
-def _rises(means: Sequence[float], margin: float) -> bool | None:
-    """Whether the last is larger than the first by a margin, and each than the one before.
+def _rises(means: Sequence[float], least: float) -> bool | None:
+    """Whether the last is larger than the first by a least margin, and each than the one before.
 
     None if the former alone holds.
     """
-    if not means[-1] - means[0] > margin:
+    if not means[-1] - means[0] > least:
         return False
     return True if all(a < b for a, b in pairwise(means)) else None
-
-
-def discoveries(p_values: Sequence[float], rate: float = 0.05) -> int:
-    """How many of the tests are significant at a false discovery rate (Benjamini and Hochberg).
-
-    A p-value from draws has a smallest value, which of many tests none could be below by
-    Bonferroni's correction.
-    """
-    allowed = [rate * (i + 1) / len(p_values) for i in range(len(p_values))]
-    below = [i + 1 for i, p in enumerate(sorted(p_values)) if p <= allowed[i]]
-    return max(below, default=0)
-
-
-def _all(parts: list[bool]) -> bool | None:
-    return True if all(parts) else None if any(parts) else False
 
 
 JUDGES: tuple[Callable[[Results, str], Claim | None], ...] = (

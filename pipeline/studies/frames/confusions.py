@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.errors import InputError
-from pipeline.studies.frames.summaries import Floats, Ints, mean_and_error
+from pipeline.core.statistics import mean_and_error
+from pipeline.studies.frames.summaries import Floats, Ints
 
 
 @dataclass(frozen=True)

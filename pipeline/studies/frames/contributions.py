@@ -9,15 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.errors import InputError
+from pipeline.core.statistics import mean_and_error
 from pipeline.shapley import coalitions
-from pipeline.studies.frames.summaries import (
-    Boxes,
-    Floats,
-    Read,
-    boxes,
-    mean_and_error,
-    pick_output,
-)
+from pipeline.studies.frames.summaries import Boxes, Floats, Read, boxes, pick_output
 
 
 def mean_contributions(marginals: NDArray[np.floating]) -> Boxes:

@@ -1,31 +1,10 @@
 """Tables of the study of frames in documents."""
 
-from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+from pipeline.core.claims import claims_by_model
 from pipeline.core.tables import markdown_table
-
-NONE = "–"
-"""What stands in a cell of which the results say nothing."""
-
-
-def claims_table(claims: Sequence[Any]) -> str:
-    """What the paper says, one row per claim, and whether each model shows it and by which figures.
-
-    Args:
-        claims: content of ``frames/claims.json``.
-    """
-    models = sorted({claim["model"] for claim in claims})
-    cells: dict[tuple[str, str], dict[str, str]] = {}
-    for claim in claims:
-        of_models = cells.setdefault((claim["source"], claim["claim"]), {})
-        of_models[claim["model"]] = f"**{claim['shows']}**: {claim['measured']}"
-    rows = [
-        [source, said, *(of_models.get(model, NONE) for model in models)]
-        for (source, said), of_models in cells.items()
-    ]
-    return markdown_table(["", "the paper says", *models], rows)
 
 
 def runtime_table(runtime: Any) -> str:
@@ -60,7 +39,7 @@ def _digits(value: float, digits: int) -> str:
 
 
 TABLES = {
-    "CLAIMS": ("frames/claims.json", claims_table),
+    "CLAIMS": ("frames/claims.json", claims_by_model),
     "RUNTIME": ("frames/runtime.json", runtime_table),
 }
 """Tables that documents may hold, by name: the JSON file below the folder of results, and what

@@ -1,4 +1,4 @@
-"""What the analyses of frames have in common: one output out of several, means, boxes."""
+"""What the analyses of frames have in common: one output out of several, boxes."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -47,22 +47,6 @@ def pick_output(values: NDArray[np.floating], outputs: NDArray[np.integer]) -> N
         )
     chosen = outputs.astype(np.int64).reshape(-1, *([1] * (values.ndim - 1)))
     return np.take_along_axis(values, chosen, axis=-1)[..., 0]
-
-
-def mean_and_error(values: NDArray[np.number | np.bool_]) -> tuple[Floats, Floats]:
-    """Mean over videos and its standard error: (video, ...) → (...) each.
-
-    NaN where no video is to be averaged; the error is NaN with one video too.
-    """
-    count = len(values)
-    if count == 0:
-        nothing = np.full(values.shape[1:], np.nan)
-        return nothing, nothing.copy()
-    numbers = values.astype(np.float64)
-    mean = numbers.mean(axis=0)
-    if count == 1:
-        return mean, np.full_like(mean, np.nan)
-    return mean, numbers.std(axis=0, ddof=1) / np.sqrt(count)
 
 
 def boxes(groups: list[NDArray[np.floating]]) -> Boxes:

@@ -1,12 +1,10 @@
 """Stage: what the paper on effective coalitions says, beside what the study's results show."""
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
-from pipeline.core.files import write_json
-from pipeline.core.tables import write_table
-from pipeline.studies.baselines.claims import COLUMNS, all_claims
+from pipeline.core.claims import write_claims
+from pipeline.studies.baselines.claims import all_claims
 
 VERSION = 1
 
@@ -29,6 +27,5 @@ def main(
         "agreement": agreement,
         "runtime": runtime,
     }
-    found = all_claims({name: json.loads(path.read_bytes()) for name, path in files.items()})
-    write_table(table, COLUMNS, map(asdict, found))
-    write_json(out, [asdict(claim) for claim in found])
+    results = {name: json.loads(path.read_bytes()) for name, path in files.items()}
+    write_claims(all_claims(results), out, table)

@@ -7,12 +7,10 @@ is left out.
 """
 
 import json
-from dataclasses import asdict
 from pathlib import Path
 
-from pipeline.core.files import write_json
-from pipeline.core.tables import write_table
-from pipeline.studies.frames.claims import COLUMNS, all_claims
+from pipeline.core.claims import write_claims
+from pipeline.studies.frames.claims import all_claims
 
 VERSION = 1
 
@@ -20,27 +18,24 @@ VERSION = 1
 def main(
     *,
     accuracy: Path,
-    discarded: Path,
+    discard: Path,
     patterns: Path,
     lengths: Path,
-    shifted: Path,
+    shift: Path,
     convergence: Path,
     runtime: Path,
     out: Path,
     table: Path,
-    threads: int = 1,  # noqa: ARG001
 ) -> None:
     """Read the other stages' results (JSON); write the claims as JSON and CSV."""
     files = {
         "accuracy": accuracy,
-        "discarded": discarded,
+        "discard": discard,
         "patterns": patterns,
         "lengths": lengths,
-        "shifted": shifted,
+        "shift": shift,
         "convergence": convergence,
         "runtime": runtime,
     }
     results = {name: json.loads(path.read_bytes()) for name, path in files.items()}
-    found = all_claims(results)
-    write_table(table, COLUMNS, map(asdict, found))
-    write_json(out, [asdict(claim) for claim in found])
+    write_claims(all_claims(results), out, table, of="model")
