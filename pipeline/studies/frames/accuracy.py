@@ -1,4 +1,4 @@
-"""Stage: accuracy of both models against the number of frames that they are given (Fig. 10)."""
+"""Accuracy of both models against the number of frames that they are given (Fig. 10)."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline.core.progress import progress
 from pipeline.studies.frames import sampling
 from pipeline.studies.frames.coalition_scores import Model, whole_scores
 from pipeline.studies.frames.feature_files import FeatureSet
@@ -66,3 +67,38 @@ def accuracies(
         if not paired.all():
             result["top1_rest"] = float(right[~paired].mean())
     return result
+
+
+def by_frames(
+    name: str,
+    model: Model,
+    features: FeatureSet,
+    counterpart: NDArray[np.int64],
+    counts: Sequence[int],
+    device: torch.device,
+) -> dict[str, list[float]]:
+    """:func:`accuracies` for each number of frames, a list each.
+
+    Args:
+        name: of the model.
+        model: in evaluation mode, on ``device``.
+        features: of the clips.
+        counterpart: (class,) the other class of a pair, or −1.
+        counts: numbers of frames.
+        device: where it is evaluated.
+    """
+    measured: dict[str, list[float]] = {}
+    with progress(f"frames_accuracy {name}", len(counts), "frame counts") as advance:
+        for n_frames in counts:
+            scores = predict(model, features, n_frames, device)
+            for key, value in accuracies(scores, features.labels, counterpart).items():
+                measured.setdefault(key, []).append(value)
+            advance()
+    return measured
+
+
+def by_chance(counterpart: NDArray[np.int64]) -> dict[str, float]:
+    """What guessing gets: as :func:`accuracies`, with the class drawn evenly."""
+    chance = 1 / len(counterpart)
+    found = {"top1": chance, "top1_pairs": chance, "top1_rest": chance}
+    return found | ({"within_pairs": 0.5} if (counterpart >= 0).any() else {})

@@ -1,24 +1,24 @@
-"""Stage: train the network that maps a frame to its features, under a TRN or a TSN head.
+"""The network that maps a frame to its features, and its training under a TRN or a TSN head.
 
 The head is only there to train the features; the models that are explained are trained on them by
 ``scales`` and ``tsn``.
 """
 
-import logging
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.data.something import Clip
 from pipeline.models import backbones, checkpoints
 from pipeline.models.sequences import Averaging, SingleScale
-from pipeline.studies.frames.params import DecodingParams
-
-log = logging.getLogger(__name__)
-
-ModelName = Literal["trn", "tsn"]
+from pipeline.models.training import fit
+from pipeline.studies.frames import sampling
+from pipeline.studies.frames.clips import clip_reader
+from pipeline.studies.frames.params import BackboneParams, BackboneWeights, DecodingParams
 
 
 class UnderTrn(nn.Module):
@@ -54,6 +54,87 @@ class UnderTsn(nn.Module):
         n_clips, n_frames = pictures.shape[:2]
         features = self.backbone(pictures.flatten(end_dim=1)).view(n_clips, n_frames, -1)
         return functional.cross_entropy(self.head(features), labels)
+
+
+def new_backbone(model: str, params: BackboneParams, size: int) -> nn.Module:
+    """A backbone before its training, with random or given weights.
+
+    Args:
+        model: trn or tsn.
+        params: architecture and weights.
+        size: pixels, width and height, of the pictures.
+
+    Raises:
+        InputError: weights that cannot be used.
+    """
+    backbone = backbones.build(
+        params.architecture, params.feature_dim, size, pretrained=params.weights == "imagenet"
+    )
+    if isinstance(params.weights, BackboneWeights):
+        source = Path(params.weights.trn if model == "trn" else params.weights.tsn)
+        checkpoints.fill(backbone, checkpoints.load(source)[1], source)
+    return backbone
+
+
+def train_backbone(
+    model: str,
+    backbone: nn.Module,
+    clips: Sequence[Clip],
+    n_classes: int,
+    params: BackboneParams,
+    decoding: DecodingParams,
+    *,
+    device: torch.device,
+    workers: int,
+) -> None:
+    """Train a backbone in place, under the model's head; it is left on the device.
+
+    Args:
+        model: trn or tsn.
+        backbone: the network.
+        clips: of the training set, with labels. Those that cannot be decoded are left out.
+        n_classes: number of classes.
+        params: how it is trained.
+        decoding: how frames are taken from a clip.
+        device: where it is trained.
+        workers: clips that are decoded at once.
+
+    Raises:
+        InputError: no clip can be decoded.
+    """
+    under = (
+        UnderTrn(backbone, params.feature_dim, params.frames, n_classes)
+        if model == "trn"
+        else UnderTsn(backbone, params.feature_dim, n_classes)
+    )
+    under.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    labels = torch.tensor([clip.label for clip in clips], device=device)
+    read = clip_reader(clips, decoding, workers=workers)
+
+    def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        rng = np.random.default_rng([params.seed, epoch])
+        order = rng.permutation(len(clips))
+        for start in range(0, len(order), params.batch_clips):
+            videos = read(order[start : start + params.batch_clips])
+            if not videos:
+                continue
+            lengths = np.array([len(pictures) for pictures in videos.values()])
+            frames = sampling.in_segments(lengths, rng.random((len(videos), params.frames)))
+            taken = [f[i] for f, i in zip(videos.values(), frames, strict=True)]
+            pictures = torch.from_numpy(np.stack(taken)).to(device, non_blocking=True)
+            yield backbones.normalise(pictures), labels[list(videos)]
+
+    fit(
+        under,
+        lambda batch: under.loss(*batch),
+        batches,
+        epochs=params.epochs,
+        batches_per_epoch=-(-len(clips) // params.batch_clips),
+        learning_rate=params.learning_rate,
+        description=f"frames_backbone {model}",
+        schedule="one_cycle",
+        weight_decay=1e-2,
+    )
 
 
 def load_backbone(path: Path) -> tuple[nn.Module, DecodingParams]:

@@ -8,13 +8,19 @@ where the table of all of them is stored, nothing is evaluated.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.errors import InputError
+from pipeline.core.progress import progress
+from pipeline.core.statistics import mean_and_error
+from pipeline.store import CoalitionStore
+from pipeline.studies.frames.gradients import read_gradients
 from pipeline.studies.frames.summaries import Floats, Ints, Read, pick_output
+from pipeline.studies.frames.values import FrameValues, true_outputs
 
 PlainOrder = Literal["first_to_last", "last_to_first", "edges_inward", "centre_outward"]
 PLAIN_ORDERS: tuple[PlainOrder, ...] = (
@@ -33,6 +39,10 @@ COMPARED = (
     ("ig_descending", "esv_descending"),
 )
 """Orders whose areas are compared."""
+
+MEASURES = ("class_score", "class_score_error", "accuracy", "accuracy_error")
+CURVE_COLUMNS = ("model", "order", "discarded", *MEASURES)
+AREA_COLUMNS = ("model", "order", *MEASURES)
 
 
 @dataclass(frozen=True)
@@ -187,3 +197,111 @@ def area_under(curve: NDArray[np.number | np.bool_]) -> Floats:
     if n == 1:
         return heights[..., 0]
     return (heights[..., 1:] + heights[..., :-1]).sum(axis=-1) / (2 * (n - 1))
+
+
+def read_attributions(values: FrameValues, gradients: Path) -> dict[str, Floats]:
+    """What frames are put in order by: (video, frame) each, of the true class.
+
+    Raises:
+        InputError: the gradients are of other videos than the values, or of another number of
+            frames.
+    """
+    other = read_gradients(gradients)
+    if other.uids != values.uids:
+        raise InputError(f"{gradients}: is of other videos than the values; run both again")
+    n = values.esv_true.shape[1]
+    if other.gradcam.shape[1] != n:
+        raise InputError(
+            f"{gradients}: is of {other.gradcam.shape[1]} frames a video, the values are of {n}; "
+            "run both again"
+        )
+    return {
+        "esv": values.esv_true,
+        "gc": other.gradcam[:, :, 0],
+        "ig": other.integrated_gradients[:, :, 0],
+    }
+
+
+def masks_by_order(
+    attributions: Mapping[str, NDArray[np.floating]], n_random: int, seed: int
+) -> dict[str, Ints]:
+    """What is left of every video after each discarded frame, by order: (video, draw, n) masks.
+
+    Args:
+        attributions: (video, n) each, by name; frames go in ascending and in descending order.
+        n_random: random orders of a video.
+        seed: of these.
+    """
+    n_videos, n = next(iter(attributions.values())).shape
+    orders = {
+        f"{name}_{direction}": attribution_order(of_frames, descending=direction == "descending")
+        for name, of_frames in attributions.items()
+        for direction in ("ascending", "descending")
+    }
+    found = {name: order[:, None] for name, order in orders.items()}
+    found["random"] = random_orders(n_videos, n, n_random, seed)
+    for name in PLAIN_ORDERS:
+        found[name] = np.broadcast_to(plain_order(name, n), (n_videos, 1, n))
+    return {name: kept_masks(order) for name, order in found.items()}
+
+
+def stored_curves(
+    store: CoalitionStore, values: FrameValues, masks: Mapping[str, Ints]
+) -> dict[str, Curves]:
+    """:func:`curves` of the tables of a store."""
+    with progress(f"frames_discard {store.record.game}", len(store), "videos") as advance:
+
+        def read(some: slice) -> NDArray[np.float32]:
+            advance(some.stop - some.start)
+            return store.read_many(range(some.start, some.stop))
+
+        holds_all = store.output_classes is None
+        return curves(read, masks, true_outputs(store, values), holds_all_classes=holds_all)
+
+
+def comparisons(curves_of: Mapping[str, Curves]) -> dict[str, dict[str, float]]:
+    """Differences video by video, each with the standard error of its mean.
+
+    Returns:
+        For each of ``COMPARED`` the mean difference of areas under the class score; as
+        ``"gain"`` by how much the mean score is higher than that of all frames where it is highest,
+        frames of low ESV being discarded first.
+    """
+    areas = {name: area_under(over_draws(found.score)) for name, found in curves_of.items()}
+    result = {}
+    for first, second in COMPARED:
+        mean, error = mean_and_error(areas[first] - areas[second])
+        result[f"{first} - {second}"] = {"difference": float(mean), "error": float(error)}
+    heights = over_draws(curves_of["esv_ascending"].score)
+    highest = int(heights.mean(axis=0).argmax())
+    mean, error = mean_and_error(heights[:, highest] - heights[:, 0])
+    result["gain"] = {"difference": float(mean), "error": float(error)}
+    return result
+
+
+def curve_rows(found: Curves) -> list[dict[str, Any]]:
+    """Means over videos after each discarded frame, and their standard errors."""
+    measured = dict.fromkeys(MEASURES, np.full(found.score.shape[-1], np.nan))
+    for name, curve in (("class_score", found.score), ("accuracy", found.correct)):
+        if curve is not None:
+            measured[name], measured[f"{name}_error"] = mean_and_error(over_draws(curve))
+    return [
+        {"discarded": k, **{name: float(of_all[k]) for name, of_all in measured.items()}}
+        for k in range(found.score.shape[-1])
+    ]
+
+
+def mean_areas(found: Curves) -> dict[str, float | None]:
+    """Mean area under the curves of score and accuracy, and their standard errors over videos.
+
+    ``score_of_all`` is the mean score of all frames, ``score_at_best`` the highest on the curve.
+    """
+    result: dict[str, float | None] = dict.fromkeys(MEASURES)
+    for name, curve in (("class_score", found.score), ("accuracy", found.correct)):
+        if curve is not None:
+            mean, error = mean_and_error(area_under(over_draws(curve)))
+            result[name] = float(mean)
+            result[f"{name}_error"] = None if np.isnan(error) else float(error)
+    mean_score, _ = mean_and_error(over_draws(found.score))
+    result["score_of_all"], result["score_at_best"] = float(mean_score[0]), float(mean_score.max())
+    return result

@@ -9,9 +9,7 @@ from rich.table import Table
 from pipeline.core.errors import InputError
 from pipeline.core.plotting import MODEL_NAMES, figure_style, save
 from pipeline.studies.frames.explain import Explanation
-from pipeline.studies.frames.figures import values as drawing
-from pipeline.studies.frames.figures.values import ExplainedClass
-from pipeline.studies.frames.figures_stage import frame_pictures
+from pipeline.studies.frames.figures.clips import ExplainedClass, draw_video, frame_pictures
 from pipeline.studies.frames.values import unit_of
 
 
@@ -76,5 +74,5 @@ def draw_explanation(
         rows.append(ExplainedClass(title, found.esv[:, c]))
     with figure_style():
         pictures = frame_pictures(video, found.frames)
-        figure = drawing.draw_video(video.name, pictures, found.frames, rows, unit=unit_of(score))
+        figure = draw_video(video.name, pictures, found.frames, rows, unit=unit_of(score))
         save(figure, out)

@@ -1,4 +1,4 @@
-"""Stage: features of every sampled frame of a split's clips, for both models."""
+"""Features of every sampled frame of a split's clips, for both models."""
 
 import logging
 from collections.abc import Callable, Mapping
@@ -30,6 +30,20 @@ def extract(
     threads: int,
     split: str,
 ) -> list[tuple[Clip, VideoError]]:
+    """Decode clips once and write their features of every model.
+
+    Args:
+        clips: with labels.
+        networks: backbones in evaluation mode on ``device``, by model.
+        writers: what each model's features are given to, as ``feature_writer`` yields it.
+        decoding: how frames are taken from a clip.
+        device: where the networks are.
+        threads: clips that are decoded at once.
+        split: stands before the progress.
+
+    Returns:
+        The clips that cannot be decoded, with the reason.
+    """
     failed: list[tuple[Clip, VideoError]] = []
     waiting: list[tuple[Clip, DecodedVideo]] = []
 

@@ -1,219 +1,366 @@
-"""Stage: the game that is played for every validation clip, planned before anything is evaluated.
+"""The games of frames: who plays, what a coalition is worth, and how it is evaluated.
 
-A player is one of n frames spread over the clip. The plan lists the clips in the store and erases
-nothing that is still good; after it, any partition of the clips may be evaluated anywhere.
+A player is a frame of a video, one of n that are spread over it; an instance is a video. Each game
+stands in a store of its own:
+
+* ``trn``, ``tsn``: every validation video, scored for all classes, or for two of them.
+* ``<model>_lengths``: some videos with 1 … max_frames frames each, in games of max_frames players.
+  With fewer frames, the players beyond are null players. They change nobody's value, and what they
+  repeat in a table takes no room once it is compressed.
+* ``<model>_shift``: some videos as they are, and with each frame replaced by a neighbour in turn.
+* ``<model>_convergence``: a few videos of more frames, whose exact values estimates are put beside.
+* ``tsn_sampled``: the same videos for the TSN, of which estimators evaluate what they ask for.
+
+All but the first two are scored for the true class alone.
 """
 
-import logging
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 import zarr
 from numpy.typing import NDArray
 
-from pipeline.core.files import array_digest, write_json
-from pipeline.core.stage import run
+from pipeline.core.errors import InputError
+from pipeline.core.files import array_digest
 from pipeline.models import checkpoints, devices
-from pipeline.store import GameRecord, plan
+from pipeline.models.sequences import Averaging
+from pipeline.store.opening import Classes, OpenGame
+from pipeline.store.record import JSON, GameRecord
 from pipeline.studies.frames import sampling
-from pipeline.studies.frames.coalition_scores import Model, Score, whole_scores
-from pipeline.studies.frames.feature_files import FeatureSet, read_features
-from pipeline.studies.frames.params import CoalitionsParams
-from pipeline.studies.frames.priors import empty_score, read_priors
-from pipeline.studies.frames.trained import load_model
-from pipeline.workflow.versions import version
+from pipeline.studies.frames.averaging import averaging_game
+from pipeline.studies.frames.coalition_scores import sequences_at_once
+from pipeline.studies.frames.feature_files import FeatureSet
+from pipeline.studies.frames.lengths import frames_of, padded_tables
+from pipeline.studies.frames.params import (
+    CoalitionsParams,
+    ConvergenceGameParams,
+    LengthsParams,
+    ScoreName,
+    ShiftParams,
+    ShortVideos,
+)
+from pipeline.studies.frames.players import (
+    Players,
+    Setting,
+    long_enough,
+    predict,
+    read_setting,
+    sample_players,
+)
+from pipeline.studies.frames.shift import changed_sequences, shift_outputs, shift_tables
+from pipeline.studies.frames.tables import scorer
+from pipeline.studies.frames.values import IN_FEATURES, IN_VIDEO, TRUE_AND_PREDICTED, TRUE_CLASS
 
-log = logging.getLogger(__name__)
+VERSION = 1
+"""Of the evaluators; raised when other values come out. Part of the games' identities."""
 
-TRUE_AND_PREDICTED = ("true class", "predicted class")
+MOST_AT_ONCE = {"cpu": 64, "cuda": 1024}
+"""Videos in a batch; the progress bar moves, and what is done is kept, batch by batch."""
+LENGTHS_AT_ONCE = 16
+LENGTHS_BYTES = 1 << 26
+SHIFT_BYTES = 1 << 27
+"""What the tables of the sequences in one batch may take, about."""
+PAGE = 1 << 14
+"""Coalitions in a page of the store of sampled ones, at most."""
+
+MEANINGS = {
+    "probability": "softmax of the mean of the evaluations' logits",
+    "logit": "mean of the evaluations' logits",
+    "mean_of_softmax": "mean of the evaluations' softmaxes",
+}
+
+Given = TypeVar("Given")
 
 
-@dataclass(frozen=True)
-class Game:
-    """A model and the clips that it is to be evaluated on."""
-
-    network: Model
-    """on the CPU"""
-    empty: torch.Tensor
-    """(class,) score of no frame at all"""
-    record: GameRecord
-    instances: tuple[str, ...]
-    """ids of the clips"""
-    labels: NDArray[np.int64]
-    """(instance,) true classes"""
-    inputs: NDArray[np.float32]
-    """(instance, n, D) features of the players"""
-
-
-def main(
+def open_game(
+    name: str,
     *,
-    model: str,
+    device: str,
     features: Path,
     weights: list[Path],
     priors: Path,
-    params: CoalitionsParams,
-    store: Path,
-    out: Path,
     label: str | None = None,
-    device: str = "auto",
-    threads: int = 1,  # noqa: ARG001  set for torch by the runner
-) -> None:
-    """Make the store at ``store`` list the clips; ``out`` says of which game it is now."""
-    game = read_game(model, features, weights, priors, params, label=label)
-    output_classes = None
-    if params.outputs == "true_and_predicted":
-        predicted = predict(game, params.score, devices.resolve(device))
-        output_classes = np.stack([game.labels, predicted], axis=1)
-    planned = plan(
-        store,
-        game.record,
-        game.instances,
-        input_digests(game.inputs, output_classes),
-        output_classes=output_classes,
+    coalitions: CoalitionsParams | None = None,
+    lengths: LengthsParams | None = None,
+    shift: ShiftParams | None = None,
+    convergence: ConvergenceGameParams | None = None,
+    n: int | None = None,
+    score: ScoreName | None = None,
+    short_videos: ShortVideos | None = None,
+) -> OpenGame:
+    """Open a game by its name.
+
+    Args:
+        name: one of those above.
+        device: auto, cpu, cuda or cuda:<number>.
+        features: feature file of the validation videos.
+        weights: checkpoints of the model.
+        priors: classes and how many training clips each has (JSON).
+        label: which class numbers of the feature file are meant; by default the only ones there.
+        coalitions: of ``trn`` and ``tsn``.
+        lengths: of ``<model>_lengths``.
+        shift: of ``<model>_shift``.
+        convergence: of ``<model>_convergence`` and ``tsn_sampled``.
+        n: players of ``<model>_shift``.
+        score: what v is, in all but ``trn`` and ``tsn``.
+        short_videos: what becomes of videos of too few frames in ``<model>_convergence`` and
+            ``tsn_sampled``.
+
+    Raises:
+        InputError: no such game; a file that cannot be used; no video that is long enough; an
+            argument that the game needs is left out.
+    """
+
+    def needed(argument: str, value: Given | None) -> Given:
+        if value is None:
+            raise InputError(f"game frames/{name}: {argument} is needed to open it")
+        return value
+
+    model, _, kind = name.partition("_")
+    if model not in ("trn", "tsn") or kind not in (
+        "",
+        "lengths",
+        "shift",
+        "convergence",
+        "sampled",
+    ):
+        raise InputError(f"game frames/{name}: there is no such game")
+    of_class: ScoreName = needed("score", score) if kind else needed("coalitions", coalitions).score
+    target = devices.resolve(device)
+    setting = read_setting(model, features, weights, priors, of_class, label=label, device=target)
+    if kind == "":
+        return _of_clips(setting, needed("coalitions", coalitions))
+    if kind == "lengths":
+        return _of_lengths(setting, needed("lengths", lengths))
+    if kind == "shift":
+        return _of_shifts(setting, needed("shift", shift), needed("n", n))
+    tried = needed("convergence", convergence)
+    players = convergence_players(setting, tried, needed("short_videos", short_videos))
+    return _sampled(setting, players) if kind == "sampled" else _of_convergence(setting, players)
+
+
+def convergence_players(
+    setting: Setting, params: ConvergenceGameParams, short_videos: ShortVideos
+) -> Players:
+    """The videos whose values are estimated, spread over the whole file."""
+    n, parameter = params.frames(setting.model), f"frames.convergence.{setting.model}_frames"
+    videos = long_enough(setting.features, n, short_videos, parameter)
+    return sample_players(setting.features, videos[sampling.evenly(len(videos), params.clips)], n)
+
+
+def _of_clips(setting: Setting, params: CoalitionsParams) -> OpenGame:
+    videos = long_enough(setting.features, params.n, params.short_videos, "frames.coalitions.n")
+    players = sample_players(setting.features, videos[: params.clips], params.n)
+    at_once = sequences_at_once(setting.network, params.n, devices.working_memory(setting.device))
+    at_once = min(at_once, MOST_AT_ONCE.get(setting.device.type, 64))
+    scores = scorer(setting.network, setting.empty, setting.score, at_once)
+
+    def digest(i: int, classes: Classes) -> str:
+        kept = [] if classes is None else [classes.astype(np.int64)]
+        return array_digest([players.inputs[i], *kept])
+
+    def true_and_predicted() -> NDArray[np.int64]:
+        predicted = predict(setting.network, players.inputs, setting.score, setting.device)
+        return np.stack([players.labels, predicted], axis=1)
+
+    all_classes = params.outputs == "all"
+    return _opened(
+        setting,
+        _record(setting, "", params.n, setting.classes if all_classes else TRUE_AND_PREDICTED),
+        players.instances,
+        digest,
+        lambda indices, classes: scores(players.inputs[list(indices)], classes),
+        batch_size=at_once,
+        output_classes=None if all_classes else true_and_predicted,
+        coordinates=_coordinates(setting.features, players.videos, players.frames),
     )
-    done = int(planned.done().sum())
-    log.info("%s: %d of %d clips are evaluated already", store, done, len(planned))
-    identity = planned.record.identity
-    write_json(out, {"store": str(store), "identity": identity, "instances": len(planned)})
 
 
-def read_game(
-    model: str,
-    features: Path,
-    weights: list[Path],
-    priors: Path,
-    params: CoalitionsParams,
-    *,
-    label: str | None = None,
-    spread: bool = False,
-) -> Game:
-    """The game that files and parameters tell; the same in every process that reads them."""
-    classes, counts = read_priors(priors)
-    found = read_features(features, n_classes=len(classes), label=label)
-    network, empty = load_model(model, weights), empty_score(counts, params.score)
-    outputs = classes if params.outputs == "all" else TRUE_AND_PREDICTED
-    return make_game(
-        network,
-        game_record(model, network, classes, empty, params.n, params.score, outputs),
-        empty,
-        found,
-        choose_videos(found, params, spread=spread),
+def _of_lengths(setting: Setting, params: LengthsParams) -> OpenGame:
+    features, longest = setting.features, params.max_frames
+    videos = sampling.evenly(len(features), params.clips)
+    asked = [(n, int(video)) for n in range(1, longest + 1) for video in videos]
+    at_once = min(LENGTHS_AT_ONCE, sequences_at_once(setting.network, longest, LENGTHS_BYTES))
+    scores = scorer(setting.network, setting.empty, setting.score, at_once)
+    record = _record(
+        setting, "lengths", longest, TRUE_CLASS, {"frames": "as many as the instance says"}
+    )
+
+    def digest(i: int, _: Classes) -> str:
+        n, video = asked[i]
+        return array_digest([frames_of(features, [video], n), features.labels[[video]]])
+
+    return _opened(
+        setting,
+        replace(
+            record,
+            player=f"{record.player}; with fewer frames than players, those beyond are null "
+            "players",
+        ),
+        tuple(f"{features.uids[video]} at {n}" for n, video in asked),
+        digest,
+        lambda indices, _: padded_tables([asked[i] for i in indices], features, scores, longest),
+        batch_size=at_once,
+        coordinates={
+            "true_class": features.labels[[video for _, video in asked]],
+            "n_frames": np.array([n for n, _ in asked], dtype=np.int64),
+        },
+        evaluations=lambda i: 2 ** asked[i][0],
     )
 
 
-def make_game(
-    network: Model,
+def _of_shifts(setting: Setting, params: ShiftParams, n: int) -> OpenGame:
+    features = setting.features
+    # Where frames are repeated, a neighbour may be the frame itself: nothing is shifted there.
+    whole = np.flatnonzero(features.lengths >= n)
+    candidates = whole if len(whole) else np.arange(len(features))
+    videos = candidates[sampling.evenly(len(candidates), params.clips)]
+    frames, lengths = sampling.spread(features.lengths[videos], n), features.lengths[videos]
+    kept = len(videos) if len(whole) else 0
+    shifts = changed_sequences(
+        frames[:kept], lengths[:kept], furthest=params.furthest, crossing=params.crossing
+    )
+    outputs = shift_outputs(n, params.furthest)
+    at_once = min(len(outputs), sequences_at_once(setting.network, n, SHIFT_BYTES))
+    scores = scorer(setting.network, setting.empty, setting.score, at_once)
+    record = _record(setting, "shift", n, outputs, {"crossing": params.crossing})
+
+    def digest(i: int, _: Classes) -> str:
+        own = shifts.video == i
+        sequences = np.concatenate([frames[[i]], shifts.frames[own]])
+        inputs = features.gather(np.full(len(sequences), videos[i]), sequences)
+        label = features.labels[[videos[i]]]
+        return array_digest([inputs, label, shifts.position[own], shifts.shift[own]])
+
+    def tables(indices: Sequence[int], _: Classes) -> NDArray[np.float32]:
+        return shift_tables(
+            features, videos, frames, shifts, params.furthest, scores, at_once, indices
+        )
+
+    return _opened(
+        setting,
+        replace(
+            record,
+            player=f"{record.player}; where a shifted frame has passed others, in their new order",
+            value=f"{record.value}; in output 'frame i, k' frame i is replaced by that k rows "
+            "later, or is as it is where the video ends before or that one is looked at already",
+        ),
+        tuple(features.uids[video] for video in videos),
+        digest,
+        tables,
+        coordinates={
+            **_coordinates(features, videos, frames),
+            IN_FEATURES: frames,
+            "rows": lengths,
+        },
+    )
+
+
+def _of_convergence(setting: Setting, players: Players) -> OpenGame:
+    scores = scorer(setting.network, setting.empty, setting.score, 1)
+
+    def tables(indices: Sequence[int], _: Classes) -> NDArray[np.float32]:
+        some = list(indices)
+        return scores(players.inputs[some], players.labels[some][:, None])
+
+    return _opened(
+        setting,
+        _record(setting, "convergence", players.frames.shape[1], TRUE_CLASS),
+        players.instances,
+        _digests_of_true_class(players),
+        tables,
+        coordinates=_coordinates(setting.features, players.videos, players.frames),
+    )
+
+
+def _sampled(setting: Setting, players: Players) -> OpenGame:
+    network, n = setting.network, players.frames.shape[1]
+    if not isinstance(network, Averaging):
+        raise InputError(
+            f"game frames/{setting.model}_sampled: a coalition of this model follows from all "
+            f"those one smaller; open {setting.model}_convergence, where all are evaluated"
+        )
+
+    def of_instance(i: int) -> Callable[[NDArray[Any]], NDArray[Any]]:
+        inputs, label = torch.from_numpy(players.inputs[i]), int(players.labels[i])
+        return averaging_game(network, inputs, setting.empty, label, setting.score)
+
+    record = _record(setting, "sampled", n, TRUE_CLASS)
+    return OpenGame(
+        record=replace(record, n_coalitions=min(PAGE, 2**n)),
+        instances=players.instances,
+        digest=_digests_of_true_class(players),
+        coalitions=of_instance,
+        device=devices.describe(setting.device),
+    )
+
+
+def _digests_of_true_class(players: Players) -> Callable[[int, Classes], str]:
+    return lambda i, _: array_digest([players.inputs[i], players.labels[[i]]])
+
+
+def _opened(
+    setting: Setting,
     record: GameRecord,
-    empty: torch.Tensor,
-    features: FeatureSet,
-    videos: NDArray[np.int64],
-) -> Game:
-    """The game of some videos, given by their numbers, each sampled at as many frames as play."""
-    return Game(
-        network=network,
-        empty=empty,
-        record=record,
-        instances=tuple(features.uids[video] for video in videos),
-        labels=features.labels[videos],
-        inputs=features.gather(videos, sampling.spread(features.lengths[videos], record.n_players)),
-    )
+    instances: tuple[str, ...],
+    digest: Callable[[int, Classes], str],
+    tables: Callable[[Sequence[int], Classes], NDArray[np.float32]],
+    **more: Any,
+) -> OpenGame:
+    device = devices.describe(setting.device)
+    return OpenGame(record, instances, digest, tables, device=device, **more)
 
 
-def game_record(
-    model: str,
-    network: Model,
-    classes: tuple[str, ...],
-    empty: torch.Tensor,
+def _coordinates(
+    features: FeatureSet, videos: NDArray[np.int64], frames: NDArray[np.int64]
+) -> dict[str, NDArray[np.int64]]:
+    """What a store keeps of its videos: their classes, and which frames the players are.
+
+    Args:
+        features: of all videos.
+        videos: (instance,) numbers of those that play.
+        frames: (instance, player) rows of each.
+    """
+    named = {"true_class": features.labels[videos]}
+    if features.frame_indices is None:
+        return {**named, IN_FEATURES: frames}
+    numbers = features.frame_indices[features.starts[videos][:, None] + frames]
+    return {**named, IN_VIDEO: numbers.astype(np.int64)}
+
+
+def _record(
+    setting: Setting,
+    kind: str,
     n: int,
-    score: Score,
     outputs: tuple[str, ...],
+    specification: Mapping[str, JSON] | None = None,
 ) -> GameRecord:
-    """What identifies the game of ``n`` frames that is played for these outputs."""
-    meaning = {
-        "probability": "softmax of the mean of the evaluations' logits",
-        "logit": "mean of the evaluations' logits",
-        "mean_of_softmax": "mean of the evaluations' softmaxes",
-    }[score]
+    """What identifies a game of ``n`` frames that is played for these outputs."""
     nobody = "the training set's class distribution"
-    if score == "logit":
+    if setting.score == "logit":
         nobody = f"the logarithm of {nobody}"
     return GameRecord(
         study="frames",
-        game=model,
+        game=f"{setting.model}_{kind}" if kind else setting.model,
         n_players=n,
         player="a frame of the video, in order of time",
         outputs=outputs,
-        value=f"class score of the video cut down to the coalition's frames: the {meaning}; "
-        f"the empty coalition gets {nobody}",
+        value=f"class score of the video cut down to the coalition's frames: the "
+        f"{MEANINGS[setting.score]}; the empty coalition gets {nobody}",
         specification={
-            "model": {"trn": "multi-scale", "tsn": "averaging"}[model],
-            "score": score,
+            "model": {"trn": "multi-scale", "tsn": "averaging"}[setting.model],
+            "score": setting.score,
             "removal": "delete",
-            "empty": array_digest([empty.numpy()]),
+            "empty": array_digest([setting.empty.cpu().numpy()]),
             "sampling": "middles of n equal segments",
-            "classes": array_digest([np.array(classes)]),
+            "classes": array_digest([np.array(setting.classes)]),
+            **(specification or {}),
         },
-        weights_sha256=checkpoints.state_digest(network),
-        evaluator_version=version("frames", "coalitions"),
+        weights_sha256=checkpoints.state_digest(setting.network),
+        evaluator_version=VERSION,
         versions={"torch": torch.__version__, "numpy": np.__version__, "zarr": zarr.__version__},
     )
-
-
-def input_digests(
-    inputs: NDArray[np.float32], output_classes: NDArray[np.integer[Any]] | None
-) -> list[str]:
-    """For each clip the digest of what its values are computed from, within the game.
-
-    Args:
-        inputs: (instance, n, D).
-        output_classes: (instance, output) where the classes that are kept differ by clip.
-    """
-    return [
-        array_digest([rows] if output_classes is None else [rows, classes_of(output_classes, i)])
-        for i, rows in enumerate(inputs)
-    ]
-
-
-def classes_of(output_classes: NDArray[np.integer[Any]], instance: int) -> NDArray[np.int64]:
-    """Classes of an instance's outputs, in the type that they are digested in."""
-    return output_classes[instance].astype(np.int64)
-
-
-def choose_videos(
-    features: FeatureSet, params: CoalitionsParams, *, spread: bool = False
-) -> NDArray[np.int64]:
-    """Numbers of the videos whose coalitions are evaluated; short ones as the parameter says.
-
-    Of the clips asked for the first ones, or, if ``spread``, some over the whole file.
-    """
-    videos = np.arange(len(features))
-    short = features.lengths < params.n
-    if short.any():
-        what = "sampled with repeats"
-        if params.short_videos == "leave_out":
-            videos, what = videos[~short], "left out"
-        names = ", ".join(np.array(features.uids)[short][:8])
-        log.warning(
-            "%d videos of fewer than n: %d frames are %s: %s", short.sum(), params.n, what, names
-        )
-    if spread:
-        return videos[sampling.evenly(len(videos), params.clips)]
-    return videos[: params.clips]
-
-
-def predict(game: Game, score: Score, device: torch.device) -> NDArray[np.int64]:
-    """The class of highest score of each clip with all its players: (instance,)."""
-    network = game.network.to(device)
-    parts = [
-        whole_scores(network, torch.from_numpy(game.inputs[i : i + 64]).to(device), score).cpu()
-        for i in range(0, len(game.inputs), 64)
-    ]
-    network.cpu()
-    return torch.cat(parts).numpy().argmax(axis=1)
-
-
-if __name__ == "__main__":
-    run(main)

@@ -1,101 +1,24 @@
-"""Stage: how many frames support the class, against how many are looked at (Figs. 6b, 11b).
+"""How many frames support the class, against how many are looked at (Figs. 6b, 11b).
 
-Exact values of the same videos with 1 … max_frames frames each. All of a model's games stand in one
-store, as games of max_frames players: with n frames, players from n on are null players. They
-change nobody's value, and what they repeat in a table takes no room once it is compressed.
+Exact values of the same videos with 1 … max_frames frames each. The games of all lengths are games
+of max_frames players: with n frames, players from n on are null players.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
-from pipeline.core.files import array_digest
-from pipeline.store import CoalitionStore, GameRecord
+from pipeline.core.statistics import mean_and_error
+from pipeline.store import CoalitionStore
 from pipeline.studies.frames import sampling
-from pipeline.studies.frames.coalition_scores import Model, Score, sequences_at_once
+from pipeline.studies.frames.contributions import supporting_share
 from pipeline.studies.frames.feature_files import FeatureSet
-from pipeline.studies.frames.summaries import mean_and_error
-from pipeline.studies.frames.true_class import (
-    Scorer,
-    evaluated,
-    scorer,
-)
-from pipeline.workflow.versions import version
+from pipeline.studies.frames.tables import Scorer
+from pipeline.studies.frames.values import coordinate, stored_shapley_values
 
-BYTES_AT_ONCE = 1 << 26
-MOST_AT_ONCE = 16
 COLUMNS = ("model", "frames", "videos", "supporting_percent", "standard_error")
-
-
-def fall(before: NDArray[np.float64], after: NDArray[np.float64]) -> dict[str, float]:
-    """By how many per cent points fewer frames support the class with the most frames."""
-    mean, error = mean_and_error(before - after)
-    return {"difference": float(mean), "error": float(error)}
-
-
-def of_all_lengths(record: GameRecord) -> GameRecord:
-    """The record of a game of the most frames, as one that is played with fewer, too."""
-    return replace(
-        record,
-        game=f"{record.game}_lengths",
-        player=f"{record.player}; with fewer frames than players, those beyond are null players",
-        specification={
-            **record.specification,
-            "frames": "as many as the instance says",
-            "games": version("frames", "lengths_games"),
-        },
-    )
-
-
-def play_lengths(
-    model: Model,
-    empty: torch.Tensor,
-    score: Score,
-    features: FeatureSet,
-    videos: NDArray[np.int64],
-    record: GameRecord,
-    path: Path,
-    receipt: Path,
-) -> CoalitionStore:
-    """The store of the games of 1 … n_players frames of each video; what it lacks is evaluated.
-
-    Args:
-        model: in evaluation mode, on the device where this is to be computed.
-        empty: (class,) v(∅), in the unit of ``score``, on the same device.
-        score: what v is.
-        features: of all videos.
-        videos: (video,) numbers of those that are looked at.
-        record: from :func:`of_all_lengths`.
-        path: of the store. Its instances are all videos with one frame, with two, and so on.
-        receipt: where it is written.
-    """
-    longest = record.n_players
-    asked = [(n, int(video)) for n in range(1, longest + 1) for video in videos]
-    at_once = min(MOST_AT_ONCE, sequences_at_once(model, longest, BYTES_AT_ONCE))
-    scores = scorer(model, empty, score, at_once)
-
-    def tables(indices: Sequence[int]) -> NDArray[np.float32]:
-        return padded_tables([asked[i] for i in indices], features, scores, longest)
-
-    return evaluated(
-        path,
-        record,
-        [f"{features.uids[video]} at {n}" for n, video in asked],
-        [
-            array_digest([frames_of(features, [video], n), features.labels[[video]]])
-            for n, video in asked
-        ],
-        tables,
-        batch_size=at_once,
-        receipt=receipt,
-        description=f"frames_{record.game}",
-        device=empty.device,
-        evaluations=lambda i: 2 ** asked[i][0],
-    )
 
 
 def frames_of(features: FeatureSet, videos: Sequence[int], n: int) -> NDArray[np.float32]:
@@ -126,3 +49,49 @@ def padded_tables(
         # In mask order the players beyond repeat the table of those before them.
         found[rows] = np.tile(tables, (1, 2 ** (longest - n), 1))
     return found
+
+
+def values_by_length(store: CoalitionStore) -> list[NDArray[np.float64]]:
+    """Values of the true class with 1 frame, with 2, …: (video, frame) each."""
+    lengths = coordinate(store, "n_frames")
+    return [
+        stored_shapley_values(store, np.flatnonzero(lengths == n).tolist(), n)[:, :, 0]
+        for n in range(1, store.record.n_players + 1)
+    ]
+
+
+def supporting_by_length(values: Sequence[NDArray[np.floating]]) -> dict[str, Any]:
+    """Per cent of frames of positive value, by number of frames.
+
+    Args:
+        values: (video, frame) of the true class for each number, of the same videos.
+
+    Returns:
+        ``videos``; ``supporting_percent`` and its ``standard_error`` over videos; ``falls``, by how
+        many per cent points fewer frames support the class with the most frames.
+    """
+    shares = [supporting_share(esv) for esv in values]
+    of_videos = [100 * (esv > 0).mean(axis=1) for esv in values]
+    falls = [mean_and_error(of_n - of_videos[-1]) for of_n in of_videos]
+    return {
+        "videos": len(values[0]),
+        "supporting_percent": [share for share, _ in shares],
+        "standard_error": [error for _, error in shares],
+        "falls": [{"difference": float(mean), "error": float(error)} for mean, error in falls],
+    }
+
+
+def length_rows(
+    model: str, frames: Sequence[int], found: Mapping[str, Any]
+) -> list[dict[str, Any]]:
+    """What :func:`supporting_by_length` found as rows of a table."""
+    return [
+        {
+            "model": model,
+            "frames": n,
+            "videos": found["videos"],
+            "supporting_percent": found["supporting_percent"][i],
+            "standard_error": found["standard_error"][i],
+        }
+        for i, n in enumerate(frames)
+    ]

@@ -7,6 +7,9 @@ from pydantic import Field, model_validator
 from pipeline.core.fields import Count, Number, Rate, Section, Seed, Share
 from pipeline.shapley.coalitions import MAX_ENUMERABLE
 
+ScoreName = Literal["probability", "logit", "mean_of_softmax"]
+ShortVideos = Literal["repeat", "leave_out"]
+
 
 class DatasetParams(Section):
     """Which videos are read."""
@@ -134,8 +137,8 @@ class GameParams(Section):
     """What the players of a validation clip are, and what a coalition is worth."""
 
     n: Annotated[Number, Field(ge=1, le=MAX_ENUMERABLE)]
-    score: Literal["probability", "logit", "mean_of_softmax"]
-    short_videos: Literal["repeat", "leave_out"]
+    score: ScoreName
+    short_videos: ShortVideos
     clips: Count | None
 
 
@@ -183,19 +186,33 @@ class ShiftParams(Section):
     clips: Count | None
 
 
-class GridParams(Section):
-    """Parameters of Algorithm 1 that are tried, and for how many frames."""
+class TriedFrames(Section):
+    """For how many frames estimates are tried."""
 
     trn_frames: Annotated[Number, Field(ge=2, le=20)]
     tsn_frames: Annotated[Number, Field(ge=2, le=MAX_ENUMERABLE)]
+
+    def frames(self, model: str) -> int:
+        """For how many frames a model's values are estimated."""
+        return self.trn_frames if model == "trn" else self.tsn_frames
+
+
+class ConvergenceGameParams(TriedFrames):
+    """Clips whose values are estimated and exactly known."""
+
+    clips: Count
+
+
+class GridParams(TriedFrames):
+    """Parameters of Algorithm 1 that are tried, and for how many frames."""
+
     m: Annotated[list[Count], Field(min_length=1)]
     iterations: Annotated[list[Count], Field(min_length=1)]
 
 
-class ConvergenceParams(GridParams):
+class ConvergenceParams(GridParams, ConvergenceGameParams):
     """Approximate values beside exact ones."""
 
-    clips: Count
     repeats: Count
     budgets: Annotated[list[Count], Field(min_length=1)]
     seed: Seed

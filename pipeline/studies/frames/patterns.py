@@ -1,4 +1,4 @@
-"""Stage: what the values of all videos say together.
+"""What the values of all videos say together, as rows of tables.
 
 * How much a frame adds by the size of the coalition that it joins (Figs. 6a and 11a).
 * Which positions of a class's videos have the higher values, for TRN beside TSN; which classes the
@@ -12,14 +12,23 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.studies.frames.confusions import ConfusedPairs
 from pipeline.studies.frames.contributions import mean_by_size, single_contributions
-from pipeline.studies.frames.discard_stage import store_of
 from pipeline.studies.frames.params import PatternsParams
-from pipeline.studies.frames.positions import likeness, most_and_least_alike, position_maps
+from pipeline.studies.frames.positions import (
+    Likeness,
+    likeness,
+    most_and_least_alike,
+    position_maps,
+)
 from pipeline.studies.frames.summaries import Boxes
-from pipeline.studies.frames.values import FrameValues, read_marginals
+from pipeline.studies.frames.values import (
+    FrameValues,
+    read_marginals,
+    store_behind,
+    true_outputs,
+)
 
-MODELS = ("trn", "tsn")
 MOST_CONTRIBUTIONS = 8_000_000
 """Marginal contributions of one size that are looked at, over all videos."""
 SIZE_COLUMNS = (
@@ -53,12 +62,10 @@ def by_size(
     values: FrameValues, path: Path, receipt: Path, params: PatternsParams
 ) -> tuple[Boxes, tuple[NDArray[Any], NDArray[Any]]]:
     """Boxes of single contributions, and the mean over all with its error over videos."""
-    with store_of(receipt, values) as store:
-        holds_all = store.output_classes is None
-        outputs = values.true_class if holds_all else np.zeros_like(values.true_class)
+    with store_behind(receipt, values) as store:
         boxes = single_contributions(
             lambda some: store.read_many(range(some.start, some.stop)),
-            outputs,
+            true_outputs(store, values),
             store.record.n_players,
             at_most=max(1, min(2000, MOST_CONTRIBUTIONS // max(1, len(store)))),
             seed=params.seed,
@@ -69,6 +76,7 @@ def by_size(
 def size_rows(
     model: str, boxes: Boxes, means: tuple[NDArray[Any], NDArray[Any]]
 ) -> list[dict[str, Any]]:
+    """What :func:`by_size` found, a row a size."""
     of_boxes = {
         "contributions": boxes.count,
         "mean": boxes.mean,
@@ -90,20 +98,43 @@ def size_rows(
 def positions(
     of_model: dict[str, FrameValues], classes: tuple[str, ...], params: PatternsParams
 ) -> dict[str, Any]:
-    """Maps of both models over the videos that both were given, and how alike they are."""
+    """Maps of both models over the videos that both were given, and how alike they are.
+
+    Returns:
+        ``classes``: a row a class, the most alike first; ``most_alike`` and ``least_alike``: names
+        of classes that are drawn; ``maps``: for each model (class, n, n) per cent.
+    """
+    esv, labels = _in_common(of_model)
+    found = likeness(
+        esv["trn"], esv["tsn"], labels, len(classes), draws=params.draws, seed=params.seed
+    )
+    most, least = most_and_least_alike(found, params.classes, at_least=params.videos_at_least)
+    return {
+        "classes": _class_rows(found, classes, params.videos_at_least),
+        "most_alike": [classes[c] for c in most],
+        "least_alike": [classes[c] for c in least],
+        "maps": {
+            name: position_maps(of_videos, labels, len(classes))[0]
+            for name, of_videos in esv.items()
+        },
+    }
+
+
+def _in_common(
+    of_model: dict[str, FrameValues],
+) -> tuple[dict[str, NDArray[Any]], NDArray[Any]]:
+    """Values (video, frame) and classes (video,) of the videos that both models were given."""
     first, second = of_model["trn"], of_model["tsn"]
     places = {uid: i for i, uid in enumerate(second.uids)}
     ours = [i for i, uid in enumerate(first.uids) if uid in places]
     theirs = [places[first.uids[i]] for i in ours]
-    labels = first.true_class[ours]
-    esv = {"trn": first.esv_true[ours], "tsn": second.esv_true[theirs]}
-    found = likeness(
-        esv["trn"], esv["tsn"], labels, len(classes), draws=params.draws, seed=params.seed
-    )
-    maps, counts = {}, found.videos
-    for name, of_videos in esv.items():
-        maps[name], counts = position_maps(of_videos, labels, len(classes))
-    most, least = most_and_least_alike(found, params.classes, at_least=params.videos_at_least)
+    values = {"trn": first.esv_true[ours], "tsn": second.esv_true[theirs]}
+    return values, first.true_class[ours]
+
+
+def _class_rows(
+    found: Likeness, classes: tuple[str, ...], videos_at_least: int
+) -> list[dict[str, Any]]:
     columns = {
         "videos": found.videos,
         "difference": found.difference,
@@ -113,19 +144,18 @@ def positions(
         "correlation": found.correlation,
     }
     beyond_chance = found.difference - found.by_chance
-    rows = [
+    return [
         {
             "class": classes[c],
             **{name: column[c].item() for name, column in columns.items()},
-            "drawn": bool(found.videos[c] >= params.videos_at_least)
-            and not np.isnan(found.difference[c]),
+            "drawn": bool(found.videos[c] >= videos_at_least) and not np.isnan(found.difference[c]),
         }
         for c in np.argsort(beyond_chance, kind="stable")
     ]
-    return {"maps": maps, "counts": counts, "most": most, "least": least, "classes": rows}
 
 
-def pair_rows(model: str, pairs: Any, classes: tuple[str, ...]) -> list[dict[str, Any]]:
+def pair_rows(model: str, pairs: ConfusedPairs, classes: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Which class was taken for which, a row a pair."""
     return [
         {
             "model": model,

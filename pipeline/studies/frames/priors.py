@@ -1,4 +1,4 @@
-"""Stage: the class distribution of the training set, which stands for a video without frames."""
+"""The class distribution of the training set, which stands for a video without frames."""
 
 import json
 from pathlib import Path

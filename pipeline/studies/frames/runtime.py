@@ -1,23 +1,28 @@
-"""Stage: how long exact and approximate values of one video take on this machine (Table 1).
+"""How long exact and approximate values of one video take on this machine (Table 1).
 
 Every row of the paper's table is measured with the study's own models on its own videos, one video
 at a time, and stands beside what the paper gives for its GPU.
 """
 
+import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 
+from pipeline.core.progress import progress
+from pipeline.models import devices
 from pipeline.studies.frames import sampling
 from pipeline.studies.frames.approximation import approximate_element_shapley_values
 from pipeline.studies.frames.coalition_scores import Model
 from pipeline.studies.frames.element_shapley import element_shapley_values
 from pipeline.studies.frames.feature_files import FeatureSet
+from pipeline.studies.frames.params import GridParams
+from pipeline.studies.frames.players import Setting
 
 PAPER_DEVICE = "NVIDIA GTX 1080 Ti, as the paper gives it"
 PAPER = {
@@ -71,6 +76,42 @@ def measured(
         "seconds": statistics.fmean(taken),
         "sd": statistics.stdev(taken),
         "runs": runs,
+    }
+
+
+def timed(
+    setting: Setting, keys: Sequence[Configuration], runs: int
+) -> dict[Configuration, dict[str, Any]]:
+    """A row for each of the configurations that are of a setting's model."""
+    own = [key for key in keys if key[0] == setting.model]
+    with progress(f"frames_runtime {setting.model}", len(own), "configurations") as advance:
+        rows = {}
+        for key in own:
+            rows[key] = measured(
+                key, setting.network, setting.features, setting.empty, runs, setting.device
+            )
+            advance()
+        return rows
+
+
+def asked_of(params: GridParams) -> list[Configuration]:
+    """Algorithm 1 with every m and i that are tried."""
+    return [
+        (name, params.frames(name), (m, i))
+        for name in ("trn", "tsn")
+        for m in params.m
+        for i in params.iterations
+    ]
+
+
+def machine(device: torch.device, threads: int) -> dict[str, Any]:
+    """What times depend on beside the code."""
+    return {
+        "device": devices.describe(device),
+        "cpu": devices.cpu_name(),
+        "cores": os.cpu_count(),
+        "threads": threads,
+        "torch": torch.__version__,
     }
 
 

@@ -1,4 +1,4 @@
-"""Stage: train one single-scale model f^s of the multi-scale TRN (Play Fair, supplement C)."""
+"""Train one single-scale model f^s of the multi-scale TRN (Play Fair, supplement C)."""
 
 from pathlib import Path
 

@@ -14,14 +14,29 @@ the value is that of the shifted frame at its new position.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.errors import InputError
+from pipeline.store import CoalitionStore
 from pipeline.studies.frames.feature_files import FeatureSet
 from pipeline.studies.frames.summaries import Boxes, Floats, Ints, boxes
-from pipeline.studies.frames.true_class import Scorer
+from pipeline.studies.frames.tables import Scorer
+from pipeline.studies.frames.values import IN_FEATURES, coordinate, stored_shapley_values
+
+COLUMNS = (
+    "model",
+    "shift",
+    "changes",
+    "mean",
+    "standard_error",
+    "lower_quartile",
+    "median",
+    "upper_quartile",
+    "relative",
+)
 
 
 @dataclass(frozen=True)
@@ -182,6 +197,39 @@ def changes_by_distance(
     found = boxes([change[group] for group in groups])
     spread = _spread(esv)
     return ShiftChanges(distances, found, np.array(errors), found.mean / spread, spread)
+
+
+def stored_changes(store: CoalitionStore) -> ShiftChanges:
+    """:func:`changes_by_distance` of the games of a store."""
+    frames, lengths = coordinate(store, IN_FEATURES), coordinate(store, "rows")
+    n = store.record.n_players
+    furthest = (len(store.record.outputs) - 1) // (2 * n)
+    crossing = bool(store.record.specification["crossing"])
+    # Of videos that are all too short nothing was shifted.
+    whole = lengths >= n
+    shifts = changed_sequences(frames[whole], lengths[whole], furthest=furthest, crossing=crossing)
+    esv = stored_shapley_values(store)
+    changed = esv[shifts.video, shifts.place, output_of(shifts, furthest)]
+    return changes_by_distance(esv[whole, :, 0], shifts, changed)
+
+
+def shift_rows(model: str, changes: ShiftChanges) -> list[dict[str, Any]]:
+    """Changes as rows of a table."""
+    boxes = changes.absolute
+    return [
+        {
+            "model": model,
+            "shift": int(distance),
+            "changes": int(boxes.count[i]),
+            "mean": float(boxes.mean[i]),
+            "standard_error": float(changes.error[i]),
+            "lower_quartile": float(boxes.lower_quartile[i]),
+            "median": float(boxes.median[i]),
+            "upper_quartile": float(boxes.upper_quartile[i]),
+            "relative": float(changes.relative[i]),
+        }
+        for i, distance in enumerate(changes.distance)
+    ]
 
 
 def _clustered_error(values: Floats, videos: Ints) -> float:

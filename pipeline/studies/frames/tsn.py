@@ -1,4 +1,4 @@
-"""Stage: train the averaging classifier (TSN) on TSN features."""
+"""Train the averaging classifier (TSN) on TSN features."""
 
 from pathlib import Path
 

@@ -1,22 +1,29 @@
-"""Stage: Element Shapley Values of every frame, read from the coalition store.
-
-Nothing is evaluated here. The result is HDF5 for programs and, for the true and the predicted class
-alone, a table (CSV) for people.
-"""
+"""Element Shapley Values of every frame: from stores, and in the files that hold them."""
 
 import csv
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
+from pipeline.core.errors import InputError
+from pipeline.core.files import replacing
 from pipeline.core.progress import progress
-from pipeline.shapley import marginals_by_size
+from pipeline.shapley import marginals_by_size, shapley_values
 from pipeline.store import CoalitionStore
-from pipeline.studies.frames.game import TRUE_AND_PREDICTED
+from pipeline.store.vouching import believing
+
+TRUE_CLASS = ("true class",)
+TRUE_AND_PREDICTED = ("true class", "predicted class")
+"""Outputs of games that are not scored for all classes."""
 
 BYTES_AT_ONCE = 1 << 28
+"""What the tables that are read at once may take, about."""
 
 AXES = {
     "esv": ("video", "frame", "output"),
@@ -25,8 +32,13 @@ AXES = {
     "empty": ("video", "output"),
     "frames": ("video", "frame"),
 }
-IN_VIDEO = "numbers in the video file"
-IN_FEATURES = "numbers of rows in the feature file"
+IN_VIDEO = "frame_in_video"
+IN_FEATURES = "row_in_features"
+"""Coordinates of a store that say which frames the players are."""
+MEANINGS = {
+    IN_VIDEO: "numbers in the video file",
+    IN_FEATURES: "numbers of rows in the feature file",
+}
 COLUMNS = (
     "video",
     "position",
@@ -40,7 +52,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class FrameValues:
-    """What the stage writes, for the true and the predicted class of each video."""
+    """Values for the true and the predicted class of each video."""
 
     uids: tuple[str, ...]
     frames: np.ndarray
@@ -86,13 +98,46 @@ def stored_values(store: CoalitionStore) -> dict[str, np.ndarray]:
     return {"esv": esv, **arrays}
 
 
+def stored_shapley_values(
+    store: CoalitionStore,
+    instances: Sequence[int] | None = None,
+    n_players: int | None = None,
+) -> NDArray[np.float64]:
+    """Exact values of stored instances: (instance, player, output) float64.
+
+    Args:
+        store: of complete tables.
+        instances: which of them, by their indices; by default all.
+        n_players: the first so many players; all others must be null players.
+    """
+    chosen = range(len(store)) if instances is None else instances
+    n = store.record.n_players if n_players is None else n_players
+    n_outputs = len(store.record.outputs)
+    at_once = max(1, BYTES_AT_ONCE // (4 * store.record.rows * n_outputs))
+    parts: list[NDArray[Any]] = [np.empty((0, n, n_outputs))]
+    for start in range(0, len(chosen), at_once):
+        tables = store.read_many(chosen[start : start + at_once])
+        parts.append(shapley_values(tables[:, : 2**n]))
+    return np.concatenate(parts)
+
+
+def coordinate(store: CoalitionStore, name: str) -> NDArray[Any]:
+    """What a store says of its instances. Raises InputError if it does not say that."""
+    if name not in store.coordinates:
+        raise InputError(
+            f"{store.path}: does not say {name} of its instances; remove its receipt and run the "
+            "same command again"
+        )
+    return store.coordinates[name]
+
+
 def unit_of(score: str) -> str:
     """What a class score is measured in."""
     return "logit" if score == "logit" else "probability"
 
 
 def read_values(path: Path) -> FrameValues:
-    """Read back what the stage wrote."""
+    """Read back what :func:`write_hdf5` wrote."""
     with h5py.File(path, "r") as file:
         true, predicted = file["true_class"][:], file["predicted_class"][:]
         names = tuple(name.decode() for name in file["outputs"][:])
@@ -104,7 +149,7 @@ def read_values(path: Path) -> FrameValues:
         return FrameValues(
             tuple(uid.decode() for uid in file["uids"][:]),
             file["frames"][:],
-            file["frames"].attrs["meaning"] == IN_VIDEO,
+            file["frames"].attrs["meaning"] == MEANINGS[IN_VIDEO],
             true,
             predicted,
             esv[videos, :, first],
@@ -124,18 +169,54 @@ def read_marginals(path: Path) -> np.ndarray:
         return np.stack([file["marginals"][i][:, :, c] for i, c in enumerate(outputs)])
 
 
-def write_hdf5(
-    path: Path, store: CoalitionStore, arrays: dict[str, np.ndarray], frames_are: str
-) -> None:
-    with h5py.File(path, "w") as file:
+@contextmanager
+def store_behind(receipt: Path, values: FrameValues) -> Iterator[CoalitionStore]:
+    """The store that a receipt vouches for; as ``believing``.
+
+    Raises:
+        InputError: also if it lists other videos than the values.
+    """
+    with believing(receipt) as store:
+        if store.instances != values.uids:
+            raise InputError(f"{store.path}: lists other videos than the values; run both again")
+        yield store
+
+
+def true_outputs(store: CoalitionStore, values: FrameValues) -> NDArray[np.int64]:
+    """Which output is the true class of each of a store's videos: (video,)."""
+    return values.true_class if store.output_classes is None else np.zeros_like(values.true_class)
+
+
+def write_hdf5(path: Path, store: CoalitionStore, arrays: dict[str, np.ndarray]) -> None:
+    """Write the values of a store's instances, with their classes and frames.
+
+    Args:
+        path: the file.
+        store: what the values are of; it says which frames the players are, and true classes.
+        arrays: from :func:`stored_values`.
+
+    Raises:
+        InputError: the store does not say this.
+    """
+    frames_are = IN_VIDEO if IN_VIDEO in store.coordinates else IN_FEATURES
+    classes = store.output_classes
+    known = {
+        **arrays,
+        "frames": coordinate(store, frames_are),
+        "true_class": coordinate(store, "true_class"),
+        "predicted_class": arrays["whole"].argmax(axis=1)
+        if classes is None
+        else classes[:, 1].astype(np.int64),
+    }
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         text = h5py.string_dtype()
         file.create_dataset("uids", data=list(store.instances), dtype=text)
         file.create_dataset("outputs", data=list(store.record.outputs), dtype=text)
-        for name, values in arrays.items():
+        for name, values in known.items():
             dataset = file.create_dataset(name, data=values)
             for axis, label in enumerate(AXES.get(name, ("video",))):
                 dataset.dims[axis].label = label
-        file["frames"].attrs["meaning"] = frames_are
+        file["frames"].attrs["meaning"] = MEANINGS[frames_are]
         file.attrs["game"] = store.record.game
         file.attrs["identity"] = store.record.identity
         file.attrs["value"] = store.record.value
@@ -143,7 +224,8 @@ def write_hdf5(
 
 
 def write_csv(path: Path, values: FrameValues) -> None:
-    with path.open("w", newline="", encoding="utf-8") as lines:
+    """Write a row a frame, for people: the true and the predicted class alone."""
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as lines:
         writer = csv.writer(lines)
         writer.writerow(COLUMNS)
         for i, uid in enumerate(values.uids):

@@ -1,4 +1,4 @@
-"""Stage: render the default data set, laid out as Something-Something V2 is.
+"""Render the default data set, laid out as Something-Something V2 is.
 
 The clips are encoded as VP9 in webm. Encoding runs forward in time, so its (faint) artefacts are
 the one thing in a clip that knows a direction.

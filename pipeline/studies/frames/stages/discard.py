@@ -8,24 +8,20 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.core.files import write_json
-from pipeline.core.plotting import figure_style, save
-from pipeline.core.progress import progress
 from pipeline.core.tables import plain, write_table
-from pipeline.studies.frames.discard_stage import (
-    ACCURACY_COLUMNS,
+from pipeline.studies.frames.discard import (
     AREA_COLUMNS,
     CURVE_COLUMNS,
-    areas_of_stage,
     comparisons,
-    curves_of_stage,
-    line_of_stage,
-    order_masks,
-    point,
-    store_of,
+    curve_rows,
+    masks_by_order,
+    mean_areas,
+    read_attributions,
+    stored_curves,
 )
-from pipeline.studies.frames.figures.analyses import DISCARD_GROUPS, DiscardLine, draw_discarding
 from pipeline.studies.frames.params import DiscardParams
-from pipeline.studies.frames.values import read_values
+from pipeline.studies.frames.paths import MODELS
+from pipeline.studies.frames.values import read_values, store_behind
 
 VERSION = 1
 
@@ -37,49 +33,30 @@ def main(
     gradients: list[Path],
     params: DiscardParams,
     out: Path,
-    table: Path,
+    curves: Path,
     areas: Path,
-    figures: Path,
-    threads: int = 1,  # noqa: ARG001
 ) -> None:
     """Curves and the areas under them, of TRN and TSN (files in this order).
 
-    ``table`` has the curves and ``areas`` the areas (CSV), ``out`` the latter as JSON; figures are
-    written below ``figures``, a PNG and an SVG for each group of orders.
+    ``curves`` and ``areas`` are CSV, ``out`` has the areas and their comparisons as JSON.
     """
-    lines: dict[str, dict[str, DiscardLine]] = {}
-    compared: dict[str, dict[str, dict[str, float]]] = {}
-    rows: list[dict[str, Any]] = []
-    found: dict[str, Any] = {}
-    unit = ""
-    for name, receipt, of_values, of_gradients in zip(
-        ("trn", "tsn"), receipts, values, gradients, strict=True
+    rows, area_rows = list[dict[str, Any]](), list[dict[str, Any]]()
+    found: dict[str, Any] = {"comparisons": {}}
+    for model, receipt, of_values, of_gradients in zip(
+        MODELS, receipts, values, gradients, strict=True
     ):
         known = read_values(of_values)
-        unit = known.unit
-        masks = order_masks(known, of_gradients, params)
-        with (
-            store_of(receipt, known) as store,
-            progress(f"frames_discarded {name}", len(store), "videos") as advance,
-        ):
-            curves_of = curves_of_stage(store, known, masks, advance)
-        lines[name] = {order: line_of_stage(of_order) for order, of_order in curves_of.items()}
-        found[name] = {order: areas_of_stage(of_order) for order, of_order in curves_of.items()}
-        compared[name] = comparisons(curves_of)
-        rows += [
-            {"model": name, "order": order, "discarded": k, **point(line, k)}
-            for order, line in lines[name].items()
-            for k in range(len(line.score))
-        ]
-    write_table(table, (*CURVE_COLUMNS, *ACCURACY_COLUMNS), rows)
-    of_areas = [
-        {"model": model, "order": order, **area}
-        for model, orders in found.items()
-        for order, area in orders.items()
-    ]
-    write_table(areas, (*AREA_COLUMNS, *ACCURACY_COLUMNS), of_areas)
-    with figure_style():
-        for group, orders in DISCARD_GROUPS.items():
-            figure = draw_discarding(lines, orders, unit=unit)
-            save(figure, figures / f"discarded_{group}.png")
-    write_json(out, plain({**found, "comparisons": compared}))
+        attributions = read_attributions(known, of_gradients)
+        masks = masks_by_order(attributions, params.random_orders, params.seed)
+        with store_behind(receipt, known) as store:
+            by_order = stored_curves(store, known, masks)
+        found["unit"] = known.unit
+        found[model] = {order: mean_areas(curve) for order, curve in by_order.items()}
+        found["comparisons"][model] = comparisons(by_order)
+        for order, curve in by_order.items():
+            named = {"model": model, "order": order}
+            rows += [named | row for row in curve_rows(curve)]
+            area_rows.append(named | found[model][order])
+    write_table(curves, CURVE_COLUMNS, rows)
+    write_table(areas, AREA_COLUMNS, area_rows)
+    write_json(out, plain(found))

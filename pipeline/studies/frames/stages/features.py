@@ -14,6 +14,7 @@ from pipeline.studies.frames.backbone import load_backbone
 from pipeline.studies.frames.feature_files import feature_writer
 from pipeline.studies.frames.features import extract
 from pipeline.studies.frames.params import DecodingParams
+from pipeline.studies.frames.paths import MODELS
 
 VERSION = 1
 
@@ -22,8 +23,7 @@ def main(
     *,
     root: Path,
     split: str,
-    trn_backbone: Path,
-    tsn_backbone: Path,
+    backbones: list[Path],
     decoding: DecodingParams,
     trn: Path,
     tsn: Path,
@@ -34,12 +34,13 @@ def main(
 ) -> None:
     """Decode every clip of a split once and write its features of both models.
 
+    ``backbones`` are those of TRN and TSN, in this order.
     ``skipped`` becomes a table (CSV) of the clips that cannot be decoded, with the reason;
     ``clips`` limits the split to its first so many.
     """
     target = devices.resolve(device)
     networks = {}
-    for model, path in (("trn", trn_backbone), ("tsn", tsn_backbone)):
+    for model, path in zip(MODELS, backbones, strict=True):
         network, trained_with = load_backbone(path)
         if trained_with != decoding:
             raise InputError(f"{path}: is of frames decoded with {trained_with}, not {decoding}")

@@ -8,24 +8,14 @@
 
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from pipeline.core.files import write_json
-from pipeline.core.plotting import figure_style, save
 from pipeline.core.tables import plain, write_table
+from pipeline.studies.frames import patterns
 from pipeline.studies.frames.confusions import confused_pairs, confusions, summarise
-from pipeline.studies.frames.figures.analyses import draw_contributions
-from pipeline.studies.frames.figures.comparisons import draw_confusions, draw_position_maps
 from pipeline.studies.frames.params import PatternsParams
-from pipeline.studies.frames.patterns import (
-    CLASS_COLUMNS,
-    MODELS,
-    PAIR_COLUMNS,
-    SIZE_COLUMNS,
-    by_size,
-    pair_rows,
-    positions,
-    size_rows,
-)
+from pipeline.studies.frames.paths import MODELS
 from pipeline.studies.frames.priors import read_priors
 from pipeline.studies.frames.values import read_values
 
@@ -39,67 +29,25 @@ def main(
     priors: Path,
     params: PatternsParams,
     out: Path,
-    tables: Path,
-    figures: Path,
-    threads: int = 1,  # noqa: ARG001
+    contributions: Path,
+    positions: Path,
+    pairs: Path,
 ) -> None:
     """Read the values and stores of TRN and TSN (files in this order).
 
-    ``out`` is JSON; ``tables`` is a folder of CSV files, ``figures`` one of PNGs with their SVGs.
+    ``out`` is JSON; the others are CSV: a row a size, a row a class, a row a pair of classes.
     """
     classes, _ = read_priors(priors)
-    of_model = {name: read_values(path) for name, path in zip(MODELS, values, strict=True)}
-    unit = of_model["trn"].unit
-    sizes = {
-        name: by_size(of_model[name], path, receipt, params)
-        for name, path, receipt in zip(MODELS, values, receipts, strict=True)
-    }
-    wrong = {
-        name: confusions(v.esv_true, v.esv_predicted, v.true_class, v.predicted_class)
-        for name, v in of_model.items()
-    }
-    summaries = {name: summarise(found) for name, found in wrong.items()}
-    alike = positions(of_model, classes, params)
-    write_table(
-        tables / "contributions.csv",
-        SIZE_COLUMNS,
-        [row for name, (boxes, means) in sizes.items() for row in size_rows(name, boxes, means)],
-    )
-    write_table(tables / "positions.csv", CLASS_COLUMNS, alike["classes"])
-    write_table(
-        tables / "confusions.csv",
-        PAIR_COLUMNS,
-        [row for name in MODELS for row in pair_rows(name, confused_pairs(wrong[name]), classes)],
-    )
-    with figure_style():
-        boxes_of = {name: boxes for name, (boxes, _) in sizes.items()}
-        what = "marginal contribution, true class"
-        save(
-            draw_contributions(boxes_of, unit=unit, what=what),
-            figures / "contributions.png",
-        )
-        for which in ("most", "least"):
-            chosen = [(number, classes[number]) for number in alike[which]]
-            figure = draw_position_maps(
-                alike["maps"],
-                chosen,
-                alike["counts"],
-                title=f"Classes on which the two models are {which} alike",
-            )
-            save(figure, figures / f"{which}_alike.png")
-        save(draw_confusions(summaries, unit=unit), figures / "confusions.png")
-    write_json(
-        out,
-        plain(
-            {
-                "contributions": {name: size_rows(name, *sizes[name]) for name in MODELS},
-                "positions": {
-                    "classes": alike["classes"],
-                    "most_alike": [classes[c] for c in alike["most"]],
-                    "least_alike": [classes[c] for c in alike["least"]],
-                    "maps": dict(alike["maps"]),
-                },
-                "confusions": {name: asdict(summary) for name, summary in summaries.items()},
-            }
-        ),
-    )
+    known = {model: read_values(path) for model, path in zip(MODELS, values, strict=True)}
+    sizes, confused, summaries = dict[str, Any](), list[dict[str, Any]](), dict[str, Any]()
+    for (model, v), path, receipt in zip(known.items(), values, receipts, strict=True):
+        sizes[model] = patterns.size_rows(model, *patterns.by_size(v, path, receipt, params))
+        wrong = confusions(v.esv_true, v.esv_predicted, v.true_class, v.predicted_class)
+        confused += patterns.pair_rows(model, confused_pairs(wrong), classes)
+        summaries[model] = asdict(summarise(wrong))
+    alike = patterns.positions(known, classes, params)
+    write_table(contributions, patterns.SIZE_COLUMNS, [row for m in MODELS for row in sizes[m]])
+    write_table(positions, patterns.CLASS_COLUMNS, alike["classes"])
+    write_table(pairs, patterns.PAIR_COLUMNS, confused)
+    found = {"contributions": sizes, "positions": alike, "confusions": summaries}
+    write_json(out, plain({"unit": known["trn"].unit, **found}))

@@ -4,21 +4,15 @@ Every row of the paper's table is measured with the study's own models on its ow
 at a time, and stands beside what the paper gives for its GPU.
 """
 
-import os
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from pipeline.core.files import write_json
-from pipeline.core.progress import progress
 from pipeline.core.tables import write_table
 from pipeline.models import devices
-from pipeline.studies.frames.feature_files import read_features
+from pipeline.studies.frames import runtime
 from pipeline.studies.frames.params import GridParams, RuntimeParams
-from pipeline.studies.frames.priors import empty_score, read_priors
-from pipeline.studies.frames.runtime import COLUMNS, PAPER, PAPER_DEVICE, Configuration, measured
-from pipeline.studies.frames.trained import load_model
+from pipeline.studies.frames.players import read_setting
 
 VERSION = 1
 
@@ -32,6 +26,7 @@ def main(
     priors: Path,
     params: RuntimeParams,
     tried: GridParams,
+    timed_on: str,  # noqa: ARG001  on another device times are others
     out: Path,
     table: Path,
     grid: Path,
@@ -44,38 +39,25 @@ def main(
     ``out`` is JSON, ``table`` the rows of the paper's table and ``grid`` those of the tried as CSV.
     """
     target = devices.resolve(device)
-    classes, counts = read_priors(priors)
-    inputs = {"trn": (trn_features, scales), "tsn": (tsn_features, [tsn])}
-    frames = {"trn": tried.trn_frames, "tsn": tried.tsn_frames}
-    known = [key for key in PAPER if key[1] <= params.max_frames]
-    asked: list[Configuration] = [
-        (name, n, (m, i)) for name, n in frames.items() for m in tried.m for i in tried.iterations
-    ]
-    rows, grid_rows = list[dict[str, Any]](), list[dict[str, Any]]()
-    with progress("frames_runtime", len(known) + len(asked), "configurations") as advance:
-        for name, (path, weights) in inputs.items():
-            features = read_features(path, n_classes=len(classes), label=label)
-            model = load_model(name, weights).to(target)
-            empty = empty_score(counts, "probability").to(target)
-            todo = ((known, params.runs, rows), (asked, params.grid_runs, grid_rows))
-            for keys, runs, into in todo:
-                for key in keys:
-                    if key[0] == name:
-                        into.append(measured(key, model, features, empty, runs, target))
-                        advance()
-    for row, key in zip(rows, known, strict=True):
-        row["paper_seconds"], row["paper_sd"] = PAPER[key]
+    known = [key for key in runtime.PAPER if key[1] <= params.max_frames]
+    rows, grid_rows = dict[runtime.Configuration, Any](), dict[runtime.Configuration, Any]()
+    n_classes = 0
+    for name, path, weights in (("trn", trn_features, scales), ("tsn", tsn_features, [tsn])):
+        setting = read_setting(
+            name, path, weights, priors, "probability", label=label, device=target
+        )
+        n_classes = len(setting.classes)
+        rows |= runtime.timed(setting, known, params.runs)
+        grid_rows |= runtime.timed(setting, runtime.asked_of(tried), params.grid_runs)
+    for key, row in rows.items():
+        row["paper_seconds"], row["paper_sd"] = runtime.PAPER[key]
     found = {
-        "device": devices.describe(target),
-        "cpu": devices.cpu_name(),
-        "cores": os.cpu_count(),
-        "threads": threads,
-        "torch": torch.__version__,
-        "classes": len(classes),
-        "paper_device": PAPER_DEVICE,
-        "rows": rows,
-        "grid": grid_rows,
+        **runtime.machine(target, threads),
+        "classes": n_classes,
+        "paper_device": runtime.PAPER_DEVICE,
+        "rows": list(rows.values()),
+        "grid": list(grid_rows.values()),
     }
-    write_table(table, (*COLUMNS, "paper_seconds", "paper_sd"), rows)
-    write_table(grid, COLUMNS, grid_rows)
+    write_table(table, (*runtime.COLUMNS, "paper_seconds", "paper_sd"), found["rows"])
+    write_table(grid, runtime.COLUMNS, found["grid"])
     write_json(out, found)

@@ -20,7 +20,6 @@ def main(
     out: Path,
     label: str | None = None,
     device: str = "auto",
-    threads: int = 1,  # noqa: ARG001  set for torch by the runner
 ) -> None:
     """Train f^scale on random subsequences of the training clips' frames."""
     classes, _ = read_priors(priors)

@@ -19,7 +19,6 @@ def main(
     out: Path,
     label: str | None = None,
     device: str = "auto",
-    threads: int = 1,  # noqa: ARG001  set for torch by the runner
 ) -> None:
     """Train the classifier on the mean of the logits of a clip's frames."""
     classes, _ = read_priors(priors)

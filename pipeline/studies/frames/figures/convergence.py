@@ -1,6 +1,6 @@
 """Figures of approximate values: how near they come to the exact ones, and at what cost."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,8 +8,19 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy import stats
 
-from pipeline.core.plotting import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
+from pipeline.core.plotting import (
+    BLUE,
+    GREEN,
+    GREY,
+    MODEL_NAMES,
+    ORANGE,
+    PURPLE,
+    SKY,
+    VERMILION,
+)
+from pipeline.studies.frames.convergence import ALGORITHM_1
 from pipeline.studies.frames.summaries import Floats
 
 _LINE_STYLES: tuple[tuple[str, Any, str], ...] = (
@@ -132,3 +143,65 @@ def draw_estimators(
 def _cycle(count: int) -> list[dict[str, Any]]:
     styles = [_LINE_STYLES[i % len(_LINE_STYLES)] for i in range(count)]
     return [{"color": colour, "ls": ls, "marker": marker} for colour, ls, marker in styles]
+
+
+def draw_algorithm_1(rows: Sequence[Mapping[str, Any]], unit: str) -> Figure:
+    """Agreement of Algorithm 1 with exact values.
+
+    Args:
+        rows: of one model, as the stage ``convergence`` writes them; None stands for NaN.
+        unit: of the class score.
+    """
+    of_method = [row for row in rows if row["method"] == ALGORITHM_1]
+    iterations = sorted({row["iterations"] for row in of_method})
+    budget = sorted({row["m"] * row["iterations"] for row in of_method})
+    measures: dict[str, dict[str, tuple[NDArray[Any], NDArray[Any]]]] = {}
+    for measure, column in (
+        ("pearson", "pearson"),
+        ("error", "mean_absolute_error"),
+        ("rank", "kendall"),
+    ):
+        measures[measure] = {}
+        for i in iterations:
+            mean, error = np.full(len(budget), np.nan), np.full(len(budget), np.nan)
+            for row in of_method:
+                if row["iterations"] == i:
+                    place = budget.index(row["m"] * i)
+                    mean[place] = np.nan if row[column] is None else row[column]
+                    error[place] = _half_interval(row, column)
+            measures[measure][f"{i}"] = (mean, error)
+    return draw_approximation(np.array(budget), measures, unit=unit, grouped_by="iterations i")
+
+
+def draw_methods(model: str, rows: Sequence[Mapping[str, Any]], unit: str) -> Figure:
+    """Error of every method against its evaluations, of Algorithm 1 with one iteration.
+
+    Args:
+        model: whose rows they are.
+        rows: as the stage ``convergence`` writes them; None stands for NaN.
+        unit: of the class score.
+    """
+    lines: dict[str, ErrorLine] = {}
+    of_one = [row for row in rows if row["method"] != ALGORITHM_1 or row["iterations"] == 1]
+    for method in dict.fromkeys(row["method"] for row in of_one):
+        of_method = [row for row in of_one if row["method"] == method]
+        of_method.sort(key=lambda row: row["evaluations"])
+        lines[method] = _error_line(of_method)
+    frames = rows[0]["frames"]
+    title = f"{MODEL_NAMES[model]}, {frames} frames"
+    return draw_estimators(lines, unit=unit, exact_at=2**frames, title=title)
+
+
+def _error_line(rows: Sequence[Mapping[str, Any]]) -> ErrorLine:
+    error = np.array([row["mean_absolute_error"] for row in rows])
+    reach = np.nan_to_num(np.array([_half_interval(row, "mean_absolute_error") for row in rows]))
+    evaluations = np.array([row["evaluations"] for row in rows])
+    return ErrorLine(evaluations, error, error - reach, error + reach)
+
+
+def _half_interval(row: Mapping[str, Any], column: str) -> float:
+    """Half the length of the 95 % interval of a mean over repeats."""
+    repeats = row["repeats"]
+    if repeats < 2 or row[f"{column}_sd"] is None:
+        return float("nan")
+    return float(stats.t.ppf(0.975, repeats - 1) * row[f"{column}_sd"] / np.sqrt(repeats))

@@ -1,4 +1,8 @@
-"""Figures that compare: two models' positions of high value, true with predicted class."""
+"""What the values of all videos say together, drawn.
+
+Marginal contributions by size of coalition (Figs. 6a and 11a); positions of high value (Figs. 13
+and 14); which frames of wrongly classified videos speak for the true class.
+"""
 
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -12,10 +16,72 @@ from matplotlib.ticker import MaxNLocator
 
 from pipeline.core.plotting import GREY, MODEL_COLOURS, MODEL_MARKERS, MODEL_NAMES
 from pipeline.studies.frames.confusions import ConfusionSummary
-from pipeline.studies.frames.summaries import Floats, Ints
+from pipeline.studies.frames.summaries import Boxes, Floats, Ints
 
 DIVERGING = "PuOr_r"
 """Orange above the middle and purple below it: told apart with any kind of colour blindness."""
+
+
+BOX_COLUMNS = (
+    "mean",
+    "lower_whisker",
+    "lower_quartile",
+    "median",
+    "upper_quartile",
+    "upper_whisker",
+    "outliers",
+)
+
+
+def draw_contributions(found: Mapping[str, Boxes], *, unit: str, what: str) -> Figure:
+    """Box plots of marginal contributions by size of coalition (Figs. 6a and 11a).
+
+    Args:
+        found: for each model, a box a size.
+        unit: of the class score.
+        what: names what is in the boxes.
+    """
+    figure, axes = plt.subplots(
+        1, len(found), figsize=(4.6 * len(found), 3.5), sharey=True, squeeze=False
+    )
+    for panel, (model, boxes) in zip(axes[0], found.items(), strict=True):
+        sizes = np.arange(len(boxes.mean))
+        panel.axhline(0, color="black", lw=0.8)
+        panel.bxp(
+            _drawable(boxes),
+            positions=sizes,
+            widths=0.6,
+            showfliers=False,
+            showmeans=True,
+            patch_artist=True,
+            boxprops={"facecolor": MODEL_COLOURS[model], "alpha": 0.55, "edgecolor": "black"},
+            medianprops={"color": "black", "lw": 1.8},
+            meanprops={"marker": "D", "mfc": "white", "mec": "black", "ms": 4.5},
+        )
+        panel.set_xticks(sizes, [str(s) for s in sizes], fontsize=10 if len(sizes) < 14 else 8)
+        panel.set_title(MODEL_NAMES[model])
+        panel.set_xlabel("frames in the coalition that the frame joins")
+        panel.grid(visible=False, axis="x")
+    axes[0][0].set_ylabel(f"{what}\n({unit})")
+    figure.supxlabel(
+        "line: median, diamond: mean, whiskers: 1.5 interquartile ranges at most", fontsize=8.5
+    )
+    return figure
+
+
+def _drawable(boxes: Boxes) -> list[dict[str, Any]]:
+    keys = {
+        "med": boxes.median,
+        "mean": boxes.mean,
+        "q1": boxes.lower_quartile,
+        "q3": boxes.upper_quartile,
+        "whislo": boxes.lower_whisker,
+        "whishi": boxes.upper_whisker,
+    }
+    return [
+        {key: column[row] for key, column in keys.items()} | {"fliers": []}
+        for row in range(len(boxes.mean))
+    ]
 
 
 def draw_position_maps(
@@ -130,3 +196,26 @@ def draw_confusions(found: Mapping[str, ConfusionSummary], *, unit: str) -> Figu
 
 def _reach(error: Floats) -> Floats | None:
     return None if np.isnan(error).any() else 1.96 * error
+
+
+def boxes_of(rows: Sequence[Mapping[str, Any]]) -> Boxes:
+    """Boxes of the sizes of coalitions.
+
+    Args:
+        rows: a row a size, as the stage ``patterns`` writes them; None stands for NaN.
+    """
+    columns = {
+        name: np.array([row[name] for row in rows], dtype=np.float64) for name in BOX_COLUMNS
+    }
+    counts = np.array([row["contributions"] for row in rows], dtype=np.int64)
+    return Boxes(count=counts, **columns)
+
+
+def summary_of(written: Mapping[str, Any]) -> ConfusionSummary:
+    """The summary that the stage ``patterns`` writes; None stands for NaN."""
+    numbers: dict[str, Any] = {
+        name: np.array(value, dtype=np.float64) if isinstance(value, list) else value
+        for name, value in written.items()
+    }
+    known: dict[str, Any] = {k: np.nan if v is None else v for k, v in numbers.items()}
+    return ConfusionSummary(**known)

@@ -1,7 +1,9 @@
-"""Figures of the frames study, from arrays."""
+"""Videos with their values, drawn."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,15 +13,14 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from pipeline.core.plotting import (
-    DISTRACTS,
-    GREEN,
-    GREY,
-    MODEL_COLOURS,
-    MODEL_MARKERS,
-    MODEL_NAMES,
-    SUPPORTS,
-)
+from pipeline.core.errors import InputError
+from pipeline.core.plotting import DISTRACTS, GREEN, MODEL_NAMES, SUPPORTS
+from pipeline.data.decoding import VideoError, decode_frames
+from pipeline.data.something import VIDEOS
+from pipeline.studies.frames.summary import inside_interval
+from pipeline.studies.frames.values import IN_FEATURES, IN_VIDEO, MEANINGS, FrameValues
+
+log = logging.getLogger(__name__)
 
 MOST_NUMBERED = 20
 """Bars up to which each has its number written at its end."""
@@ -128,111 +129,96 @@ def _draw_bars(
     axes.set_xlabel(label)
 
 
-def draw_accuracy(accuracy: Mapping[str, Any]) -> Figure:
-    """Accuracy against the number of frames (Play Fair, Fig. 10), and on pairs of classes.
-
-    Args:
-        accuracy: what the stage ``accuracy`` writes.
-    """
-    frames = accuracy["frames"]
-    chance = accuracy["chance"]
-    panels = [
-        ("top1", "all clips"),
-        ("within_pairs", "pairs that only order tells apart:\nwhich of the two?"),
-        ("top1_rest", "classes without counterpart"),
-    ]
-    panels = [(key, title) for key, title in panels if key in accuracy["trn"]]
-    figure, all_axes = plt.subplots(
-        1, len(panels), figsize=(4.2 * len(panels), 3.6), sharey=True, squeeze=False
-    )
-    for axes, (key, title) in zip(all_axes[0], panels, strict=True):
-        for model in ("trn", "tsn"):
-            values = np.array(accuracy[model][key]) * 100
-            axes.plot(
-                frames,
-                values,
-                color=MODEL_COLOURS[model],
-                marker=MODEL_MARKERS[model],
-                ms=5,
-                label=MODEL_NAMES[model],
-            )
-        axes.axhline(100 * chance[key], color=GREY, ls="--", lw=1.2, label="chance")
-        axes.set_title(title, fontsize=10)
-        axes.set(xlabel="frames given to the model", ylim=(0, 102))
-        axes.set_xticks([n for n in frames if n % 2 == 0 or len(frames) < 6])
-    all_axes[0][0].set_ylabel("validation accuracy (%)")
-    all_axes[0][0].legend(loc="center right", bbox_to_anchor=(1.0, 0.3))
-    return figure
+def choose(values: FrameValues, count: int) -> list[int]:
+    """Videos to draw: the first of each class in turn, and of the wrongly predicted the first."""
+    wrong = np.flatnonzero(values.true_class != values.predicted_class)
+    chosen: list[int] = [int(wrong[0])] if len(wrong) else []
+    for repeat in range(len(values.uids)):
+        seen = dict.fromkeys(int(c) for c in values.true_class[chosen]) if repeat == 0 else {}
+        for video in range(len(values.uids)):
+            if len(chosen) >= min(count, len(values.uids)):
+                return sorted(chosen)
+            if video not in chosen and int(values.true_class[video]) not in seen:
+                seen[int(values.true_class[video])] = None
+                chosen.append(video)
+    return sorted(chosen)
 
 
-def draw_summary(
-    values: Mapping[str, NDArray[np.floating]],
-    inside_action: Mapping[str, Mapping[str, float]],
-    *,
-    unit: str = "probability",
+def draw_clip(
+    uid: str,
+    values: Mapping[str, FrameValues],
+    classes: tuple[str, ...],
+    intervals: Mapping[str, tuple[int, int]],
+    root: Path | None,
+    unit: str,
 ) -> Figure:
-    """What a frame is worth by its position, and whether the best one shows the action.
+    """A video of the study with its values.
 
     Args:
-        values: for each model (video, frame) ESVs of the true class.
-        inside_action: for each model ``inside``, ``chance`` and ``standard_error`` of the frame of
-            highest value, as shares of videos; empty where nobody knows when the action happens.
+        uid: the video's id.
+        values: of each model; one that was not given the video, or other frames of it, is left out.
+        classes: names.
+        intervals: first and last frame of videos' actions, where they are known.
+        root: the data set that has the video; without it no pictures are drawn.
         unit: of the class score.
     """
-    widths = [1.7, 1.0] if inside_action else [1.0]
-    figure, axes = plt.subplots(
-        1,
-        len(widths),
-        figsize=(5.9 * sum(widths) / widths[0], 3.7),
-        width_ratios=widths,
-        squeeze=False,
+    first = values["trn"]
+    frames = first.frames[first.uids.index(uid)]
+    rows = _explained(uid, values, classes, frames)
+    true_name = classes[int(first.true_class[first.uids.index(uid)])]
+    pictures = None
+    if root is not None:
+        pictures = frame_pictures(root / VIDEOS / f"{uid}.webm", frames)
+    inside = None
+    if uid in intervals:
+        inside = inside_interval(frames[None], np.array([intervals[uid]]))[0]
+    title = f"Video {uid}: {true_name}"
+    return draw_video(
+        title,
+        pictures,
+        frames,
+        rows,
+        inside_action=inside,
+        unit=unit,
+        frames_are=MEANINGS[IN_VIDEO if first.frames_are_numbered else IN_FEATURES],
     )
-    _draw_positions(axes[0][0], values, unit)
-    if inside_action:
-        _draw_action(axes[0][1], inside_action)
-    return figure
 
 
-def _draw_positions(axes: Axes, values: Mapping[str, NDArray[np.floating]], unit: str) -> None:
-    for shift, (model, esv) in zip((-0.19, 0.19), values.items(), strict=True):
-        error = 1.96 * esv.std(axis=0, ddof=1) / np.sqrt(len(esv)) if len(esv) > 1 else None
-        positions = np.arange(1, esv.shape[1] + 1)
-        axes.bar(
-            positions + shift,
-            esv.mean(axis=0),
-            yerr=error,
-            width=0.36,
-            color=MODEL_COLOURS[model],
-            error_kw={"lw": 1.2, "ecolor": "#333333"},
-            label=f"{MODEL_NAMES[model]}, {len(esv)} videos",
-        )
-        axes.set_xticks(positions)
-    axes.axhline(0, color="black", lw=0.8)
-    axes.set(xlabel="position of the frame in the video", ylabel=f"mean ESV, true class ({unit})")
-    axes.set_title(
-        "What a frame is worth, by its position\n(mean and its 95 % interval)", fontsize=10
-    )
-    axes.grid(visible=False, axis="x")
-    axes.margins(y=0.25)
-    axes.legend(ncols=2, loc="upper center")
+def _explained(
+    uid: str,
+    values: Mapping[str, FrameValues],
+    classes: tuple[str, ...],
+    frames: NDArray[np.integer],
+) -> list[ExplainedClass]:
+    """Values of a video's frames for the true class, and for the predicted one if it differs."""
+    rows = []
+    for name, of_model in values.items():
+        if uid not in of_model.uids:
+            continue
+        i = of_model.uids.index(uid)
+        if not np.array_equal(of_model.frames[i], frames):
+            log.warning("video %s: %s looks at other frames and is left out", uid, name)
+            continue
+        true, predicted = int(of_model.true_class[i]), int(of_model.predicted_class[i])
+        which = "true and predicted class" if true == predicted else "true class"
+        shown = [(which, true, of_model.whole_true[i], of_model.esv_true[i])]
+        if true != predicted:
+            whole, esv = of_model.whole_predicted[i], of_model.esv_predicted[i]
+            shown.append(("predicted class", predicted, whole, esv))
+        for what, number, score, esv in shown:
+            model = MODEL_NAMES[name]
+            title = f"{model}, {what}: {classes[number]} ({model} gives it {score:.2f})"
+            rows.append(ExplainedClass(title, esv))
+    return rows
 
 
-def _draw_action(axes: Axes, shares: Mapping[str, Mapping[str, float]]) -> None:
-    for x, (model, share) in enumerate(shares.items()):
-        inside, chance = 100 * share["inside"], 100 * share["chance"]
-        axes.bar(
-            x,
-            inside,
-            yerr=196 * share["standard_error"],
-            width=0.6,
-            color=MODEL_COLOURS[model],
-            error_kw={"lw": 1.2, "ecolor": "#333333"},
-        )
-        axes.annotate(f"{inside:.0f} %", (x, 4), ha="center", weight="bold", color="white")
-        label = f"chance ({chance:.0f} %)" if x == 0 else None
-        axes.plot([x - 0.42, x + 0.42], [chance, chance], color="black", ls="--", label=label)
-    axes.set_xticks(range(len(shares)), [MODEL_NAMES[model] for model in shares])
-    axes.set(ylabel="videos (%)", ylim=(0, 105), xlim=(-0.6, len(shares) - 0.4))
-    axes.set_title("The frame of highest ESV\nlies inside the action", fontsize=10)
-    axes.grid(visible=False, axis="x")
-    axes.legend(loc="upper center")
+def frame_pictures(path: Path, frames: NDArray[Any]) -> list[NDArray[np.uint8]] | None:
+    """Pictures of some frames of a video file, at their own size; None if it cannot be decoded."""
+    try:
+        pictures = decode_frames(path, frames.tolist())
+    except VideoError as error:
+        log.warning("drawn without pictures: %s", error)
+        return None
+    if not set(frames.tolist()) <= pictures.keys():
+        raise InputError(f"{path}: has no frames {frames.tolist()}; its features are of another")
+    return [pictures[number] for number in frames.tolist()]

@@ -1,0 +1,29 @@
+"""Means and their 95 % intervals, a line a model."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from pipeline.core.plotting import MODEL_COLOURS, MODEL_MARKERS, MODEL_NAMES
+from pipeline.studies.frames.summaries import Floats
+
+
+def draw_means(
+    axes: Axes,
+    model: str,
+    x: Sequence[int] | NDArray[np.number],
+    mean: Floats,
+    error: Floats,
+    **changed: Any,
+) -> None:
+    """Draw means (point,) with bars of 1.96 standard errors, in the model's style."""
+    style = {
+        "color": MODEL_COLOURS[model],
+        "marker": MODEL_MARKERS[model],
+        "ls": "-" if model == "trn" else "--",
+        "label": MODEL_NAMES[model],
+    }
+    axes.errorbar(x, mean, yerr=1.96 * error, ms=5, capsize=3, elinewidth=1.2, **style | changed)

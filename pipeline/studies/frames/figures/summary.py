@@ -1,0 +1,84 @@
+"""What a frame is worth by its position, and whether the best one shows the action, drawn."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from pipeline.core.plotting import MODEL_COLOURS, MODEL_NAMES
+
+
+def draw_summary(
+    values: Mapping[str, NDArray[np.floating]],
+    inside_action: Mapping[str, Mapping[str, float]],
+    *,
+    unit: str = "probability",
+) -> Figure:
+    """What a frame is worth by its position, and whether the best one shows the action.
+
+    Args:
+        values: for each model (video, frame) ESVs of the true class.
+        inside_action: for each model ``inside``, ``chance`` and ``standard_error`` of the frame of
+            highest value, as shares of videos; empty where nobody knows when the action happens.
+        unit: of the class score.
+    """
+    widths = [1.7, 1.0] if inside_action else [1.0]
+    figure, axes = plt.subplots(
+        1,
+        len(widths),
+        figsize=(5.9 * sum(widths) / widths[0], 3.7),
+        width_ratios=widths,
+        squeeze=False,
+    )
+    _draw_positions(axes[0][0], values, unit)
+    if inside_action:
+        _draw_action(axes[0][1], inside_action)
+    return figure
+
+
+def _draw_positions(axes: Axes, values: Mapping[str, NDArray[np.floating]], unit: str) -> None:
+    for shift, (model, esv) in zip((-0.19, 0.19), values.items(), strict=True):
+        error = 1.96 * esv.std(axis=0, ddof=1) / np.sqrt(len(esv)) if len(esv) > 1 else None
+        positions = np.arange(1, esv.shape[1] + 1)
+        axes.bar(
+            positions + shift,
+            esv.mean(axis=0),
+            yerr=error,
+            width=0.36,
+            color=MODEL_COLOURS[model],
+            error_kw={"lw": 1.2, "ecolor": "#333333"},
+            label=f"{MODEL_NAMES[model]}, {len(esv)} videos",
+        )
+        axes.set_xticks(positions)
+    axes.axhline(0, color="black", lw=0.8)
+    axes.set(xlabel="position of the frame in the video", ylabel=f"mean ESV, true class ({unit})")
+    axes.set_title(
+        "What a frame is worth, by its position\n(mean and its 95 % interval)", fontsize=10
+    )
+    axes.grid(visible=False, axis="x")
+    axes.margins(y=0.25)
+    axes.legend(ncols=2, loc="upper center")
+
+
+def _draw_action(axes: Axes, shares: Mapping[str, Mapping[str, float]]) -> None:
+    for x, (model, share) in enumerate(shares.items()):
+        inside, chance = 100 * share["inside"], 100 * share["chance"]
+        axes.bar(
+            x,
+            inside,
+            yerr=196 * share["standard_error"],
+            width=0.6,
+            color=MODEL_COLOURS[model],
+            error_kw={"lw": 1.2, "ecolor": "#333333"},
+        )
+        axes.annotate(f"{inside:.0f} %", (x, 4), ha="center", weight="bold", color="white")
+        label = f"chance ({chance:.0f} %)" if x == 0 else None
+        axes.plot([x - 0.42, x + 0.42], [chance, chance], color="black", ls="--", label=label)
+    axes.set_xticks(range(len(shares)), [MODEL_NAMES[model] for model in shares])
+    axes.set(ylabel="videos (%)", ylim=(0, 105), xlim=(-0.6, len(shares) - 0.4))
+    axes.set_title("The frame of highest ESV\nlies inside the action", fontsize=10)
+    axes.grid(visible=False, axis="x")
+    axes.legend(loc="upper center")

@@ -1,0 +1,133 @@
+"""Who plays: a trained model, and videos each sampled at as many frames as there are players."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from pipeline.core.errors import InputError
+from pipeline.studies.frames import sampling
+from pipeline.studies.frames.coalition_scores import Model, Score, whole_scores
+from pipeline.studies.frames.feature_files import FeatureSet, read_features
+from pipeline.studies.frames.params import ShortVideos
+from pipeline.studies.frames.priors import empty_score, read_priors
+from pipeline.studies.frames.trained import load_model
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A model, what no frame at all is worth to it, and the videos that it looks at."""
+
+    model: str
+    """trn or tsn"""
+    network: Model
+    """in evaluation mode, on ``device``"""
+    empty: torch.Tensor
+    """(class,) v(∅), in the unit of ``score``, on ``device``"""
+    score: Score
+    classes: tuple[str, ...]
+    features: FeatureSet
+    """of all videos"""
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class Players:
+    """Videos sampled at n frames each."""
+
+    instances: tuple[str, ...]
+    """ids of the videos"""
+    videos: NDArray[np.int64]
+    """(instance,) numbers of the videos in the features"""
+    frames: NDArray[np.int64]
+    """(instance, n) rows of each video"""
+    labels: NDArray[np.int64]
+    """(instance,) true classes"""
+    inputs: NDArray[np.float32]
+    """(instance, n, feature_dim)"""
+
+
+def read_setting(
+    model: str,
+    features: Path,
+    weights: Sequence[Path],
+    priors: Path,
+    score: Score,
+    *,
+    label: str | None = None,
+    device: torch.device,
+) -> Setting:
+    """The setting that files tell; the same in every process that reads them.
+
+    Args:
+        model: trn or tsn.
+        features: feature file of the videos.
+        weights: checkpoints of the model.
+        priors: classes and how many training clips each has (JSON).
+        score: what v is.
+        label: which class numbers of the feature file are meant; by default the only ones there.
+        device: where the model is to be evaluated.
+
+    Raises:
+        InputError: a file that cannot be used.
+    """
+    classes, counts = read_priors(priors)
+    found = read_features(features, n_classes=len(classes), label=label)
+    network = load_model(model, weights).to(device)
+    empty = empty_score(counts, score).to(device)
+    return Setting(model, network, empty, score, classes, found, device)
+
+
+def sample_players(features: FeatureSet, videos: NDArray[np.int64], n: int) -> Players:
+    """Videos, given by their numbers, each with ``n`` frames spread over it."""
+    frames = sampling.spread(features.lengths[videos], n)
+    return Players(
+        instances=tuple(features.uids[video] for video in videos),
+        videos=videos,
+        frames=frames,
+        labels=features.labels[videos],
+        inputs=features.gather(videos, frames),
+    )
+
+
+def long_enough(
+    features: FeatureSet, n: int, short_videos: ShortVideos, parameter: str
+) -> NDArray[np.int64]:
+    """Numbers of the videos that can be sampled at n frames, short ones as ``short_videos`` says.
+
+    Raises InputError, naming the ``parameter`` that n is, if there is none.
+    """
+    videos = np.arange(len(features))
+    short = features.lengths < n
+    if short.any():
+        what = "sampled with repeats"
+        if short_videos == "leave_out":
+            videos, what = videos[~short], "left out"
+        names = ", ".join(np.array(features.uids)[short][:8])
+        log.warning("%d videos of fewer than n: %d frames are %s: %s", short.sum(), n, what, names)
+    if not len(videos):
+        raise InputError(
+            f"no video has {n} frames, and shorter ones are left out; lower {parameter}, or set "
+            "frames.coalitions.short_videos: repeat"
+        )
+    return videos
+
+
+def predict(
+    network: Model, inputs: NDArray[np.float32], score: Score, device: torch.device
+) -> NDArray[np.int64]:
+    """The class of highest score of each sequence: (instance, n, feature_dim) → (instance,).
+
+    ``network`` is in evaluation mode on ``device``.
+    """
+    parts = [
+        whole_scores(network, torch.from_numpy(inputs[i : i + 64]).to(device), score).cpu()
+        for i in range(0, len(inputs), 64)
+    ]
+    return torch.cat(parts).numpy().argmax(axis=1)

@@ -1,0 +1,21 @@
+"""Stage: what is left of the class score as frames are discarded, drawn (Figs. 3 and 12)."""
+
+import csv
+import json
+from pathlib import Path
+
+from pipeline.core.plotting import figure_style, save
+from pipeline.studies.frames.figures.discard import DISCARD_GROUPS, draw_discard, lines_of
+
+VERSION = 1
+
+
+def main(*, numbers: Path, curves: Path, figures: list[Path]) -> None:
+    """Draw ``discard_<group>`` for each group of orders; each PNG has an SVG beside it."""
+    unit = json.loads(numbers.read_bytes())["unit"]
+    with curves.open(newline="", encoding="utf-8") as rows:
+        lines = lines_of(csv.DictReader(rows))
+    with figure_style():
+        for figure in figures:
+            orders = DISCARD_GROUPS[figure.stem.removeprefix("discard_")]
+            save(draw_discard(lines, orders, unit=unit), figure)
