@@ -16,6 +16,7 @@ from tiny import tiny_params
 from torch import nn
 
 from pipeline.core.errors import InputError
+from pipeline.core.statistics import interval
 from pipeline.models import checkpoints
 from pipeline.shapley import shapley_values
 from pipeline.shapley.games import table_game
@@ -628,7 +629,7 @@ def test_proportions_against_all_samples(effective):
         correct, total = samples_by_loops(effective, 4, one.drawn)
         assert one.printed == correct
         assert one.probability == pytest.approx(correct / total)
-        low, high = proportional.interval(one.simulated.frequency, 4000)
+        low, high = interval(one.simulated.frequency, 4000)
         assert low - 0.02 < one.probability < high + 0.02
         assert (one.printed_log10 is None) == (correct == 0)
 
@@ -656,8 +657,10 @@ def test_the_most_probable_set():
 
 @pytest.mark.parametrize("hits", [0, 3, 50])
 def test_intervals(hits):
-    expected = stats.binomtest(hits, 50).proportion_ci(method="wilson")
-    assert proportional.interval(hits / 50, 50) == pytest.approx((expected.low, expected.high))
+    """Wilson's ends are the probabilities p that lie z standard errors of p from the frequency."""
+    z = stats.norm.ppf(0.975)
+    low, high = np.sort(np.roots([1 + z**2 / 50, -(2 * hits + z**2) / 50, (hits / 50) ** 2]))
+    assert interval(hits / 50, 50) == pytest.approx((low, high), abs=1e-12)
 
 
 def test_proportions_of_the_games_and_of_the_example(study, tmp_path):
