@@ -161,8 +161,11 @@ class Dvc:
 def _fill(stage: Any, params: Params, deps: Mapping[str, str | None]) -> None:
     """Tell a stage the values of its parameters and the digests of its inputs."""
     from dvc_data.hashfile.hash_info import HashInfo  # noqa: PLC0415
+    from dvc_data.hashfile.meta import Meta  # noqa: PLC0415
 
     for dep in stage.deps:
+        # What is known of it from dvc.lock holds its digest, too, and would be written again.
+        dep.meta = Meta()
         if dep.hash_name == "params":
             # DVC itself keeps values where its types say a digest.
             values: Any = dict(params[dep.def_path])
