@@ -11,7 +11,7 @@ import oracle
 import pytest
 import torch
 from small_networks import make_game
-from study import MODELS
+from study import DRAWN, MODELS
 
 from pipeline.models import gradients as attributions
 from pipeline.store import open_store
@@ -22,9 +22,6 @@ from pipeline.studies.frames.priors import empty_score, read_priors
 from pipeline.studies.frames.trained import load_model
 from pipeline.studies.frames.values import read_values
 from pipeline.studies.frames.whole_model import WholeModel
-
-DISCARDED = ("discarded_attribution", "discarded_plain", "discarded_methods")
-PATTERNS = ("contributions", "most_alike", "least_alike", "confusions")
 
 
 def loaded(study, name):
@@ -75,9 +72,9 @@ def network_of(study, model):
     return network, read_features(study.features(model, "validation")), empty_score(counts, score)
 
 
-def check_figures(study, names):
-    for name in names:
-        picture = study.folder / "figures" / f"{name}.png"
+def check_figures(study, stage):
+    for name in DRAWN[stage]:
+        picture = study.figure(name)
         assert picture.read_bytes().startswith(b"\x89PNG")
         assert b"</svg>" in picture.with_suffix(".svg").read_bytes()
 
@@ -144,21 +141,20 @@ def expected_orders(study, model):
                 [sorted(range(n), key=lambda i, phi=phi, sign=sign: sign * phi[i])]
                 for phi in of_frames
             ]
-    drawn = study.params.discarded
+    drawn = study.params.discard
     orders["random"] = discarding.random_orders(len(known.uids), n, drawn.random_orders, drawn.seed)
     for name in discarding.PLAIN_ORDERS:
         orders[name] = [[discarding.plain_order(name, n)]] * len(known.uids)
     return orders
 
 
-def check_discarded(study):
+def check_discard(study):
     """Curves and areas, every coalition looked up on its own."""
-    check_figures(study, DISCARDED)
     curves = {
-        (r["model"], r["order"], int(r["discarded"])): r for r in rows_of(study, "discarded.csv")
+        (r["model"], r["order"], int(r["discarded"])): r for r in rows_of(study, "discard.csv")
     }
-    areas = {(r["model"], r["order"]): r for r in rows_of(study, "discarded_areas.csv")}
-    as_json = loaded(study, "discarded.json")
+    areas = {(r["model"], r["order"]): r for r in rows_of(study, "discard_areas.csv")}
+    as_json = loaded(study, "discard.json")
     n = study.params.coalitions.n
     for model in MODELS:
         orders = expected_orders(study, model)
@@ -306,7 +302,6 @@ def check_confusions(study):
 
 
 def check_patterns(study):
-    check_figures(study, PATTERNS)
     check_contributions(study)
     check_positions(study)
     check_confusions(study)
@@ -319,7 +314,6 @@ def spread_frames(length, n):
 def check_lengths(study):
     """Exact values by the definition, of models by the definition."""
     found, written = loaded(study, "lengths.json"), rows_of(study, "lengths.csv")
-    check_figures(study, ["supporting"])
     asked = study.params.lengths
     assert found["frames"] == list(range(1, asked.max_frames + 1))
     for model in MODELS:
@@ -346,11 +340,10 @@ def check_lengths(study):
     assert len(written) == 2 * asked.max_frames
 
 
-def check_shifted(study):
+def check_shift(study):
     """Changes by replacing one frame and enumerating what is left, one sequence after another."""
-    found, written = loaded(study, "shifted.json"), rows_of(study, "shifted.csv")
-    check_figures(study, ["shifted"])
-    asked, game = study.params.shifted, study.params.coalitions
+    found, written = loaded(study, "shift.json"), rows_of(study, "shift.csv")
+    asked, game = study.params.shift, study.params.coalitions
     for model in MODELS:
         network, features, empty = network_of(study, model)
 

@@ -1,39 +1,25 @@
-"""Runs the stages of the frames study in this process, as the Snakefile chains them."""
+"""A study of frames in a folder of its own, whose stages run in this process."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import stages
 
-from pipeline.studies.frames import (
-    accuracy,
-    backbone,
-    claims,
-    coalitions,
-    convergence,
-    features,
-    game,
-    gradients,
-    lengths,
-    patterns,
-    priors,
-    receipts,
-    runtime,
-    scales,
-    skipped,
-    tsn,
-    values,
-    videos,
-)
-from pipeline.studies.frames import discard_stage as discarded
-from pipeline.studies.frames import figures_stage as figures
-from pipeline.studies.frames import shift_stage as shifted
 from pipeline.studies.frames.feature_files import feature_writer
-from pipeline.studies.frames.params import GameParams
+from pipeline.studies.frames.params import GameParams, GridParams
 
 SPLITS = ("train", "validation")
 MODELS = ("trn", "tsn")
+DRAWN = {
+    "discard": ("discard_attribution", "discard_plain", "discard_methods"),
+    "patterns": ("contributions", "most_alike", "least_alike", "confusions"),
+    "lengths": ("lengths",),
+    "shift": ("shift",),
+    "convergence": ("algorithm_1_trn", "algorithm_1_tsn", "estimators_trn", "estimators_tsn"),
+}
+"""Figures of each stage that has some."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +45,11 @@ class Study:
     def priors(self):
         return self.folder / "priors.json"
 
-    def store(self, model):
-        return self.folder / f"coalitions/frames/{model}.zarr"
+    def store(self, game):
+        return stages.stored(self.folder, "frames", game)
 
-    def receipt(self, model):
-        return self.folder / f"coalitions_{model}.json"
+    def receipt(self, game):
+        return self.folder / f"receipts/{game}.json"
 
     def values(self, model):
         return self.folder / f"values/{model}.h5"
@@ -71,40 +57,67 @@ class Study:
     def gradients(self, model):
         return self.folder / f"gradients/{model}.h5"
 
+    def figure(self, name):
+        return self.folder / f"figures/{name}.png"
+
+    def each(self, paths):
+        """One path a model, as a stage that compares the models takes them."""
+        return [paths(model) for model in MODELS]
+
+    def with_params(self, **sections):
+        """The same files with other sections of parameters."""
+        return replace(self, params=self.params.model_copy(update=sections))
+
+
+def run(study, stage, **options):
+    stages.run(f"frames_{stage}", study.folder, **options)
+
 
 def make_videos(study):
-    videos.main(params=study.params.videos, out=study.root, threads=1)
+    run(study, "videos", params=study.params.videos, out=study.root, threads=1)
+
+
+def make_backbone(study, model):
+    run(
+        study,
+        "backbone",
+        model=model,
+        root=study.root,
+        decoding=study.params.decoding,
+        params=study.params.backbone,
+        out=study.folder / f"backbone/{model}.pt",
+        device="cpu",
+    )
+
+
+def extract_features(study, split):
+    run(
+        study,
+        "features",
+        root=study.root,
+        split=split,
+        backbones=study.each(lambda model: study.folder / f"backbone/{model}.pt"),
+        decoding=study.params.decoding,
+        trn=study.features("trn", split),
+        tsn=study.features("tsn", split),
+        skipped=study.folder / f"skipped_{split}.csv",
+        device="cpu",
+        threads=2,
+    )
 
 
 def make_features(study):
-    p = study.params
-    for model in ("trn", "tsn"):
-        backbone.main(
-            model=model,
-            root=study.root,
-            decoding=p.decoding,
-            params=p.backbone,
-            out=study.folder / f"backbone/{model}.pt",
-            device="cpu",
-        )
+    for model in MODELS:
+        make_backbone(study, model)
     for split in SPLITS:
-        features.main(
-            root=study.root,
-            split=split,
-            trn_backbone=study.folder / "backbone/trn.pt",
-            tsn_backbone=study.folder / "backbone/tsn.pt",
-            decoding=p.decoding,
-            trn=study.features("trn", split),
-            tsn=study.features("tsn", split),
-            skipped=study.folder / f"skipped_{split}.csv",
-            device="cpu",
-            threads=2,
-        )
+        extract_features(study, split)
     check_skipped(study)
 
 
 def check_skipped(study):
-    skipped.main(
+    run(
+        study,
+        "skipped",
         tables=[study.folder / f"skipped_{split}.csv" for split in SPLITS],
         features=[study.features("trn", split) for split in SPLITS],
         max_skipped=study.params.dataset.max_skipped,
@@ -115,83 +128,180 @@ def check_skipped(study):
 def make_models(study):
     p = study.params
     trn_train, tsn_train = study.features("trn", "train"), study.features("tsn", "train")
-    priors.main(features=trn_train, root=study.root, out=study.priors)
+    run(study, "priors", features=trn_train, root=study.root, out=study.priors)
+    of_both = {"priors": study.priors, "device": "cpu"}
     for scale, out in enumerate(study.weights("trn"), start=1):
-        scales.main(
-            features=trn_train,
-            priors=study.priors,
-            scale=scale,
-            params=p.scales,
-            out=out,
-            device="cpu",
-        )
-    tsn.main(
-        features=tsn_train,
-        priors=study.priors,
-        params=p.tsn,
-        out=study.weights("tsn")[0],
-        device="cpu",
-    )
+        run(study, "scales", features=trn_train, scale=scale, params=p.scales, out=out, **of_both)
+    run(study, "tsn", features=tsn_train, params=p.tsn, out=study.weights("tsn")[0], **of_both)
 
 
-def make_coalitions(study, model, *, partitions=1, **changes):
-    arguments = {
-        "model": model,
+def given(study, game):
+    """What a game is opened from."""
+    model, _, kind = game.partition("_")
+    p = study.params
+    needs = {
+        "": {"coalitions": p.coalitions},
+        "lengths": {"lengths": p.lengths},
+        "shift": {"shift": p.shift, "n": p.coalitions.n},
+        "convergence": {
+            "convergence": p.convergence,
+            "short_videos": p.coalitions.short_videos,
+        },
+    }
+    return {
         "features": study.features(model, "validation"),
         "weights": study.weights(model),
         "priors": study.priors,
-        "params": study.params.coalitions,
-        "store": study.store(model),
-        "device": "cpu",
-        **changes,
+        **({"score": p.coalitions.score} if kind else {}),
+        **needs[kind],
     }
-    game.main(**arguments, out=study.folder / f"game/{model}.json")
-    parts = [study.folder / f"parts/{model}/{i}_of_{partitions}.json" for i in range(partitions)]
-    for i, part in enumerate(parts):
-        coalitions.main(**arguments, partition=i, partitions=partitions, out=part)
-    receipts.main(parts=parts, out=study.receipt(model))
 
 
-def make_values(study, model, **changes):
-    arguments = {
-        "receipt": study.receipt(model),
-        "features": study.features(model, "validation"),
-        "out": study.values(model),
-        "table": study.values(model).with_suffix(".csv"),
-    }
-    values.main(**{**arguments, **changes})
+def part(study, game, index, parts):
+    """Receipt of a partition of a game."""
+    return study.folder / f"parts/{game}/{index}_of_{parts}.json"
 
 
-def make_accuracy(study):
-    accuracy.main(
-        trn_features=study.features("trn", "validation"),
-        tsn_features=study.features("tsn", "validation"),
-        scales=study.weights("trn"),
-        tsn=study.weights("tsn")[0],
-        priors=study.priors,
-        params=study.params.accuracy,
-        out=study.folder / "accuracy.json",
-        curve=study.folder / "accuracy.csv",
-        root=study.root,
-        device="cpu",
+def plan(study, game):
+    stages.plan(study.folder, "frames", game, **given(study, game))
+
+
+def evaluate(study, game, index=0, parts=1):
+    receipt = part(study, game, index, parts)
+    return stages.evaluate(
+        study.folder, "frames", game, receipt, index, parts, **given(study, game)
     )
 
 
-def make_figures(study, **changes):
-    drawn = study.folder / "figures"
-    arguments = {
-        "trn": study.values("trn"),
-        "tsn": study.values("tsn"),
-        "accuracy": study.folder / "accuracy.json",
+def merge(study, game, parts=1):
+    receipts = [part(study, game, index, parts) for index in range(parts)]
+    options = {"study": "frames", "game": game, "given": {}, "partitions": receipts}
+    stages.run("frames_merge", study.folder, receipt=study.receipt(game), **options)
+
+
+def play(study, game, *, parts=1):
+    """Fill the store of a game."""
+    plan(study, game)
+    for index in range(parts):
+        evaluate(study, game, index, parts)
+    merge(study, game, parts)
+
+
+def make_values(study, model):
+    out = study.values(model)
+    files = {"receipt": study.receipt(model), "out": out, "table": out.with_suffix(".csv")}
+    run(study, "values", model=model, **files)
+
+
+def make_gradients(study, model, **changes):
+    game = study.params.coalitions.model_dump(exclude={"outputs"})
+    options = {
+        "model": model,
+        "features": study.features(model, "validation"),
+        "train_features": study.features(model, "train"),
+        "weights": study.weights(model),
         "priors": study.priors,
-        "params": study.params.figures,
-        "clips": drawn / "clips",
-        "accuracy_figure": drawn / "accuracy.png",
-        "summary_figure": drawn / "summary.png",
-        "summary": drawn / "summary.json",
-        "root": study.root,
+        "game": GameParams.model_validate(game),
+        "params": study.params.gradients,
+        "out": study.gradients(model),
+        "device": "cpu",
     }
-    figures.main(**{**arguments, **changes})
+    run(study, "gradients", **options | changes)
+
+
+def both_models(study):
+    """What stages take that evaluate both models."""
+    return {
+        "trn_features": study.features("trn", "validation"),
+        "tsn_features": study.features("tsn", "validation"),
+        "scales": study.weights("trn"),
+        "tsn": study.weights("tsn")[0],
+        "priors": study.priors,
+        "device": "cpu",
+    }
+
+
+def options_of(study, stage):
+    """What a stage that comes after the values is given."""
+    p, folder, values = study.params, study.folder, study.each(study.values)
+    receipts = {"receipts": study.each(study.receipt)}
+    out, table = {"out": folder / f"{stage}.json"}, {"table": folder / f"{stage}.csv"}
+    if stage in ("lengths", "shift", "convergence"):
+        receipts = {"receipts": study.each(lambda model: study.receipt(f"{model}_{stage}"))}
+    if stage.startswith("draw_"):
+        drawn = stage.removeprefix("draw_")
+        more = {
+            "discard": {"curves": folder / "discard.csv"},
+            "patterns": {"priors": study.priors},
+        }
+        figures = [study.figure(name) for name in DRAWN[drawn]]
+        return {"numbers": folder / f"{drawn}.json", "figures": figures, **more.get(drawn, {})}
+    of_stage = {
+        "accuracy": lambda: {
+            **both_models(study),
+            "params": p.accuracy,
+            "curve": folder / "accuracy.csv",
+            "root": study.root,
+        },
+        "figures": lambda: {
+            "values": values,
+            "accuracy": folder / "accuracy.json",
+            "priors": study.priors,
+            "params": p.figures,
+            "clips": folder / "figures/clips",
+            "accuracy_figure": study.figure("accuracy"),
+            "summary_figure": study.figure("summary"),
+            "summary": folder / "figures/summary.json",
+            "root": study.root,
+        },
+        "discard": lambda: {
+            **receipts,
+            "values": values,
+            "gradients": study.each(study.gradients),
+            "params": p.discard,
+            "curves": folder / "discard.csv",
+            "areas": folder / "discard_areas.csv",
+        },
+        "patterns": lambda: {
+            **receipts,
+            "values": values,
+            "priors": study.priors,
+            "params": p.patterns,
+            "contributions": folder / "patterns/contributions.csv",
+            "positions": folder / "patterns/positions.csv",
+            "pairs": folder / "patterns/confusions.csv",
+        },
+        "lengths": lambda: receipts | table,
+        "shift": lambda: receipts | table,
+        "convergence": lambda: {
+            **receipts,
+            **both_models(study),
+            **table,
+            "params": p.convergence,
+            "score": p.coalitions.score,
+            "short_videos": p.coalitions.short_videos,
+            "sampled": study.receipt("tsn_sampled"),
+        },
+        "runtime": lambda: {
+            **both_models(study),
+            **table,
+            "params": p.runtime,
+            "tried": GridParams.model_validate(
+                p.convergence.model_dump(include=set(GridParams.model_fields))
+            ),
+            "timed_on": "cpu",
+            "grid": folder / "runtime_grid.csv",
+        },
+    }
+    return ({} if stage == "figures" else out) | of_stage[stage]()
+
+
+def make(study, stage, **changes):
+    """Run a stage that comes after the values; games that it reads beside them are played first."""
+    if stage in ("lengths", "shift", "convergence"):
+        for model in MODELS:
+            play(study, f"{model}_{stage}")
+    run(study, stage, **options_of(study, stage) | changes)
 
 
 def make_feature_files(study, *, dim=8):
@@ -209,129 +319,3 @@ def make_feature_files(study, *, dim=8):
                     course = np.linspace(0, 1, length)[:, None]
                     rows = course * means[label] + 1.2 * rng.normal(size=(length, dim))
                     append(f"{split} {video}", label, rows, 2 * np.arange(length))
-
-
-def both(paths):
-    """One path a model, as a stage that compares the models takes them."""
-    return [paths(model) for model in MODELS]
-
-
-def trained(study, split="validation"):
-    """What stages take that evaluate both models."""
-    return {
-        "trn_features": study.features("trn", split),
-        "tsn_features": study.features("tsn", split),
-        "scales": study.weights("trn"),
-        "tsn": study.weights("tsn")[0],
-        "priors": study.priors,
-        "device": "cpu",
-    }
-
-
-def make_gradients(study, model, **changes):
-    arguments = {
-        "model": model,
-        "features": study.features(model, "validation"),
-        "train_features": study.features(model, "train"),
-        "weights": study.weights(model),
-        "priors": study.priors,
-        "game": study.params.coalitions.model_dump(exclude={"outputs"}),
-        "params": study.params.gradients,
-        "out": study.gradients(model),
-        "device": "cpu",
-    }
-    arguments |= changes
-    gradients.main(**arguments | {"game": GameParams.model_validate(arguments["game"])})
-
-
-def make_discarded(study, **changes):
-    arguments = {
-        "receipts": both(study.receipt),
-        "values": both(study.values),
-        "gradients": both(study.gradients),
-        "params": study.params.discarded,
-        "out": study.folder / "discarded.json",
-        "table": study.folder / "discarded.csv",
-        "areas": study.folder / "discarded_areas.csv",
-        "figures": study.folder / "figures",
-    }
-    discarded.main(**arguments | changes)
-
-
-def make_patterns(study, **changes):
-    arguments = {
-        "receipts": both(study.receipt),
-        "values": both(study.values),
-        "priors": study.priors,
-        "params": study.params.patterns,
-        "out": study.folder / "patterns.json",
-        "tables": study.folder / "patterns",
-        "figures": study.folder / "figures",
-    }
-    patterns.main(**arguments | changes)
-
-
-def kept(study):
-    return {"stores": study.folder / "coalitions/frames", "receipts": study.folder}
-
-
-def make_lengths(study, **changes):
-    arguments = {
-        **trained(study),
-        "params": study.params.lengths,
-        "score": study.params.coalitions.score,
-        **kept(study),
-        "out": study.folder / "lengths.json",
-        "table": study.folder / "lengths.csv",
-        "figure": study.folder / "figures/supporting.png",
-    }
-    lengths.main(**arguments | changes)
-
-
-def make_shifted(study, **changes):
-    arguments = {
-        **trained(study),
-        "params": study.params.shifted,
-        "n": study.params.coalitions.n,
-        "score": study.params.coalitions.score,
-        **kept(study),
-        "out": study.folder / "shifted.json",
-        "table": study.folder / "shifted.csv",
-        "figure": study.folder / "figures/shifted.png",
-    }
-    shifted.main(**arguments | changes)
-
-
-def make_convergence(study, **changes):
-    arguments = {
-        **trained(study),
-        "params": study.params.convergence,
-        "score": study.params.coalitions.score,
-        "short_videos": study.params.coalitions.short_videos,
-        **kept(study),
-        "out": study.folder / "convergence.json",
-        "table": study.folder / "convergence.csv",
-        "figures": study.folder / "figures",
-    }
-    convergence.main(**arguments | changes)
-
-
-def make_runtime(study, **changes):
-    arguments = {
-        **trained(study),
-        "params": study.params.runtime,
-        "tried": study.params.convergence,
-        "out": study.folder / "runtime.json",
-        "table": study.folder / "runtime.csv",
-        "grid": study.folder / "runtime_grid.csv",
-    }
-    runtime.main(**arguments | changes)
-
-
-def make_claims(study):
-    stages = ["accuracy", "discarded", "patterns", "lengths", "shifted", "convergence", "runtime"]
-    claims.main(
-        **{stage: study.folder / f"{stage}.json" for stage in stages},
-        out=study.folder / "claims.json",
-        table=study.folder / "claims.csv",
-    )
