@@ -21,7 +21,7 @@ from pipeline.data.something import VIDEOS, read_split
 from pipeline.models import checkpoints
 from pipeline.store import open_store
 from pipeline.store.evaluation import read_receipt
-from pipeline.studies.frames import backbone, coalitions, features, receipts, sampling
+from pipeline.studies.frames import sampling
 from pipeline.studies.frames.accuracy import accuracies, counterparts
 from pipeline.studies.frames.explain import Sampling, explain_video
 from pipeline.studies.frames.feature_files import read_features
@@ -47,10 +47,10 @@ def study(tmp_path_factory):
     run.make_features(made)
     run.make_models(made)
     for model in MODELS:
-        run.make_coalitions(made, model)
+        run.play(made, model)
         run.make_values(made, model)
-    run.make_accuracy(made)
-    run.make_figures(made)
+    run.make(made, "accuracy")
+    run.make(made, "figures")
     return made
 
 
@@ -83,23 +83,15 @@ def test_too_many_undecodable_videos_are_an_error_that_leaves_nothing(copy):
 def test_a_data_set_without_videos_is_an_error_that_leaves_nothing(copy):
     shutil.rmtree(copy.root / VIDEOS)
     shutil.rmtree(copy.folder / "features")
+    (copy.folder / "skipped_validation.csv").unlink()
     backbones = [path.read_bytes() for path in copy.folder.glob("backbone/*")]
     with pytest.raises(InputError, match="there was nothing to train on"):
         run.make_features(copy)
     assert [path.read_bytes() for path in copy.folder.glob("backbone/*")] == backbones
-    arguments = {"root": copy.root, "decoding": copy.params.decoding, "device": "cpu"}
     with pytest.raises(InputError, match="none of the 17 validation clips can be decoded"):
-        features.main(
-            **arguments,
-            split="validation",
-            trn_backbone=copy.folder / "backbone/trn.pt",
-            tsn_backbone=copy.folder / "backbone/tsn.pt",
-            trn=copy.features("trn", "validation"),
-            tsn=copy.features("tsn", "validation"),
-            skipped=copy.folder / "new.csv",
-        )
+        run.extract_features(copy, "validation")
     assert not list(copy.folder.glob("features/*"))
-    assert not (copy.folder / "new.csv").exists()
+    assert not (copy.folder / "skipped_validation.csv").exists()
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -135,24 +127,27 @@ def test_the_table_for_people_says_the_same(study):
         assert float(row["esv_true_class"]) == pytest.approx(esv[i, k, true[i]], rel=1e-5)
 
 
+def with_game(study, **changes):
+    """The study with another game of all clips."""
+    return study.with_params(coalitions=tiny_params(coalitions=changes).frames.coalitions)
+
+
 def test_nothing_is_evaluated_twice(copy):
     videos = len(read_features(copy.features("trn", "validation")))
     first = read_receipt(copy.receipt("trn"))
     assert (first.evaluations_made, first.evaluations_reused) == (videos * 2**5, 0)
-    run.make_coalitions(copy, "trn")
+    run.play(copy, "trn")
     again = read_receipt(copy.receipt("trn"))
     assert (again.evaluations_made, again.evaluations_reused) == (0, videos * 2**5)
 
-    fewer = tiny_params(coalitions={"clips": 4}).frames.coalitions
-    run.make_coalitions(copy, "trn", params=fewer)
+    run.play(with_game(copy, clips=4), "trn")
     assert read_receipt(copy.receipt("trn")).evaluations_made == 0
-    run.make_coalitions(copy, "trn")
+    run.play(copy, "trn")
     assert read_receipt(copy.receipt("trn")).evaluations_made == 0
 
-    other = tiny_params(coalitions={"score": "logit"}).frames.coalitions
-    run.make_coalitions(copy, "trn", params=other)
+    run.play(with_game(copy, score="logit"), "trn")
     assert read_receipt(copy.receipt("trn")).evaluations_made == videos * 2**5
-    run.make_coalitions(copy, "trn")
+    run.play(copy, "trn")
     assert read_receipt(copy.receipt("trn")).evaluations_made == 0
 
 
@@ -167,7 +162,7 @@ def test_a_damaged_shard_is_named_and_made_again(copy, caplog):
     found = CliRunner().invoke(app, command)
     assert found.exit_code == 1
     assert store.instances[3] in found.output
-    run.make_coalitions(copy, "tsn")
+    run.play(copy, "tsn")
     receipt = read_receipt(copy.receipt("tsn"))
     assert receipt.instances_damaged == (store.instances[3],)
     assert receipt.evaluations_made == 2**5
@@ -179,10 +174,8 @@ def test_a_damaged_shard_is_named_and_made_again(copy, caplog):
 
 
 def test_the_store_of_another_game_is_not_read(copy):
-    run.make_coalitions(copy, "trn")  # the receipt now names the copy's store
-    other = tiny_params(coalitions={"n": 4}).frames.coalitions
     kept = copy.receipt("trn").read_bytes()
-    run.make_coalitions(copy, "trn", params=other)
+    run.play(with_game(copy, n=4), "trn")
     copy.receipt("trn").write_bytes(kept)
     with pytest.raises(InputError, match=r"holds another game than .* is removed: run the same"):
         run.make_values(copy, "trn")
@@ -190,7 +183,6 @@ def test_the_store_of_another_game_is_not_read(copy):
 
 
 def test_a_damaged_store_is_never_read_and_the_next_run_mends_it(copy):
-    run.make_coalitions(copy, "trn")
     expected = copy.values("trn").read_bytes()
     store = open_store(copy.store("trn"))
     for spoil_shard in (lambda p: p.write_bytes(p.read_bytes()[:-9]), lambda p: p.unlink()):
@@ -198,25 +190,24 @@ def test_a_damaged_store_is_never_read_and_the_next_run_mends_it(copy):
         with pytest.raises(InputError, match="removed: run the same command again"):
             run.make_values(copy, "trn")
         assert not copy.receipt("trn").exists()
-        run.make_coalitions(copy, "trn")
+        run.play(copy, "trn")
         assert read_receipt(copy.receipt("trn")).evaluations_made == 2**5
         run.make_values(copy, "trn")
         assert copy.values("trn").read_bytes() == expected
 
 
 def test_the_true_and_the_predicted_class_alone(copy):
-    two = tiny_params(coalitions={"outputs": "true_and_predicted"}).frames.coalitions
     with h5py.File(copy.values("trn")) as file:
         esv, true, predicted = file["esv"][:], file["true_class"][:], file["predicted_class"][:]
     table = copy.values("trn").with_suffix(".csv").read_text()
-    run.make_coalitions(copy, "trn", params=two)
+    run.play(with_game(copy, outputs="true_and_predicted"), "trn")
     run.make_values(copy, "trn")
     videos = np.arange(len(true))
     with h5py.File(copy.values("trn")) as file:
         np.testing.assert_array_equal(file["predicted_class"][:], predicted)
         np.testing.assert_allclose(file["esv"][:, :, 0], esv[videos, :, true], atol=1e-7)
         np.testing.assert_allclose(file["esv"][:, :, 1], esv[videos, :, predicted], atol=1e-7)
-    run.make_figures(copy)
+    run.make(copy, "figures")
     found = copy.values("trn").with_suffix(".csv").read_text()
     assert found.splitlines()[0] == table.splitlines()[0]
 
@@ -238,7 +229,7 @@ def test_features_that_are_not_finite_are_refused_by_video(copy):
 
     rewrite(path, spoil_one)
     with pytest.raises(InputError, match=f"video {uid} hold NaN or Inf"):
-        run.make_coalitions(copy, "trn")
+        run.play(copy, "trn")
 
 
 @pytest.mark.parametrize("policy", ["repeat", "leave_out"])
@@ -248,8 +239,7 @@ def test_short_videos(copy, policy, caplog):
         file["features"][1] = file["features"][1][: 3 * 8]
         file["frame_indices"][1] = file["frame_indices"][1][:3]
     uid = read_features(path).uids[1]
-    changed = tiny_params(coalitions={"short_videos": policy}).frames.coalitions
-    run.make_coalitions(copy, "trn", params=changed)
+    run.play(with_game(copy, short_videos=policy), "trn")
     instances = open_store(copy.store("trn")).instances
     assert (uid in instances) == (policy == "repeat")
     words = {"repeat": "sampled with repeats", "leave_out": "left out"}[policy]
@@ -276,54 +266,43 @@ def test_partitions_fill_one_store_in_any_order(copy):
     videos = len(open_store(copy.store("trn")))
     whole = open_store(copy.store("trn")).read_many(range(videos))
     shutil.rmtree(copy.store("trn").parent)
-    two = tiny_params(coalitions={"outputs": "true_and_predicted"}).frames.coalitions
-    for params in (None, two):
-        more = {} if params is None else {"params": params}
-        run.make_coalitions(copy, "trn", partitions=5, **more)
+    for outputs in ("all", "true_and_predicted"):
+        played = with_game(copy, outputs=outputs)
+        run.play(played, "trn", parts=5)
         receipt = read_receipt(copy.receipt("trn"))
         assert (receipt.partition, receipt.instances) == ((0, 1), videos)
         assert (receipt.evaluations_made, receipt.evaluations_reused) == (videos * 2**5, 0)
-        run.make_coalitions(copy, "trn", partitions=20, **more)
+        run.play(played, "trn", parts=20)
         assert read_receipt(copy.receipt("trn")).evaluations_made == 0
-        if params is None:
+        if outputs == "all":
             np.testing.assert_array_equal(
                 open_store(copy.store("trn")).read_many(range(videos)), whole
             )
 
 
 def test_a_partition_of_another_plan_is_refused(copy):
-    arguments = {
-        "model": "trn",
-        "features": copy.features("trn", "validation"),
-        "weights": copy.weights("trn"),
-        "priors": copy.priors,
-        "store": copy.store("trn"),
-        "out": copy.folder / "part.json",
-        "device": "cpu",
-    }
-    run.make_coalitions(copy, "trn")
+    run.part(copy, "trn", 0, 1).unlink()
     for changes, message in (
-        ({"score": "logit"}, "is planned for another game; run frames_game"),
-        ({"clips": 3}, "is planned for other clips"),
+        ({"score": "logit"}, "is planned for another game; run frames_plan"),
+        ({"clips": 3}, "is planned for other instances"),
     ):
-        params = tiny_params(coalitions=changes).frames.coalitions
         with pytest.raises(InputError, match=message):
-            coalitions.main(**arguments, params=params)
+            run.evaluate(with_game(copy, **changes), "trn")
     uid = read_features(copy.features("trn", "validation")).uids[1]
     rewrite(copy.features("trn", "validation"), lambda rows: rows + 1)
-    with pytest.raises(InputError, match=f"is planned for other features of '{uid}'"):
-        coalitions.main(**arguments, params=copy.params.coalitions)
-    assert not (copy.folder / "part.json").exists()
+    with pytest.raises(InputError, match=f"is planned for another input of '{uid}'"):
+        run.evaluate(copy, "trn")
+    assert not run.part(copy, "trn", 0, 1).exists()
 
 
 def test_receipts_that_do_not_hold_are_removed(copy):
-    run.make_coalitions(copy, "trn", partitions=2)
+    run.play(copy, "trn", parts=2)
+    copy.receipt("trn").unlink()
     open_store(copy.store("trn"), "r+").erase(15)
-    parts = [copy.folder / f"parts/trn/{i}_of_2.json" for i in range(2)]
     with pytest.raises(InputError, match=r"does not hold what .*1_of_2.json said; removed"):
-        receipts.main(parts=parts, out=copy.folder / "merged.json")
-    assert [part.exists() for part in parts] == [True, False]
-    assert not (copy.folder / "merged.json").exists()
+        run.merge(copy, "trn", parts=2)
+    assert [run.part(copy, "trn", i, 2).exists() for i in range(2)] == [True, False]
+    assert not copy.receipt("trn").exists()
 
 
 def test_figures_and_summary(study):
@@ -343,11 +322,11 @@ def test_frames_that_are_not_numbered_are_not_taken_for_the_videos(copy, caplog)
     for model in MODELS:
         with h5py.File(copy.features(model, "validation"), "r+") as file:
             del file["frame_indices"]
-        run.make_coalitions(copy, model)
+        run.play(copy, model)
         run.make_values(copy, model)
     rows = list(csv.DictReader(copy.values("trn").with_suffix(".csv").open()))
     assert {row["frame_in_file"] for row in rows} == {""}
-    run.make_figures(copy)
+    run.make(copy, "figures")
     assert "no pictures are drawn" in caplog.text
     summary = json.loads((copy.folder / "figures/summary.json").read_text())
     assert "highest_in_action" not in summary["trn"]
@@ -357,13 +336,12 @@ def test_values_do_not_depend_on_what_else_is_evaluated(copy):
     whole = open_store(copy.store("trn")).read_many(range(16))
     shutil.rmtree(copy.store("trn").parent)
     for count in (3, None):
-        some = tiny_params(coalitions={"clips": count}).frames.coalitions
-        run.make_coalitions(copy, "trn", params=some)
+        run.play(with_game(copy, clips=count), "trn")
     np.testing.assert_array_equal(open_store(copy.store("trn")).read_many(range(16)), whole)
 
 
 def test_figures_without_videos(copy):
-    run.make_figures(copy, root=None)
+    run.make(copy, "figures", root=None)
     assert (
         "highest_in_action"
         not in json.loads((copy.folder / "figures/summary.json").read_text())["trn"]
@@ -451,14 +429,7 @@ def test_explaining_needs_the_backbone_that_the_models_were_trained_on(copy, tmp
         (copy.folder / name).unlink()
     found = explain(copy, video, "--out", tmp_path / "o.png", results=copy.folder / "own")
     assert "run `uv run snakemake --cores all` first" in str(found.exception)
-    backbone.main(
-        model="trn",
-        root=copy.root,
-        decoding=other.decoding,
-        params=other.backbone,
-        out=copy.folder / "backbone/trn.pt",
-        device="cpu",
-    )
+    run.make_backbone(replace(copy, params=other), "trn")
     found = explain(copy, video, "--out", tmp_path / "o.png", results=copy.folder / "own")
     assert "is not the backbone on whose features" in str(found.exception)
     with h5py.File(copy.features("trn", "train"), "r+") as file:

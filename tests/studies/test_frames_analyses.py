@@ -1,5 +1,6 @@
 """The analyses of frames against slow, obvious code, on random arrays and at the edges."""
 
+from dataclasses import asdict
 from itertools import combinations
 
 import numpy as np
@@ -12,16 +13,27 @@ from matplotlib import pyplot as plt
 
 from pipeline.core.errors import InputError
 from pipeline.core.plotting import figure_style
+from pipeline.core.statistics import mean_and_error
+from pipeline.core.tables import plain
 from pipeline.models.sequences import Averaging, MultiScale, SingleScale
 from pipeline.shapley import marginals_by_size, shapley_values
-from pipeline.studies.frames import confusions, contributions, positions, sampling, summaries
+from pipeline.studies.frames import (
+    confusions,
+    contributions,
+    patterns,
+    positions,
+    sampling,
+    summaries,
+)
 from pipeline.studies.frames import discard as discarding
 from pipeline.studies.frames import shift as shifts
 from pipeline.studies.frames.feature_files import FeatureSet
-from pipeline.studies.frames.figures import analyses as drawing_analyses
-from pipeline.studies.frames.figures import approximation as drawing_approximation
-from pipeline.studies.frames.figures import comparisons as drawing_comparisons
-from pipeline.studies.frames.true_class import scorer
+from pipeline.studies.frames.figures import convergence as drawing_convergence
+from pipeline.studies.frames.figures import discard as drawing_discard
+from pipeline.studies.frames.figures import patterns as drawing_patterns
+from pipeline.studies.frames.figures.lengths import draw_lengths
+from pipeline.studies.frames.figures.shift import draw_shift
+from pipeline.studies.frames.tables import scorer
 
 RNG = np.random.default_rng
 
@@ -46,16 +58,16 @@ def test_one_output_of_each_video():
 
 def test_mean_and_its_error():
     values = RNG(0).normal(size=(7, 3))
-    mean, error = summaries.mean_and_error(values)
+    mean, error = mean_and_error(values)
     for column in range(3):
         m = sum(values[:, column]) / 7
         variance = sum((x - m) ** 2 for x in values[:, column]) / 6
         assert mean[column] == pytest.approx(m)
         assert error[column] == pytest.approx((variance / 7) ** 0.5)
-    mean, error = summaries.mean_and_error(values[:1])
+    mean, error = mean_and_error(values[:1])
     np.testing.assert_array_equal(mean, values[0])
     assert np.isnan(error).all()
-    assert np.isnan(summaries.mean_and_error(values[:0])).all()
+    assert np.isnan(mean_and_error(values[:0])).all()
 
 
 def test_boxes():
@@ -627,12 +639,12 @@ def text_of(figure):
 
 @pytest.mark.parametrize("accuracy", [None, np.array([0.9, 0.6, 0.3])])
 def test_discard_curves_are_drawn_with_accuracy_only_where_it_is_known(style, accuracy):
-    line = drawing_analyses.DiscardLine(
+    line = drawing_discard.DiscardLine(
         np.array([0.8, 0.5, 0.2]), np.full(3, np.nan), accuracy, accuracy
     )
-    orders = drawing_analyses.DISCARD_GROUPS["attribution"]
+    orders = drawing_discard.DISCARD_GROUPS["attribution"]
     lines = {"trn": dict.fromkeys(orders, line), "tsn": {"random": line}}
-    figure = drawing_analyses.draw_discarding(lines, orders, unit="probability")
+    figure = drawing_discard.draw_discard(lines, orders, unit="probability")
     assert len(figure.axes) == (2 if accuracy is None else 4)
     assert [len(axes.lines) for axes in figure.axes[:2]] == [3, 1]
     np.testing.assert_array_equal(figure.axes[0].lines[0].get_ydata(), line.score)
@@ -641,16 +653,47 @@ def test_discard_curves_are_drawn_with_accuracy_only_where_it_is_known(style, ac
     assert {"ESV, ascending", "ESV, descending", "random"} <= set(text_of(figure))
 
 
+@pytest.mark.parametrize("known", [True, False])
+def test_discard_curves_are_read_back_from_their_table(known):
+    score, correct = RNG(0).random((5, 2, 3)), RNG(1).random((5, 2, 3)) > 0.5
+    curve = discarding.Curves(score, correct if known else None)
+    rows = [
+        {"model": "trn", "order": "random", **{k: "" if v != v else str(v) for k, v in row.items()}}
+        for row in discarding.curve_rows(curve)
+    ]
+    line = drawing_discard.lines_of(rows)["trn"]["random"]
+    expected, error = mean_and_error(score.mean(axis=1))
+    np.testing.assert_array_equal(line.score, expected)
+    np.testing.assert_array_equal(line.score_error, error)
+    if known:
+        np.testing.assert_array_equal(line.accuracy, correct.mean(axis=1).mean(axis=0))
+    else:
+        assert line.accuracy is line.accuracy_error is None
+
+
+def test_patterns_are_read_back_from_their_rows():
+    boxes = summaries.boxes([RNG(0).random(9), np.empty(0)])
+    rows = patterns.size_rows("trn", boxes, (np.zeros(2), np.zeros(2)))
+    found = drawing_patterns.boxes_of(plain(rows))
+    for name in ("count", "mean", *drawing_patterns.BOX_COLUMNS):
+        np.testing.assert_array_equal(getattr(found, name), getattr(boxes, name))
+    nothing = confusions.confusions(np.ones((2, 3)), np.ones((2, 3)), np.arange(2), np.arange(2))
+    summary = confusions.summarise(nothing)
+    found = drawing_patterns.summary_of(plain(asdict(summary)))
+    for name, value in asdict(summary).items():
+        np.testing.assert_array_equal(getattr(found, name), value)
+
+
 def test_every_order_of_a_group_has_a_style_of_its_own():
-    for orders in drawing_analyses.DISCARD_GROUPS.values():
-        styles = [drawing_analyses.ORDER_STYLES[order] for order in orders]
+    for orders in drawing_discard.DISCARD_GROUPS.values():
+        styles = [drawing_discard.ORDER_STYLES[order] for order in orders]
         assert len({(s["color"], s["ls"], s["marker"]) for s in styles}) == len(orders)
 
 
 def test_maps_are_drawn_side_by_side(style):
     maps = {m: RNG(i).random((3, 4, 4)) * 100 for i, m in enumerate(("trn", "tsn"))}
     rows = [(2, "Moving something"), (0, "Turning something")]
-    figure = drawing_comparisons.draw_position_maps(maps, rows, np.array([3, 9, 1]))
+    figure = drawing_patterns.draw_position_maps(maps, rows, np.array([3, 9, 1]))
     shown = [axes.images[0] for axes in figure.axes if axes.images]
     expected = [maps[model][number] for number, _ in rows for model in maps]
     for image, of_class in zip(shown, expected, strict=True):
@@ -668,31 +711,32 @@ def test_a_model_without_wrongly_classified_videos_is_not_drawn(style):
     some = confusions.summarise(
         confusions.confusions(values, 2 * values, np.zeros(3, dtype=int), np.arange(3))
     )
-    figure = drawing_comparisons.draw_confusions({"trn": none, "tsn": some}, unit="probability")
+    figure = drawing_patterns.draw_confusions({"trn": none, "tsn": some}, unit="probability")
     assert [t for t in text_of(figure) if "videos" in t and "TRN" in t] == []
     assert "TSN, 2 videos" in text_of(figure)
-    figure = drawing_comparisons.draw_confusions({"trn": none}, unit="probability")
+    figure = drawing_patterns.draw_confusions({"trn": none}, unit="probability")
     assert "no video is wrongly classified" in text_of(figure)
 
 
 def test_exact_values_are_left_out_of_logarithmic_axes(style):
-    line = drawing_approximation.ErrorLine(np.array([8, 16, 32]), np.array([0.1, 0.02, 0.0]))
-    figure = drawing_approximation.draw_estimators({"one": line}, unit="logit", exact_at=32)
+    line = drawing_convergence.ErrorLine(np.array([8, 16, 32]), np.array([0.1, 0.02, 0.0]))
+    figure = drawing_convergence.draw_estimators({"one": line}, unit="logit", exact_at=32)
     assert figure.axes[0].lines[0].get_xdata().tolist() == [8, 16]
     assert "exact: 32" in text_of(figure)
 
 
 def test_sizes_counts_and_distances_are_drawn(style):
     boxes = summaries.boxes([RNG(s).normal(size=9) for s in range(3)])
-    figure = drawing_analyses.draw_contributions({"trn": boxes}, unit="logit", what="contribution")
+    figure = drawing_patterns.draw_contributions({"trn": boxes}, unit="logit", what="contribution")
     medians = {float(line.get_ydata()[0]) for line in figure.axes[0].lines}
     assert set(boxes.median.tolist()) <= medians
     share = np.array([90.0, 50.0])
-    figure = drawing_analyses.draw_supporting(np.array([1, 2]), {"tsn": (share, share / 10)})
+    figure = draw_lengths(np.array([1, 2]), {"tsn": (share, share / 10)})
     assert figure.axes[0].lines[0].get_ydata().tolist() == [90, 50]
     changed = shifts.changed_sequences(np.array([[1, 4], [2, 5]]), np.array([6, 8]))
     found = shifts.changes_by_distance(RNG(0).normal(size=(2, 2)), changed, changed.shift / 9)
-    figure = drawing_analyses.draw_shifts({"trn": found}, unit="probability")
+    rows = plain(shifts.shift_rows("trn", found))
+    figure = draw_shift({"trn": {"spread": found.spread, "by_shift": rows}}, unit="probability")
     shown = [axes.lines[0].get_ydata() for axes in figure.axes]
     np.testing.assert_allclose(shown, [found.absolute.mean, found.relative])
 
@@ -700,7 +744,7 @@ def test_sizes_counts_and_distances_are_drawn(style):
 def test_approximation_leaves_out_points_that_are_not_there(style):
     line = np.array([np.nan, 0.5, 0.9]), np.full(3, np.nan)
     measures = {name: {"m = 8": line} for name in ("pearson", "error", "rank")}
-    figure = drawing_approximation.draw_approximation(
+    figure = drawing_convergence.draw_approximation(
         np.array([2, 4, 8]), measures, unit="probability"
     )
     for axes in figure.axes:

@@ -9,7 +9,7 @@ import oracle
 import pytest
 import study as run
 import torch
-from matplotlib import pyplot as plt
+from recomputed import check_figures
 from scipy import stats
 from small_networks import SCORES, make_game, make_input, make_model
 from tiny import tiny_params
@@ -20,6 +20,7 @@ from pipeline.shapley.methods import METHODS
 from pipeline.store.evaluation import read_receipt
 from pipeline.studies.frames import coalition_scores, convergence, runtime, sampling
 from pipeline.studies.frames.approximation import sample_iterations
+from pipeline.studies.frames.averaging import averaging_game
 from pipeline.studies.frames.feature_files import read_features
 from pipeline.studies.frames.priors import empty_score, read_priors
 from pipeline.studies.frames.trained import load_model
@@ -46,7 +47,7 @@ def copy(study, tmp_path):
 
 @pytest.fixture
 def seen(monkeypatch):
-    """What estimates and exact values are compared of; figures are not written."""
+    """What estimates and exact values are compared of."""
     compared = []
 
     def errors(estimated, exact, original=convergence.errors):
@@ -54,13 +55,13 @@ def seen(monkeypatch):
         return original(estimated, exact)
 
     monkeypatch.setattr(convergence, "errors", errors)
-    monkeypatch.setattr(convergence, "save", lambda figure, path: plt.close(figure))
     return compared
 
 
 def changed(study, **section):
-    """The parameters with some of convergence changed."""
-    return tiny_params(convergence={**SECTION, **section}).frames.convergence
+    """The study with some parameters of convergence changed."""
+    params = tiny_params(convergence={**SECTION, **section}).frames.convergence
+    return study.with_params(convergence=params)
 
 
 def rows_of(study, name="convergence"):
@@ -69,7 +70,7 @@ def rows_of(study, name="convergence"):
 
 
 def evaluations(study):
-    receipts = [read_receipt(study.folder / f"{name}.json") for name in STORES]
+    receipts = [read_receipt(study.receipt(name)) for name in STORES]
     return [(receipt.evaluations_made, receipt.evaluations_reused) for receipt in receipts]
 
 
@@ -200,7 +201,7 @@ def test_the_averaging_models_game_is_its_table(score, n):
     features, empty = make_input(model, 1, n)
     table = coalition_scores.table(model, features, empty, score)[0].numpy()
     for output in range(model.n_classes):
-        game = convergence.averaging_game(model, features[0], empty, output, score)
+        game = averaging_game(model, features[0], empty, output, score)
         masks = np.random.default_rng(0).permutation(2**n).astype(np.uint64)
         found = game(masks)
         assert found.shape == (2**n, 1)
@@ -209,7 +210,7 @@ def test_the_averaging_models_game_is_its_table(score, n):
 
 
 def test_convergence(copy, seen):
-    run.make_convergence(copy)
+    run.make(copy, "convergence")
     rows, params = rows_of(copy), copy.params.convergence
     frames = {"trn": params.trn_frames, "tsn": params.tsn_frames}
     exact = {model: exact_of(true_tables(copy, model, n), n) for model, n in frames.items()}
@@ -255,42 +256,41 @@ def test_convergence(copy, seen):
 
 def test_nothing_is_evaluated_twice(copy, seen):
     few = {"m": [1, 2], "iterations": [1], "tsn_frames": 8, "budgets": [20]}
-    copy = replace(
-        copy, params=copy.params.model_copy(update={"convergence": changed(copy, **few)})
-    )
-    run.make_convergence(copy)
+    copy = changed(copy, **few)
+    run.make(copy, "convergence")
     frames, videos = copy.params.convergence.trn_frames, copy.params.convergence.clips
     asked = asked_by(copy, range(2))
     assert evaluations(copy) == [(videos * 2**frames, 0), (sum(map(len, asked)), 0)]
     results = [(copy.folder / f"convergence.{kind}") for kind in ("json", "csv")]
     first = [path.read_bytes() for path in results]
 
-    run.make_convergence(copy)
+    run.make(copy, "convergence")
     assert evaluations(copy) == [(0, videos * 2**frames), (0, sum(map(len, asked)))]
     assert [path.read_bytes() for path in results] == first
 
-    run.make_convergence(copy, params=changed(copy, **few, repeats=3))
+    run.make(changed(copy, **few, repeats=3), "convergence")
     new = [more - known for more, known in zip(asked_by(copy, [2]), asked, strict=True)]
     assert all(new)
     assert evaluations(copy)[0][0] == 0
     assert evaluations(copy)[1] == (sum(map(len, new)), sum(map(len, asked)))
 
     known = [one | other for one, other in zip(asked, new, strict=True)]
-    run.make_convergence(copy, params=changed(copy, **few, seed=5))
+    run.make(changed(copy, **few, seed=5), "convergence")
     other = asked_by(copy, range(2), seed=5)
     made = sum(len(o - k) for o, k in zip(other, known, strict=True))
     assert evaluations(copy)[1] == (made, sum(map(len, other)) - made)
     assert results[0].read_bytes() != first[0]
 
-    run.make_convergence(copy)
+    run.make(copy, "convergence")
     assert [made for made, _ in evaluations(copy)] == [0, 0]
     assert [path.read_bytes() for path in results] == first
 
 
 @pytest.mark.parametrize("score", ["logit", "mean_of_softmax"])
 def test_other_scores(copy, seen, score):
-    params = changed(copy, tsn_frames=5, m=[1024], budgets=[20])
-    run.make_convergence(copy, score=score, params=params)
+    of_score = copy.params.coalitions.model_copy(update={"score": score})
+    copy = changed(copy, tsn_frames=5, m=[1024], budgets=[20]).with_params(coalitions=of_score)
+    run.make(copy, "convergence")
     for row, (_, exact) in zip(rows_of(copy), seen, strict=True):
         expected = exact_of(true_tables(copy, row["model"], 5, score), 5)
         np.testing.assert_allclose(exact, expected, atol=2e-6)
@@ -298,12 +298,11 @@ def test_other_scores(copy, seen, score):
             assert row["mean_absolute_error"] < 2e-6
 
 
-@pytest.mark.filterwarnings("ignore:No artists with labels")
 def test_budgets_that_nothing_takes_and_no_repeats(copy):
-    params = changed(
-        copy, trn_frames=2, tsn_frames=2, budgets=[64], m=[1], iterations=[2], repeats=1, clips=1
-    )
-    run.make_convergence(copy, params=params)
+    few = {"budgets": [64], "m": [1], "iterations": [2], "repeats": 1, "clips": 1}
+    copy = changed(copy, trn_frames=2, tsn_frames=2, **few)
+    run.make(copy, "convergence")
+    run.make(copy, "draw_convergence")
     rows = rows_of(copy)
     assert [(row["model"], row["method"]) for row in rows] == [
         ("trn", "algorithm 1"),
@@ -313,22 +312,21 @@ def test_budgets_that_nothing_takes_and_no_repeats(copy):
 
 
 def test_figures_of_convergence_are_written(copy):
-    run.make_convergence(copy, params=changed(copy, budgets=[20], m=[1, 4]))
-    for name in ("algorithm_1_trn", "algorithm_1_tsn", "estimators_trn", "estimators_tsn"):
-        picture = copy.folder / "figures" / f"{name}.png"
-        assert picture.read_bytes().startswith(b"\x89PNG")
-        assert b"</svg>" in picture.with_suffix(".svg").read_bytes()
+    run.make(changed(copy, budgets=[20], m=[1, 4]), "convergence")
+    run.make(copy, "draw_convergence")
+    check_figures(copy, "convergence")
 
 
 def test_short_videos_are_left_out_but_not_all_of_them(copy, seen):
     lengths = read_features(copy.features("tsn", "validation")).lengths
-    params = changed(copy, tsn_frames=int(lengths.max()), clips=15, m=[4], budgets=[20])
-    run.make_convergence(copy, short_videos="leave_out", params=params)
+    left_out = copy.params.coalitions.model_copy(update={"short_videos": "leave_out"})
+    copy = copy.with_params(coalitions=left_out)
+    of_longest = {"tsn_frames": int(lengths.max()), "clips": 15, "m": [4], "budgets": [20]}
+    run.make(changed(copy, **of_longest), "convergence")
     videos = {row["model"]: row["videos"] for row in rows_of(copy)}
     assert videos == {"trn": 15, "tsn": (lengths == lengths.max()).sum()}
-    params = changed(copy, tsn_frames=int(lengths.max()) + 1)
     with pytest.raises(InputError, match=r"no video has 11 frames.*lower frames.convergence.tsn_"):
-        run.make_convergence(copy, short_videos="leave_out", params=params)
+        run.plan(changed(copy, tsn_frames=int(lengths.max()) + 1), "tsn_convergence")
 
 
 PAPER_TABLE_1 = """
@@ -354,7 +352,7 @@ def test_the_papers_runtimes_are_quoted_as_they_are():
 @pytest.mark.parametrize("most", [8, 16])
 def test_runtime(copy, most):
     params = tiny_params(runtime={"max_frames": most, "runs": 2, "grid_runs": 2}).frames.runtime
-    run.make_runtime(copy, params=params, threads=1)
+    run.make(copy, "runtime", params=params, threads=1)
     found = json.loads((copy.folder / "runtime.json").read_text(), parse_constant=pytest.fail)
     assert (found["threads"], found["torch"]) == (1, torch.__version__)
     rows = {(r["model"], r["frames"], r["configuration"]): r for r in found["rows"]}
