@@ -10,6 +10,18 @@ import pytest
 @pytest.fixture(scope="session")
 def built_once(tmp_path_factory):
     """A copy of the project with a small study built by one `snakemake`; not to be changed."""
-    folder = clone.new_clone(tmp_path_factory.mktemp("once") / "clone", clone.SMALL)
-    clone.snakemake(folder)
-    return folder
+    return clone.once(tmp_path_factory, "small", _build_small)
+
+
+def _build_small(folder):
+    clone.snakemake(clone.new_clone(folder, clone.SMALL))
+
+
+@pytest.fixture(scope="session")
+def toy_once(tmp_path_factory):
+    """A copy of the project with the toy study built by one `snakemake`; not to be changed."""
+    return clone.once(tmp_path_factory, "toy", _build_toy)
+
+
+def _build_toy(folder):
+    clone.snakemake(clone.new_toy(folder))

@@ -8,10 +8,8 @@ import sys
 from pathlib import Path
 
 import yaml
+from filelock import FileLock
 from tiny import OVERRIDES, ROOT, defaults, merged
-
-from pipeline.workflow import tracking
-from pipeline.workflow.params import validate
 
 SMALL = merged(
     OVERRIDES,
@@ -35,7 +33,8 @@ SMALL = merged(
 def environment(**more):
     # `python`, `snakemake` and `dvc` must be those of this environment, also when it was not
     # started through it; and a caller's repository is not the copy's.
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "GIT_", "SNAKEMAKE"))}
+    others = ("DVC_", "GIT_", "SNAKEMAKE", "PIPELINE_", "PYTHONDONTWRITEBYTECODE")
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(others)}
     names = {"GIT_AUTHOR_NAME": "a", "GIT_COMMITTER_NAME": "a"}
     mails = {"GIT_AUTHOR_EMAIL": "a@b.c", "GIT_COMMITTER_EMAIL": "a@b.c"}
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
@@ -66,17 +65,65 @@ def dvc(folder, *arguments, **more):
 
 
 def new_clone(folder, params):
-    """What git would clone if all were committed, with these parameters."""
+    """What git would clone if all were committed, with these parameters.
+
+    Its dvc.yaml is as it is committed: `snakemake` writes it again where parameters ask for it.
+    """
     listed = run(ROOT, "git", "ls-files", "-co", "--exclude-standard").stdout.splitlines()
     for name in filter(lambda name: (ROOT / name).is_file(), listed):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(ROOT / name, folder / name)
-    write_params(folder, params)
-    # As `python -m pipeline dvc-yaml` writes it there, for the studies asked for.
-    text = tracking.dvc_yaml_text(validate(merged(defaults(), params)))
-    (folder / "dvc.yaml").write_text(text)
+    if params:
+        write_params(folder, params)
     run(folder, "git", "init", "-q")
     commit(folder)
+    return folder
+
+
+TOY = """
+toy:
+  vote:
+    weights: [1, 1, 2, 3]
+    quotas: [4, 5]
+  values:
+    digits: 6
+"""
+
+
+def new_toy(folder):
+    """A clone that has one study more, the toy; no other study is asked for.
+
+    The study's folder, its section of params.yaml and its line of the registry are all of it.
+    """
+    new_clone(folder, {})
+    shutil.copytree(ROOT / "tests/support/toy", folder / "pipeline/studies/toy")
+    file = folder / "params.yaml"
+    asked = re.sub(r"^studies: .*$", "studies: [toy]", file.read_text(), flags=re.MULTILINE)
+    file.write_text(asked + TOY)
+    file = folder / "pipeline/studies/__init__.py"
+    file.write_text(re.sub(r"^\)", '    "toy",\n)', file.read_text(), flags=re.MULTILINE))
+    return folder
+
+
+def once(tmp_path_factory, name, build):
+    """A folder that is built once in a test run, whichever of its processes comes first.
+
+    Args:
+        tmp_path_factory: pytest's.
+        name: of the folder.
+        build: makes it, given its path.
+    """
+    base = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        base = base.parent
+    folder, outcome = base / f"once/{name}", base / f"once/{name}.outcome"
+    folder.parent.mkdir(exist_ok=True)
+    with FileLock(base / f"once/{name}.lock"):
+        if not outcome.exists():
+            outcome.write_text("it was built before, and that failed")
+            build(folder)
+            outcome.write_text("")
+    assert not outcome.read_text(), f"{folder}: {outcome.read_text()}"
     return folder
 
 
@@ -86,8 +133,8 @@ def commit(folder):
 
 
 def copied(folder, to):
-    # The times are kept: they are part of what Snakemake goes by.
-    shutil.copytree(folder, to, symlinks=True)
+    """A copy with the files' times, which are part of what Snakemake goes by."""
+    run(folder.parent, "cp", "-a", "--reflink=auto", str(folder), str(to))
     return to
 
 
@@ -110,10 +157,8 @@ def change(folder, name, value):
 
 def rules_run(done):
     """Rules of the jobs that a command ran, or would run, by what it printed."""
-    found = re.findall(
-        r"^(?:local)?rule ((?:frames|baselines)_\w+):", done.stdout + done.stderr, re.MULTILINE
-    )
-    return {rule for rule in found if not rule.endswith("_all")}
+    found = re.findall(r"^(?:local)?rule (\w+):", done.stdout + done.stderr, re.MULTILINE)
+    return {rule for rule in found if rule != "all" and not rule.endswith("_all")}
 
 
 def stages_run(done):
@@ -125,11 +170,17 @@ def has_nothing_to_do(done):
     return "Nothing to be done" in done.stdout + done.stderr
 
 
-def shards(folder):
-    """For every stored table its file's number and time: what is evaluated again gets others."""
+def shards(folder, *games):
+    """For every stored table its file's number and time: what is evaluated again gets others.
+
+    Args:
+        folder: the clone.
+        games: whose stores are looked at; all by default.
+    """
     found = {}
-    for path in sorted((folder / "results/coalitions").rglob("values/c.*.0.0")):
-        if path.parent.parent.name in ("trn.zarr", "tsn.zarr") and "set-aside" not in path.parts:
+    for path in sorted((folder / "results/coalitions").rglob("values/c.*")):
+        store = path.parent.parent
+        if "set-aside" not in path.parts and (not games or store.stem in games):
             status = path.stat()
             found[str(path.relative_to(folder))] = (status.st_ino, status.st_mtime_ns)
     return found
