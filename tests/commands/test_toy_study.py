@@ -1,6 +1,7 @@
 """A further study is its folder, a section of params.yaml and one line of the registry.
 
-The toy study has an enumerated game, two stages and a figure. What holds of every study holds of it.
+The toy study has an enumerated game, two stages and a figure. What holds of every study holds of
+it.
 """
 
 import json
