@@ -83,17 +83,7 @@ def create(path: Path, record: GameRecord, lists: Lists) -> None:
             dimensions=("instance", "output"),
         )
         array[:] = output_classes
-    for name, content in lists.coordinates.items():
-        array = _create_plain(
-            group,
-            name,
-            shape=content.shape,
-            dtype=content.dtype.name,
-            fill_value=0,
-            dimensions=coordinate_dimensions(name, content.shape, record.n_players),
-        )
-        # That its chunk is there is what tells zeros from an array that was lost.
-        array.with_config({"write_empty_chunks": True})[:] = content
+    _write_coordinates(group, lists.coordinates, record.n_players)
     if masks is not None:
         dimensions = ("instance", "coalition", "byte")[: masks.ndim]
         array = _create_sharded(
@@ -112,6 +102,22 @@ def create(path: Path, record: GameRecord, lists: Lists) -> None:
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         zarr.consolidate_metadata(group.store)
     _flush(path)
+
+
+def _write_coordinates(
+    group: zarr.Group, coordinates: Mapping[str, NDArray[Any]], n_players: int
+) -> None:
+    for name, content in coordinates.items():
+        array = _create_plain(
+            group,
+            name,
+            shape=content.shape,
+            dtype=content.dtype.name,
+            fill_value=0,
+            dimensions=coordinate_dimensions(name, content.shape, n_players),
+        )
+        # That its chunk is there is what tells zeros from an array that was lost.
+        array.with_config({"write_empty_chunks": True})[:] = content
 
 
 def coordinate_names(attributes: Mapping[str, Any]) -> tuple[str, ...]:

@@ -18,10 +18,10 @@ for study in STUDIES:
             plan=temp(f"results/{study}/plans/{{game}}.json"),
         log:
             f"results/logs/{study}/plan_{{game}}.log",
-        conda:
-            ENVIRONMENT
         wildcard_constraints:
             game="|".join(games),
+        conda:
+            ENVIRONMENT
         resources:
             gpu=GPUS,
         params:
@@ -36,15 +36,17 @@ for study in STUDIES:
             lambda wildcards, games=games: games[wildcards.game].inputs(),
             plan=f"results/{study}/plans/{{game}}.json",
         output:
-            receipt=temp(f"results/{study}/partitions/{{game}}/{{part}}_of_{{parts}}.json"),
+            receipt=temp(
+                f"results/{study}/partitions/{{game}}/{{part}}_of_{{parts}}.json"
+            ),
         log:
             f"results/logs/{study}/evaluate_{{game}}_{{part}}_of_{{parts}}.log",
-        conda:
-            ENVIRONMENT
         wildcard_constraints:
             game="|".join(games),
             part=r"\d+",
             parts=r"\d+",
+        conda:
+            ENVIRONMENT
         resources:
             gpu=GPUS,
         params:
@@ -67,10 +69,10 @@ for study in STUDIES:
             receipt=f"results/{study}/receipts/{{game}}.json",
         log:
             f"results/logs/{study}/merge_{{game}}.log",
-        conda:
-            ENVIRONMENT
         wildcard_constraints:
             game="|".join(games),
+        conda:
+            ENVIRONMENT
         params:
             opened,
         shell:
