@@ -405,6 +405,10 @@ def test_explaining_a_video_of_the_study_gives_the_studys_values(study, model, t
     rows = {cells[0].strip(): cells for cells in printed}
     for k, frame in enumerate(frames):
         assert float(rows[str(frame)][2]) == pytest.approx(esv[k, predicted], abs=6e-4)
+    n, n_max = study.params.coalitions.n, study.params.scales.n_max
+    where = {"results": study.folder / "results", "device": "cpu"}
+    exact = explain_video(video, model, n_frames=n, n_max=n_max, **where)
+    np.testing.assert_allclose(exact.esv, esv, atol=1e-6)
 
 
 def test_explaining_says_what_is_wrong(study, tmp_path):
@@ -464,7 +468,8 @@ def test_many_frames_can_be_explained_approximately(study, tmp_path):
     assert found.exit_code == 0, found.output
     assert "Values are approximate" in found.output
     assert out.exists()
-    where = {"n_frames": 4, "results": study.folder / "results", "device": "cpu"}
+    n_max = study.params.scales.n_max
+    where = {"n_frames": 4, "n_max": n_max, "results": study.folder / "results", "device": "cpu"}
     exact = explain_video(video, "trn", **where)
     same = explain_video(video, "trn", approximate=Sampling(m=6), **where)
     np.testing.assert_allclose(same.esv, exact.esv, atol=1e-6)

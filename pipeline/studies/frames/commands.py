@@ -65,11 +65,12 @@ def explain(
         raise InputError(f"--out: {target} must name a .png file (an .svg goes beside it)")
     study = load(params)
     settings = study.frames.coalitions
-    chosen_score = score.value if score is not None else settings.score
+    chosen_score: Any = settings.score if score is None else score.value
     found = explain_video(
         video,
         model.value,
         n_frames=frames or settings.n,
+        n_max=study.frames.scales.n_max,
         score=chosen_score,
         approximate=None if subsequences is None else Sampling(subsequences, iterations),
         results=results,

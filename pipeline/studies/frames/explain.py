@@ -15,7 +15,7 @@ from pipeline.models import checkpoints, devices
 from pipeline.studies.frames import sampling
 from pipeline.studies.frames.approximation import approximate_element_shapley_values
 from pipeline.studies.frames.backbone import load_backbone
-from pipeline.studies.frames.coalition_scores import Score, whole_scores
+from pipeline.studies.frames.coalition_scores import Model, Score, whole_scores
 from pipeline.studies.frames.element_shapley import element_shapley_values
 from pipeline.studies.frames.features import picture_features
 from pipeline.studies.frames.params import DecodingParams
@@ -59,6 +59,7 @@ def explain_video(
     model: str,
     *,
     n_frames: int,
+    n_max: int,
     score: Score = "probability",
     approximate: Sampling | None = None,
     results: Path = Path("results"),
@@ -70,6 +71,7 @@ def explain_video(
         video: a file in any format that libav decodes.
         model: ``trn`` or ``tsn``.
         n_frames: players.
+        n_max: single-scale models that the TRN has.
         score: what v is; with ``logit`` more frames than 26 can be exact.
         approximate: sample by Algorithm 1, for up to 64 frames; otherwise values are exact.
         results: where the trained models are.
@@ -79,15 +81,8 @@ def explain_video(
         InputError: an undecodable video; models that are not trained yet, or not on features of
             the backbone at hand; too many frames.
     """
-    folder = results / "frames"
-    weights = [folder / "tsn.pt"]
-    if model == "trn":
-        weights = [folder / "scales" / "1.pt"]
-        _require(weights)
-        n_max = checkpoints.load(weights[0])[0].get("n_max", 1)
-        weights = [folder / "scales" / f"{s}.pt" for s in range(1, n_max + 1)]
-    _require([*weights, folder / "priors.json"])
-    target = devices.resolve(device)
+    folder, target = results / "frames", devices.resolve(device)
+    weights = _weights(model, folder, n_max)
     backbone, decoding = _backbone_of(weights, folder / "backbone" / f"{model}.pt")
     decoded = decode(video, fps=decoding.fps, size=decoding.size)
     length = len(decoded.frames)
@@ -96,24 +91,9 @@ def explain_video(
     kept, inverse = np.unique(chosen, return_inverse=True)
     rows = picture_features(backbone.to(target), [decoded.frames[kept]], target)[0][inverse]
     classes, counts = read_priors(folder / "priors.json")
-    network = load_model(model, weights).to(target)
+    network, empty = load_model(model, weights).to(target), empty_score(counts, score)
     features = torch.from_numpy(rows)[None].to(target)
-    empty = empty_score(counts, score)
-    if approximate is None:
-        # First, since it refuses what would take for ever.
-        esv = element_shapley_values(network, features, empty, score)[0].cpu().numpy()
-        scores = whole_scores(network, features, score)[0].cpu().double().numpy()
-    else:
-        found = approximate_element_shapley_values(
-            network,
-            features,
-            empty,
-            score,
-            m=approximate.m,
-            iterations=approximate.iterations,
-            seed=approximate.seed,
-        )
-        esv, scores = found.values[0].cpu().numpy(), found.whole[0].cpu().numpy()
+    esv, scores = _values(network, features, empty, score, approximate)
     return Explanation(
         classes=classes,
         frames=decoded.indices[chosen],
@@ -124,6 +104,39 @@ def explain_video(
         repeated=length < n_frames,
         sampled=approximate is not None,
     )
+
+
+def _values(
+    network: Model,
+    features: torch.Tensor,
+    empty: torch.Tensor,
+    score: Score,
+    approximate: Sampling | None,
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Values (frame, class) and scores (class,) of one sequence (1, frame, feature_dim)."""
+    if approximate is None:
+        # First, since it refuses what would take for ever.
+        esv = element_shapley_values(network, features, empty, score)[0].cpu().numpy()
+        return esv, whole_scores(network, features, score)[0].cpu().double().numpy()
+    found = approximate_element_shapley_values(
+        network,
+        features,
+        empty,
+        score,
+        m=approximate.m,
+        iterations=approximate.iterations,
+        seed=approximate.seed,
+    )
+    return found.values[0].cpu().numpy(), found.whole[0].cpu().numpy()
+
+
+def _weights(model: str, folder: Path, n_max: int) -> list[Path]:
+    """Checkpoints of a model. Raises InputError if they or the classes are not there."""
+    weights = [folder / "tsn.pt"]
+    if model == "trn":
+        weights = [folder / "scales" / f"{s}.pt" for s in range(1, n_max + 1)]
+    _require([*weights, folder / "priors.json"])
+    return weights
 
 
 def _require(paths: Sequence[Path]) -> None:
