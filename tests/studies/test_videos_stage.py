@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import stages
 
 from pipeline.data import moving_digits
 from pipeline.data.decoding import decode
@@ -33,7 +34,7 @@ def digests(root: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("videos") / "videos"
-    videos.main(params=params(), out=out)
+    stages.run("frames_videos", params=params(), out=out)
     return out
 
 
@@ -74,19 +75,21 @@ def test_videos_decode_to_what_was_rendered(dataset: Path) -> None:
 
 
 def test_two_workers_write_the_same_bytes_as_one(dataset: Path, tmp_path: Path) -> None:
-    videos.main(params=params(), out=tmp_path / "v", threads=2)
+    stages.run("frames_videos", params=params(), out=tmp_path / "v", threads=2)
     assert digests(tmp_path / "v") == digests(dataset)
 
 
 def test_more_clips_leave_the_first_ones_as_they_are(dataset: Path, tmp_path: Path) -> None:
-    videos.main(params=params(train_clips=9, validation_clips=5), out=tmp_path / "v")
+    stages.run(
+        "frames_videos", params=params(train_clips=9, validation_clips=5), out=tmp_path / "v"
+    )
     before, after = digests(dataset / VIDEOS), digests(tmp_path / "v" / VIDEOS)
     assert len(after) == len(before) + 4
     assert before.items() <= after.items()
 
 
 def test_another_seed_gives_other_clips(dataset: Path, tmp_path: Path) -> None:
-    videos.main(params=params(seed=1), out=tmp_path / "v")
+    stages.run("frames_videos", params=params(seed=1), out=tmp_path / "v")
     before, after = digests(dataset / VIDEOS), digests(tmp_path / "v" / VIDEOS)
     assert before.keys() == after.keys()
     assert not before.items() & after.items()
@@ -97,7 +100,7 @@ def test_replaces_what_was_there_and_sweeps_leftovers(tmp_path: Path) -> None:
     for name in ("v", ".v.new.partial", ".v.old.partial"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "stale").touch()
-    videos.main(params=few, out=tmp_path / "v")
+    stages.run("frames_videos", params=few, out=tmp_path / "v")
     assert [path.name for path in tmp_path.iterdir()] == ["v"]
     assert not (tmp_path / "v" / "stale").exists()
     assert len(digests(tmp_path / "v")) == 3 + 6
@@ -118,10 +121,10 @@ def test_a_failure_leaves_the_old_data_set_and_no_debris(
 
     monkeypatch.setattr(videos, "encode", fill_the_disk)
     with pytest.raises(OSError, match="No space left"):
-        videos.main(params=params(), out=tmp_path / "v")
+        stages.run("frames_videos", params=params(), out=tmp_path / "v")
     assert [path.name for path in tmp_path.rglob("*")] == ["v", "old"]
 
 
 def test_the_stage_does_not_import_torch() -> None:
-    code = "import sys, pipeline.studies.frames.videos; sys.exit('torch' in sys.modules)"
+    code = "import sys, pipeline.studies.frames.stages.videos; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -101,14 +101,13 @@ def open_game(
         weights: checkpoints of the model.
         priors: classes and how many training clips each has (JSON).
         label: which class numbers of the feature file are meant; by default the only ones there.
-        coalitions: of ``trn`` and ``tsn``.
-        lengths: of ``<model>_lengths``.
-        shift: of ``<model>_shift``.
-        convergence: of ``<model>_convergence`` and ``tsn_sampled``.
-        n: players of ``<model>_shift``.
-        score: what v is, in all but ``trn`` and ``tsn``.
-        short_videos: what becomes of videos of too few frames in ``<model>_convergence`` and
-            ``tsn_sampled``.
+        coalitions: all that ``trn`` and ``tsn`` need.
+        lengths: needed, as ``score``, by ``<model>_lengths``.
+        shift: needed, as ``n`` and ``score``, by ``<model>_shift``.
+        convergence: needed, as ``score`` and ``short_videos``, by the others.
+        n: players.
+        score: what v is.
+        short_videos: what becomes of videos of too few frames.
 
     Raises:
         InputError: no such game; a file that cannot be used; no video that is long enough; an
@@ -130,8 +129,9 @@ def open_game(
     ):
         raise InputError(f"game frames/{name}: there is no such game")
     of_class: ScoreName = needed("score", score) if kind else needed("coalitions", coalitions).score
-    target = devices.resolve(device)
-    setting = read_setting(model, features, weights, priors, of_class, label=label, device=target)
+    setting = read_setting(
+        model, features, weights, priors, of_class, label=label, device=devices.resolve(device)
+    )
     if kind == "":
         return _of_clips(setting, needed("coalitions", coalitions))
     if kind == "lengths":

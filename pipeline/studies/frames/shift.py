@@ -181,16 +181,16 @@ def shift_tables(
 
 
 def changes_by_distance(
-    esv: NDArray[np.floating], shifts: Shifts, shifted: NDArray[np.floating]
+    esv: NDArray[np.floating], shifts: Shifts, moved: NDArray[np.floating]
 ) -> ShiftChanges:
     """|Δφ_i| by |k|.
 
     Args:
         esv: (video, n) values of the true class in the sequences as sampled.
         shifts: the changed sequences.
-        shifted: (change,) values of the shifted frames in them.
+        moved: (change,) values of the shifted frames in them.
     """
-    change = np.abs(shifted - esv[shifts.video, shifts.position])
+    change = np.abs(moved - esv[shifts.video, shifts.position])
     distances = np.unique(np.abs(shifts.shift))
     groups = [np.abs(shifts.shift) == distance for distance in distances]
     errors = [_clustered_error(change[group], shifts.video[group]) for group in groups]
