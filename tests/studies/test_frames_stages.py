@@ -28,7 +28,8 @@ from pipeline.core.errors import InputError
 from pipeline.core.stage import module_of
 from pipeline.store import open_store
 from pipeline.store.evaluation import read_receipt
-from pipeline.studies.frames import game, gradients
+from pipeline.studies.frames import game, gradients, sampling
+from pipeline.studies.frames.feature_files import read_features
 from pipeline.studies.frames.values import read_values
 
 MODELS = run.MODELS
@@ -310,3 +311,43 @@ def test_stores_of_other_videos_or_games_are_refused(copy, study, tmp_path):
     refused("trn.zarr: holds another game than .*trn.json says.* is removed")
     assert not made.receipt("trn").exists()
     assert not (tmp_path / "out").exists()
+
+
+def test_stores_say_which_frames_play_and_of_which_class(study):
+    n = study.params.coalitions.n
+    for model in MODELS:
+        known = read_features(study.features(model, "validation"))
+        frames = sampling.spread(known.lengths, n)
+        of_all = open_store(study.store(model)).coordinates
+        np.testing.assert_array_equal(of_all["true_class"], known.labels)
+        # Frames of these videos are numbered 0, 2, 4, …
+        np.testing.assert_array_equal(of_all["frame_in_video"], 2 * frames)
+        shifted = open_store(study.store(f"{model}_shift"))
+        videos = [known.uids.index(uid) for uid in shifted.instances]
+        np.testing.assert_array_equal(shifted.coordinates["row_in_features"], frames[videos])
+        np.testing.assert_array_equal(shifted.coordinates["rows"], known.lengths[videos])
+        of_lengths = open_store(study.store(f"{model}_lengths"))
+        for uid, count, true in zip(
+            of_lengths.instances,
+            of_lengths.coordinates["n_frames"],
+            of_lengths.coordinates["true_class"],
+            strict=True,
+        ):
+            video, _, frames_asked = uid.rpartition(" at ")
+            assert (int(frames_asked), known.labels[known.uids.index(video)]) == (count, true)
+
+
+def test_games_that_there_are_not_or_that_lack_an_argument_are_refused(study):
+    files = {k: v for k, v in run.given(study, "trn").items() if k != "coalitions"}
+    p = study.params
+    tried = {"convergence": p.convergence, "score": "logit", "short_videos": "repeat"}
+    for name, arguments, message in (
+        ("trm", {}, "there is no such game"),
+        ("trn_shifted", {}, "there is no such game"),
+        ("trn", {}, "coalitions is needed to open it"),
+        ("trn_lengths", {"lengths": p.lengths}, "score is needed"),
+        ("trn_shift", {"shift": p.shift, "score": "logit"}, "n is needed"),
+        ("trn_sampled", tried, "follows from all those one smaller; open trn_convergence"),
+    ):
+        with pytest.raises(InputError, match=f"game frames/{name}: .*{message}"):
+            game.open_game(name, device="cpu", **files, **arguments)
