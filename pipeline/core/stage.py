@@ -66,10 +66,14 @@ def run(rule: str, arguments: Sequence[str]) -> int:
     """
     _end_with_scheduler()
     try:
-        main = importlib.import_module(module_of(rule)).main
+        module = module_of(rule)
+        main = importlib.import_module(module).main
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    if module.startswith("pipeline.store.") and "device" in inspect.signature(main).parameters:
+        # Its network library must be there when threads and repeatable results are set up.
+        importlib.import_module(f"pipeline.studies.{rule.partition('_')[0]}.game")
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command(name=rule)(_command(rule, main))
     try:
