@@ -3,6 +3,7 @@ from urllib.error import URLError
 
 import numpy as np
 import pytest
+import stages
 import torch
 from torch import nn
 
@@ -13,9 +14,7 @@ from pipeline.models.training import fit
 from pipeline.studies.frames.feature_files import feature_writer
 from pipeline.studies.frames.params import ScaleParams, TsnParams
 from pipeline.studies.frames.scales import load_scale
-from pipeline.studies.frames.scales import main as make_scale
 from pipeline.studies.frames.tsn import load_averaging
-from pipeline.studies.frames.tsn import main as make_averaging
 
 
 def test_checkpoints_come_back(tmp_path):
@@ -120,8 +119,8 @@ def test_trained_models_tell_what_they_were_trained_for(tmp_path):
     common |= {"epochs": 1, "seed": 0}
     given = {"features": tmp_path / "f.h5", "priors": tmp_path / "p.json", "device": "cpu"}
     scales = ScaleParams(hidden=4, **common)
-    make_scale(**given, scale=2, params=scales, out=tmp_path / "s.pt")
-    make_averaging(**given, params=TsnParams(**common), out=tmp_path / "a.pt")
+    stages.run("frames_scales", **given, scale=2, params=scales, out=tmp_path / "s.pt")
+    stages.run("frames_tsn", **given, params=TsnParams(**common), out=tmp_path / "a.pt")
     dimensions = {"feature_dim": 3, "n_classes": 2, "backbone_sha256": "ab12"}
     expected = dimensions | {"scale": 2, "hidden": 4}
     assert checkpoints.load(tmp_path / "s.pt")[0] == expected

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import stages
 
 from pipeline.core.errors import InputError
 from pipeline.data.something import (
@@ -117,13 +118,13 @@ def test_classes_of_given_features_are_read_and_refused_alike(tmp_path: Path) ->
     with feature_writer(features) as append:
         append("7", 1, np.ones((2, 3), np.float32), np.arange(2))
     with pytest.raises(InputError, match=r"names.json: there is no such file of class names"):
-        priors.main(features=features, out=tmp_path / "p.json", classes=names)
+        stages.run("frames_priors", features=features, out=tmp_path / "p.json", classes=names)
     names.write_text(json.dumps({"Pushing [something]": "1", "Moving": "0"}))
-    priors.main(features=features, out=tmp_path / "p.json", classes=names)
+    stages.run("frames_priors", features=features, out=tmp_path / "p.json", classes=names)
     assert priors.read_priors(tmp_path / "p.json")[0] == ("Moving", "Pushing something")
     names.write_text(json.dumps({"[A] up": "0", "A up": "1"}))
     with pytest.raises(InputError, match="the same name without brackets"):
-        priors.main(features=features, out=tmp_path / "p.json", classes=names)
+        stages.run("frames_priors", features=features, out=tmp_path / "p.json", classes=names)
 
 
 @pytest.mark.parametrize(
