@@ -43,6 +43,7 @@ from pipeline.studies.frames.params import (
     ShiftParams,
     ShortVideos,
 )
+from pipeline.studies.frames.paths import MODELS
 from pipeline.studies.frames.players import (
     Players,
     Setting,
@@ -119,15 +120,7 @@ def open_game(
             raise InputError(f"game frames/{name}: {argument} is needed to open it")
         return value
 
-    model, _, kind = name.partition("_")
-    if model not in ("trn", "tsn") or kind not in (
-        "",
-        "lengths",
-        "shift",
-        "convergence",
-        "sampled",
-    ):
-        raise InputError(f"game frames/{name}: there is no such game")
+    model, kind = _model_and_kind(name)
     of_class: ScoreName = needed("score", score) if kind else needed("coalitions", coalitions).score
     setting = read_setting(
         model, features, weights, priors, of_class, label=label, device=devices.resolve(device)
@@ -141,6 +134,13 @@ def open_game(
     tried = needed("convergence", convergence)
     players = convergence_players(setting, tried, needed("short_videos", short_videos))
     return _sampled(setting, players) if kind == "sampled" else _of_convergence(setting, players)
+
+
+def _model_and_kind(name: str) -> tuple[str, str]:
+    model, _, kind = name.partition("_")
+    if model not in MODELS or kind not in ("", "lengths", "shift", "convergence", "sampled"):
+        raise InputError(f"game frames/{name}: there is no such game")
+    return model, kind
 
 
 def convergence_players(
