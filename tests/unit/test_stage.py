@@ -2,6 +2,7 @@ import io
 import logging
 import re
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -16,10 +17,18 @@ SPEC = TsnParams(
 ).model_dump_json()
 
 
-def run(main, *arguments):
-    with pytest.raises(SystemExit) as ended:
-        stage.run(main, arguments)
-    return ended.value.code
+@pytest.fixture
+def run(monkeypatch):
+    """Runs a function as the main of a stage; gives the exit status."""
+
+    def run(main, *arguments):
+        module = ModuleType("some_stage")
+        module.main = main
+        monkeypatch.setitem(sys.modules, "some_stage", module)
+        monkeypatch.setattr(stage, "module_of", lambda rule: "some_stage")
+        return stage.run("some_stage", arguments)
+
+    return run
 
 
 @pytest.fixture(autouse=True)
@@ -32,21 +41,37 @@ def _keep_logging():
     logging.captureWarnings(False)
 
 
-def test_arguments_come_by_name_and_type(tmp_path):
+def test_arguments_come_by_name_and_type(run, monkeypatch):
     seen = {}
 
     def main(*, params: TsnParams, paths: list[stage.Path], scale: int, label: str | None = None,
+             others: list[stage.Path], given: dict[str, int], text: str, device: str = "auto",
              threads: int = 1) -> None:  # fmt: skip
         seen.update(locals())
 
-    arguments = ["--params", SPEC, "--paths", "a", "b", "--scale", "3", "--threads", "2"]
+    arguments = ["--params", SPEC, "--paths", "a", "--paths", "b", "--scale", "3", "--threads", "2"]
+    arguments += ["--given", '{"x": 1}', "--text", "[not JSON"]
+    monkeypatch.setenv(stage.DEVICE, "cpu")
     assert run(main, *arguments) == 0
     assert seen["params"].learning_rate == 0.1
     assert [str(p) for p in seen["paths"]] == ["a", "b"]
-    assert (seen["scale"], seen["label"], seen["threads"]) == (3, None, 2)
+    assert seen["others"] == []
+    assert (seen["given"], seen["text"]) == ({"x": 1}, "[not JSON")
+    assert (seen["scale"], seen["label"], seen["threads"], seen["device"]) == (3, None, 2, "cpu")
+    assert run(main, *arguments, "--other", "1") == 2
+    assert run(main, *arguments[2:]) == 2
 
 
-def test_bad_parameters_and_bad_input_are_said_without_a_traceback(tmp_path, capsys):
+def test_a_rule_runs_the_module_of_its_name():
+    assert stage.module_of("frames_values") == "pipeline.studies.frames.stages.values"
+    assert stage.module_of("baselines_merge") == "pipeline.store.stages.merge"
+    with pytest.raises(InputError, match="neither pipeline/studies/frames/stages/nothing.py nor"):
+        stage.module_of("frames_nothing")
+    with pytest.raises(InputError, match="neither pipeline/studies/unknown/stages/x.py nor"):
+        stage.module_of("unknown_x")
+
+
+def test_bad_parameters_and_bad_input_are_said_without_a_traceback(run, tmp_path, capsys):
     def main(*, params: TsnParams) -> None:
         raise InputError("that file: is bad")
 
@@ -61,7 +86,7 @@ def test_bad_parameters_and_bad_input_are_said_without_a_traceback(tmp_path, cap
     assert "unknown parameter epoch; did you mean epochs?" in capsys.readouterr().err
 
 
-def test_an_unexpected_error_has_its_traceback_in_the_log(tmp_path):
+def test_an_unexpected_error_has_its_traceback_in_the_log(run, tmp_path):
     def main() -> None:
         raise RuntimeError("surprise")
 
