@@ -65,9 +65,9 @@ def test_arguments_come_by_name_and_type(run, monkeypatch):
 def test_a_rule_runs_the_module_of_its_name():
     assert stage.module_of("frames_values") == "pipeline.studies.frames.stages.values"
     assert stage.module_of("baselines_merge") == "pipeline.store.stages.merge"
-    with pytest.raises(InputError, match="neither pipeline/studies/frames/stages/nothing.py nor"):
+    with pytest.raises(InputError, match=r"neither pipeline/studies/frames/stages/nothing\.py nor"):
         stage.module_of("frames_nothing")
-    with pytest.raises(InputError, match="neither pipeline/studies/unknown/stages/x.py nor"):
+    with pytest.raises(InputError, match=r"neither pipeline/studies/unknown/stages/x\.py nor"):
         stage.module_of("unknown_x")
 
 
