@@ -1,0 +1,227 @@
+"""What is used of Snakemake and DVC beyond their documented interfaces is still where it was.
+
+Each failure names what a new release has moved, and where the project uses it.
+"""
+
+import importlib
+import inspect
+import os
+from pathlib import Path
+
+import pytest
+from dvc.dvcfile import ProjectFile
+from dvc.output import Output
+from dvc.repo import Repo
+from dvc.stage import PipelineStage
+from dvc.stage.cache import StageCache
+from dvc_data.hashfile.build import build
+from dvc_data.hashfile.hash_info import HashInfo
+from snakemake import api  # its modules import each other, this one first
+from tiny import ROOT
+
+from pipeline.workflow.snakemake_side import read_dag
+
+SNAKEMAKE, DVC = "pipeline/workflow/snakemake_side.py", "pipeline/workflow/dvc_side.py"
+Workflow = api.Workflow
+DAG, IOCache, Job = (
+    getattr(importlib.import_module(f"snakemake.{module}"), name)
+    for module, name in (("dag", "DAG"), ("io", "IOCache"), ("jobs", "Job"))
+)
+UNITS, BRIDGE = "pipeline/workflow/units.py", "pipeline/workflow/bridge.py"
+
+
+def moved(name, where, look_for):
+    return f"{name} is not as {where} uses it; in the release's source look for {look_for}"
+
+
+def parameters(function):
+    return set(inspect.signature(function).parameters)
+
+
+@pytest.fixture(scope="module")
+def dag():
+    """Snakemake's graph of the project."""
+    environment, here = dict(os.environ), Path.cwd()
+    try:
+        os.chdir(ROOT)
+        yield read_dag(Path("params.yaml"), "all")
+    finally:
+        os.chdir(here)
+        os.environ.clear()
+        os.environ.update(environment)
+
+
+@pytest.fixture(scope="module")
+def repo(toy_once):
+    """DVC's repository of the toy study."""
+    with Repo(str(toy_once)) as repo:
+        yield repo
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "look_for"),
+    [
+        ("_build_dag", SNAKEMAKE, "the method that Workflow.execute calls to build the graph"),
+        ("_prepare_dag", SNAKEMAKE, "the method that makes Workflow.dag, called by printdag"),
+        ("is_main_process", SNAKEMAKE, "what tells the process of a single job from the planner"),
+        ("touch", SNAKEMAKE, "what tells a run with --touch"),
+        ("dryrun", BRIDGE, "what tells a run with -n"),
+        ("get_rule", BRIDGE, "how a rule is found by its name"),
+        ("executor_plugin", SNAKEMAKE, "what is None where nothing is run, as with --dag"),
+    ],
+)
+def test_the_workflow(name, where, look_for):
+    assert hasattr(Workflow, name), moved(f"snakemake Workflow.{name}", where, look_for)
+
+
+def test_how_the_graph_is_prepared():
+    used = {"forceall", "ignore_incomplete", "lock_warn_only"}
+    text = moved("snakemake Workflow._prepare_dag(...)", SNAKEMAKE, "its parameters")
+    assert used <= parameters(Workflow._prepare_dag), text
+    source = inspect.getsource(Workflow.execute)
+    assert "self._build_dag()" in source, moved(
+        "snakemake Workflow.execute", SNAKEMAKE, "where it builds the graph of jobs"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "where", "look_for"),
+    [
+        ("_finished", SNAKEMAKE, "the set of jobs that update_needrun passes over"),
+        ("_needrun", SNAKEMAKE, "the set of jobs that are to be run"),
+        ("_len", SNAKEMAKE, "the number of jobs that the progress counts to"),
+        ("forcefiles", SNAKEMAKE, "files whose jobs are forced"),
+        ("forcerules", SNAKEMAKE, "rules that are forced"),
+        ("targetjobs", SNAKEMAKE, "jobs that are asked for"),
+        ("dependencies", UNITS, "the jobs that each job depends on"),
+        ("jobs", UNITS, "all jobs"),
+        ("update_needrun", SNAKEMAKE, "the method that decides which jobs run"),
+        ("finish", SNAKEMAKE, "the method that is called with each job that has ended well"),
+        ("noneedrun_finished", BRIDGE, "what tells that a job has ended or need not run"),
+        ("needrun_jobs", BRIDGE, "the jobs that are to be run"),
+    ],
+)
+def test_the_graph(dag, name, where, look_for):
+    assert hasattr(dag, name), moved(f"snakemake DAG.{name}", where, look_for)
+
+
+def test_the_graph_decides_as_it_did(dag):
+    source = inspect.getsource(DAG.update_needrun)
+    for part, look_for in (
+        ("not self.finished(job)", "how jobs that are finished are left out"),
+        ("self.forcefiles.isdisjoint(job.output)", "how files that are forced make their jobs run"),
+        ("self.forcerules", "how rules that are forced make their jobs run"),
+    ):
+        assert part in source, moved("snakemake DAG.update_needrun", SNAKEMAKE, look_for)
+    assert "job in self._finished" in inspect.getsource(DAG.finished), moved(
+        "snakemake DAG.finished", SNAKEMAKE, "what says that a job is finished"
+    )
+    for method in (DAG.update_needrun, DAG.finish):
+        assert inspect.iscoroutinefunction(method), moved(
+            f"snakemake DAG.{method.__name__}", SNAKEMAKE, "whether it is awaited"
+        )
+    assert "await self.update_needrun(" in inspect.getsource(DAG.init), moved(
+        "snakemake DAG.init", SNAKEMAKE, "where jobs to be run are decided on"
+    )
+
+
+def test_the_cache_of_what_is_on_disk():
+    assert parameters(IOCache) == {"max_wait_time"}, moved(
+        "snakemake IOCache(max_wait_time)", SNAKEMAKE, "how what was seen on disk is forgotten"
+    )
+    assert hasattr(IOCache(1), "max_wait_time"), moved(
+        "snakemake IOCache.max_wait_time", SNAKEMAKE, "the same"
+    )
+
+
+@pytest.mark.parametrize("name", ["forcerun", "forcetargets", "forceall", "targets"])
+def test_the_settings(dag, name):
+    assert hasattr(dag.workflow.dag_settings, name), moved(
+        f"snakemake DAGSettings.{name}", SNAKEMAKE, "what the command line asks for"
+    )
+
+
+@pytest.mark.parametrize("name", ["wildcards_dict", "temp_output", "is_group"])
+def test_jobs(name):
+    assert hasattr(Job, name), moved(f"snakemake Job.{name}", UNITS, "the same of a job")
+
+
+def test_rules(dag):
+    jobs = [job for job in dag.jobs if not job.rule.norun]
+    assert {job.rule.name for job in dag.jobs} - {job.rule.name for job in jobs} == {"all"}, moved(
+        "snakemake Rule.norun", UNITS, "rules without a command"
+    )
+    for job in jobs:
+        (line,) = job.rule.params
+        assert hasattr(line, "needs"), moved(
+            "snakemake Rule.params", UNITS, "where the function under `params:` is kept"
+        )
+
+
+@pytest.mark.parametrize(
+    ("of", "names"),
+    [
+        (Repo, {"close"}),
+        (StageCache, {"save", "_load", "_create_stage"}),
+        (
+            PipelineStage,
+            {"compute_md5", "outs_cached", "dump", "dvcfile", "name", "wdir", "deps", "outs"},
+        ),
+        (Output, {"save", "commit", "checkout", "def_path", "fs_path", "get_hash"}),
+        (ProjectFile, {"_lockfile"}),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_dvcs_classes(repo, of, names):
+    stage = repo.stage.load_all(str(Path(repo.root_dir, "dvc.yaml")))[0]
+    found = {
+        Repo: repo,
+        StageCache: repo.stage_cache,
+        PipelineStage: stage,
+        Output: stage.outs[0],
+        ProjectFile: stage.dvcfile,
+    }[of]
+    assert isinstance(found, of), moved(f"dvc {of.__name__}", DVC, "the class of the same object")
+    for name in sorted(names):
+        assert hasattr(found, name), moved(f"dvc {of.__name__}.{name}", DVC, "the same of it")
+
+
+def test_how_dvc_is_asked(repo):
+    for function, used in (
+        (StageCache._load, {"stage"}),
+        (StageCache._create_stage, {"cache", "wdir"}),
+        (StageCache.save, {"stage"}),
+        (build, {"odb", "path", "fs", "name", "ignore", "dry_run"}),
+        (HashInfo, {"name", "value"}),
+    ):
+        assert used <= parameters(function), moved(f"dvc {function}", DVC, "its parameters")
+    assert "relink" in inspect.getsource(Output.commit), moved(
+        "dvc Output.commit(relink=...)", DVC, "how an output is put back as a link"
+    )
+    source = inspect.getsource(inspect.getmodule(StageCache))
+    assert "out.persist" in source, moved(
+        "dvc StageCache", DVC, "whether the run cache still passes over outputs that persist"
+    )
+
+
+def test_what_dvc_gives(repo, toy_once):
+    for name in ("cache", "fs", "dvcignore", "lock", "stage", "stage_cache"):
+        assert hasattr(repo, name), moved(f"dvc Repo.{name}", DVC, "the same of a repository")
+    assert repo.cache.local.cache_types, moved(
+        "dvc Repo.cache.local.cache_types", DVC, "link types"
+    )
+    stages = {
+        stage.name: stage for stage in repo.stage.load_all(str(Path(repo.root_dir, "dvc.yaml")))
+    }
+    entry = stages["toy_values"].dvcfile._lockfile.load()["stages"]["toy_values"]
+    assert {"deps", "params", "outs"} <= set(entry), moved("dvc.lock", DVC, "a stage's entry")
+    kinds = {dep.hash_name for dep in stages["toy_values"].deps}
+    assert kinds == {"md5", "params"}, moved(
+        "dvc Dependency.hash_name", DVC, "what tells parameters from files"
+    )
+    assert all(out.persist for out in stages["toy_values"].outs)
+    store = str(toy_once / "results/coalitions/toy/majority.zarr")
+    _, _, tree = build(repo.cache.local, store, repo.fs, "md5", ignore=repo.dvcignore, dry_run=True)
+    assert tree.hash_info.value == entry["deps"][0]["md5"], moved(
+        "dvc_data build(...)", DVC, "how DVC digests a folder"
+    )
