@@ -232,6 +232,7 @@ class _Run:
             log.info(f"DVC could not be told of all results; the next run tells it: {error}")
         finally:
             self.dvc.close()
+            self.dvc = None
         if is_all:
             self.notes[SETTLED] = self._signature()
         self._write_notes()
@@ -299,7 +300,9 @@ def _read_notes() -> dict[str, Any]:
         content = json.loads(NOTES.read_bytes())
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
+    found = content.items() if isinstance(content, dict) else ()
+    fields = set(Making.__dataclass_fields__)
+    return {k: v for k, v in found if k == SETTLED or (isinstance(v, dict) and set(v) == fields)}
 
 
 def _values_in_file() -> dict[str, Any]:
