@@ -7,38 +7,52 @@ all that a test asks for is planned in one process.
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import yaml
-from tiny import ROOT
 
-from pipeline.workflow import versions
+VERSION = re.compile(r"^(VERSION = )(\d+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
-class Job:
-    rule: str
-    wildcards: dict
-    input: list
-    output: list
-    temporary: list
+class Unit:
+    """A job whose outputs stay, with those before it of which nothing stays."""
+
+    stage: str
+    jobs: int
+    files: list
+    deps: list
+    outs: list
     params: dict
+    """what it depends on beside its inputs, by file"""
+    commands: list
+    """the options of the jobs' stages"""
+    code: list
+
+
+@dataclass(frozen=True)
+class Graph:
+    """All that `snakemake` would make, and dvc.yaml for it."""
+
+    units: list
+    dvc_yaml: dict
 
 
 def planned(folder, requests):
-    """For each ``{"params": …, "versions": …}`` all jobs that `snakemake` would run in `folder`.
+    """For each request the graph of jobs in `folder`, a clone.
 
-    ``params`` is all of params.yaml, which is written there; ``versions``, which may be missing,
-    all of versions.yaml.
+    A request has ``params``, all of params.yaml, which is written there. It may have ``raised``, a
+    file of the clone whose constant VERSION is one higher.
     """
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "tests")])}
     done = subprocess.run(
         [sys.executable, __file__],
         cwd=folder,
-        env=environment,
+        env={**os.environ, "PYTHONPATH": str(folder)},
         input=json.dumps(requests),
         capture_output=True,
         text=True,
@@ -49,45 +63,49 @@ def planned(folder, requests):
     # Snakemake may print before.
     graphs = json.loads(done.stdout.splitlines()[-1])
     assert len(graphs) == len(requests)
-    return [[Job(**job) for job in graph] for graph in graphs]
+    return [Graph([Unit(**unit) for unit in of["units"]], of["dvc_yaml"]) for of in graphs]
+
+
+@cache
+def _units(text):
+    # Here, and not above: whoever only asks need not load Snakemake, which takes seconds.
+    from pipeline.workflow.snakemake_side import read_dag  # noqa: PLC0415
+    from pipeline.workflow.units import read_units  # noqa: PLC0415
+
+    Path("params.yaml").write_text(text)
+    return read_units(read_dag(Path("params.yaml"), "all"))
 
 
 def _plan(request):
-    # Here, and not above: whoever only asks need not load Snakemake, which takes seconds.
-    from snakemake.api import SnakemakeApi  # noqa: PLC0415
-    from snakemake.settings.types import (  # noqa: PLC0415
-        DAGSettings,
-        OutputSettings,
-        Quietness,
-        ResourceSettings,
-    )
+    from pipeline.workflow import dvc_yaml, units  # noqa: PLC0415
+    from pipeline.workflow.params import validate  # noqa: PLC0415
 
-    Path("params.yaml").write_text(yaml.safe_dump(request["params"]))
-    versions.FILE = ROOT / "pipeline/versions.yaml"
-    if "versions" in request:
-        versions.FILE = Path("versions.yaml").absolute()
-        versions.FILE.write_text(yaml.safe_dump(request["versions"]))
-    versions._versions.cache_clear()
-    with SnakemakeApi(OutputSettings(quiet={Quietness.ALL})) as api:
-        prepared = api.workflow(
-            ResourceSettings(cores=2), snakefile=ROOT / "Snakefile", workdir=Path.cwd()
-        )
-        prepared.dag(DAGSettings(forceall=True))
-        # What the `--dag` option does; it prints the graph, without the files.
-        workflow = prepared._workflow
-        workflow._prepare_dag(forceall=True, ignore_incomplete=True, lock_warn_only=True)
-        workflow.async_run(workflow.dag.init())
-        return [_described(job) for job in workflow.dag.jobs if job.output]
+    values = validate(request["params"]).model_dump(mode="json")
+    found = _units(yaml.safe_dump(request["params"]))
+    raised = Path(request.get("raised", os.devnull))
+    code = raised.read_text()
+    try:
+        if code:
+            assert VERSION.search(code), raised
+            raised.write_text(VERSION.sub(lambda now: f"{now[1]}{int(now[2]) + 1}", code))
+        units._version.cache_clear()
+        described = [_described(unit, values) for unit in found]
+    finally:
+        if code:
+            raised.write_text(code)
+    return {"units": described, "dvc_yaml": dvc_yaml.content_of(found)}
 
 
-def _described(job):
+def _described(unit, values):
     return {
-        "rule": job.rule.name,
-        "wildcards": dict(job.wildcards_dict),
-        "input": [str(file) for file in job.input],
-        "output": [str(file) for file in job.output],
-        "temporary": [str(file) for file in job.temp_output],
-        "params": dict(job.params.items()),
+        "stage": unit.stage,
+        "jobs": len(unit.jobs),
+        "files": list(unit.files),
+        "deps": list(unit.deps),
+        "outs": list(unit.outs),
+        "params": unit.params(values),
+        "commands": [job.params[0] for job in unit.jobs],
+        "code": list(unit.code),
     }
 
 

@@ -1,18 +1,15 @@
-"""dvc.yaml says of every stage what the Snakefile says: its files, and what they depend on."""
+"""What each parameter touches, by the commands of jobs, by the bridge and by dvc.yaml: the same."""
 
 import copy
 import gzip
-import json
-from pathlib import Path
+import re
 
+import clone
 import pytest
-import yaml
 from dags import planned
 from tiny import ROOT, defaults, merged
 
 from pipeline.data.something import VIDEOS
-from pipeline.workflow import tracking
-from pipeline.workflow.params import load, validate
 
 MODELS, SPLITS = ("trn", "tsn"), ("train", "validation")
 
@@ -70,17 +67,17 @@ OTHER = {
     "frames.coalitions.clips": 9,
     "frames.gradients.baseline": "mean",
     "frames.gradients.steps": 10,
-    "frames.discarded.random_orders": 3,
-    "frames.discarded.seed": 1,
+    "frames.discard.random_orders": 3,
+    "frames.discard.seed": 1,
     "frames.patterns.classes": 2,
     "frames.patterns.videos_at_least": 2,
     "frames.patterns.draws": 10,
     "frames.patterns.seed": 1,
     "frames.lengths.max_frames": 5,
     "frames.lengths.clips": 9,
-    "frames.shifted.furthest": 2,
-    "frames.shifted.crossing": False,
-    "frames.shifted.clips": 9,
+    "frames.shift.furthest": 2,
+    "frames.shift.crossing": False,
+    "frames.shift.clips": 9,
     "frames.convergence.trn_frames": 6,
     "frames.convergence.tsn_frames": 6,
     "frames.convergence.clips": 3,
@@ -109,9 +106,9 @@ OTHER = {
     "baselines.ratios.network_tolerance": 0.2,
     "baselines.ratios.bins": 5,
     "baselines.ratios.seed": 1,
-    "baselines.replaced.coalitions": 20,
-    "baselines.replaced.steps": 3,
-    "baselines.replaced.seed": 1,
+    "baselines.replace.coalitions": 20,
+    "baselines.replace.steps": 3,
+    "baselines.replace.seed": 1,
     "baselines.proportions.drawn": [3],
     "baselines.proportions.simulations": 20,
     "baselines.proportions.seed": 1,
@@ -170,10 +167,10 @@ TOGETHER = {
     "baselines.embedding.architecture": "baselines.embedding.weights",
 }
 
-USUAL = "as it comes"
 FEATURES = {m: {s: f"own/{m}_{s}.h5" for s in SPLITS} for m in MODELS}
-STUDIES = {
-    USUAL: {},
+CASES = {
+    "frames": {},
+    "baselines": {},
     "given videos": {"dataset": {"root": "own videos"}},
     "given backbones": {"backbone": {"weights": {m: f"own/{m}.pt" for m in MODELS}}},
     "given features": {"features": FEATURES},
@@ -184,7 +181,7 @@ STUDIES = {
         "dataset": {"root": "own videos"},
     },
 }
-"""Sections of `frames` of studies whose graphs differ in shape."""
+"""The studies as they come, and sections of `frames` with which its graph has another shape."""
 
 RESHAPE = {f"frames.{n}" for n in ("dataset.root", "features.trn", "features.tsn")}
 RESHAPE |= {"frames.features.classes", "frames.backbone.weights"}
@@ -209,9 +206,12 @@ LEAVES = [leaf for leaf in leaves(defaults()) if leaf != "studies"]
 SHAPING = ("frames.dataset.", "frames.features.", "frames.backbone.weights", "frames.videos.seed")
 
 
-def walked(study):
-    """Parameters that are changed in a study: all, or those whose meaning its shape may change."""
-    return [leaf for leaf in LEAVES if study == USUAL or leaf.startswith(SHAPING)]
+def walked(case):
+    """Parameters that are changed: all that may concern it, or that its shape may change."""
+    others = {"frames": "baselines.", "baselines": "frames."}
+    if case in others:
+        return [leaf for leaf in LEAVES if not leaf.startswith(others[case])]
+    return [leaf for leaf in LEAVES if leaf.startswith(SHAPING)]
 
 
 def at(content, name):
@@ -231,14 +231,10 @@ def changed(content, name):
     return result
 
 
-def covers(listed, leaf):
-    return leaf == listed or leaf.startswith(f"{listed}.")
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """What the parameters name is there."""
-    folder = tmp_path_factory.mktemp("tracking")
+    """A clone in which all files are that the parameters name."""
+    folder = clone.new_clone(tmp_path_factory.mktemp("parameters"), {})
     for owner in ("own", "other"):
         files = [*(f"{m}_{s}.h5" for m in MODELS for s in SPLITS), "classes.json"]
         files += [f"{model}.pt" for model in (*MODELS, "classifier", "embedding")]
@@ -265,205 +261,178 @@ def folder(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def studies():
-    found = {study: merged(defaults(), {"frames": each}) for study, each in STUDIES.items()}
-    # What changes the shape of one study's graph is looked at without the other.
-    return {s: c if s == USUAL else {**c, "studies": ["frames"]} for s, c in found.items()}
+def cases():
+    found = {case: merged(defaults(), {"frames": each}) for case, each in CASES.items()}
+    # Each study is planned alone: so a graph is half as large.
+    return {c: {**p, "studies": [c if c == "baselines" else "frames"]} for c, p in found.items()}
 
 
 @pytest.fixture(scope="module")
-def graphs(folder, studies):
-    """Jobs by study and by the parameter that is changed (None: none is)."""
+def graphs(folder, cases):
+    """Graphs by case and by the parameter that is changed (None: none is)."""
     requests = {
-        (study, leaf): changed(content, leaf) if leaf else content
-        for study, content in studies.items()
-        for leaf in (None, *walked(study))
+        (case, leaf): changed(content, leaf) if leaf else content
+        for case, content in cases.items()
+        for leaf in (None, *walked(case))
         if leaf is None or leaf in OTHER
     }
     found = planned(folder, [{"params": content} for content in requests.values()])
     return dict(zip(requests, found, strict=True))
 
 
-@pytest.fixture
-def there(folder, monkeypatch):
-    """Stages are told of where the parameters' relative paths lead."""
-    monkeypatch.chdir(folder)
-
-
-def test_the_committed_file_is_what_the_parameters_ask_for():
-    expected = tracking.dvc_yaml_text(load(ROOT / "params.yaml"))
-    assert (ROOT / "dvc.yaml").read_text() == expected, (
-        "dvc.yaml is not what pipeline/tracking.py says: `python -m pipeline dvc-yaml` writes it"
-    )
-
-
-def test_every_parameter_has_another_value_to_try(studies):
+def test_every_parameter_has_another_value_to_try(cases):
     missing = set(LEAVES) - set(OTHER)
     assert not missing, f"OTHER lacks {missing}: add a valid value that is not the default"
     assert set(OTHER) == set(LEAVES)
-    for study, content in studies.items():
+    for case, content in cases.items():
         for leaf in LEAVES:
-            assert at(content, leaf) != OTHER[leaf], f"{leaf} is what it is in {study!r} already"
-
-
-def stage_of(stages):
-    """The stage that each rule belongs to."""
-    return {rule: name for name, stage in stages.items() for rule in stage.rules or (name,)}
+            assert at(content, leaf) != OTHER[leaf], f"{leaf} is what it is in {case!r} already"
 
 
 def is_in(file, out):
     return file == out or file.startswith(f"{out}/")
 
 
-def as_dvc_sees(file, stages):
-    """The output in which DVC keeps a file; a file from outside is itself."""
-    found = [out for stage in stages.values() for out in stage.outs if is_in(file, out)]
-    assert len(found) <= 1, f"{file} is a part of several outputs: {found}"
-    out = found[0] if found else file
-    # A store is no output of a rule, which would remove it; its receipt vouches for it.
-    return store_of(out) if Path(out).parent.name == "receipts" else out
-
-
-def store_of(receipt):
-    study = Path(receipt).parent.parent.name
-    return f"results/coalitions/{study}/{Path(receipt).stem}.zarr"
-
-
-@pytest.mark.parametrize("study", STUDIES)
-def test_each_stage_has_the_rules_files_and_dependencies_of_the_snakefile(
-    study, studies, graphs, there
-):
-    stages = tracking.stages(validate(studies[study]))
-    jobs, owner = graphs[study, None], stage_of(stages)
-    assert {job.rule for job in jobs} == set(owner)
-    for name, stage in stages.items():
-        own = [job for job in jobs if owner[job.rule] == name]
-        made = {file for job in own for file in job.output}
-        kept = made - {file for job in own for file in job.temporary}
-        assert set(stage.files) == kept, name
-        needed = {
-            as_dvc_sees(file, stages) for job in own for file in job.input if file not in made
-        }
-        assert set(stage.deps) == needed, name
-        assert len(stage.deps) == len(needed), name
-
-
-@pytest.mark.parametrize("study", STUDIES)
-def test_each_kept_file_is_in_one_output_and_each_output_has_one(study, studies, graphs, there):
-    stages = tracking.stages(validate(studies[study]))
-    outs = [out for stage in stages.values() for out in stage.outs]
+@pytest.mark.parametrize("case", CASES)
+def test_each_kept_file_is_in_one_output_and_each_output_has_one(case, graphs):
+    graph = graphs[case, None]
+    entries = graph.dvc_yaml["stages"]
+    outs = [path for entry in entries.values() for out in entry["outs"] for path in out]
     assert len(outs) == len(set(outs))
-    kept = {f for job in graphs[study, None] for f in job.output if f not in job.temporary}
+    kept = [file for unit in graph.units for file in unit.files]
     holds = {out: {file for file in kept if is_in(file, out)} for out in outs}
     assert sorted(file for files in holds.values() for file in files) == sorted(kept)
     # What no rule lists: the stores, for which receipts vouch.
     beside = {out for out, files in holds.items() if not files}
-    receipts = {Path(file) for file in kept if "/receipts/" in file}
-    stores = {store_of(path) for path in receipts}
-    assert len(stores) == (9 + 6 if "baselines" in studies[study]["studies"] else 9)
-    assert beside == stores
+    receipts = [file for file in kept if "/receipts/" in file]
+    assert receipts
+    assert beside == {re.sub(RECEIPT, r"results/coalitions/\1/\2.zarr", file) for file in receipts}
+    # What a stage depends on is an output of another or comes from outside.
+    for entry in entries.values():
+        for dep in entry.get("deps", []):
+            made = dep in outs
+            assert made != dep.startswith(("own", "other")), dep
 
 
-def described(jobs, stages):
-    """For each stage what its results depend on directly.
+RECEIPT = r"results/(\w+)/receipts/(\w+)\.json"
 
-    Inputs are as DVC sees them: another `n_max` changes the list of the models' checkpoints, but
-    to DVC, and here, the jobs that read them depend on the folder that holds them. Temporary
-    outputs are left out: how many partitions share out a game changes no result.
-    """
-    owner = stage_of(stages)
-    maker = {file: owner[job.rule] for job in jobs for file in job.output}
-    result = {name: set() for name in stages}
-    for job in jobs:
-        name = owner[job.rule]
-        needed = {as_dvc_sees(file, stages) for file in job.input if maker.get(file) != name}
-        result[name].add(
-            (
-                job.rule,
-                frozenset(set(job.output) - set(job.temporary)),
-                frozenset(needed),
-                json.dumps(job.params, sort_keys=True),
-            )
-        )
-    return result
+
+def described(graph, of):
+    """By stage what its jobs are, each by what it makes and reads and by something else of it."""
+    found = {}
+    for unit in graph.units:
+        about = repr((unit.files, unit.deps, of(unit)))
+        found.setdefault(unit.stage, set()).add(about)
+    return found
+
+
+NUMBERED = re.compile(r'(["\w./-]+)/\d+\.pt"?(?:,? (?:--[\w-]+ )?\1/\d+\.pt"?)*')
+"""Options, or items of a list, that are numbered files of one folder."""
+
+
+def commands(unit):
+    # DVC, and the bridge, see their folder. Which of them there are is seen where they are made.
+    return [NUMBERED.sub(r"\1", command) for command in unit.commands]
 
 
 def differing(before, after):
     return {n for n in {*before, *after} if before.get(n) != after.get(n)}
 
 
-def touched(before, jobs_before, after, jobs_after):
-    """Stages of which something changes by themselves, not by what they are made from."""
-    return differing(described(jobs_before, before), described(jobs_after, after))
+def touched(before, after, of):
+    return differing(described(before, of), described(after, of))
 
 
-@pytest.mark.parametrize("study", STUDIES)
-def test_a_parameter_touches_the_stages_that_list_it(study, studies, graphs, there):
-    content = studies[study]
-    before = tracking.stages(validate(content))
-    entries_before = tracking.dvc_yaml(validate(content))["stages"]
-    wrong = {}
-    for leaf in walked(study):
-        params = validate(changed(content, leaf))
-        after = tracking.stages(params)
-        found = touched(before, graphs[study, None], after, graphs[study, leaf])
-        listed = {n for n, s in before.items() if any(covers(name, leaf) for name in s.params)}
-        anew = differing(entries_before, tracking.dvc_yaml(params)["stages"])
+def listing(graph, leaf):
+    """Stages whose entries in dvc.yaml list a parameter, or a section that it is in."""
+    return {
+        name
+        for name, entry in graph.dvc_yaml["stages"].items()
+        if any(
+            isinstance(listed, str) and (leaf == listed or leaf.startswith(f"{listed}."))
+            for listed in entry["params"]
+        )
+    }
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_parameter_touches_the_stages_that_list_it(case, graphs):
+    """By the commands that jobs run, by what the bridge compares, and by dvc.yaml: the same."""
+    before, wrong = graphs[case, None], {}
+    for leaf in walked(case):
+        after = graphs[case, leaf]
+        anew = differing(before.dvc_yaml["stages"], after.dvc_yaml["stages"])
         assert not anew or leaf in RESHAPE, f"{leaf} changes dvc.yaml"
-        if found != listed | anew:
-            wrong[leaf] = {
-                "by Snakemake only": found - listed - anew,
-                "by DVC only": (listed | anew) - found,
-            }
+        found = {
+            "commands": set() if leaf == "partitions" else touched(before, after, commands),
+            "what the bridge compares": touched(before, after, lambda unit: unit.params),
+            "dvc.yaml": listing(before, leaf) | anew,
+        }
+        if len({frozenset(stages) for stages in found.values()}) > 1:
+            wrong[leaf] = found
     assert not wrong
 
 
-def test_areas_train_no_network(studies, graphs, there):
-    stages = tracking.stages(validate(studies[USUAL]))
-    jobs = graphs[USUAL, None], graphs[USUAL, "baselines.pictures.area"]
-    found = touched(stages, jobs[0], stages, jobs[1])
-    assert found == {f"baselines_{name}" for name in ("coalitions", "attributions", "runtime")}
+def test_areas_train_no_network(graphs):
+    before, after = (graphs["baselines", leaf] for leaf in (None, "baselines.pictures.area"))
+    found = touched(before, after, lambda unit: unit.params)
+    assert found == {f"baselines_{name}" for name in ("merge", "attributions", "runtime")}
 
 
-def test_only_the_studies_asked_for_are_made_and_tracked(folder, graphs, there):
-    each = {}
+@pytest.fixture(scope="module")
+def usual(folder):
+    """The graph of all studies, and the same with each module's VERSION raised."""
+    (plain,) = planned(folder, [{"params": defaults()}])
+    files = sorted({file for unit in plain.units for file in unit.code})
+    raised = planned(folder, [{"params": defaults(), "raised": file} for file in files])
+    return plain, dict(zip(files, raised, strict=True))
+
+
+def test_only_the_studies_asked_for_are_made_and_tracked(usual, graphs):
+    each = []
     for study in ("frames", "baselines"):
-        content = {**defaults(), "studies": [study]}
-        each[study] = set(tracking.stages(validate(content)))
-        (jobs,) = planned(folder, [{"params": content}])
-        assert {job.rule.split("_")[0] for job in jobs} == {study}
-    assert set(tracking.stages(validate(defaults()))) == each["frames"] | each["baselines"]
+        graph = graphs[study, None]
+        stages = {unit.stage for unit in graph.units}
+        assert {stage.split("_")[0] for stage in stages} == {study}
+        assert set(graph.dvc_yaml["stages"]) == stages
+        each.append(stages)
+    assert {unit.stage for unit in usual[0].units} == each[0] | each[1]
 
 
-def test_where_it_is_computed_touches_nothing(studies, graphs, there):
-    stages = tracking.stages(validate(studies[USUAL]))
-    jobs = graphs[USUAL, None]
-    assert not touched(stages, jobs, stages, graphs[USUAL, "partitions"])
+@pytest.mark.parametrize(("study", "games"), [("frames", 8), ("baselines", 6)])
+def test_where_it_is_computed_touches_nothing(study, games, graphs):
+    before, shared_out = graphs[study, None], graphs[study, "partitions"]
+    assert not touched(before, shared_out, lambda unit: unit.params)
     # What says how long something takes is of a device.
-    assert touched(stages, jobs, stages, graphs[USUAL, "device"]) == {
-        "frames_runtime",
-        "baselines_runtime",
-    }
-    # One more for each of four games, whose evaluation is shared out.
-    assert len(graphs[USUAL, "partitions"]) == len(jobs) + 4
+    on_device = graphs[study, "device"]
+    assert touched(before, on_device, lambda unit: unit.params) == {f"{study}_runtime"}
+    # Two more jobs of each game.
+    of_games = [unit.files[0] for unit in before.units if unit.stage == f"{study}_merge"]
+    assert len(of_games) == games
+    after = {unit.files[0]: unit.jobs for unit in shared_out.units}
+    for unit in before.units:
+        assert after[unit.files[0]] - unit.jobs == (2 if unit.files[0] in of_games else 0)
 
 
-def test_a_version_touches_its_stage_only(folder):
-    versions = yaml.safe_load((ROOT / "pipeline/versions.yaml").read_text())
-    stages = tracking.stages(validate(defaults()))
-    numbered = {f"{study}.{name}" for study, names in versions.items() for name in names}
-    assert {number for stage in stages.values() for number in stage.versions} == numbered
-    requests = [{"params": defaults()}]
-    for number in sorted(numbered):
-        study, name = number.split(".")
-        raised = {study: {name: versions[study][name] + 1}}
-        requests.append({"params": defaults(), "versions": merged(versions, raised)})
-    jobs, *raised_jobs = planned(folder, requests)
-    assert all("version" in job.params for job in jobs)
-    for number, after in zip(sorted(numbered), raised_jobs, strict=True):
-        listed = {name for name, stage in stages.items() if number in stage.versions}
-        assert touched(stages, jobs, stages, after) == listed
-        # That of the coalitions is a part of the identity of all games of the study.
-        named = number.replace(".", "_").removesuffix("_games")
-        assert named in listed
-        assert listed == {named} or number == "frames.coalitions"
+def test_a_version_touches_the_stages_that_list_its_file(usual):
+    plain, raised = usual
+    listed = {}
+    for name, entry in plain.dvc_yaml["stages"].items():
+        for file in (file for each in entry["params"] if isinstance(each, dict) for file in each):
+            listed.setdefault(file, set()).add(name)
+    assert set().union(*listed.values()) == set(plain.dvc_yaml["stages"])
+    assert listed.keys() == raised.keys()
+    for file, after in raised.items():
+        assert touched(plain, after, lambda unit: unit.params) == listed[file], file
+        # A game's is that of all games of the study. All others are of the stage of their name.
+        study, stage = re.fullmatch(r"pipeline/studies/(\w+)/(?:stages/)?(\w+)\.py", file).groups()
+        assert listed[file] == {f"{study}_{'merge' if stage == 'game' else stage}"}
+
+
+def test_the_committed_file_is_what_the_parameters_ask_for(folder):
+    clone.run(folder, "git", "checkout", "-q", "params.yaml")
+    clone.run(folder, "python", "-m", "pipeline", "dvc-yaml", "--out", "written.yaml")
+    written = (folder / "written.yaml").read_text()
+    assert (ROOT / "dvc.yaml").read_text() == written, (
+        "dvc.yaml is not what the rules say: `python -m pipeline dvc-yaml` writes it"
+    )
