@@ -125,25 +125,29 @@ rule frames_features:
 
 # Early, before anything is trained on too few videos. No stage depends on it: a change of the
 # tolerated share trains nothing again.
-rule frames_skipped:
-    input:
-        tables=expand(
-            "results/frames/features/skipped_{split}.csv", split=frames_files.SPLITS
-        ),
-        features=expand(
-            "results/frames/features/trn_{split}.h5", split=frames_files.SPLITS
-        ),
-    output:
-        out="results/frames/skipped.csv",
-    log:
-        "results/logs/frames/skipped.log",
-    priority: 2
-    conda:
-        ENVIRONMENT
-    params:
-        needs(max_skipped="frames.dataset.max_skipped"),
-    shell:
-        STAGE
+# Features that are given were decoded elsewhere.
+if FRAMES.features.trn is None:
+
+    rule frames_skipped:
+        input:
+            tables=expand(
+                "results/frames/features/skipped_{split}.csv",
+                split=frames_files.SPLITS,
+            ),
+            features=expand(
+                "results/frames/features/trn_{split}.h5", split=frames_files.SPLITS
+            ),
+        output:
+            out="results/frames/skipped.csv",
+        log:
+            "results/logs/frames/skipped.log",
+        priority: 2
+        conda:
+            ENVIRONMENT
+        params:
+            needs(max_skipped="frames.dataset.max_skipped"),
+        shell:
+            STAGE
 
 
 rule frames_priors:
