@@ -123,16 +123,21 @@ class _Run:
                 f"DVC records the values of {PARAMS_FILE}, but stage {self.caller} would be made "
                 f"with others, from a profile or another file: give them in {PARAMS_FILE}"
             )
-        if not dvc_yaml.is_up_to_date([u for u in self.units if self._is_complete(u.stage)]):
+        complete = [unit for unit in self.units if self._is_complete(unit.stage)]
+        # Not for values that are given for one run.
+        as_in_file = not self.overridden and in_file.get("studies") == self.values["studies"]
+        to_write = as_in_file and set(self.workflow.dag_settings.targets) <= {"all"}
+        outdated = dvc_yaml.outdated(complete)
+        if outdated or (to_write and not dvc_yaml.is_just(self.units)):
             told = f"{dvc_yaml.FILE} is not as the rules and parameters say"
             if self.caller is not None:
                 raise InputError(f"{told}; write it again with `python -m pipeline dvc-yaml`")
-            asks_for_all = set(self.workflow.dag_settings.targets) <= {"all"}
-            if asks_for_all and not self.overridden and not self.workflow.dryrun:
+            if to_write and not self.workflow.dryrun:
                 dvc_yaml.write(self.units)
+                outdated = set()
                 log.info(f"{told}; it was written again")
         try:
-            self.dvc = Dvc()
+            self.dvc = Dvc(without=outdated)
         except DvcUnavailable as error:
             if self.caller is not None:
                 raise

@@ -6,7 +6,7 @@ asks here, runs while DVC itself holds them.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,15 +46,24 @@ def _unavailable() -> Iterator[None]:
 class Dvc:
     """DVC's knowledge of the working directory, which holds ``dvc.yaml``."""
 
-    def __init__(self) -> None:
-        """Open the repository. Raises DvcUnavailable."""
+    def __init__(self, *, without: Container[str]) -> None:
+        """Open the repository. Raises DvcUnavailable.
+
+        Args:
+            without: stages that ``dvc.yaml`` does not list as it should: nothing is kept of them.
+        """
         logging.getLogger("dvc").setLevel(logging.WARNING)
         with _unavailable():
             from dvc.repo import Repo  # noqa: PLC0415  takes a second to load
 
             self._repo: Any = Repo(str(Path.cwd()))
             loaded = self._repo.stage.load_all("dvc.yaml")
-        self._stages: dict[str, Any] = {stage.name: stage for stage in loaded}
+            # Once: it takes DVC a moment to read.
+            lock = loaded[0].dvcfile._lockfile.load() if loaded else {}
+        self._stages: dict[str, Any] = {
+            stage.name: stage for stage in loaded if stage.name not in without
+        }
+        self._lock: dict[str, Any] = lock.get("stages", {})
         self._digests: dict[str, str | None] = {}
 
     def close(self) -> None:
@@ -84,13 +93,8 @@ class Dvc:
 
     def locked(self, name: str) -> Making | None:
         """What ``dvc.lock`` says of a stage, if it does."""
-        entry = self._lock_entry(name)
+        entry = self._lock.get(name)
         return _making(entry) if entry else None
-
-    def _lock_entry(self, name: str) -> Any:
-        if name not in self._stages:
-            return None
-        return self._stages[name].dvcfile._lockfile.load().get("stages", {}).get(name)
 
     def kept(self, name: str, params: Params) -> Making | None:
         """An earlier making from the same inputs and values, if DVC's cache has all of it."""
@@ -104,7 +108,7 @@ class Dvc:
         _fill(stage, params, deps)
         with _as_if_removable(stage):
             in_run_cache = self._repo.stage_cache._load(stage)
-        for entry in filter(None, (self._lock_entry(name), in_run_cache)):
+        for entry in filter(None, (self._lock.get(name), in_run_cache)):
             found = _making(entry)
             is_same = (found.params, found.deps) == (params, deps)
             if is_same and self._cached(stage, entry).outs_cached():
@@ -139,9 +143,12 @@ class Dvc:
     def save(self, name: str, params: Params, *, into_lock: bool) -> None:
         """Keep a stage's results in the cache, and how they were made in the run cache.
 
-        With ``into_lock`` ``dvc.lock`` says so, too.
+        With ``into_lock`` ``dvc.lock`` says so, too. Stages that ``dvc.yaml`` does not list as it
+        should are passed over.
         """
-        stage = self._stages[name]
+        stage = self._stages.get(name)
+        if stage is None:
+            return
         with _unavailable(), self._repo.lock:
             _fill(stage, params, self._deps(stage))
             for out in stage.outs:
@@ -168,7 +175,7 @@ def _fill(stage: Any, params: Params, deps: Mapping[str, str | None]) -> None:
         dep.meta = Meta()
         if dep.hash_name == "params":
             # DVC itself keeps values where its types say a digest.
-            values: Any = dict(params[dep.def_path])
+            values: Any = dict(params.get(dep.def_path, {}))
             dep.hash_info = HashInfo("params", values)
         else:
             dep.hash_info = HashInfo("md5", deps[dep.def_path])

@@ -61,13 +61,24 @@ def _joined(lists: Iterable[Iterable[str]]) -> list[str]:
     return sorted({item for items in lists for item in items})
 
 
-def is_up_to_date(units: Iterable[Unit]) -> bool:
-    """Whether the file lists the stages of these units as it should."""
+def outdated(units: Iterable[Unit]) -> set[str]:
+    """Stages of these units that the file does not list as it should."""
+    found = _read().get("stages") or {}
+    wanted = content_of(units)["stages"]
+    return {name for name, stage in wanted.items() if found.get(name) != stage}
+
+
+def is_just(units: Iterable[Unit]) -> bool:
+    """Whether the file lists these units and nothing else."""
+    return _read() == content_of(units)
+
+
+def _read() -> dict[str, Any]:
     try:
-        found = yaml.safe_load(FILE.read_text(encoding="utf-8"))["stages"]
-        return all(found[name] == stage for name, stage in content_of(units)["stages"].items())
-    except (OSError, yaml.YAMLError, KeyError, TypeError):
-        return False
+        content = yaml.safe_load(FILE.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def write(units: Iterable[Unit], file: Path = FILE) -> None:
