@@ -1,6 +1,7 @@
 """What is killed, refused or damaged while the real commands run."""
 
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -9,17 +10,20 @@ from pathlib import Path
 import clone
 import numpy as np
 import pytest
+import stages
 from clone import has_nothing_to_do, rules_run, shards, snakemake
 
 from pipeline.store import open_store
 from pipeline.store.evaluation import read_receipt
-from pipeline.studies.frames import coalitions, game
 from pipeline.studies.frames.feature_files import feature_writer
 from pipeline.workflow.params import load
 
 CLIPS, PLAYERS = 1600, 12
 MODELS = ("trn", "tsn")
+# As far as the values: what comes after them is not what is killed.
+TARGETS = ("frames_merge_all", "frames_values_all")
 STAGE = "frames_values"
+RECEIPTS = [f"results/frames/receipts/{model}.json" for model in MODELS]
 
 
 @pytest.fixture(scope="module")
@@ -45,25 +49,21 @@ def trained(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def expected(trained):
+def expected(trained, tmp_path_factory):
     """The values of both games, evaluated without Snakemake."""
-    params = load(trained / "params.yaml").frames
+    folder = clone.copied(trained, tmp_path_factory.mktemp("expected") / "copy")
     found = {}
     for model in MODELS:
-        scales = [trained / f"results/frames/scales/{scale}.pt" for scale in (1, 2)]
-        arguments = {
-            "model": model,
-            "features": trained / "validation.h5",
-            "weights": scales if model == "trn" else [trained / "results/frames/tsn.pt"],
-            "priors": trained / "results/frames/priors.json",
-            "params": params.coalitions,
-            "store": trained / f"elsewhere/{model}.zarr",
-            "device": "cpu",
-            "threads": 1,
+        scales = [f"results/frames/scales/{scale}.pt" for scale in (1, 2)]
+        given = {
+            "features": "validation.h5",
+            "weights": scales if model == "trn" else ["results/frames/tsn.pt"],
+            "priors": "results/frames/priors.json",
+            "coalitions": load(folder / "params.yaml").frames.coalitions,
         }
-        game.main(**arguments, out=trained / "elsewhere/game.json")
-        coalitions.main(**arguments, out=trained / "elsewhere/receipt.json")
-        store = open_store(arguments["store"])
+        stages.plan(folder, "frames", model, **given)
+        stages.evaluate(folder, "frames", model, **given)
+        store = open_store(stages.stored(folder, "frames", model))
         found[model] = (store.record.identity, store.read_many(range(CLIPS)))
     return found
 
@@ -105,9 +105,9 @@ def wait_for(condition, process, folder):
         time.sleep(0.01)
 
 
-def how_many(folder):
+def how_many(folder, study="frames", games=MODELS):
     """Stored tables, counted fast: there are more the next moment."""
-    values = [folder / f"results/coalitions/frames/{model}.zarr/values" for model in MODELS]
+    values = [folder / f"results/coalitions/{study}/{game}.zarr/values" for game in games]
     return sum(path.name.endswith(".0.0") for v in values if v.is_dir() for path in v.iterdir())
 
 
@@ -120,38 +120,50 @@ def same_values(folder, expected):
         np.testing.assert_allclose(store.read_many(range(CLIPS)), values, rtol=0, atol=1e-6)
 
 
+def instances_evaluated(folder):
+    """By the receipts of games, and of the partitions of those that have none yet."""
+    found = 0
+    for receipt in RECEIPTS:
+        partitions = folder / "results/frames/partitions" / Path(receipt).stem
+        files = [folder / receipt] if (folder / receipt).exists() else partitions.glob("*_of_*")
+        found += sum(read_receipt(file).instances_evaluated for file in files)
+    return found
+
+
+def kill(process, folder, jobs):
+    """Kill a command and the schedulers that it started; wait until their jobs have ended, too."""
+    for scheduler in {process.pid, *processes(folder, "--cores")}:
+        os.kill(scheduler, signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 30
+    while processes(folder, jobs):
+        assert time.monotonic() < deadline, "jobs live on without their scheduler"
+        time.sleep(0.01)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kills", [3, 20])
 def test_a_scheduler_killed_in_mid_enumeration_costs_what_was_in_flight(folder, expected, kills):
     rng = np.random.default_rng(kills)
-    # As far as the values: what comes after them is not what is killed.
-    commands = (("snakemake", "--cores", "2", "frames_values_all"), ("dvc", "repro", STAGE))
+    commands = (("snakemake", "--cores", "2", *TARGETS), ("dvc", "repro", STAGE))
     kept = {}
     for number in range(kills):
         process = start(folder, *commands[number % 2])
         enough = len(kept) + int(rng.integers(1, CLIPS // kills))
         wait_for(lambda enough=enough: how_many(folder) >= enough, process, folder)
-        schedulers = {process.pid, *processes(folder, "--cores")}
-        for scheduler in schedulers:
-            os.kill(scheduler, signal.SIGKILL)
-        process.wait()
-        deadline = time.monotonic() + 30
-        while processes(folder, "pipeline.studies.frames.coalitions"):
-            assert time.monotonic() < deadline, "jobs live on without their scheduler"
-            time.sleep(0.01)
-        now = shards(folder)
+        kill(process, folder, "frames_evaluate")
+        now = shards(folder, *MODELS)
         assert {name: now.get(name) for name in kept} == kept
         kept = now
-    assert len(kept) < 2 * CLIPS
-    # Jobs of killed runs that had finished are not run again: their receipts tell what they made.
-    finished = (folder / "results/frames/coalitions").rglob("*_of_*.json")
-    earlier = sum(read_receipt(file).instances_evaluated for file in finished)
+    assert 0 < len(kept) < 2 * CLIPS
+    # Jobs of killed runs that had finished: their receipts may tell what they made.
+    earlier = instances_evaluated(folder)
     last, then = (commands[1], commands[0]) if kills % 2 else commands
     done = clone.run(folder, *last)
     assert not rules_run(done) & {"frames_scales", "frames_tsn", "frames_priors"}
-    now = shards(folder)
+    now = shards(folder, *MODELS)
     assert {name: now[name] for name in kept} == kept
-    receipts = [read_receipt(folder / f"results/frames/receipts/{m}.json") for m in MODELS]
+    receipts = [read_receipt(folder / receipt) for receipt in RECEIPTS]
     made = sum(receipt.instances_evaluated for receipt in receipts)
     reused = sum(receipt.instances_reused for receipt in receipts)
     assert made + reused == 2 * CLIPS
@@ -160,12 +172,49 @@ def test_a_scheduler_killed_in_mid_enumeration_costs_what_was_in_flight(folder, 
     assert not rules_run(clone.run(folder, *then))
 
 
+@pytest.mark.parametrize("with_dvc", [True, False])
+def test_nothing_that_a_killed_scheduler_stored_is_evaluated_twice(toy_once, tmp_path, with_dvc):
+    folder, elections, target = clone.copied(toy_once, tmp_path / "copy"), 600, "toy_merge_all"
+    if not with_dvc:
+        shutil.rmtree(folder / ".dvc")
+    made_before = {name: file for name, file in clone.contents(folder).items() if "/" not in name}
+    clone.change(folder, "toy.vote.weights", [1] * 13)
+    clone.change(folder, "toy.vote.quotas", list(range(1, elections + 1)))
+    (folder / "results/toy/receipts/majority.json").unlink()
+    process = start(folder, "snakemake", "--cores", "2", target)
+    # The store is at first the one of another game.
+    planned = folder / "results/toy/plans/majority.json"
+    wait_for(planned.exists, process, folder)
+    wait_for(lambda: how_many(folder, "toy", ["majority"]) > elections // 10, process, folder)
+    kill(process, folder, "toy_evaluate")
+    kept = shards(folder)
+    assert elections // 10 < len(kept) < elections
+    if not with_dvc:
+        # Then Snakemake's own lock is left, and its message says what to do.
+        refused = snakemake(folder, target, check=False)
+        assert "It can be removed with the --unlock argument" in refused.stderr
+        snakemake(folder, "--unlock")
+    done = snakemake(folder, target)
+    # Nothing else was made again, and what was not asked for is as it was.
+    assert rules_run(done) <= {"toy_plan", "toy_evaluate", "toy_merge"}
+    now = shards(folder)
+    assert len(now) == elections
+    assert {name: now[name] for name in kept} == kept
+    receipt = read_receipt(folder / "results/toy/receipts/majority.json")
+    assert (receipt.instances_evaluated, receipt.instances_reused) == (
+        elections - len(kept),
+        len(kept),
+    )
+    assert {name: clone.contents(folder)[name] for name in made_before} == made_before
+    assert has_nothing_to_do(snakemake(folder, target))
+
+
 @pytest.mark.slow
 def test_a_killed_job_is_run_again_alone_and_a_second_run_is_refused(folder, expected):
-    process = start(folder, "snakemake", "--cores", "2", "frames_coalitions_all")
-    victim = ("pipeline.studies.frames.coalitions", "--model", "trn", "--partition", "0")
+    process = start(folder, "snakemake", "--cores", "2", *RECEIPTS)
+    victim = ("frames_evaluate", "--game", "trn", "--part", "0")
     wait_for(lambda: processes(folder, *victim), process, folder)
-    second = snakemake(folder, "frames_coalitions_all", check=False)
+    second = snakemake(folder, *RECEIPTS, check=False)
     assert second.returncode != 0
     assert f"another snakemake (process {process.pid}) is at work in {folder}" in second.stderr
     assert snakemake(folder, "-n", check=False).returncode == 0
@@ -173,12 +222,16 @@ def test_a_killed_job_is_run_again_alone_and_a_second_run_is_refused(folder, exp
     if running:
         os.kill(running[0], signal.SIGKILL)
     assert (process.wait() != 0) == bool(running)
-    finished = set((folder / "results/frames/coalitions").rglob("*_of_2.json"))
-    done = snakemake(folder, "frames_coalitions_all")
+    finished = set((folder / "results/frames/partitions").rglob("*_of_2.json"))
+    finished |= {folder / receipt for receipt in RECEIPTS if (folder / receipt).exists()}
+    kept = shards(folder, *MODELS)
+    done = snakemake(folder, *RECEIPTS)
     for receipt in finished:
         assert f"output: {receipt.relative_to(folder)}" not in done.stderr
+    now = shards(folder, *MODELS)
+    assert {name: now[name] for name in kept} == kept
     same_values(folder, expected)
-    assert has_nothing_to_do(snakemake(folder, "frames_coalitions_all"))
+    assert has_nothing_to_do(snakemake(folder, *RECEIPTS))
 
 
 def test_a_store_of_a_later_format_is_refused_and_left_alone(built_once, tmp_path):
