@@ -1,135 +1,163 @@
-"""The real `snakemake` command on a tiny study, in a folder of its own."""
+"""The real `snakemake` command, where there is no DVC: it goes by its own records.
 
+Where it makes no difference, the folder is one with DVC.
+"""
+
+import functools
 import importlib
+import inspect
 import json
-import os
 import re
+import shlex
 import shutil
-import subprocess
 import sys
 import tomllib
-from pathlib import Path
 
 import clone
 import pytest
 import yaml
-from tiny import OVERRIDES, ROOT, defaults, merged
-from typer.testing import CliRunner
+from clone import has_nothing_to_do, rules_run, snakemake
+from pydantic import TypeAdapter
+from tiny import ROOT, defaults, merged
 
-from pipeline.__main__ import app
 from pipeline.core import stage
 from pipeline.core.errors import InputError
 from pipeline.store import open_store
 from pipeline.store.evaluation import read_receipt
-from pipeline.studies.frames import paths as workflow
-from pipeline.workflow.params import validate
+from pipeline.studies import STUDIES
+from pipeline.studies.frames import paths
+from pipeline.workflow.params import read_config, validate
+from pipeline.workflow.targets import gpus
 
-TINY = merged(OVERRIDES, {"frames": {"scales": {"n_max": 2}, "accuracy": {"max_frames": 3}}})
-
-
-def snakemake(folder, *arguments):
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    # Its `python` must be this one, also when it was not started through the environment.
-    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
-    command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")]
-    return subprocess.run(
-        [*command, "--directory", str(folder), "--cores", "2", *arguments],
-        cwd=folder,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
+MODELS = ("trn", "tsn")
+GAMES = [
+    f"{model}{kind}" for model in MODELS for kind in ("", "_lengths", "_shift", "_convergence")
+]
+CLIPS, COALITIONS = 12, 2**4
 
 
-def new_folder(folder):
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "params.yaml").write_text(yaml.safe_dump(merged(defaults(), TINY)))
-    shutil.copytree(ROOT / "profiles", folder / "profiles")
+def without_dvc(folder):
+    shutil.rmtree(folder / ".dvc")
     return folder
 
 
 @pytest.fixture(scope="module")
-def built(tmp_path_factory):
-    folder = new_folder(tmp_path_factory.mktemp("workflow"))
-    done = snakemake(folder)
-    assert done.returncode == 0, done.stderr
-    return folder
+def built(built_once, tmp_path_factory):
+    """The small study in a folder without DVC; not to be changed."""
+    return without_dvc(clone.copied(built_once, tmp_path_factory.mktemp("workflow") / "copy"))
 
 
-def test_one_command_makes_everything_and_a_log_a_job(built):
-    made = built / "results/frames"
-    for name in ("trn", "tsn"):
-        assert read_receipt(made / f"receipts/{name}.json").evaluations_made == 17 * 2**5
+@pytest.fixture
+def folder(built, tmp_path):
+    return clone.copied(built, tmp_path / "copy")
+
+
+@pytest.fixture(scope="module")
+def new(tmp_path_factory):
+    """A clone, without DVC, in which nothing is made; not to be changed."""
+    return without_dvc(clone.new_clone(tmp_path_factory.mktemp("new"), clone.SMALL))
+
+
+def receipt(folder, game):
+    return read_receipt(folder / f"results/frames/receipts/{game}.json")
+
+
+def test_one_command_makes_everything_and_a_log_a_job(built_once):
+    made = built_once / "results/frames"
+    for name in MODELS:
+        assert receipt(built_once, name).evaluations_made == CLIPS * COALITIONS
         assert (made / f"values/{name}.h5").exists()
     assert len(list(made.glob("figures/clips/*.png"))) == 2
     assert (made / "skipped.csv").read_text().split() == ["split,id,reason"]
-    logs = {path.stem for path in (built / "results/logs/frames").glob("*.log")}
-    one_each = {"videos", "skipped", "priors", "tsn", "accuracy", "figures"}
-    one_each |= {"features_train", "features_validation", "discarded", "patterns", "lengths"}
-    one_each |= {"shifted", "convergence", "runtime", "claims"}
-    per_model = {"backbone", "game", "receipts", "values", "gradients"}
-    per_model |= {f"coalitions_{{}}_{part}_of_2" for part in range(2)}
-    stages = {
-        stage.format(model) if "{" in stage else f"{stage}_{model}"
-        for stage in per_model
-        for model in ("trn", "tsn")
-    }
-    assert logs == one_each | stages | {"scales_1", "scales_2"}
-    assert "done in" in (built / "results/logs/frames/features_train.log").read_text()
+    logs = [path.stem for path in (built_once / "results/logs/frames").glob("*.log")]
+    one_each = ["videos", "skipped", "priors", "tsn", "accuracy", "figures", "runtime", "claims"]
+    one_each += ["features_train", "features_validation", "scales_1", "scales_2"]
+    for analysis in ("discard", "patterns", "lengths", "shift", "convergence"):
+        one_each += [analysis, f"draw_{analysis}"]
+    of_models = [f"{s}_{model}" for s in ("backbone", "values", "gradients") for model in MODELS]
+    of_games = [f"{s}_{game}" for s in ("plan", "merge") for game in GAMES]
+    of_games += [f"evaluate_{game}_0_of_1" for game in GAMES]
+    assert sorted(logs) == sorted(one_each + of_models + of_games)
+    assert "done in" in (built_once / "results/logs/frames/features_train.log").read_text()
+    # What only one run needs is not kept.
+    assert not [*made.glob("partitions/**/*.json"), *made.glob("plans/*.json")]
 
 
 def test_a_second_run_has_nothing_to_do(built):
-    again = snakemake(built)
-    assert again.returncode == 0
-    assert "Nothing to be done" in again.stderr
+    assert has_nothing_to_do(snakemake(built))
 
 
-def test_a_lost_receipt_costs_no_evaluation(built):
-    receipt = built / "results/frames/receipts/trn.json"
-    receipt.unlink()
-    assert snakemake(built).returncode == 0
-    assert read_receipt(receipt).evaluations_made == 0
+def test_a_lost_receipt_costs_no_evaluation(folder):
+    lost = folder / "results/frames/receipts/trn.json"
+    lost.unlink()
+    done = snakemake(folder, str(lost.relative_to(folder)))
+    assert rules_run(done) == {"frames_plan", "frames_evaluate", "frames_merge"}
+    assert receipt(folder, "trn").evaluations_made == 0
+    assert receipt(folder, "trn").evaluations_reused == CLIPS * COALITIONS
 
 
-@pytest.mark.slow
-def test_a_damaged_store_is_named_and_mended_by_the_command_that_verify_tells(built):
-    store = open_store(built / "results/coalitions/frames/tsn.zarr")
-    shard = store.shard(4)
+@pytest.mark.parametrize(
+    ("study", "game", "with_dvc"),
+    [
+        ("toy", "majority", True),
+        ("toy", "majority", False),
+        pytest.param("frames", "tsn", True, marks=pytest.mark.slow),
+        pytest.param("frames", "tsn", False, marks=pytest.mark.slow),
+    ],
+)
+def test_a_damaged_store_is_named_and_mended_by_the_command_that_verify_tells(
+    request, tmp_path, study, game, with_dvc
+):
+    whole = request.getfixturevalue("toy_once" if study == "toy" else "built_once")
+    folder = clone.copied(whole, tmp_path / "copy")
+    if not with_dvc:
+        without_dvc(folder)
+    path = f"results/coalitions/{study}/{game}.zarr"
+    store, before, results = open_store(folder / path), clone.shards(folder), clone.contents(folder)
+    shard, instance = store.shard(1), store.instances[1]
     shard.write_bytes(shard.read_bytes()[:-1])
-    found = CliRunner().invoke(app, ["store", "verify", store.path])
-    assert found.exit_code == 1
-    assert store.instances[4] in found.output
-    command = re.search(r"snakemake --cores all (--forcerun frames_game)", found.output)
-    assert snakemake(built, *command.group(1).split()).returncode == 0
-    receipt = read_receipt(built / "results/frames/receipts/tsn.json")
-    assert receipt.instances_damaged == (store.instances[4],)
-    assert receipt.evaluations_made == 2**5
-    assert read_receipt(built / "results/frames/receipts/trn.json").evaluations_made == 0
-    assert CliRunner().invoke(app, ["store", "verify", store.path]).exit_code == 0
+    verify = ("python", "-m", "pipeline", "store", "verify", path)
+    found = clone.run(folder, *verify, check=False)
+    assert found.returncode == 1
+    assert f"instance {instance}: " in found.stdout
+    told = re.search(r"run `(snakemake --cores all [^`]*)`", found.stdout)
+    assert told[1].endswith(f" --forcerun results/{study}/receipts/{game}.json")
+    done = clone.run(folder, *shlex.split(told[1]))
+    assert rules_run(done) >= {
+        f"{study}_{name}" for name in ("plan", "evaluate", "merge", "values")
+    }
+    assert not rules_run(done) & {"frames_tsn", "frames_scales", "frames_accuracy"}
+    now = clone.shards(folder)
+    changed = [folder / name for name in now if now[name] != before[name]]
+    assert changed == [shard]
+    assert clone.contents(folder) == results
+    for file in (whole / f"results/{study}/receipts").glob("*.json"):
+        mended = read_receipt(folder / file.relative_to(whole))
+        if file.stem == game:
+            assert mended.instances_damaged == (instance,)
+            assert mended.evaluations_made == 2**store.record.n_players
+        else:
+            assert mended == read_receipt(file), "of a store that was not looked at"
+    assert clone.run(folder, *verify).returncode == 0
+    assert has_nothing_to_do(snakemake(folder, "-n"))
 
 
-def test_one_target_needs_just_what_leads_to_it(tmp_path):
-    folder = new_folder(tmp_path / "one")
-    planned = snakemake(folder, "-n", "results/frames/accuracy.json")
-    assert planned.returncode == 0, planned.stderr
-    assert "frames_accuracy" in planned.stdout + planned.stderr
-    for rule in ("frames_coalitions", "frames_values", "frames_figures"):
-        assert rule not in planned.stdout + planned.stderr
+def test_one_target_needs_just_what_leads_to_it(new):
+    planned = rules_run(snakemake(new, "-n", "results/frames/accuracy.json"))
+    models = {"frames_videos", "frames_backbone", "frames_features", "frames_priors"}
+    assert planned == models | {"frames_scales", "frames_tsn", "frames_accuracy"}
 
 
-def test_the_graph_and_the_report(built):
-    graph = snakemake(built, "--dag", "--forceall")
-    assert graph.returncode == 0
+def test_the_graph_and_the_report(built_once, tmp_path):
+    graph = snakemake(built_once, "--dag", "--forceall")
     assert graph.stdout.lstrip().startswith("digraph")
-    report = snakemake(built, "--report", "report.html")
-    assert report.returncode == 0, report.stderr
-    assert "accuracy" in (built / "report.html").read_text()
+    report = tmp_path / "report.html"
+    snakemake(built_once, "--report", str(report))
+    assert "accuracy" in report.read_text()
 
 
-def test_the_rules_are_lint_clean(built):
-    assert snakemake(built, "--lint").returncode == 0
+def test_the_rules_are_lint_clean(new):
+    assert "in a good condition" in snakemake(new, "--lint").stderr
 
 
 @pytest.mark.parametrize(
@@ -140,145 +168,206 @@ def test_the_rules_are_lint_clean(built):
         ("frames={dataset: {root: nowhere}}", "frames.dataset.root: there is no nowhere"),
     ],
 )
-def test_bad_parameters_are_refused_before_any_rule(tmp_path, override, message):
-    folder = new_folder(tmp_path / "refused")
-    refused = snakemake(folder, "--config", override)
+def test_bad_parameters_are_refused_before_any_rule(new, override, message):
+    refused = snakemake(new, "--config", override, check=False)
     assert refused.returncode != 0
     assert message in " ".join(refused.stderr.split())
-    assert not (folder / "results").exists()
-    assert not (folder / "data").exists()
+    assert "Traceback" not in refused.stderr
+    assert not (new / "results").exists()
+    assert not (new / "data").exists()
+
+
+def given_features(built):
+    """Parameters of features that were made elsewhere."""
+    made = built / "results/frames/features"
+    splits = ("train", "validation")
+    return {m: {split: str(made / f"{m}_{split}.h5") for split in splits} for m in MODELS}
 
 
 def test_given_features_need_no_videos(built, tmp_path):
-    given = {
-        model: {
-            split: str(built / f"results/frames/features/{model}_{split}.h5")
-            for split in ("train", "validation")
-        }
-        for model in ("trn", "tsn")
-    }
-    folder = new_folder(tmp_path / "given")
-    changes = {"frames": {"features": given}}
-    (folder / "params.yaml").write_text(yaml.safe_dump(merged(merged(defaults(), TINY), changes)))
-    planned = snakemake(folder, "-n")
-    assert planned.returncode == 0, planned.stderr
-    output = planned.stdout + planned.stderr
-    assert "frames_figures" in output
-    for rule in ("frames_videos", "frames_backbone", "frames_features"):
-        assert rule not in output
-
-
-def rules_of(planned):
-    assert planned.returncode == 0, planned.stderr
-    return set(re.findall(r"frames_\w+", planned.stdout + planned.stderr))
+    given = merged(clone.SMALL, {"frames": {"features": given_features(built)}})
+    folder = clone.new_clone(tmp_path / "given", given)
+    planned = rules_run(snakemake(folder, "-n"))
+    assert planned >= {"frames_priors", "frames_merge", "frames_figures"}
+    assert not planned & {"frames_videos", "frames_backbone", "frames_features"}
 
 
 def test_a_parameter_touches_only_what_depends_on_it(built):
-    """What would run again; `more_clips` must not train anything anew."""
-    more_clips = rules_of(
-        snakemake(built, "-n", "--config", "frames={dataset: {validation_clips: 9}}")
-    )
-    assert {"frames_coalitions", "frames_skipped"} <= more_clips
-    assert not more_clips & {"frames_backbone", "frames_scales", "frames_tsn", "frames_videos"}
-    drawn = rules_of(snakemake(built, "-n", "--config", "frames={figures: {clips: 1}}"))
-    assert drawn == {"frames_figures"}
-    tolerant = rules_of(snakemake(built, "-n", "--config", "frames={dataset: {max_skipped: 0.5}}"))
-    assert not tolerant & {"frames_backbone", "frames_features"}
+    """What would run again; other clips must not train anything anew."""
+
+    def planned(parameters):
+        return rules_run(snakemake(built, "-n", "--config", f"frames={parameters}"))
+
+    other_clips = planned("{dataset: {validation_clips: 9}}")
+    assert {"frames_evaluate", "frames_skipped"} <= other_clips
+    assert not other_clips & {"frames_backbone", "frames_scales", "frames_tsn", "frames_videos"}
+    assert planned("{figures: {clips: 1}}") == {"frames_figures"}
+    assert planned("{dataset: {max_skipped: 0.5}}") == {"frames_skipped"}
+    of_game = planned("{coalitions: {score: logit}}")
+    assert {"frames_plan", "frames_evaluate", "frames_merge", "frames_gradients"} <= of_game
+    assert not of_game & {"frames_scales", "frames_tsn", "frames_accuracy"}
 
 
-def test_an_edit_of_a_given_data_set_is_noticed(built, tmp_path):
-    folder = new_folder(tmp_path / "given")
+@pytest.mark.parametrize("with_dvc", [True, False])
+def test_an_edit_of_a_given_data_set_is_noticed(built, tmp_path, with_dvc):
     root = tmp_path / "my data"
-    shutil.copytree(built / workflow.RENDERED, root)
-    files = workflow.dataset_files(params_with(dataset={"root": str(root)}).frames)
-    names = {str(Path(file).relative_to(root)) for file in files}
-    assert names >= {"labels/labels.json", "labels/train.json", "20bn-something-something-v2"}
-    override = f"frames={{dataset: {{root: {root}}}}}"
-    planned = rules_of(snakemake(folder, "-n", "--config", override))
+    shutil.copytree(built / paths.RENDERED, root)
+    files = paths.dataset_files(params_with(dataset={"root": str(root)}).frames)
+    names = [str(file).removeprefix(f"{root}/") for file in files]
+    assert {"labels/labels.json", "labels/train.json", "20bn-something-something-v2"} <= {*names}
+    more = {"dataset": {"root": str(root)}}
+    folder = clone.new_clone(tmp_path / "of mine", merged(clone.SMALL, {"frames": more}))
+    if not with_dvc:
+        without_dvc(folder)
+    planned = rules_run(snakemake(folder, "-n"))
     assert "frames_backbone" in planned
     assert "frames_videos" not in planned
 
+    # With features given, the classes alone are read from there.
+    clone.change(
+        folder, "frames.features", {**given_features(built), "label": None, "classes": None}
+    )
+    target = "results/frames/priors.json"
+    assert rules_run(snakemake(folder, target)) == {"frames_priors"}
+    assert has_nothing_to_do(snakemake(folder, "-n", target))
+    labels = root / "labels/labels.json"
+    labels.write_text(labels.read_text() + "\n")
+    assert rules_run(snakemake(folder, "-n", target)) == {"frames_priors"}
+
 
 @pytest.mark.slow
-def test_the_same_parameters_give_the_same_bytes(built, tmp_path):
-    again = new_folder(tmp_path / "again")
-    done = snakemake(again)
-    assert done.returncode == 0, done.stderr
-    results = [p for p in (built / "results").rglob("*") if p.is_file() and "logs" not in p.parts]
-    results += [p for p in (built / "data").rglob("*") if p.is_file()]
-    differing = []
-    for path in results:
-        other = again / path.relative_to(built)
-        if path.parent.name == "receipts" or path.stem in clone.TIMED:
-            continue  # these tell how long something took
-        if path.read_bytes() != other.read_bytes():
-            differing.append(path)
-    assert not differing
-    assert len(results) > 60
+def test_the_same_parameters_give_the_same_bytes(built_once, tmp_path):
+    again = without_dvc(clone.new_clone(tmp_path / "again", clone.SMALL))
+    snakemake(again)
+    results, others = clone.contents(built_once), clone.contents(again)
+    assert results.keys() == others.keys()
+    assert not [name for name in results if results[name] != others[name]]
+    videos = [path for path in (built_once / "data").rglob("*") if path.is_file()]
+    for path in videos:
+        assert path.read_bytes() == (again / path.relative_to(built_once)).read_bytes(), path
+    assert len(results) + len(videos) > 60
 
 
 def params_with(**frames):
     return validate(merged(defaults(), {"frames": frames}))
 
 
-def test_paths_and_options_follow_the_parameters(tmp_path):
+def test_paths_follow_the_parameters():
     usual = params_with().frames
-    assert workflow.dataset_root(usual) == workflow.RENDERED
-    assert workflow.feature_file(usual, "trn", "train") == "results/frames/features/trn_train.h5"
-    assert workflow.class_options(usual) == f"--root {workflow.RENDERED}"
-    assert workflow.label_option(usual) == ""
-    given = {m: {"train": f"{m}.h5", "validation": "v w.h5"} for m in ("trn", "tsn")}
+    assert paths.dataset_root(usual) == paths.RENDERED
+    assert paths.feature_file(usual, "trn", "train") == "results/frames/features/trn_train.h5"
+    assert paths.root_need(usual)["root"].value == paths.RENDERED
+    assert paths.class_files(usual) == [paths.RENDERED]
+    assert paths.label_need(usual) == {}
+    given = {m: {"train": f"{m}.h5", "validation": "v w.h5"} for m in MODELS}
     outside = params_with(features={**given, "label": "action"}).frames
-    assert workflow.feature_file(outside, "tsn", "validation") == "v w.h5"
-    assert workflow.class_options(outside) == ""
-    assert workflow.root_option(outside) == ""
-    assert workflow.label_option(outside) == "--label action"
+    assert paths.feature_file(outside, "tsn", "validation") == "v w.h5"
+    assert paths.root_need(outside)["root"].value is None
+    assert paths.class_files(outside) == []
+    assert paths.label_need(outside) == {"label": "frames.features.label"}
     with pytest.raises(InputError, match=r"frames.features.trn.train: there is no trn.h5"):
-        workflow.read_config(merged(defaults(), {"frames": {"features": given}}))
+        read_config(merged(defaults(), {"frames": {"features": given}}))
 
 
 @pytest.mark.parametrize(("device", "expected"), [("cpu", 0), ("cuda", 1), ("cuda:1", 1)])
 def test_jobs_ask_for_a_gpu_where_they_use_one(device, expected):
-    assert workflow.gpus(validate({**defaults(), "device": device})) == expected
+    assert gpus(validate({**defaults(), "device": device}).device) == expected
 
 
 def test_the_conda_environment_names_the_same_requirements():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    environment = yaml.safe_load((ROOT / "pipeline/rules/environment.yaml").read_text())
+    environment = yaml.safe_load((ROOT / "pipeline/workflow/environment.yaml").read_text())
     pip = next(item["pip"] for item in environment["dependencies"] if isinstance(item, dict))
     assert sorted(pip) == sorted(project["dependencies"])
 
 
-STAGES = sorted(
-    path.stem for path in (ROOT / "pipeline/frames").glob("*.py") if "run(main)" in path.read_text()
-)
+def stages_in(folder):
+    return {path.stem for path in (ROOT / folder).glob("*.py") if path.stem != "__init__"}
 
 
-@pytest.mark.parametrize("name", STAGES)
-def test_every_stage_is_a_command_and_a_rule(name, capsys):
-    module = importlib.import_module(f"pipeline.studies.frames.{name}")
-    with pytest.raises(SystemExit) as ended:
-        stage.run(module.main, ["--help"])
-    assert ended.value.code == 0
-    options = set(re.findall(r"--([a-z-]+)", capsys.readouterr().out))
-    rules = (ROOT / "pipeline/rules/frames.smk").read_text()
-    rule = rules.split(f"rule frames_{name}:")[1].split("\nrule ")[0]
-    assert re.search(rf'python -m pipeline\.frames\.{name}[ "]', rule)
-    given = set(re.findall(r"--([a-z-]+) ", rule))
-    assert given <= options
-    assert {"log", "threads"} <= given
+def test_every_stage_has_one_rule_and_every_rule_its_stage(new):
+    listed = snakemake(new, "--list-rules").stdout.split()
+    assert len(listed) == len({*listed})
+    rules = {rule for rule in listed if rule != "all" and not rule.endswith("_all")}
+    of_stores = {f"{s}_{name}" for s in STUDIES for name in stages_in("pipeline/store/stages")}
+    own = {f"{s}_{name}" for s in STUDIES for name in stages_in(f"pipeline/studies/{s}/stages")}
+    assert len(own) > 35
+    assert not own & of_stores
+    assert rules == own | of_stores
+    for rule in rules:
+        assert callable(importlib.import_module(stage.module_of(rule)).main)
+
+
+@pytest.fixture(scope="module")
+def commands(new):
+    """The command of every job of all studies, as words, by rule."""
+    everything = f"studies=[{', '.join(STUDIES)}]"
+    planned = snakemake(new, "-n", "-p", "--forceall", "--config", everything, "partitions=2")
+    lines = re.findall(r"^Shell command: (.*)$", planned.stdout + planned.stderr, re.MULTILINE)
+    found = {}
+    for line in lines:
+        if line == "None":
+            continue  # of a target, which runs nothing
+        words = shlex.split(line)
+        assert words[:3] == ["python", "-m", "pipeline.core.stage"]
+        found.setdefault(words[3], []).append(words[4:])
+    return found
+
+
+def test_every_command_fits_its_stage(commands, monkeypatch):
+    """Names and types of all options; no stage is run."""
+    for name in ("_end_with_scheduler", "_start_logging", "_set_up_torch"):
+        monkeypatch.setattr(stage, name, lambda *arguments: None)
+    assert len(commands) > 40
+    for rule, jobs in commands.items():
+        module = importlib.import_module(stage.module_of(rule))
+        seen = []
+        monkeypatch.setattr(module, "main", instead_of(module.main, seen))
+        for words in jobs:
+            assert stage.run(rule, words) == 0, (rule, words)
+            assert {"--log", "--threads"} <= {*words}
+        assert len(seen) == len(jobs)
+        assert stage.run(rule, [*jobs[0], "--unknown", "1"]) == 2
+        if module.__name__.startswith("pipeline.store."):
+            for options in seen:
+                fits_its_game(**options)
+
+
+def instead_of(main, seen):
+    """A function that takes what a stage takes, and notes it."""
+
+    @functools.wraps(main)
+    def note(**options):
+        seen.append(options)
+
+    return note
+
+
+def fits_its_game(study, game, given, **others):
+    """What a game is opened from has the names and types that the study says."""
+    opener = importlib.import_module(f"pipeline.studies.{study}.game").open_game
+    known = inspect.signature(opener, eval_str=True).parameters
+    assert {*given} <= {*known} - {"name", "device"}, (study, game)
+    for name, value in given.items():
+        TypeAdapter(known[name].annotation).validate_python(value)
+
+
+def test_the_device_reaches_the_jobs_and_a_failed_one_says_why(folder):
+    target = "results/frames/tsn.pt"
+    failed = snakemake(folder, "--config", "device=cuda:99", "--forcerun", target, check=False)
+    failed_alone = failed.returncode != 0 and rules_run(failed) == {"frames_tsn"}
+    assert failed_alone, failed.stderr
+    why = "device: cuda:99 is asked for, but"
+    assert why in failed.stderr
+    assert why in (folder / "results/logs/frames/tsn.log").read_text()
+    assert not (folder / target).exists()
 
 
 def test_a_failed_stage_says_why_and_leaves_its_log(tmp_path):
     log, out = tmp_path / "logs/priors.log", tmp_path / "priors.json"
-    command = [sys.executable, "-m", "pipeline.studies.frames.priors", "--features", "gone.h5"]
-    failed = subprocess.run(
-        [*command, "--out", str(out), "--log", str(log)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    command = [sys.executable, "-m", "pipeline.core.stage", "frames_priors"]
+    options = ["--features", "gone.h5", "--out", str(out), "--log", str(log)]
+    failed = clone.run(ROOT, *command, *options, check=False)
     assert failed.returncode == 1
     assert "gone.h5: there is no such feature file" in failed.stderr
     assert "Traceback" not in failed.stderr
@@ -287,11 +376,10 @@ def test_a_failed_stage_says_why_and_leaves_its_log(tmp_path):
 
 
 def test_parameters_reach_a_stage_as_json_and_are_checked_there(tmp_path):
-    command = [sys.executable, "-m", "pipeline.studies.frames.videos", "--out", str(tmp_path / "v")]
-    spec = json.dumps({**TINY["frames"]["videos"], "fps": "x"})
-    refused = subprocess.run(
-        [*command, "--params", spec], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    command = [sys.executable, "-m", "pipeline.core.stage", "frames_videos"]
+    spec = json.dumps({**clone.SMALL["frames"]["videos"], "fps": "x"})
+    options = ["--out", str(tmp_path / "v"), "--params", spec]
+    refused = clone.run(ROOT, *command, *options, check=False)
     assert refused.returncode == 1
     assert "parameter fps" in refused.stderr
     assert not (tmp_path / "v").exists()
