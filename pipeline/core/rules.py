@@ -198,9 +198,10 @@ def needs_of(values: Mapping[str, Any]) -> Callable[..., Any]:
     def make(**options: str | Need | OfGame) -> Any:
         found = Needs({name: _need(option) for name, option in options.items()}, values)
 
-        # Snakemake goes by the names of these arguments.
-        def line(wildcards: Any, input: Any, output: Any) -> str:
-            return found.command_line(wildcards, input, output)
+        # Snakemake gives what arguments are called. What asks for `input` or `output` by name it
+        # takes for derived from them, and overlooks that its parameters change.
+        def line(wildcards: Any, **files: Any) -> str:
+            return found.command_line(wildcards, files["input"], files["output"])
 
         line.needs = found  # type: ignore[attr-defined]
         return line

@@ -17,6 +17,7 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,8 @@ class _Run:
         self.units = read_units(dag)
         self.makers = {file: unit for unit in self.units for file in unit.files}
         everything = {job for unit in self.units for job in unit.jobs}
-        asked = {u for u in self.units if snakemake_side.is_asked_to_run(self.workflow, u.jobs[-1])}
+        is_asked = partial(snakemake_side.is_asked_to_run, self.workflow)
+        asked = {unit for unit in self.units if any(map(is_asked, unit.jobs))}
         if not asked and self.caller is None and self.notes.get(SETTLED) == self._signature():
             return set(), everything
         with _messages_alone():
