@@ -57,7 +57,8 @@ def attach(workflow: Any, params: Any) -> Callable[[], None]:
                     snakemake_side.hold_folder()
             runs.append(_Run(workflow, params.model_dump(mode="json")))
             snakemake_side.decide_with(workflow, runs[-1].decide)
-            snakemake_side.after_each_job(workflow, runs[-1].note)
+            if not workflow.dryrun:
+                snakemake_side.after_each_job(workflow, runs[-1].note)
 
     def planned() -> None:
         if not any(workflow.dag.needrun_jobs()):
