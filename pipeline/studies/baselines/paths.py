@@ -4,7 +4,7 @@ from itertools import islice
 from pathlib import Path
 
 from pipeline.core.errors import InputError
-from pipeline.core.rules import GameRule
+from pipeline.core.rules import GameRule, given
 from pipeline.data.picture_files import could_be_picture
 from pipeline.studies.baselines.params import (
     ClassifierParams,
@@ -30,6 +30,10 @@ INTERMEDIATE = ("surrogates",)
 """Stages whose files may be removed once everything is made."""
 
 
+COUNTED = {"count": given(None, "baselines.surrogates.repeats")}
+"""For stages that read the surrogates. More than are asked for may be in their folders."""
+
+
 def domains(baselines: Params) -> dict[str, list[str]]:  # noqa: ARG001  as other studies' are called
     """Values that the wildcards of the study's rules take."""
     return {"utility": list(UTILITIES), "pictured": list(PICTURED)}
@@ -38,7 +42,7 @@ def domains(baselines: Params) -> dict[str, list[str]]:  # noqa: ARG001  as othe
 def games(baselines: Params) -> dict[str, GameRule]:
     """The games of which all coalitions are evaluated, by name."""
     of_utilities = {
-        utility: GameRule(files={"weights": surrogates(baselines, utility)}, needs={})
+        utility: GameRule(files={"weights": surrogates(baselines, utility)}, needs=COUNTED)
         for utility in UTILITIES
     }
     players = {"coalitions": "baselines.coalitions", "pictures": "baselines.pictures"}

@@ -23,11 +23,6 @@ BASELINES_PICTURED = expand(
 )
 
 
-def baselines_report(caption, files):
-    """Files that Snakemake's report shows, with their caption."""
-    return report(files, caption=f"captions/{caption}.rst", category="Baselines")
-
-
 wildcard_constraints:
     utility="|".join(baselines_files.UTILITIES),
     pictured="|".join(baselines_files.PICTURED),
@@ -63,7 +58,7 @@ rule baselines_ratios:
     conda:
         ENVIRONMENT
     params:
-        needs(params="baselines.ratios"),
+        needs(params="baselines.ratios", **baselines_files.COUNTED),
     shell:
         STAGE
 
@@ -73,7 +68,9 @@ rule baselines_draw_ratios:
         numbers="results/baselines/ratios.json",
     output:
         vectors("baselines", "ratios", "ratios_error"),
-        figures=baselines_report("ratios", drawn("baselines", "ratios", "ratios_error")),
+        figures=reported(
+            "baselines", drawn("baselines", "ratios", "ratios_error"), "ratios"
+        ),
     log:
         "results/logs/baselines/draw_ratios.log",
     conda:
@@ -98,7 +95,7 @@ rule baselines_replace:
     conda:
         ENVIRONMENT
     params:
-        needs(params="baselines.replace"),
+        needs(params="baselines.replace", **baselines_files.COUNTED),
     shell:
         STAGE
 
@@ -108,8 +105,8 @@ rule baselines_draw_replace:
         numbers="results/baselines/replace.json",
     output:
         vectors("baselines", "surrogates", "connected"),
-        figures=baselines_report(
-            "replace", drawn("baselines", "surrogates", "connected")
+        figures=reported(
+            "baselines", drawn("baselines", "surrogates", "connected"), "replace"
         ),
     log:
         "results/logs/baselines/draw_replace.log",
@@ -142,7 +139,7 @@ rule baselines_draw_proportions:
         numbers="results/baselines/proportions.json",
     output:
         vectors("baselines", "proportions"),
-        figures=baselines_report("proportions", drawn("baselines", "proportions")),
+        figures=reported("baselines", drawn("baselines", "proportions"), "proportions"),
     log:
         "results/logs/baselines/draw_proportions.log",
     conda:
@@ -234,8 +231,8 @@ rule baselines_draw_agreement:
         numbers="results/baselines/agreement.json",
     output:
         vectors("baselines", "agreement", "insertion"),
-        figures=baselines_report(
-            "agreement", drawn("baselines", "agreement", "insertion")
+        figures=reported(
+            "baselines", drawn("baselines", "agreement", "insertion"), "agreement"
         ),
     log:
         "results/logs/baselines/draw_agreement.log",
@@ -252,7 +249,7 @@ rule baselines_figures:
         attributions=BASELINES_ATTRIBUTIONS,
     output:
         vectors("baselines", *BASELINES_DRAWN),
-        figures=baselines_report("pictures", drawn("baselines", *BASELINES_DRAWN)),
+        figures=reported("baselines", drawn("baselines", *BASELINES_DRAWN), "pictures"),
         out="results/baselines/figures.json",
     log:
         "results/logs/baselines/figures.log",
@@ -303,7 +300,7 @@ rule baselines_claims:
         runtime="results/baselines/runtime.json",
     output:
         out="results/baselines/claims.json",
-        table=baselines_report("claims", "results/baselines/claims.csv"),
+        table=reported("baselines", "results/baselines/claims.csv", "claims"),
     log:
         "results/logs/baselines/claims.log",
     conda:

@@ -17,6 +17,16 @@ INTERMEDIATE = ("videos", "backbone", "features")
 """Stages whose files may be removed once everything is made."""
 
 
+FIGURES = {
+    "figures": ("accuracy", "summary"),
+    "discard": ("discard_attribution", "discard_plain", "discard_methods"),
+    "patterns": ("contributions", "most_alike", "least_alike", "confusions"),
+    "lengths": ("lengths",),
+    "shift": ("shift",),
+    "convergence": ("algorithm_1_trn", "algorithm_1_tsn", "estimators_trn", "estimators_tsn"),
+}
+"""Figures by the analysis that they show."""
+
 METRICS = ["results/frames/figures/summary.json"]
 """What `dvc metrics` shows."""
 
@@ -126,6 +136,20 @@ def both_models(frames: Params) -> dict[str, str | list[str]]:
     }
 
 
+COUNTED = {"count": given(None, "frames.scales.n_max")}
+"""For stages that read the single-scale models. More than are asked for may be in their folder."""
+
+
+def receipts(kind: str = "") -> list[str]:
+    """Receipts of the games of one kind, in the order of the models."""
+    return [f"{MADE}/receipts/{model}{kind}.json" for model in MODELS]
+
+
+def drawn(analysis: str) -> list[str]:
+    """Figures of an analysis, as PNG."""
+    return [f"{MADE}/figures/{name}.png" for name in FIGURES[analysis]]
+
+
 def label_need(frames: Params) -> dict[str, str]:
     """The parameter that names the class numbers of given features."""
     return {} if frames.features.trn is None else {"label": "frames.features.label"}
@@ -160,7 +184,7 @@ def games(frames: Params) -> dict[str, GameRule]:
                 "weights": model_weights(frames, model),
                 "priors": f"{MADE}/priors.json",
             },
-            needs={**needs, **label_need(frames)},
+            needs={**needs, **label_need(frames), **(COUNTED if model == "trn" else {})},
         )
         for model in MODELS
         for kind, needs in kinds.items()

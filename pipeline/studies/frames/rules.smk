@@ -3,6 +3,7 @@ from pipeline.studies.frames import paths as frames_files
 FRAMES = PARAMS.frames
 FRAMES_BOTH = frames_files.both_models(FRAMES)
 FRAMES_LABEL = frames_files.label_need(FRAMES)
+FRAMES_COUNTED = {**FRAMES_LABEL, **frames_files.COUNTED}
 FRAMES_ROOT = frames_files.root_need(FRAMES)
 FRAMES_READING = {"decoding": "frames.decoding", **FRAMES_ROOT}
 FRAMES_PLAYED = but("frames.coalitions", "outputs")
@@ -10,46 +11,9 @@ FRAMES_TRIED = but("frames.convergence", "clips", "repeats", "budgets", "seed")
 FRAMES_SCORED = {
     "score": "frames.coalitions.score",
     "short_videos": "frames.coalitions.short_videos",
-    **FRAMES_LABEL,
+    **FRAMES_COUNTED,
 }
-FRAMES_TIMED = {"timed_on": given(DEVICE_USED, "device"), **FRAMES_LABEL}
-
-
-def frames_receipts(kind=""):
-    """Receipts of the games of one kind, in the order of the models."""
-    return [
-        f"results/frames/receipts/{model}{kind}.json" for model in frames_files.MODELS
-    ]
-
-
-def frames_report(files, caption, **more):
-    """Files that the report shows, under a caption of the study's."""
-    return report(files, caption=f"captions/{caption}.rst", category="Frames", **more)
-
-
-def frames_drawn(stage):
-    """Figures of a stage, as PNG in the report."""
-    return frames_report(drawn("frames", *FRAMES_FIGURES[stage]), stage)
-
-
-def frames_vectors(stage):
-    """The same figures as SVG."""
-    return vectors("frames", *FRAMES_FIGURES[stage])
-
-
-FRAMES_FIGURES = {
-    "figures": ("accuracy", "summary"),
-    "discard": ("discard_attribution", "discard_plain", "discard_methods"),
-    "patterns": ("contributions", "most_alike", "least_alike", "confusions"),
-    "lengths": ("lengths",),
-    "shift": ("shift",),
-    "convergence": (
-        "algorithm_1_trn",
-        "algorithm_1_tsn",
-        "estimators_trn",
-        "estimators_tsn",
-    ),
-}
+FRAMES_TIMED = {"timed_on": given(DEVICE_USED, "device"), **FRAMES_COUNTED}
 FRAMES_BACKBONES = [f"results/frames/backbone/{m}.pt" for m in frames_files.MODELS]
 FRAMES_CLIPS = directory("results/frames/figures/clips")
 FRAMES_VALUES = [f"results/frames/values/{model}.h5" for model in frames_files.MODELS]
@@ -217,7 +181,7 @@ rule frames_accuracy:
     resources:
         gpu=GPUS,
     params:
-        needs(params="frames.accuracy", **FRAMES_ROOT, **FRAMES_LABEL),
+        needs(params="frames.accuracy", **FRAMES_ROOT, **FRAMES_COUNTED),
     shell:
         STAGE
 
@@ -245,10 +209,14 @@ rule frames_figures:
         accuracy="results/frames/accuracy.json",
         priors="results/frames/priors.json",
     output:
-        frames_vectors("figures"),
-        clips=frames_report(FRAMES_CLIPS, "clips", patterns=["{clip}.png"]),
-        accuracy_figure=frames_report("results/frames/figures/accuracy.png", "accuracy"),
-        summary_figure=frames_report("results/frames/figures/summary.png", "summary"),
+        vectors("frames", *frames_files.FIGURES["figures"]),
+        clips=reported("frames", FRAMES_CLIPS, "clips", patterns=["{clip}.png"]),
+        accuracy_figure=reported(
+            "frames", "results/frames/figures/accuracy.png", "accuracy"
+        ),
+        summary_figure=reported(
+            "frames", "results/frames/figures/summary.png", "summary"
+        ),
         summary="results/frames/figures/summary.json",
     log:
         "results/logs/frames/figures.log",
@@ -275,14 +243,14 @@ rule frames_gradients:
     resources:
         gpu=GPUS,
     params:
-        needs(params="frames.gradients", game=FRAMES_PLAYED, **FRAMES_LABEL),
+        needs(params="frames.gradients", game=FRAMES_PLAYED, **FRAMES_COUNTED),
     shell:
         STAGE
 
 
 rule frames_discard:
     input:
-        receipts=frames_receipts(),
+        receipts=frames_files.receipts(),
         values=FRAMES_VALUES,
         gradients=FRAMES_GRADIENTS,
     output:
@@ -304,8 +272,8 @@ rule frames_draw_discard:
         numbers="results/frames/discard.json",
         curves="results/frames/discard.csv",
     output:
-        frames_vectors("discard"),
-        figures=frames_drawn("discard"),
+        vectors("frames", *frames_files.FIGURES["discard"]),
+        figures=reported("frames", frames_files.drawn("discard"), "discard"),
     log:
         "results/logs/frames/draw_discard.log",
     conda:
@@ -318,7 +286,7 @@ rule frames_draw_discard:
 
 rule frames_patterns:
     input:
-        receipts=frames_receipts(),
+        receipts=frames_files.receipts(),
         values=FRAMES_VALUES,
         priors="results/frames/priors.json",
     output:
@@ -341,8 +309,8 @@ rule frames_draw_patterns:
         numbers="results/frames/patterns.json",
         priors="results/frames/priors.json",
     output:
-        frames_vectors("patterns"),
-        figures=frames_drawn("patterns"),
+        vectors("frames", *frames_files.FIGURES["patterns"]),
+        figures=reported("frames", frames_files.drawn("patterns"), "patterns"),
     log:
         "results/logs/frames/draw_patterns.log",
     conda:
@@ -355,7 +323,7 @@ rule frames_draw_patterns:
 
 rule frames_lengths:
     input:
-        receipts=frames_receipts("_lengths"),
+        receipts=frames_files.receipts("_lengths"),
     output:
         out="results/frames/lengths.json",
         table="results/frames/lengths.csv",
@@ -373,8 +341,8 @@ rule frames_draw_lengths:
     input:
         numbers="results/frames/lengths.json",
     output:
-        frames_vectors("lengths"),
-        figures=frames_drawn("lengths"),
+        vectors("frames", *frames_files.FIGURES["lengths"]),
+        figures=reported("frames", frames_files.drawn("lengths"), "lengths"),
     log:
         "results/logs/frames/draw_lengths.log",
     conda:
@@ -387,7 +355,7 @@ rule frames_draw_lengths:
 
 rule frames_shift:
     input:
-        receipts=frames_receipts("_shift"),
+        receipts=frames_files.receipts("_shift"),
     output:
         out="results/frames/shift.json",
         table="results/frames/shift.csv",
@@ -405,8 +373,8 @@ rule frames_draw_shift:
     input:
         numbers="results/frames/shift.json",
     output:
-        frames_vectors("shift"),
-        figures=frames_drawn("shift"),
+        vectors("frames", *frames_files.FIGURES["shift"]),
+        figures=reported("frames", frames_files.drawn("shift"), "shift"),
     log:
         "results/logs/frames/draw_shift.log",
     conda:
@@ -420,7 +388,7 @@ rule frames_draw_shift:
 rule frames_convergence:
     input:
         **FRAMES_BOTH,
-        receipts=frames_receipts("_convergence"),
+        receipts=frames_files.receipts("_convergence"),
     output:
         out="results/frames/convergence.json",
         table="results/frames/convergence.csv",
@@ -441,8 +409,8 @@ rule frames_draw_convergence:
     input:
         numbers="results/frames/convergence.json",
     output:
-        frames_vectors("convergence"),
-        figures=frames_drawn("convergence"),
+        vectors("frames", *frames_files.FIGURES["convergence"]),
+        figures=reported("frames", frames_files.drawn("convergence"), "convergence"),
     log:
         "results/logs/frames/draw_convergence.log",
     conda:
@@ -485,7 +453,7 @@ rule frames_claims:
         runtime="results/frames/runtime.json",
     output:
         out="results/frames/claims.json",
-        table=frames_report("results/frames/claims.csv", "claims"),
+        table=reported("frames", "results/frames/claims.csv", "claims"),
     log:
         "results/logs/frames/claims.log",
     conda:
