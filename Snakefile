@@ -15,7 +15,7 @@ from pipeline.core.stage import DEVICE, SCHEDULER
 from pipeline.studies import STUDIES
 from pipeline.workflow import bridge
 from pipeline.workflow.params import read_config
-from pipeline.workflow.targets import drawn, gpus, targets, vectors
+from pipeline.workflow.targets import drawn, gpus, reported, targets, vectors
 
 
 configfile: "params.yaml"
@@ -47,6 +47,12 @@ for study in STUDIES:
 
 
 include: "pipeline/store/rules.smk"
+
+
+# Commands begin with the rule's name.
+for each in workflow.rules:
+    for line in each.params:
+        line.rule = each.name
 
 
 # A target for each rule (`frames_values_all`), for each study (`frames_all`) and for all of them.

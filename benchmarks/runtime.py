@@ -6,8 +6,8 @@ Three tables, all measured in the one run:
 
 1. the Element Shapley Values of one video for all classes at once, by
    ``pipeline.studies.frames.element_shapley``, for the multi-scale (TRN) and averaging (TSN)
-   models, from features to values: every coalition is evaluated. Each row has a process of its own, so that
-   the peak memory is that row's (not with ``--quick``, which therefore shows none);
+   models, from features to values: every coalition is evaluated. Each row has a process of its
+   own, so that the peak memory is that row's (not with ``--quick``, which therefore shows none);
 2. captum's ``ShapleyValues``, shapiq's ``ExactComputer`` and shap's exact explainer on the same
    model, features and v(∅), as ratios to the times of the first table. They are timed with values
    that are evaluated by a plain batched forward pass, and with the finished table of values given

@@ -22,7 +22,7 @@ from typing import Any
 
 from pipeline.core.errors import InputError
 
-STAGE = "python -m pipeline.core.stage {rule} {params} --threads {threads} --log {log:q}"
+STAGE = "python -m pipeline.core.stage {params} --threads {threads} --log {log:q}"
 """The command of every rule."""
 
 Values = Mapping[str, Any]
@@ -191,8 +191,8 @@ def needs_of(values: Mapping[str, Any]) -> Callable[..., Any]:
 
     Returns:
         ``needs(**options)``: each option a dotted name, a :class:`Need` or :class:`OfGame`. What it
-        returns is called by Snakemake for every job and gives the options of its command line; its
-        attribute ``needs`` is of type :class:`Needs`.
+        returns is called by Snakemake for every job and gives the rule's name (attribute ``rule``)
+        and the options of its command line. Its attribute ``needs`` is of type :class:`Needs`.
     """
 
     def make(**options: str | Need | OfGame) -> Any:
@@ -201,9 +201,11 @@ def needs_of(values: Mapping[str, Any]) -> Callable[..., Any]:
         # Snakemake gives what arguments are called. What asks for `input` or `output` by name it
         # takes for derived from them, and overlooks that its parameters change.
         def line(wildcards: Any, **files: Any) -> str:
-            return found.command_line(wildcards, files["input"], files["output"])
+            options = found.command_line(wildcards, files["input"], files["output"])
+            return f"{line.rule} {options}"  # type: ignore[attr-defined]
 
         line.needs = found  # type: ignore[attr-defined]
+        line.rule = ""  # type: ignore[attr-defined]  # the Snakefile fills it in
         return line
 
     return make

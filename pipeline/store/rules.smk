@@ -4,7 +4,7 @@
 for study in STUDIES:
     study_files = importlib.import_module(f"pipeline.studies.{study}.paths")
     games = study_files.games(getattr(PARAMS, study))
-    opened = needs(study=given(study), given=OfGame(games))
+    opened = {"study": given(study), "given": OfGame(games)}
 
     if not games:
         continue
@@ -25,7 +25,7 @@ for study in STUDIES:
         resources:
             gpu=GPUS,
         params:
-            opened,
+            needs(**opened),
         shell:
             STAGE
 
@@ -50,7 +50,7 @@ for study in STUDIES:
         resources:
             gpu=GPUS,
         params:
-            opened,
+            needs(**opened),
         shell:
             STAGE
 
@@ -74,6 +74,6 @@ for study in STUDIES:
         conda:
             ENVIRONMENT
         params:
-            opened,
+            needs(**opened),
         shell:
             STAGE

@@ -51,10 +51,12 @@ def attach(workflow: Any, params: Any) -> Callable[[], None]:
     runs: list[_Run] = []
 
     def prepare() -> None:
-        if snakemake_side.is_planned_here(workflow) and Path(".dvc").is_dir():
-            with _messages_alone():
-                if not workflow.dryrun:
-                    snakemake_side.hold_folder()
+        if not snakemake_side.is_planned_here(workflow):
+            return
+        with _messages_alone():
+            if not workflow.dryrun:
+                snakemake_side.hold_folder()
+        if Path(".dvc").is_dir():
             runs.append(_Run(workflow, params.model_dump(mode="json")))
             snakemake_side.decide_with(workflow, runs[-1].decide)
             if not workflow.dryrun:

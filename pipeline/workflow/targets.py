@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from snakemake.io import expand, get_wildcard_names, is_flagged
+from snakemake.io import expand, get_wildcard_names, is_flagged, report
 
 from pipeline.studies import STUDIES
 
@@ -50,6 +50,11 @@ def drawn(study: str, *names: str) -> list[str]:
 def vectors(study: str, *names: str) -> list[str]:
     """The same figures as SVG."""
     return [f"results/{study}/figures/{name}.svg" for name in names]
+
+
+def reported(study: str, files: str | list[str], caption: str, **more: Any) -> Any:
+    """Files that Snakemake's report shows, under a caption of the study's."""
+    return report(files, caption=f"captions/{caption}.rst", category=study.capitalize(), **more)
 
 
 def gpus(device: str) -> int:
