@@ -1,0 +1,615 @@
+"""`snakemake` and `dvc`, called in any order: what is known is not computed again.
+
+Each test drives the real commands in a copy of the project with a study in it: a small study of
+frames where it matters which of many jobs run, and the toy study where it does not.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import clone
+import pytest
+import yaml
+from clone import change, dvc, has_nothing_to_do, rules_run, shards, snakemake, stages_run
+from tiny import ROOT
+
+from pipeline.store import open_store
+from pipeline.store.evaluation import read_receipt
+
+MODELS = ("trn", "tsn")
+TRAINING = {"frames_backbone", "frames_scales", "frames_tsn"}
+FILL = {"frames_plan", "frames_evaluate", "frames_merge"}
+OF_VALUES = {
+    *("frames_figures", "frames_claims"),
+    *(f"frames_{draw}{stage}" for stage in ("discard", "patterns") for draw in ("", "draw_")),
+}
+OF_MODELS = {
+    *("frames_accuracy", "frames_runtime"),
+    *(f"frames_{draw}{stage}" for stage in ("lengths", "convergence") for draw in ("", "draw_")),
+}
+OF_PLAYERS = FILL | OF_VALUES
+OF_PLAYERS |= {f"frames_{n}" for n in ("values", "gradients", "shift", "draw_shift")}
+"""What a change of the number of players leads to."""
+
+TOY_FILL = {"toy_plan", "toy_evaluate", "toy_merge"}
+TOY_ANALYSES = {"toy_values", "toy_draw_values"}
+
+
+@pytest.fixture
+def folder(built_once, tmp_path):
+    return clone.copied(built_once, tmp_path / "copy")
+
+
+@pytest.fixture
+def toy(toy_once, tmp_path):
+    return clone.copied(toy_once, tmp_path / "toy")
+
+
+def receipts(folder):
+    return {m: read_receipt(folder / f"results/frames/receipts/{m}.json") for m in MODELS}
+
+
+def toy_receipt(folder):
+    return read_receipt(folder / "results/toy/receipts/majority.json")
+
+
+def trained(folder):
+    return {p: p.stat().st_mtime_ns for p in folder.glob("results/frames/**/*.pt")}
+
+
+def outputs(done):
+    """Files of the jobs that a command ran, or would run, by what it printed."""
+    lines = re.findall(r"^    output: (.*)$", done.stdout + done.stderr, re.MULTILINE)
+    return {file for line in lines for file in line.split(", ")}
+
+
+def locked(folder, stage):
+    return yaml.safe_load((folder / "dvc.lock").read_text())["stages"][stage]
+
+
+def digits(folder):
+    """What DVC has recorded of the toy study's parameter."""
+    return locked(folder, "toy_values")["params"]["params.yaml"]["toy.values"]["digits"]
+
+
+def test_a_parameter_of_an_analysis_runs_what_comes_after_it_and_undone_brings_results_back(folder):
+    first, before, stored = receipts(folder), clone.contents(folder), shards(folder)
+    assert [r.evaluations_made for r in first.values()] == [12 * 2**4] * 2
+    assert len(shards(folder, *MODELS)) == 24
+    models = trained(folder)
+    assert has_nothing_to_do(snakemake(folder))
+    repeated = dvc(folder, "repro")
+    assert "Data and pipelines are up to date" in repeated.stdout
+    assert not stages_run(repeated)
+    assert has_nothing_to_do(snakemake(folder, "-n"))
+
+    change(folder, "frames.figures.clips", 1)
+    done = dvc(folder, "repro")
+    assert stages_run(done) == rules_run(done) == {"frames_figures"}
+    assert len(list(folder.glob("results/frames/figures/clips/*.png"))) == 1
+    assert has_nothing_to_do(snakemake(folder, "-n"))
+
+    change(folder, "frames.accuracy.max_frames", 2)
+    assert rules_run(snakemake(folder)) == {"frames_accuracy", "frames_figures", "frames_claims"}
+    assert json.loads((folder / "results/frames/accuracy.json").read_text())["frames"] == [1, 2]
+    assert not stages_run(dvc(folder, "repro"))
+
+    change(folder, "frames.figures.clips", 2)
+    change(folder, "frames.accuracy.max_frames", 3)
+    done = snakemake(folder)
+    assert not rules_run(done)
+    assert "frames_accuracy: its results are taken from DVC's cache" in done.stderr
+    assert clone.contents(folder) == before
+    assert not stages_run(dvc(folder, "repro"))
+    assert shards(folder) == stored
+    assert trained(folder) == models
+    assert receipts(folder) == first
+
+
+@pytest.mark.slow
+def test_another_number_of_players_undone_brings_the_results_back(folder):
+    at_four = clone.contents(folder)
+    change(folder, "frames.coalitions.n", 3)
+    assert rules_run(dvc(folder, "repro")) == OF_PLAYERS
+    at_three = clone.contents(folder)
+    assert at_three.keys() == at_four.keys()
+    assert at_three != at_four
+    assert has_nothing_to_do(snakemake(folder, "-n"))
+
+    change(folder, "frames.coalitions.n", 4)
+    would = snakemake(folder, "-n")
+    assert "frames_merge: DVC has its results" in would.stdout + would.stderr
+    done = snakemake(folder)
+    assert not rules_run(done)
+    assert "frames_merge: its results are taken from DVC's cache" in done.stderr
+    assert clone.contents(folder) == at_four
+    assert not stages_run(dvc(folder, "repro"))
+
+    change(folder, "frames.coalitions.n", 3)
+    assert not rules_run(dvc(folder, "repro"))
+    assert clone.contents(folder) == at_three
+    assert has_nothing_to_do(snakemake(folder, "-n"))
+
+
+@pytest.mark.slow
+def test_without_dvcs_cache_the_stores_still_keep_what_was_evaluated(folder):
+    at_four = clone.contents(folder)
+    snakemake(folder, "frames_merge_all", "--config", "frames={coalitions: {n: 3}}")
+    shutil.rmtree(folder / ".dvc/cache")
+    done = snakemake(folder)
+    assert rules_run(done) >= FILL
+    assert not rules_run(done) & TRAINING
+    assert [r.evaluations_made for r in receipts(folder).values()] == [0, 0]
+    assert [r.evaluations_reused for r in receipts(folder).values()] == [12 * 2**4] * 2
+    assert clone.contents(folder) == at_four
+
+
+@pytest.mark.slow
+def test_only_the_videos_asked_for_in_addition_are_evaluated(folder):
+    stored, models = shards(folder, *MODELS), trained(folder)
+    change(folder, "frames.dataset.validation_clips", 17)
+    done = dvc(folder, "repro")
+    assert rules_run(done) == OF_PLAYERS | OF_MODELS | {"frames_features", "frames_skipped"}
+    assert "results/frames/features/trn_validation.h5" in outputs(done)
+    assert "results/frames/features/trn_train.h5" not in outputs(done)
+    for receipt in receipts(folder).values():
+        assert (receipt.evaluations_made, receipt.evaluations_reused) == (5 * 2**4, 12 * 2**4)
+    now = shards(folder, *MODELS)
+    assert len(now) == 34
+    assert {name: now[name] for name in stored} == stored
+    assert trained(folder) == models
+    assert has_nothing_to_do(snakemake(folder, "-n"))
+
+
+def test_an_edit_that_changes_no_result_runs_nothing_and_another_is_told_by_its_version(folder):
+    study = folder / "pipeline/studies/frames"
+    for file in ("game.py", "stages/scales.py", "stages/values.py"):
+        (study / file).write_text(f"{(study / file).read_text()}\n# A remark.\n")
+    assert has_nothing_to_do(snakemake(folder))
+    assert not stages_run(dvc(folder, "repro"))
+
+    file = study / "stages/values.py"
+    now = re.sub(r"^VERSION = \d+", "VERSION = 99", file.read_text(), flags=re.MULTILINE)
+    file.write_text(now)
+    assert rules_run(snakemake(folder, "-n")) == OF_VALUES | {"frames_values"}
+    done = dvc(folder, "repro")
+    # The values turn out the same, and DVC goes no further.
+    assert stages_run(done) == rules_run(done) == {"frames_values"}
+    assert has_nothing_to_do(snakemake(folder))
+
+
+def pushed(built, tmp_path):
+    """A folder whose results have been pushed, and a fresh clone of it without them."""
+    source, fresh = clone.copied(built, tmp_path / "source"), tmp_path / "fresh"
+    dvc(source, "remote", "add", "-d", "store", str(tmp_path / "remote"))
+    dvc(source, "push")
+    clone.commit(source)
+    clone.run(tmp_path, "git", "clone", "-q", str(source), str(fresh))
+    return source, fresh
+
+
+def test_what_was_pulled_runs_nothing_and_is_known_job_by_job(built_once, tmp_path):
+    """Though no job ran there."""
+    source, fresh = pushed(built_once, tmp_path)
+    assert not (fresh / "results").exists()
+    dvc(fresh, "pull")
+    assert clone.contents(fresh) == clone.contents(source)
+    other = clone.copied(fresh, tmp_path / "other")
+    assert not stages_run(dvc(fresh, "repro"))
+    assert has_nothing_to_do(snakemake(fresh, "-n"))
+    assert has_nothing_to_do(snakemake(other))
+    assert not stages_run(dvc(other, "repro"))
+    assert receipts(other) == receipts(source)
+
+    for at in (fresh, source):
+        only_one_model_is_made_again(at)
+        only_lacking_models_are_trained(at)
+
+
+def only_one_model_is_made_again(folder):
+    change(folder, "frames.tsn.epochs", 1)
+    would = snakemake(folder, "-n")
+    assert rules_run(would) == OF_PLAYERS | OF_MODELS | {"frames_tsn"}
+    change(folder, "frames.tsn.epochs", 2)
+    of_one = [file for file in outputs(would) if re.search(r"/t[rs]n[_.]", file)]
+    assert "results/frames/receipts/tsn_shift.json" in of_one
+    assert not [file for file in of_one if "/trn" in file]
+
+
+def only_lacking_models_are_trained(folder):
+    change(folder, "frames.scales.n_max", 1)
+    would = rules_run(snakemake(folder, "-n"))
+    assert {"frames_accuracy", "frames_evaluate", "frames_merge"} <= would
+    assert not would & TRAINING
+    change(folder, "frames.scales.n_max", 3)
+    would = snakemake(folder, "-n")
+    assert rules_run(would) & TRAINING == {"frames_scales"}
+    assert "results/frames/scales/3.pt" in outputs(would)
+    assert not {f"results/frames/scales/{number}.pt" for number in (1, 2)} & outputs(would)
+    change(folder, "frames.scales.n_max", 2)
+
+
+@pytest.mark.slow
+def test_one_models_change_makes_nothing_of_the_other_also_where_results_were_pulled(
+    built_once, tmp_path
+):
+    _, fresh = pushed(built_once, tmp_path)
+    dvc(fresh, "pull")
+    untouched, before = shards(fresh), receipts(fresh)
+    change(fresh, "frames.tsn.epochs", 1)
+    done = dvc(fresh, "repro")
+    assert rules_run(done) == OF_PLAYERS | OF_MODELS | {"frames_tsn"}
+    assert receipts(fresh)["trn"] == before["trn"]
+    made = receipts(fresh)["tsn"]
+    assert (made.evaluations_made, made.evaluations_reused) == (12 * 2**4, 0)
+    now = shards(fresh)
+    assert {n: now[n] for n in now if "/trn" in n} == {
+        n: untouched[n] for n in untouched if "/trn" in n
+    }
+
+
+@pytest.mark.slow
+def test_fewer_models_are_played_without_those_that_are_left_over(folder):
+    change(folder, "frames.scales.n_max", 1)
+    assert not rules_run(snakemake(folder)) & TRAINING
+    one = open_store(folder / "results/coalitions/frames/trn.zarr").record.weights_sha256
+    assert receipts(folder)["trn"].evaluations_made == 12 * 2**4
+    assert has_nothing_to_do(snakemake(folder))
+    assert not stages_run(dvc(folder, "repro"))
+    change(folder, "frames.scales.n_max", 2)
+    assert not rules_run(snakemake(folder))
+    assert open_store(folder / "results/coalitions/frames/trn.zarr").record.weights_sha256 != one
+
+
+@pytest.mark.slow  # When kills hit is up to the machine, and on a busy one DVC may need more pulls.
+def test_an_interrupted_pull_leaves_nothing_wrong(built_once, tmp_path):
+    source, fresh = pushed(built_once, tmp_path)
+    for seconds in (0.9, 1.3, 1.7):
+        pull = subprocess.Popen(["dvc", "pull"], cwd=fresh, env=clone.environment())
+        time.sleep(seconds)
+        pull.kill()
+        pull.wait()
+    dvc(fresh, "pull")
+    assert not rules_run(snakemake(fresh))
+    assert clone.contents(fresh) == clone.contents(source)
+
+
+@pytest.mark.slow
+def test_an_interrupted_pull_is_made_good_by_a_run(built_once, tmp_path):
+    """As an interrupted pull leaves it: some shards and files there, in the cache and outside."""
+    source, fresh = pushed(built_once, tmp_path)
+    dvc(fresh, "pull")
+    expected = clone.contents(source)
+    store = fresh / "results/coalitions/frames/trn.zarr"
+    for instance in (0, 3, 7):
+        lose(fresh, store / f"values/c.{instance}.0.0")
+    (fresh / "results/frames/values/trn.h5").unlink()
+    done = snakemake(fresh)
+    assert not rules_run(done) & TRAINING
+    assert rules_run(done) & FILL
+    assert receipts(fresh)["trn"].evaluations_made == 3 * 2**4
+    assert receipts(fresh)["tsn"] == receipts(source)["tsn"]
+    assert clone.contents(fresh) == expected
+
+
+def lose(folder, file):
+    """Remove a file, and its copy in DVC's cache."""
+    digest = clone.run(folder, "md5sum", str(file)).stdout.split()[0]
+    (folder / ".dvc/cache/files/md5" / digest[:2] / digest[2:]).unlink()
+    file.unlink()
+
+
+def test_lost_shards_are_evaluated_again_and_no_others(toy):
+    before, stored = clone.contents(toy), shards(toy)
+    lost = toy / "results/coalitions/toy/majority.zarr/values/c.1.0.0"
+    lose(toy, lost)
+    lose(toy, toy / "results/toy/values.json")
+    assert rules_run(snakemake(toy)) >= TOY_FILL | {"toy_values"}
+    assert toy_receipt(toy).evaluations_made == 2**4
+    assert toy_receipt(toy).evaluations_reused == 2**4
+    assert clone.contents(toy) == before
+    del stored[str(lost.relative_to(toy))]
+    now = shards(toy)
+    assert {name: now[name] for name in stored} == stored
+    assert not stages_run(dvc(toy, "repro"))
+
+
+def test_overrides_reach_the_stages_and_are_not_recorded_as_something_else(toy, tmp_path):
+    as_in_file = clone.contents(toy)
+    lock = (toy / "dvc.lock").read_bytes()
+    override = ("--config", "toy={vote: {quotas: [6]}, values: {digits: 3}}")
+    assert rules_run(snakemake(toy, *override)) == TOY_FILL | TOY_ANALYSES
+    store = open_store(toy / "results/coalitions/toy/majority.zarr")
+    assert store.instances == ("quota 6",)
+    overridden = clone.contents(toy)
+    # DVC records params.yaml, where other values stand: of what was made it is told nothing.
+    assert (toy / "dvc.lock").read_bytes() == lock
+    assert has_nothing_to_do(snakemake(toy, *override))
+    text = (toy / "dvc.yaml").read_bytes()
+    snakemake(toy, "-n", "--config", "studies=[baselines]")
+    assert (toy / "dvc.yaml").read_bytes() == text
+
+    assert not rules_run(dvc(toy, "repro"))
+    assert clone.contents(toy) == as_in_file
+    assert yaml.safe_load((toy / "dvc.lock").read_text()) == yaml.safe_load(lock)
+
+    # The same values in a file, and what was made with them comes back.
+    preset = tmp_path / "preset.yaml"
+    preset.write_text("toy: {vote: {quotas: [6]}, values: {digits: 3}}\n")
+    assert not rules_run(snakemake(toy, "--configfile", str(preset)))
+    assert clone.contents(toy) == overridden
+    assert not rules_run(snakemake(toy))
+    assert clone.contents(toy) == as_in_file
+    assert digits(toy) == 6
+
+
+def test_dvc_refuses_values_that_it_would_record_wrongly(toy):
+    text = "config:\n  - 'toy={values: {digits: 1}}'\n"
+    (toy / "profiles/other").mkdir()
+    (toy / "profiles/other/config.yaml").write_text(text)
+    change(toy, "toy.values.digits", 3)
+    before = clone.contents(toy)
+    refused = dvc(toy, "repro", check=False, SNAKEMAKE_PROFILE=str(toy / "profiles/other"))
+    assert refused.returncode != 0
+    assert "stage toy_values would be made with others" in refused.stderr
+    assert clone.contents(toy) == before
+
+    # Also where Snakemake has nothing to do.
+    change(toy, "toy.values.digits", 6)
+    profile = toy / "profiles/default/config.yaml"
+    profile.write_text(profile.read_text() + text)
+    assert rules_run(snakemake(toy)) == TOY_ANALYSES
+    refused = dvc(toy, "repro", check=False)
+    assert refused.returncode != 0
+    assert "stage toy_values would be made with others" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert digits(toy) == 6
+
+
+@pytest.mark.slow
+def test_an_experiment_and_what_dvc_shows(folder):
+    clone.commit(folder)
+    done = dvc(folder, "exp", "run", "-S", "frames.coalitions.n=3", "-n", "three")
+    assert rules_run(done) == OF_PLAYERS
+    assert open_store(folder / "results/coalitions/frames/tsn.zarr").record.n_players == 3
+    recorded = locked(folder, "frames_merge")["params"]["params.yaml"]
+    assert recorded["frames.coalitions.n"] == 3
+    assert has_nothing_to_do(snakemake(folder, "-n"))
+
+    shown = dvc(folder, "exp", "show", "--csv").stdout.splitlines()
+    assert any("three" in line for line in shown)
+    assert "trn.accuracy" in shown[0]
+    metrics = json.loads(dvc(folder, "metrics", "show", "--json").stdout)
+    numbers = metrics[""]["data"]["results/frames/figures/summary.json"]["data"]
+    assert 0 <= numbers["tsn"]["supporting_share"] <= 1
+    changed = json.loads(dvc(folder, "metrics", "diff", "--json").stdout)
+    assert "results/frames/figures/summary.json" in changed
+    params = json.loads(dvc(folder, "params", "diff", "--json").stdout)
+    assert params["params.yaml"] == {"frames.coalitions.n": {"old": 4, "new": 3, "diff": -1}}
+    dvc(folder, "plots", "show")
+    page = (folder / "dvc_plots/index.html").read_text()
+    assert "Accuracy against the number of frames" in page
+    assert "summary.png" in page
+    assert "frames_merge" in dvc(folder, "dag", "--mermaid").stdout
+
+    clone.run(folder, "git", "checkout", "-q", "params.yaml", "dvc.lock")
+    dvc(folder, "checkout", "--force")
+    assert has_nothing_to_do(snakemake(folder))
+    assert not stages_run(dvc(folder, "repro"))
+
+
+def test_an_experiment_with_the_toy_study(toy):
+    clone.commit(toy)
+    before = clone.contents(toy)
+    done = dvc(toy, "exp", "run", "-S", "toy.values.digits=2", "-n", "two")
+    assert rules_run(done) == TOY_ANALYSES
+    assert digits(toy) == 2
+    assert has_nothing_to_do(snakemake(toy, "-n"))
+    assert "two" in dvc(toy, "exp", "show", "--csv").stdout
+    clone.run(toy, "git", "checkout", "-q", "params.yaml", "dvc.lock")
+    dvc(toy, "checkout", "--force")
+    assert clone.contents(toy) == before
+    assert has_nothing_to_do(snakemake(toy))
+    assert not stages_run(dvc(toy, "repro"))
+
+
+def test_files_of_unknown_origin_are_made_again(folder):
+    """Results that came from elsewhere, and results made from other files than are there now."""
+    shutil.rmtree(folder / ".snakemake")
+    (folder / "dvc.lock").unlink()
+    shutil.rmtree(folder / ".dvc/cache")
+    would = rules_run(snakemake(folder, "-n"))
+    assert would >= TRAINING | OF_PLAYERS | OF_MODELS | {"frames_videos"}
+
+
+def test_a_file_that_was_exchanged_is_noticed_whatever_its_time(folder):
+    priors = folder / "results/frames/priors.json"
+    good, made = priors.read_bytes(), priors.stat().st_mtime_ns
+    content = json.loads(good)
+    content["counts"] = content["counts"][::-1]
+    priors.write_text(json.dumps(content))
+    os.utime(priors, ns=(made - 10**12, made - 10**12))
+    assert not rules_run(snakemake(folder))
+    assert priors.read_bytes() == good
+
+    # Where the cache has no copy it is made again.
+    shutil.rmtree(folder / ".dvc/cache")
+    made = priors.stat().st_mtime_ns
+    priors.write_text(priors.read_text() + "\n")
+    os.utime(priors, ns=(made, made))
+    assert rules_run(snakemake(folder, "-n", "frames_priors_all")) == {"frames_priors"}
+    # A run that does not come to it leaves it to the next.
+    assert not rules_run(snakemake(folder, "frames_videos_all"))
+    assert rules_run(snakemake(folder, "-n", "frames_priors_all")) == {"frames_priors"}
+
+
+def test_content_decides_whatever_snakemake_is_told_to_overlook(toy):
+    change(toy, "toy.values.digits", 2)
+    assert rules_run(snakemake(toy, "--rerun-triggers", "mtime")) == TOY_ANALYSES
+    assert digits(toy) == 2
+    assert has_nothing_to_do(snakemake(toy, "-n"))
+    for file in (toy / "results/toy").rglob("*.*"):
+        os.utime(file)
+    assert has_nothing_to_do(snakemake(toy))
+
+    # Unless it is told to run something.
+    assert rules_run(snakemake(toy, "--forcerun", "toy_plan")) == TOY_FILL | TOY_ANALYSES
+    assert toy_receipt(toy).evaluations_made == 0
+
+
+def test_results_of_a_parameter_that_there_is_no_more_are_made_again(toy):
+    """As after a pull of what an earlier version of the project has made."""
+    shutil.rmtree(toy / ".snakemake")
+    shutil.rmtree(toy / ".dvc/cache")
+    file = toy / "dvc.lock"
+    content = yaml.safe_load(file.read_text())
+    content["stages"]["toy_values"]["params"]["params.yaml"]["toy.values"]["old"] = 1
+    file.write_text(yaml.safe_dump(content))
+    assert rules_run(snakemake(toy)) == TOY_ANALYSES
+    assert locked(toy, "toy_values")["params"]["params.yaml"]["toy.values"] == {"digits": 6}
+
+
+def test_notes_of_a_run_whose_results_dvc_took_back_are_not_believed(toy):
+    before = clone.contents(toy)
+    change(toy, "toy.values.digits", 2)
+    snakemake(toy, "--no-hooks")
+    assert clone.contents(toy) != before
+    dvc(toy, "checkout", "--force")
+    assert clone.contents(toy) == before
+    assert rules_run(snakemake(toy)) == TOY_ANALYSES
+    assert clone.contents(toy) != before
+
+
+HOLDER = """
+import sys
+from dvc.repo import Repo
+with Repo().lock:
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_run_ends_well_though_dvc_is_busy_and_the_next_one_tells_it(toy):
+    change(toy, "toy.values.digits", 2)
+    lock = (toy / "dvc.lock").read_bytes()
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLDER],
+        cwd=toy,
+        env=clone.environment(),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as holder:
+        assert holder.stdout.readline() == b"held\n"
+        done = snakemake(toy)
+        holder.stdin.close()
+    assert rules_run(done) == TOY_ANALYSES
+    assert "DVC could not be told of all results; the next run tells it" in done.stderr
+    assert (toy / "dvc.lock").read_bytes() == lock
+    assert has_nothing_to_do(snakemake(toy))
+    assert digits(toy) == 2
+    assert not stages_run(dvc(toy, "repro"))
+
+
+def test_a_dvc_yaml_that_is_out_of_date_is_told_and_written_again(toy):
+    file, lock = toy / "dvc.yaml", (toy / "dvc.lock").read_bytes()
+    good, told = file.read_text(), "dvc.yaml is not as the rules and parameters say"
+    assert good.count("    - toy.values\n") == 1
+    stale = good.replace("    - toy.values\n", "")
+    file.write_text(stale)
+    change(toy, "toy.values.digits", 2)
+    would = snakemake(toy, "-n")
+    assert rules_run(would) == TOY_ANALYSES
+    assert told in would.stdout + would.stderr or file.read_text() == stale
+    # DVC would not have noticed.
+    refused = dvc(toy, "repro", "--force", "--single-item", "toy_values", check=False)
+    assert refused.returncode != 0
+    assert f"{told}; write it again with `python -m pipeline dvc-yaml`" in refused.stderr
+    # One stage is made all the same. DVC is not told of it until its entry is right.
+    assert rules_run(snakemake(toy, "toy_values_all")) == {"toy_values"}
+    assert file.read_text() == stale
+    assert (toy / "dvc.lock").read_bytes() == lock
+    done = snakemake(toy)
+    assert rules_run(done) == {"toy_draw_values"}
+    assert f"{told}; it was written again" in done.stderr
+    assert file.read_text() == good
+    assert digits(toy) == 2
+    assert not stages_run(dvc(toy, "repro"))
+
+    # Stages of a study that is not asked for are not left for `dvc repro` to make.
+    entry = {"cmd": "false", "outs": [{"results/other/values.json": {"persist": True}}]}
+    content = yaml.safe_load(good)
+    content["stages"]["other_values"] = entry
+    file.write_text(yaml.safe_dump(content))
+    assert f"{told}; it was written again" in snakemake(toy).stderr
+    assert file.read_text() == good
+    assert has_nothing_to_do(snakemake(toy))
+    assert not stages_run(dvc(toy, "repro"))
+
+
+def test_numbers_are_the_same_however_they_are_written(folder):
+    file = folder / "params.yaml"
+    written = file.read_text()
+    file.write_text(written.replace("learning_rate: 0.001", "learning_rate: 1e-3"))
+    assert file.read_text() != written
+    # For PyYAML a text, for DVC a number.
+    assert isinstance(yaml.safe_load(file.read_text())["frames"]["tsn"]["learning_rate"], str)
+    assert has_nothing_to_do(snakemake(folder))
+    assert not stages_run(dvc(folder, "repro"))
+    recorded = locked(folder, "frames_tsn")["params"]["params.yaml"]["frames.tsn"]
+    assert recorded["learning_rate"] == 0.001
+
+
+def test_dvc_is_not_needed(toy):
+    shutil.rmtree(toy / ".dvc")
+    assert has_nothing_to_do(snakemake(toy))
+    change(toy, "toy.values.digits", 2)
+    assert rules_run(snakemake(toy)) == TOY_ANALYSES
+
+
+def test_dvc_builds_everything_and_snakemake_has_nothing_to_do(toy_once, tmp_path):
+    folder = clone.new_toy(tmp_path / "clone")
+    clone.run(folder, "python", "-m", "pipeline", "dvc-yaml")
+    done = dvc(folder, "repro")
+    assert stages_run(done) == {"toy_merge", *TOY_ANALYSES}
+    assert has_nothing_to_do(snakemake(folder, "-n"))
+    assert not stages_run(dvc(folder, "repro"))
+    assert clone.contents(folder) == clone.contents(toy_once)
+
+
+@pytest.mark.slow
+def test_dvc_builds_the_study_of_frames_and_snakemake_has_nothing_to_do(built_once, tmp_path):
+    folder = clone.new_clone(tmp_path / "clone", clone.SMALL)
+    clone.run(folder, "python", "-m", "pipeline", "dvc-yaml")
+    listed = yaml.safe_load((folder / "dvc.yaml").read_text())["stages"]
+    assert stages_run(dvc(folder, "repro")) == set(listed)
+    assert has_nothing_to_do(snakemake(folder, "-n"))
+    assert not stages_run(dvc(folder, "repro"))
+    assert clone.contents(folder) == clone.contents(built_once)
+
+
+@pytest.mark.slow
+def test_given_features_are_tracked_after_dvc_yaml_is_written_again(built_once, tmp_path):
+    folder = clone.new_clone(tmp_path / "clone", clone.SMALL)
+    for model in MODELS:
+        features = f"results/frames/features/{model}"
+        given = {s: str(built_once / f"{features}_{s}.h5") for s in ("train", "validation")}
+        change(folder, f"frames.features.{model}", given)
+    change(folder, "frames.dataset.root", str(built_once / "data/frames/moving-digits"))
+    refused = dvc(folder, "repro", check=False)
+    assert "write it again with `python -m pipeline dvc-yaml`" in refused.stderr
+    clone.run(folder, "python", "-m", "pipeline", "dvc-yaml")
+    done = dvc(folder, "repro")
+    assert not rules_run(done) & {"frames_videos", "frames_backbone", "frames_features"}
+    assert has_nothing_to_do(snakemake(folder, "-n"))
+    assert not stages_run(dvc(folder, "repro"))
+    for name in MODELS:
+        assert (folder / f"results/frames/values/{name}.h5").exists()
+
+
+def test_dvc_tells_nobody_that_it_is_used():
+    assert "analytics = false" in (ROOT / ".dvc/config").read_text()
