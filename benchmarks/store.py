@@ -6,7 +6,8 @@ The same tables of values, an instance at a time, go into a store (planned, then
 ``pipeline.store.evaluation.play``, which refuses what is not finite, compresses, adds checksums and
 puts each instance in place atomically) and into one ``.npy`` file an instance, which does none of
 this. Then they are read back: all at once into one array, which verifies the store's checksums; and
-an instance after the other. All files lie in a temporary directory, and are read from the page cache.
+an instance after the other. All files lie in a temporary directory, and are read from the page
+cache.
 Values are random probabilities: float32 noise, which hardly compresses.
 """
 
