@@ -65,6 +65,7 @@ class Dvc:
         }
         self._lock: dict[str, Any] = lock.get("stages", {})
         self._digests: dict[str, str | None] = {}
+        self._sizes: dict[str, Any] = {}
 
     def close(self) -> None:
         """Let go of DVC's data bases."""
@@ -78,8 +79,8 @@ class Dvc:
             place, found = Path.cwd() / path, None
             if place.exists():
                 cache, files, ignored = self._repo.cache.local, self._repo.fs, self._repo.dvcignore
-                _, _, built = build(cache, str(place), files, "md5", ignore=ignored, dry_run=True)
-                found = built.hash_info.value
+                built = build(cache, str(place), files, "md5", ignore=ignored, dry_run=True)
+                self._sizes[path], found = built[1], built[2].hash_info.value
             self._digests[path] = found
         return self._digests[path]
 
@@ -105,7 +106,7 @@ class Dvc:
         stage = self._stages.get(name)
         if stage is None or None in (deps := self._deps(stage)).values():
             return None
-        _fill(stage, params, deps)
+        self._fill(stage, params, deps)
         with _as_if_removable(stage):
             in_run_cache = self._repo.stage_cache._load(stage)
         for entry in filter(None, (self._lock.get(name), in_run_cache)):
@@ -118,6 +119,21 @@ class Dvc:
     def _deps(self, stage: Any) -> dict[str, str | None]:
         paths = [dep.def_path for dep in stage.deps if dep.hash_name != "params"]
         return {path: self.digest(path) for path in paths}
+
+    def _fill(self, stage: Any, params: Params, deps: Mapping[str, str | None]) -> None:
+        """Tell a stage the values of its parameters, and the digests and sizes of its inputs."""
+        from dvc_data.hashfile.hash_info import HashInfo  # noqa: PLC0415
+        from dvc_data.hashfile.meta import Meta  # noqa: PLC0415
+
+        for dep in stage.deps:
+            # What DVC knows of it from dvc.lock holds its digest, too, and would be written again.
+            dep.meta = self._sizes.get(dep.def_path) or Meta()
+            if dep.hash_name == "params":
+                # DVC itself keeps values where its types say a digest.
+                values: Any = dict(params.get(dep.def_path, {}))
+                dep.hash_info = HashInfo("params", values)
+            else:
+                dep.hash_info = HashInfo("md5", deps[dep.def_path])
 
     def _cached(self, stage: Any, entry: Any) -> Any:
         return self._repo.stage_cache._create_stage(entry, wdir=stage.wdir)
@@ -139,6 +155,7 @@ class Dvc:
                 if is_store:
                     drop_redundant(out.fs_path)
                 self.take_for(out.def_path, wanted)
+                self._sizes[out.def_path] = out.meta
 
     def save(self, name: str, params: Params, *, into_lock: bool) -> None:
         """Keep a stage's results in the cache, and how they were made in the run cache.
@@ -150,10 +167,11 @@ class Dvc:
         if stage is None:
             return
         with _unavailable(), self._repo.lock:
-            _fill(stage, params, self._deps(stage))
+            self._fill(stage, params, self._deps(stage))
             for out in stage.outs:
                 out.save()
                 self.take_for(out.def_path, out.hash_info.value)
+                self._sizes[out.def_path] = out.meta
             stage.md5 = stage.compute_md5()
             for out in stage.outs:
                 # Put back as a link, a file saves its space; as a copy, it would only be newer.
@@ -163,22 +181,6 @@ class Dvc:
                 self._repo.stage_cache.save(stage)
             if into_lock:
                 stage.dump(update_pipeline=False)
-
-
-def _fill(stage: Any, params: Params, deps: Mapping[str, str | None]) -> None:
-    """Tell a stage the values of its parameters and the digests of its inputs."""
-    from dvc_data.hashfile.hash_info import HashInfo  # noqa: PLC0415
-    from dvc_data.hashfile.meta import Meta  # noqa: PLC0415
-
-    for dep in stage.deps:
-        # What is known of it from dvc.lock holds its digest, too, and would be written again.
-        dep.meta = Meta()
-        if dep.hash_name == "params":
-            # DVC itself keeps values where its types say a digest.
-            values: Any = dict(params.get(dep.def_path, {}))
-            dep.hash_info = HashInfo("params", values)
-        else:
-            dep.hash_info = HashInfo("md5", deps[dep.def_path])
 
 
 @contextmanager
