@@ -245,7 +245,10 @@ def test_one_models_change_makes_nothing_of_the_other_also_where_results_were_pu
     untouched, before = shards(fresh), receipts(fresh)
     change(fresh, "frames.tsn.epochs", 1)
     done = dvc(fresh, "repro")
-    assert rules_run(done) == OF_PLAYERS | OF_MODELS | {"frames_tsn"}
+    expected = OF_PLAYERS | OF_MODELS | {"frames_tsn"}
+    # What is drawn may turn out the same, and then DVC goes no further.
+    drawn = {rule for rule in expected if "_draw_" in rule}
+    assert expected - drawn <= rules_run(done) <= expected
     assert receipts(fresh)["trn"] == before["trn"]
     made = receipts(fresh)["tsn"]
     assert (made.evaluations_made, made.evaluations_reused) == (12 * 2**4, 0)
