@@ -39,7 +39,7 @@ def write_dvc_yaml(
 ) -> None:
     """Write dvc.yaml, read off the rules: what DVC tracks, for the studies and files in use."""
     from pipeline.workflow import dvc_yaml  # noqa: PLC0415
-    from pipeline.workflow.snakemake_side import read_dag  # noqa: PLC0415
+    from pipeline.workflow.internals import read_dag  # noqa: PLC0415
     from pipeline.workflow.units import read_units  # noqa: PLC0415
 
     dvc_yaml.write(read_units(read_dag(params, "all")), out)

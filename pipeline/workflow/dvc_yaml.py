@@ -61,24 +61,13 @@ def _joined(lists: Iterable[Iterable[str]]) -> list[str]:
     return sorted({item for items in lists for item in items})
 
 
-def outdated(units: Iterable[Unit]) -> set[str]:
-    """Stages of these units that the file does not list as it should."""
-    found = _read().get("stages") or {}
-    wanted = content_of(units)["stages"]
-    return {name for name, stage in wanted.items() if found.get(name) != stage}
-
-
-def is_just(units: Iterable[Unit]) -> bool:
-    """Whether the file lists these units and nothing else."""
-    return _read() == content_of(units)
-
-
-def _read() -> dict[str, Any]:
+def read() -> dict[str, Any]:
+    """The file's content; without stages if there is none that can be read."""
     try:
         content = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError):
-        return {}
-    return content if isinstance(content, dict) else {}
+        content = None
+    return content if isinstance(content, dict) and content.get("stages") else {"stages": {}}
 
 
 def write(units: Iterable[Unit], file: Path = FILE) -> None:

@@ -36,13 +36,14 @@ class Unit:
     """name of the rule"""
     jobs: tuple[Any, ...]
     """Snakemake's jobs, the one whose outputs stay last"""
-    inputs: tuple[str, ...]
-    files: tuple[str, ...]
-    """outputs that stay"""
+    reads: tuple[str, ...]
+    """inputs; of a receipt its store, since a receipt tells seconds, too"""
+    makes: tuple[str, ...]
+    """outputs that stay, and the stores of receipts"""
     deps: tuple[str, ...]
-    """inputs as DVC knows them"""
+    """what it reads as DVC knows it: a folder where files are numbered"""
     outs: tuple[str, ...]
-    """outputs as DVC keeps them, stores included"""
+    """what it makes as DVC keeps it"""
     needs: tuple[tuple[Needs, Mapping[str, str]], ...]
     """parameters, with the wildcards that are filled in"""
     code: tuple[str, ...]
@@ -53,10 +54,9 @@ class Unit:
         return [name for needs, wildcards in self.needs for name in needs.names(wildcards)]
 
     def params(self, values: Mapping[str, Any]) -> Params:
-        """What this unit depends on beside its inputs. Raises InputError: a name is not there.
+        """What it depends on beside its inputs, looked up among values that are nested or dotted.
 
-        Args:
-            values: of all parameters, nested as in params.yaml, or by dotted name.
+        Raises InputError: a name is not there.
         """
         facts: dict[str, Any] = {}
         for needs, wildcards in self.needs:
@@ -86,30 +86,31 @@ def _temporary(job: Any, before: Mapping[Any, Iterable[Any]]) -> list[Any]:
 
 def _unit(jobs: list[Any]) -> Unit:
     removed = {str(file) for job in jobs[:-1] for file in job.output}
-    inputs = dict.fromkeys(str(file) for job in jobs for file in job.input)
-    kept = [file for file in inputs if file not in removed]
-    files = [str(file) for file in jobs[-1].output]
+    inputs = {str(file) for job in jobs for file in job.input}
+    reads = {with_store(file)[-1] for file in inputs - removed}
+    makes = {path for file in jobs[-1].output for path in with_store(str(file))}
     lines = [(param, job.wildcards_dict) for job in jobs for param in job.rule.params]
     return Unit(
         stage=jobs[-1].rule.name,
         jobs=tuple(jobs),
-        inputs=tuple(kept),
-        files=tuple(files),
-        deps=tuple(sorted({kept_as(file)[-1] for file in kept})),
-        outs=tuple(sorted({out for file in files for out in kept_as(file)})),
+        reads=tuple(sorted(reads)),
+        makes=tuple(sorted(makes)),
+        deps=tuple(sorted({*map(_tracked_as, reads)})),
+        outs=tuple(sorted({*map(_tracked_as, makes)})),
         needs=tuple((line.needs, wildcards) for line, wildcards in lines),
         code=tuple(sorted({code_of(job.rule.name) for job in jobs})),
     )
 
 
-def kept_as(file: str) -> tuple[str, ...]:
-    """What DVC keeps of a file: itself, the folder of numbered files, or a receipt and its store.
+def with_store(file: str) -> tuple[str, ...]:
+    """A file, and of a receipt its store as well."""
+    receipt = _RECEIPT.fullmatch(file)
+    return (file, str(store_of(receipt[1], receipt[2]))) if receipt else (file,)
 
-    The last of them holds nothing but values: a receipt tells seconds, too.
-    """
-    if receipt := _RECEIPT.fullmatch(file):
-        return file, str(store_of(receipt[1], receipt[2]))
-    return (str(Path(file).parent) if Path(file).stem.isdigit() else file,)
+
+def _tracked_as(path: str) -> str:
+    """What DVC keeps of a path: itself, or the folder of a numbered file."""
+    return str(Path(path).parent) if Path(path).stem.isdigit() else path
 
 
 @cache

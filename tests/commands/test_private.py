@@ -9,19 +9,22 @@ import os
 from pathlib import Path
 
 import pytest
-from dvc.dvcfile import ProjectFile
+import yaml
 from dvc.output import Output
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
-from dvc.stage.cache import StageCache
+from dvc_data.hashfile import check, load
 from dvc_data.hashfile.build import build
+from dvc_data.hashfile.checkout import checkout
+from dvc_data.hashfile.db import HashFileDB
 from dvc_data.hashfile.hash_info import HashInfo
+from dvc_objects.errors import ObjectFormatError
 from snakemake import api  # its modules import each other, this one first
 from tiny import ROOT
 
-from pipeline.workflow.snakemake_side import read_dag
+from pipeline.workflow.internals import read_dag
 
-SNAKEMAKE, DVC = "pipeline/workflow/snakemake_side.py", "pipeline/workflow/dvc_side.py"
+INTERNALS, DVC = "pipeline.workflow.internals.py", "pipeline/workflow/dvc_side.py"
 Workflow = api.Workflow
 DAG, IOCache, Job = (
     getattr(importlib.import_module(f"snakemake.{module}"), name)
@@ -61,13 +64,13 @@ def repo(toy_once):
 @pytest.mark.parametrize(
     ("name", "where", "look_for"),
     [
-        ("_build_dag", SNAKEMAKE, "the method that Workflow.execute calls to build the graph"),
-        ("_prepare_dag", SNAKEMAKE, "the method that makes Workflow.dag, called by printdag"),
-        ("is_main_process", SNAKEMAKE, "what tells the process of a single job from the planner"),
-        ("touch", SNAKEMAKE, "what tells a run with --touch"),
+        ("_build_dag", INTERNALS, "the method that Workflow.execute calls to build the graph"),
+        ("_prepare_dag", INTERNALS, "the method that makes Workflow.dag, called by printdag"),
+        ("is_main_process", INTERNALS, "what tells the process of a single job from the planner"),
+        ("touch", INTERNALS, "what tells a run with --touch"),
         ("dryrun", BRIDGE, "what tells a run with -n"),
         ("get_rule", BRIDGE, "how a rule is found by its name"),
-        ("executor_plugin", SNAKEMAKE, "what is None where nothing is run, as with --dag"),
+        ("executor_plugin", INTERNALS, "what is None where nothing is run, as with --dag"),
     ],
 )
 def test_the_workflow(name, where, look_for):
@@ -76,27 +79,27 @@ def test_the_workflow(name, where, look_for):
 
 def test_how_the_graph_is_prepared():
     used = {"forceall", "ignore_incomplete", "lock_warn_only"}
-    text = moved("snakemake Workflow._prepare_dag(...)", SNAKEMAKE, "its parameters")
+    text = moved("snakemake Workflow._prepare_dag(...)", INTERNALS, "its parameters")
     assert used <= parameters(Workflow._prepare_dag), text
     source = inspect.getsource(Workflow.execute)
     assert "self._build_dag()" in source, moved(
-        "snakemake Workflow.execute", SNAKEMAKE, "where it builds the graph of jobs"
+        "snakemake Workflow.execute", INTERNALS, "where it builds the graph of jobs"
     )
 
 
 @pytest.mark.parametrize(
     ("name", "where", "look_for"),
     [
-        ("_finished", SNAKEMAKE, "the set of jobs that update_needrun passes over"),
-        ("_needrun", SNAKEMAKE, "the set of jobs that are to be run"),
-        ("_len", SNAKEMAKE, "the number of jobs that the progress counts to"),
-        ("forcefiles", SNAKEMAKE, "files whose jobs are forced"),
-        ("forcerules", SNAKEMAKE, "rules that are forced"),
-        ("targetjobs", SNAKEMAKE, "jobs that are asked for"),
+        ("_finished", INTERNALS, "the set of jobs that update_needrun passes over"),
+        ("_needrun", INTERNALS, "the set of jobs that are to be run"),
+        ("_len", INTERNALS, "the number of jobs that the progress counts to"),
+        ("forcefiles", INTERNALS, "files whose jobs are forced"),
+        ("forcerules", INTERNALS, "rules that are forced"),
+        ("targetjobs", INTERNALS, "jobs that are asked for"),
         ("dependencies", UNITS, "the jobs that each job depends on"),
         ("jobs", UNITS, "all jobs"),
-        ("update_needrun", SNAKEMAKE, "the method that decides which jobs run"),
-        ("finish", SNAKEMAKE, "the method that is called with each job that has ended well"),
+        ("update_needrun", INTERNALS, "the method that decides which jobs run"),
+        ("finish", INTERNALS, "the method that is called with each job that has ended well"),
         ("noneedrun_finished", BRIDGE, "what tells that a job has ended or need not run"),
         ("needrun_jobs", BRIDGE, "the jobs that are to be run"),
     ],
@@ -112,32 +115,32 @@ def test_the_graph_decides_as_it_did(dag):
         ("self.forcefiles.isdisjoint(job.output)", "how files that are forced make their jobs run"),
         ("self.forcerules", "how rules that are forced make their jobs run"),
     ):
-        assert part in source, moved("snakemake DAG.update_needrun", SNAKEMAKE, look_for)
+        assert part in source, moved("snakemake DAG.update_needrun", INTERNALS, look_for)
     assert "job in self._finished" in inspect.getsource(DAG.finished), moved(
-        "snakemake DAG.finished", SNAKEMAKE, "what says that a job is finished"
+        "snakemake DAG.finished", INTERNALS, "what says that a job is finished"
     )
     for method in (DAG.update_needrun, DAG.finish):
         assert inspect.iscoroutinefunction(method), moved(
-            f"snakemake DAG.{method.__name__}", SNAKEMAKE, "whether it is awaited"
+            f"snakemake DAG.{method.__name__}", INTERNALS, "whether it is awaited"
         )
     assert "await self.update_needrun(" in inspect.getsource(DAG.init), moved(
-        "snakemake DAG.init", SNAKEMAKE, "where jobs to be run are decided on"
+        "snakemake DAG.init", INTERNALS, "where jobs to be run are decided on"
     )
 
 
 def test_the_cache_of_what_is_on_disk():
     assert parameters(IOCache) == {"max_wait_time"}, moved(
-        "snakemake IOCache(max_wait_time)", SNAKEMAKE, "how what was seen on disk is forgotten"
+        "snakemake IOCache(max_wait_time)", INTERNALS, "how what was seen on disk is forgotten"
     )
     assert hasattr(IOCache(1), "max_wait_time"), moved(
-        "snakemake IOCache.max_wait_time", SNAKEMAKE, "the same"
+        "snakemake IOCache.max_wait_time", INTERNALS, "the same"
     )
 
 
 @pytest.mark.parametrize("name", ["forcerun", "forcetargets", "forceall", "targets"])
 def test_the_settings(dag, name):
     assert hasattr(dag.workflow.dag_settings, name), moved(
-        f"snakemake DAGSettings.{name}", SNAKEMAKE, "what the command line asks for"
+        f"snakemake DAGSettings.{name}", INTERNALS, "what the command line asks for"
     )
 
 
@@ -161,14 +164,10 @@ def test_rules(dag):
 @pytest.mark.parametrize(
     ("of", "names"),
     [
-        (Repo, {"close"}),
-        (StageCache, {"save", "_load", "_create_stage"}),
-        (
-            PipelineStage,
-            {"compute_md5", "outs_cached", "dump", "dvcfile", "name", "wdir", "deps", "outs"},
-        ),
-        (Output, {"save", "commit", "checkout", "def_path", "fs_path", "get_hash"}),
-        (ProjectFile, {"_lockfile"}),
+        (Repo, {"close", "cache", "dvcignore", "fs", "lock", "stage", "state"}),
+        (PipelineStage, {"deps", "dump", "name", "outs", "save_deps"}),
+        (Output, {"commit", "def_path", "hash_info", "save"}),
+        (HashFileDB, {"cache_types"}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )
@@ -176,52 +175,62 @@ def test_dvcs_classes(repo, of, names):
     stage = repo.stage.load_all(str(Path(repo.root_dir, "dvc.yaml")))[0]
     found = {
         Repo: repo,
-        StageCache: repo.stage_cache,
         PipelineStage: stage,
         Output: stage.outs[0],
-        ProjectFile: stage.dvcfile,
+        HashFileDB: repo.cache.local,
     }[of]
-    assert isinstance(found, of), moved(f"dvc {of.__name__}", DVC, "the class of the same object")
-    for name in sorted(names):
-        assert hasattr(found, name), moved(f"dvc {of.__name__}.{name}", DVC, "the same of it")
-
-
-def test_how_dvc_is_asked(repo):
-    for function, used in (
-        (StageCache._load, {"stage"}),
-        (StageCache._create_stage, {"cache", "wdir"}),
-        (StageCache.save, {"stage"}),
-        (build, {"odb", "path", "fs", "name", "ignore", "dry_run"}),
-        (HashInfo, {"name", "value"}),
-    ):
-        assert used <= parameters(function), moved(f"dvc {function}", DVC, "its parameters")
-    assert "relink" in inspect.getsource(Output.commit), moved(
-        "dvc Output.commit(relink=...)", DVC, "how an output is put back as a link"
+    assert isinstance(found, of), moved(
+        f"dvc {of.__name__}", INTERNALS, "the class of the same object"
     )
-    source = inspect.getsource(inspect.getmodule(StageCache))
-    assert "out.persist" in source, moved(
-        "dvc StageCache", DVC, "whether the run cache still passes over outputs that persist"
+    for name in sorted(names):
+        assert hasattr(found, name), moved(f"dvc {of.__name__}.{name}", INTERNALS, "the same of it")
+
+
+def test_how_dvc_is_asked():
+    for function, used in (
+        (build, {"odb", "path", "fs", "name", "ignore", "dry_run"}),
+        (check, {"odb", "obj"}),
+        (checkout, {"path", "fs", "obj", "cache", "force", "state"}),
+        (load, {"odb", "hash_info"}),
+        (HashInfo, {"name", "value"}),
+        (PipelineStage.dump, {"kwargs"}),
+    ):
+        assert used <= parameters(function), moved(f"dvc {function}", INTERNALS, "its parameters")
+    assert "relink" in inspect.getsource(Output.commit), moved(
+        "dvc Output.commit(relink=...)", INTERNALS, "how an output is put back as a link"
     )
 
 
 def test_what_dvc_gives(repo, toy_once):
-    for name in ("cache", "fs", "dvcignore", "lock", "stage", "stage_cache"):
-        assert hasattr(repo, name), moved(f"dvc Repo.{name}", DVC, "the same of a repository")
-    assert repo.cache.local.cache_types, moved(
-        "dvc Repo.cache.local.cache_types", DVC, "link types"
-    )
     stages = {
         stage.name: stage for stage in repo.stage.load_all(str(Path(repo.root_dir, "dvc.yaml")))
     }
-    entry = stages["toy_values"].dvcfile._lockfile.load()["stages"]["toy_values"]
-    assert {"deps", "params", "outs"} <= set(entry), moved("dvc.lock", DVC, "a stage's entry")
-    kinds = {dep.hash_name for dep in stages["toy_values"].deps}
-    assert kinds == {"md5", "params"}, moved(
-        "dvc Dependency.hash_name", DVC, "what tells parameters from files"
+    stage = stages["toy_values"]
+    entry = yaml.safe_load((toy_once / "dvc.lock").read_text())["stages"]["toy_values"]
+    told = {dep.def_path: (dep.hash_name, dep.hash_info.value) for dep in stage.deps}
+    expected = {dep["path"]: ("md5", dep["md5"]) for dep in entry["deps"]}
+    expected |= {path: ("params", values) for path, values in entry["params"].items()}
+    assert told == expected, moved(
+        "dvc Stage.deps", INTERNALS, "how stages are told what dvc.lock says"
     )
-    assert all(out.persist for out in stages["toy_values"].outs)
+    assert {out.def_path: out.hash_info.value for out in stage.outs} == {
+        out["path"]: out["md5"] for out in entry["outs"]
+    }, moved("dvc Stage.outs", INTERNALS, "how stages are told what dvc.lock says")
     store = str(toy_once / "results/coalitions/toy/majority.zarr")
     _, _, tree = build(repo.cache.local, store, repo.fs, "md5", ignore=repo.dvcignore, dry_run=True)
     assert tree.hash_info.value == entry["deps"][0]["md5"], moved(
-        "dvc_data build(...)", DVC, "how DVC digests a folder"
+        "dvc_data build(...)", INTERNALS, "how DVC digests a folder"
     )
+    kept = load(repo.cache.local, tree.hash_info)
+    check(repo.cache.local, kept)
+    assert len(kept) == len(tree) > 2, moved(
+        "dvc_data load(...)", INTERNALS, "how a folder is found in the cache"
+    )
+
+
+def test_what_is_not_in_dvcs_cache_is_told(repo):
+    try:
+        check(repo.cache.local, load(repo.cache.local, HashInfo("md5", "0" * 32)))
+    except (FileNotFoundError, ObjectFormatError):
+        return
+    raise AssertionError(moved("dvc_data check(...)", INTERNALS, "what it raises"))

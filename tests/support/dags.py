@@ -69,7 +69,7 @@ def planned(folder, requests):
 @cache
 def _units(text):
     # Here, and not above: whoever only asks need not load Snakemake, which takes seconds.
-    from pipeline.workflow.snakemake_side import read_dag  # noqa: PLC0415
+    from pipeline.workflow.internals import read_dag  # noqa: PLC0415
     from pipeline.workflow.units import read_units  # noqa: PLC0415
 
     Path("params.yaml").write_text(text)
@@ -100,7 +100,7 @@ def _described(unit, values):
     return {
         "stage": unit.stage,
         "jobs": len(unit.jobs),
-        "files": list(unit.files),
+        "files": [str(file) for file in unit.jobs[-1].output],
         "deps": list(unit.deps),
         "outs": list(unit.outs),
         "params": unit.params(values),

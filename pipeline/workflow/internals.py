@@ -1,0 +1,225 @@
+"""All that is private to Snakemake and DVC, and used all the same.
+
+Each name has a test that says what a new release has moved. Nothing here takes DVC's locks on
+paths: a stage's command, which asks here, runs while DVC itself holds them.
+"""
+
+import logging
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from snakemake.exceptions import WorkflowError
+
+from pipeline.core.errors import InputError
+
+
+def before_planning(workflow: Any, prepare: Callable[[], None], after: Callable[[], None]) -> None:
+    """Have functions called before and after a run or dry run is planned, but not in its jobs."""
+    build = workflow._build_dag
+
+    def build_dag() -> None:
+        is_run = workflow.executor_plugin and workflow.is_main_process and not workflow.touch
+        try:
+            if is_run:
+                prepare()
+            build()
+            if is_run:
+                after()
+        except InputError as error:
+            raise WorkflowError(str(error)) from None  # which Snakemake shows without a traceback
+
+    workflow._build_dag = build_dag
+
+
+def judge_with(
+    workflow: Any,
+    decide: Callable[[Any], tuple[set[Any], set[Any]] | None],
+    finished: Callable[[Any], None],
+) -> None:
+    """Have a function decide which jobs run, and another called with each that has ended well.
+
+    The first is given the graph, once all jobs and their files are known, and returns the jobs that
+    must run and those that must not; None leaves it to Snakemake.
+    """
+    dag = workflow.dag
+    judge, finish = dag.update_needrun, dag.finish
+
+    async def update_needrun(*arguments: Any, **more: Any) -> None:
+        decided = decide(dag)
+        run, rest = decided or (set(), set())
+        if decided is not None:
+            # Results may have been put back since Snakemake looked.
+            workflow.iocache = type(workflow.iocache)(workflow.iocache.max_wait_time)
+            dag.forcefiles, dag.forcerules = {file for job in run for file in job.output}, set()
+        # Snakemake does not look at jobs that it takes for finished.
+        dag._finished.update(rest)
+        await judge(*arguments, **more)
+        dag._finished.difference_update(rest)
+        dag._len = len(dag._needrun)
+
+    async def finish_and_tell(job: Any, *arguments: Any, **more: Any) -> Any:
+        result = await finish(job, *arguments, **more)
+        for each in job if job.is_group() else [job]:
+            finished(each)
+        return result
+
+    dag.update_needrun, dag.finish = update_needrun, finish_and_tell
+
+
+def is_asked_to_run(workflow: Any, job: Any) -> bool:
+    """Whether the command line asks for this job, whatever its files are."""
+    settings = workflow.dag_settings
+    named = set(settings.forcerun) | set(settings.targets if settings.forcetargets else ())
+    return settings.forceall or not named.isdisjoint({job.rule.name, *map(str, job.output)})
+
+
+def targets_of(dag: Any) -> set[Any]:
+    """Jobs that are targets, and those whose files targets without outputs, such as all, list."""
+    found = set(dag.targetjobs)
+    return found | {before for job in found if job.rule.norun for before in dag.dependencies[job]}
+
+
+def read_dag(params: Path, target: str) -> Any:
+    """Snakemake's graph of all jobs for a target, such as ``all``. None of them runs."""
+    import snakemake.api as snakemake  # noqa: PLC0415  takes a second to load
+    from snakemake.settings.types import Quietness  # noqa: PLC0415
+
+    logging.getLogger("snakemake.logging").setLevel(logging.WARNING)
+    settings = snakemake.OutputSettings(quiet={Quietness.ALL}, dryrun=True)
+    with snakemake.SnakemakeApi(settings) as api:
+        workflow = api.workflow(
+            resource_settings=snakemake.ResourceSettings(cores=1),
+            config_settings=snakemake.ConfigSettings(configfiles=[params]),
+            snakefile=Path("Snakefile"),
+        )
+        workflow.dag(dag_settings=snakemake.DAGSettings(targets={target}))
+        inner = workflow._workflow
+        inner._prepare_dag(forceall=False, ignore_incomplete=True, lock_warn_only=True)
+        inner._build_dag()
+        return inner.dag
+
+
+@dataclass(frozen=True)
+class Making:
+    """How the results of a stage were made: values by name by file, and digests by path."""
+
+    params: Mapping[str, Mapping[str, Any]]
+    deps: Mapping[str, str | None]
+    outs: Mapping[str, str | None]
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Turn DVC's errors, and its absence, into InputError."""
+    try:
+        from dvc.exceptions import DvcException  # noqa: PLC0415
+    except ImportError:
+        raise InputError("DVC is not installed") from None
+    try:
+        yield
+    except DvcException as error:
+        raise InputError(f"{error} (DVC, in {Path.cwd()})") from error
+
+
+class Dvc:
+    """What DVC knows of the working directory: digests, ``dvc.lock``, and its cache."""
+
+    def __init__(self, *, without: Container[str]) -> None:
+        """Open the repository; nothing is kept of stages ``without``. Raises InputError: no DVC."""
+        logging.getLogger("dvc").setLevel(logging.WARNING)
+        with _told():
+            from dvc.repo import Repo  # noqa: PLC0415  takes a second to load
+            from dvc_data.hashfile.build import build  # noqa: PLC0415
+
+            self._repo: Any = Repo(str(Path.cwd()))
+            stages = self._repo.stage.load_all("dvc.yaml")
+        self.locked = {stage.name: _locked(stage) for stage in stages}
+        self._stages = {stage.name: stage for stage in stages if stage.name not in without}
+        self._cache: Any = self._repo.cache.local
+        self.digests: dict[str, str | None] = {}
+        """by path: those computed, and those that a path is taken to have"""
+        files, ignored = self._repo.fs, self._repo.dvcignore
+        self._build = partial(build, self._cache, fs=files, name="md5", ignore=ignored)
+
+    def close(self) -> None:
+        """Let go of DVC's data bases."""
+        self._repo.close()
+
+    def digest(self, path: str) -> str | None:
+        """Digest of a file or folder as DVC computes it; None if nothing is there. It is kept."""
+        if path not in self.digests:
+            place = Path.cwd() / path
+            built = self._build(str(place), dry_run=True) if place.exists() else None
+            self.digests[path] = built[2].hash_info.value if built else None
+        return self.digests[path]
+
+    def forget(self, paths: Iterable[str]) -> None:
+        """Have paths that were made again digested again."""
+        for path in paths:
+            self.digests.pop(path, None)
+
+    def cached(self, digest: str | None) -> Any:
+        """A file or folder of this digest in DVC's cache; None unless all of it is there."""
+        from dvc_data.hashfile import check, load  # noqa: PLC0415
+        from dvc_data.hashfile.hash_info import HashInfo  # noqa: PLC0415
+        from dvc_objects.errors import ObjectFormatError  # noqa: PLC0415
+
+        try:
+            found = load(self._cache, HashInfo("md5", digest)) if digest else None
+            if found is not None:
+                check(self._cache, found)
+        except (FileNotFoundError, ObjectFormatError):
+            return None
+        return found
+
+    def file_in(self, outs: Mapping[str, str | None], path: str) -> str | None:
+        """The digest that a path has among outputs; of a file in a folder, if that is cached."""
+        folder = None if path in outs else self.cached(outs.get(str(Path(path).parent)))
+        found = folder.get((Path(path).name,)) if folder is not None else None
+        return found[1].value if found else outs.get(path)
+
+    def restore(self, path: str, digest: str | None) -> None:
+        """Put what is :meth:`cached` in its place; a store that is there is set aside."""
+        if self.digest(path) == digest:
+            return
+        from dvc_data.hashfile.checkout import checkout  # noqa: PLC0415
+
+        from pipeline.store.planning import drop_redundant, set_aside  # noqa: PLC0415  zarr is slow
+
+        place, is_store = Path.cwd() / path, path.endswith(".zarr")
+        with _told(), self._repo.lock:
+            if is_store:
+                set_aside(place)
+            found, state = self.cached(digest), self._repo.state
+            checkout(str(place), self._repo.fs, found, self._cache, force=True, state=state)
+            if is_store:
+                drop_redundant(place)
+        self.digests[path] = digest
+
+    def save(self, name: str, *, into_lock: bool) -> None:
+        """Keep a stage's results in the cache; with ``into_lock`` ``dvc.lock`` tells of them."""
+        stage = self._stages.get(name)
+        if stage is None:
+            return
+        with _told(), self._repo.lock:
+            for out in stage.outs:
+                out.save()
+                if not self.cached(out.hash_info.value):
+                    # Put back as a link, a file saves its space; as a copy, it would only be newer.
+                    out.commit(relink=self._cache.cache_types[:1] in (["hardlink"], ["symlink"]))
+            if into_lock:
+                stage.save_deps()
+                if _locked(stage) != self.locked[name]:
+                    stage.dump(update_pipeline=False)
+
+
+def _locked(stage: Any) -> Making | None:
+    deps = {dep.def_path: dep.hash_info.value for dep in stage.deps}
+    listed = [dep.def_path for dep in stage.deps if dep.hash_name == "params"]
+    params = {path: deps.pop(path) or {} for path in listed}
+    outs = {out.def_path: out.hash_info.value for out in stage.outs}
+    return Making(params, deps, outs) if any(outs.values()) else None
