@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+from matplotlib.cbook import boxplot_stats
 from numpy.typing import NDArray
 
 from pipeline.core.errors import InputError
@@ -23,7 +24,8 @@ class Boxes:
     count: Ints
     mean: Floats
     lower_whisker: Floats
-    """the lowest number that is at most 1.5 interquartile ranges below the lower quartile"""
+    """the lowest number that is at most 1.5 interquartile ranges below the lower quartile, or that
+    quartile where it is lower (as matplotlib has it)"""
     lower_quartile: Floats
     median: Floats
     upper_quartile: Floats
@@ -61,10 +63,7 @@ def boxes(groups: list[NDArray[np.floating]]) -> Boxes:
 
 
 def _box(numbers: Floats) -> list[float]:
-    if not numbers.size:
-        return [np.nan] * 7
-    lower, median, upper = np.quantile(numbers, (0.25, 0.5, 0.75))
-    reach = 1.5 * (upper - lower)
-    inside = (numbers >= lower - reach) & (numbers <= upper + reach)
-    kept = numbers[inside]
-    return [numbers.mean(), kept.min(), lower, median, upper, kept.max(), 1 - inside.mean()]
+    (box,) = boxplot_stats(numbers)
+    names = ("mean", "whislo", "q1", "med", "q3", "whishi")
+    inside = numbers.size - box["fliers"].size
+    return [*(box[name] for name in names), 1 - inside / numbers.size if numbers.size else np.nan]
