@@ -5,6 +5,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 Floats = NDArray[np.float64]
 
@@ -28,6 +29,15 @@ def mean_and_error(values: NDArray[np.number | np.bool_]) -> tuple[Floats, Float
     if count == 1:
         return mean, np.full_like(mean, np.nan)
     return mean, numbers.std(axis=0, ddof=1) / np.sqrt(count)
+
+
+def half_interval(error: Floats | float, count: Floats | float) -> Floats:
+    """Half the length of the 95 % interval of a mean of ``count`` values with a standard error.
+
+    NaN where the error is not known, as of one value.
+    """
+    quantile = stdtrit(np.asarray(count, dtype=np.float64) - 1, 0.975)
+    return np.asarray(quantile * error, dtype=np.float64)
 
 
 def known_mean(values: Floats) -> Floats:

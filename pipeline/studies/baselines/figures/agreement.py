@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
-from scipy import stats
 
 from pipeline.core.plotting import BLUE, GREEN, ORANGE, PURPLE, SKY
+from pipeline.core.statistics import half_interval
 from pipeline.studies.baselines.agreement import MEASURES
 from pipeline.studies.baselines.attribution_files import EXACT, SIG_ALL, SIG_OWN
 from pipeline.studies.baselines.figures.pictures import METHOD_NAMES
@@ -82,17 +82,10 @@ def _draw_dots(
         if row is None or np.isnan(row[measure]):
             continue
         colour, marker, _ = _STYLES[name]
-        reach = half_interval(row[f"{measure}_se"], row["pictures"])
+        reach = np.nan_to_num(half_interval(row[f"{measure}_se"], row["pictures"]))
         axes.errorbar(
             row[measure], place, xerr=reach, fmt=marker, color=colour, ms=5, capsize=2, lw=1.2
         )
-
-
-def half_interval(error: float, count: int) -> float:
-    """Half the length of the 95 % interval of a mean of ``count``, 0 where it is not known."""
-    if count < 2 or np.isnan(error):
-        return 0.0
-    return float(stats.t.ppf(0.975, count - 1) * error)
 
 
 def _wrapped(title: str) -> str:

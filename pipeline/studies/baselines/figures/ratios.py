@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy import stats
 
+from pipeline.core.statistics import half_interval
 from pipeline.studies.baselines.estimates import GRADIENTS, PERMUTATION
 from pipeline.studies.baselines.figures.style import (
     LABELS,
@@ -119,9 +119,8 @@ def draw_errors(rows: Sequence[Row]) -> Figure:
 def _draw_errors(axes: Axes, method: str, rows: Sequence[Row]) -> Any:
     ordered = sorted(rows, key=lambda row: int(row["per_size"]))
     evaluations, error = column(ordered, "evaluations"), column(ordered, "ratio_distance")
-    # Half of the 95 % interval of a mean over repeats.
-    quantile = stats.t.ppf(0.975, column(ordered, "repeats") - 1)
-    reach = np.nan_to_num(quantile * column(ordered, "ratio_distance_se"))
+    of_mean = column(ordered, "ratio_distance_se"), column(ordered, "repeats")
+    reach = np.nan_to_num(half_interval(*of_mean))
     # What is exact has no place on a logarithmic axis.
     on = error > 0
     below = np.minimum(reach, 0.9 * error)

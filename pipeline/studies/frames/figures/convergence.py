@@ -8,7 +8,6 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from scipy import stats
 
 from pipeline.core.plotting import (
     BLUE,
@@ -20,6 +19,7 @@ from pipeline.core.plotting import (
     SKY,
     VERMILION,
 )
+from pipeline.core.statistics import half_interval
 from pipeline.studies.frames.convergence import ALGORITHM_1
 from pipeline.studies.frames.summaries import Floats
 
@@ -201,7 +201,5 @@ def _error_line(rows: Sequence[Mapping[str, Any]]) -> ErrorLine:
 
 def _half_interval(row: Mapping[str, Any], column: str) -> float:
     """Half the length of the 95 % interval of a mean over repeats."""
-    repeats = row["repeats"]
-    if repeats < 2 or row[f"{column}_sd"] is None:
-        return float("nan")
-    return float(stats.t.ppf(0.975, repeats - 1) * row[f"{column}_sd"] / np.sqrt(repeats))
+    sd, repeats = row[f"{column}_sd"], row["repeats"]
+    return float("nan") if sd is None else float(half_interval(sd / np.sqrt(repeats), repeats))
