@@ -136,6 +136,7 @@ class Dvc:
             from dvc_data.hashfile.build import build  # noqa: PLC0415
 
             self._repo: Any = Repo(str(Path.cwd()))
+            self.close = self._repo.close
             stages = self._repo.stage.load_all("dvc.yaml")
         self.locked = {stage.name: _locked(stage) for stage in stages}
         self._stages = {stage.name: stage for stage in stages if stage.name not in without}
@@ -144,10 +145,6 @@ class Dvc:
         """by path: those computed, and those that a path is taken to have"""
         files, ignored = self._repo.fs, self._repo.dvcignore
         self._build = partial(build, self._cache, fs=files, name="md5", ignore=ignored)
-
-    def close(self) -> None:
-        """Let go of DVC's data bases."""
-        self._repo.close()
 
     def digest(self, path: str) -> str | None:
         """Digest of a file or folder as DVC computes it; None if nothing is there. It is kept."""
