@@ -79,8 +79,11 @@ class _Run:
         if self.dvc is None:
             return None
         run = self._to_run(self.dvc, asked, internals.targets_of(dag))
-        jobs = {job for unit in run for job in unit.jobs}
-        return jobs, everything - jobs
+        for unit in run:
+            self._drop_passing(unit, self.dvc)
+        # Files on the way that a killed run left are used, where Snakemake finds them good.
+        forced = {job for unit in run for job in unit.jobs[0 if unit in asked else -1 :]}
+        return forced, everything - {job for unit in run for job in unit.jobs}
 
     def _open(self) -> None:
         """Open DVC's repository, with a ``dvc.yaml`` that lists the stages as they are."""
@@ -88,10 +91,8 @@ class _Run:
             in_file = load(Path(PARAMS_FILE)).model_dump(mode="json")
         except InputError:
             in_file = {}
-        wanted = [(unit, unit.params(self.values)) for unit in self.units]
-        self.is_overridden = not all(
-            _fits(u, {**now, PARAMS_FILE: in_file}, now) for u, now in wanted
-        )
+        known = [(unit, unit.params(self.values)) for unit in self.units]
+        self.is_overridden = not all(_fits(u, {**p, PARAMS_FILE: in_file}, p) for u, p in known)
         if self.caller is not None and self.is_overridden:
             raise InputError(
                 f"DVC records the values of {PARAMS_FILE}, but stage {self.caller} would be made "
@@ -132,6 +133,14 @@ class _Run:
             run |= absent & {before for unit in run for before in self._before(unit)}
             run |= {unit for unit in mine if run & self._before(unit)}
         return run
+
+    def _drop_passing(self, unit: Unit, dvc: Dvc) -> None:
+        """Remove what passes between a unit's jobs, if it was made in another way than now."""
+        begun, now = NOTES / f"{_digest(unit.makes)}.begun.json", self._note_of(unit, dvc).name
+        if not self.workflow.dryrun and _read(begun) != now:
+            for path in (str(file) for job in unit.jobs[:-1] for file in job.output):
+                Path(path).unlink(missing_ok=True)
+            write_json(begun, now)
 
     def _is_good(self, unit: Unit, dvc: Dvc) -> bool:
         """Whether a unit's results are what its job would make now, or were put back."""
@@ -208,7 +217,6 @@ class _Run:
                     is_all = False
         except (InputError, OSError) as error:
             is_all = False
-            # The results are there all the same.
             log.info(f"DVC could not be told of all results; the next run tells it: {error}")
         finally:
             self.dvc.close()

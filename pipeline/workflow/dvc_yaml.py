@@ -12,9 +12,8 @@ from pipeline.workflow.units import Unit
 
 FILE = Path("dvc.yaml")
 HEADER = """\
-# What DVC tracks. A stage's command stands in its rule; here is what depends on what, so that
-# `dvc repro` runs what a change touches, and nothing else. Written by `python -m pipeline dvc-yaml`
-# from the rules; `snakemake` writes it again where it is out of date.
+# What DVC tracks: what depends on what, so that `dvc repro` runs what a change touches. Written by
+# `python -m pipeline dvc-yaml` from the rules, and by `snakemake` where it is out of date.
 """
 
 

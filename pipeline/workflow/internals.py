@@ -114,11 +114,9 @@ class Making:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Turn DVC's errors, and its absence, into InputError."""
-    try:
-        from dvc.exceptions import DvcException  # noqa: PLC0415
-    except ImportError:
-        raise InputError("DVC is not installed") from None
+    """Turn DVC's errors into InputError."""
+    from dvc.exceptions import DvcException  # noqa: PLC0415
+
     try:
         yield
     except DvcException as error:

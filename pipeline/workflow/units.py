@@ -5,8 +5,6 @@ outputs are ``temp()``). The units of one rule are one *stage* of DVC.
 """
 
 import ast
-import importlib.util
-import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -122,10 +120,7 @@ def code_of(rule: str) -> str:
     name = module_of(rule)
     if name.startswith("pipeline.store."):
         name = f"pipeline.studies.{rule.partition('_')[0]}.game"
-    spec = importlib.util.find_spec(name)
-    if spec is None or spec.origin is None:
-        raise InputError(f"{rule}: there is no module {name}")
-    return os.path.relpath(spec.origin, ROOT)
+    return f"{name.replace('.', '/')}.py"
 
 
 def versions_of(code: Iterable[str]) -> Params:
