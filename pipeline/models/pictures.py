@@ -160,7 +160,7 @@ def train_classifier(
     _check(pixels, labels, n_classes)
     _check_settings(epochs, batch_size, seed)
     inputs, targets = torch.from_numpy(pixels), torch.from_numpy(labels)
-    with _repeatable(seed):
+    with repeatable(seed):
         network = PictureClassifier(inputs.shape[1], n_classes, width, hidden, pooled)
 
         def order(rng: np.random.Generator) -> NDArray[np.int64]:
@@ -218,7 +218,7 @@ def train_embedding(
     if len(np.unique(labels)) < 2:
         raise InputError("the labels are of one class; triplets need pictures of two")
     inputs = torch.from_numpy(pixels)
-    with _repeatable(seed):
+    with repeatable(seed):
         network = PictureEmbedding(inputs.shape[1], n_outputs, width, hidden, pooled)
 
         def drawn(rng: np.random.Generator) -> NDArray[np.int64]:
@@ -330,7 +330,7 @@ def load(path: Path, kind: type[Network]) -> Network:
 
 
 @contextmanager
-def _repeatable(seed: int) -> Iterator[None]:
+def repeatable(seed: int) -> Iterator[None]:
     """One thread and random numbers from a seed; afterwards both are as before."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

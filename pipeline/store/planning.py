@@ -77,7 +77,8 @@ def plan(
         input_sha256: for each instance, the digest of what its values are computed from.
         output_classes: (instance, output) integers ≥ 0, where the class that an output is differs
             by instance.
-        masks: the coalitions of a sampled game (one with ``n_coalitions``): (instance, coalition)
+        masks: the coalitions of a sampled game (one with ``n_coalitions``), unless its
+            specification says how they are ``drawn``: (instance, coalition)
             uint64, or past 64 players (instance, coalition, byte) uint8, player i being bit i % 8
             of byte i // 8.
         coordinates: what readers need to know of instances beside their values, by name: (instance,
@@ -195,7 +196,7 @@ def _same(current: CoalitionStore, record: GameRecord, lists: Lists) -> bool:
 
 def _lists_of(store: CoalitionStore) -> Lists:
     masks = None
-    if store.record.n_coalitions is not None:
+    if store.record.lists_masks:
         masks = np.stack([store.masks(i) for i in range(len(store))])
     return Lists(
         store.instances, store.input_sha256, store.output_classes, masks, store.coordinates
@@ -233,7 +234,7 @@ def _done_keys(store: CoalitionStore) -> dict[Key, int]:
     result: dict[Key, int] = {}
     for i in np.flatnonzero(store.done()).tolist():
         try:
-            masks = None if store.record.n_coalitions is None else store.masks(i)
+            masks = store.masks(i) if store.record.lists_masks else None
         except DamagedShard as error:
             log.warning("%s", error)
             continue
@@ -396,10 +397,10 @@ def _refuse_unfit(path: str, record: GameRecord, lists: Lists) -> None:
             f"{path}: output classes of shape {classes.shape}; (instance, output) is "
             f"{(n, len(record.outputs))} here, and classes are numbers from 0"
         )
-    if (masks is None) != (record.n_coalitions is None):
+    if (masks is not None) != record.lists_masks:
         raise InputError(
             f"{path}: masks are given for a sampled game, one whose record says n_coalitions, "
-            f"and only for such a game"
+            f"and only for such a game; and not where its specification says how they are drawn"
         )
     if masks is not None:
         packed = record.n_players > 64

@@ -74,6 +74,16 @@ class GameRecord:
         return 2**self.n_players if self.n_coalitions is None else self.n_coalitions
 
     @property
+    def lists_masks(self) -> bool:
+        """Whether a store of the game lists its coalitions' masks.
+
+        It does not where all coalitions are kept, nor where the specification says, under
+        ``drawn``, how an instance's coalitions follow from its name: masks of thousands of players
+        would take more room than their values.
+        """
+        return self.n_coalitions is not None and "drawn" not in self.specification
+
+    @property
     def identity(self) -> str:
         """sha256 (hex) of what determines the values, given an instance's input.
 

@@ -208,10 +208,15 @@ class CoalitionStore:
         (coalition,) uint64; past 64 players (coalition, byte) uint8, player i being bit i % 8 of
         byte i // 8. Of a game that is not sampled: all masks, ascending.
 
-        Raises DamagedShard if they cannot be trusted.
+        Raises DamagedShard if they cannot be trusted, and InputError if they are not listed.
         """
         i = self.index(instance)
         if self._masks is None:
+            if self.record.n_coalitions is not None:
+                raise InputError(
+                    f"{self.path}: lists no masks; its coalitions are drawn: "
+                    f"{self.record.specification['drawn']}"
+                )
             return np.arange(self.record.rows, dtype=np.uint64)
         masks = self._checked(i, self._masks)
         if not self._remote and not self.shard(i, "masks").exists():
@@ -410,8 +415,8 @@ def _check_lists(store: CoalitionStore) -> None:
         raise ValueError("'output_class' is left out")
     if store._values.shape != (n, *store.shape) or store._values.dtype != np.float32:
         raise ValueError(f"'values' are {store._values.shape} {store._values.dtype}")
-    if (store._masks is None) != (store.record.n_coalitions is None):
-        raise ValueError("'masks' are for sampled games, and only for them")
+    if (store._masks is not None) != store.record.lists_masks:
+        raise ValueError("'masks' are for sampled games that list them, and only for them")
 
 
 def array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:

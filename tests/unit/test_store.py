@@ -186,6 +186,24 @@ def test_sampled_games(path: Path, n_players: int, monkeypatch: pytest.MonkeyPat
     assert (damage.instance, damage.index) == ("a", 1)
 
 
+def test_sampled_games_whose_coalitions_follow_from_instances(path: Path) -> None:
+    drawn = {**RECORD.specification, "drawn": "walks, seed 0"}
+    record = replace(RECORD, n_players=3000, n_coalitions=7, specification=drawn)
+    store = plan(path, record, ["round 0", "round 1"], ["1", "1"])
+    values = table("round 1", "1", store.shape)
+    store.write("round 1", values)
+    # More rounds keep what was evaluated.
+    more = plan(path, record, ["round 0", "round 1", "round 2"], ["1"] * 3)
+    assert more.done().tolist() == [False, True, False]
+    np.testing.assert_array_equal(more.read("round 1"), values)
+    assert verify(more) == []
+    with pytest.raises(InputError, match="lists no masks; its coalitions are drawn: walks, seed 0"):
+        more.masks(0)
+    masks = np.zeros((2, 7, 375), dtype=np.uint8)
+    with pytest.raises(InputError, match="not where its specification says how they are drawn"):
+        plan(path, record, ["round 0", "round 1"], ["1", "1"], masks=masks)
+
+
 @pytest.mark.parametrize(
     ("values", "match"),
     [
