@@ -1,0 +1,374 @@
+"""Walks along orders of removal, of which only the rest of the network is computed again.
+
+When a unit is removed, nothing changes in what runs before it. So the outputs that later layers
+need are kept for each walk, and from the unit's own layer on they are computed again. Many walks
+are under way at once. In each step the layer is taken whose removal most of them wait for, and
+these walks take one step together: batches are full although every walk has an order of its own.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, fx, nn
+
+from pipeline.core.errors import InputError
+from pipeline.models import devices
+from pipeline.models.units import CONVOLUTIONS, Masked, Site, at_once
+
+log = logging.getLogger(__name__)
+
+MOVED = 40
+"""Multiplications that take as long as one number that is put away or fetched."""
+
+SLOTS = 32
+"""Walks under way for each one that takes a step."""
+
+
+@dataclass(frozen=True, eq=False)
+class Suffixes:
+    """A network as a list of steps, and the places from which it can be run on."""
+
+    interpreter: fx.Interpreter
+    nodes: tuple[fx.Node, ...]
+    site_of: dict[fx.Node, tuple[str, int]]
+    """node → site's name, and how many times its module has run before"""
+    cut_of: NDArray[np.intp]
+    """(site,) the number of the cut from which the network is run when one of its units goes"""
+    cuts: tuple[int, ...]
+    """(cut,) the place of the last node that is not run again"""
+    needed: tuple[tuple[fx.Node, ...], ...]
+    """(cut,) nodes up to there that later ones use"""
+    kept: frozenset[fx.Node]
+    """nodes whose outputs are needed from any cut on"""
+    at_once: tuple[float, ...]
+    """(cut,) as many times more samples than of a whole run are run on at once"""
+    cost: float
+    """multiplications of a whole run, for one image"""
+    saved: float
+    """how many times as many multiplications whole runs of a walk take, as calculated"""
+
+
+def suffixes_of(network: nn.Module, sites: Sequence[Site], image: Tensor) -> Suffixes | None:
+    """How a network is run on from the sites; None if it cannot be traced, or has other units.
+
+    Not every site is a cut: what is saved by running a little less can cost more in what is kept.
+
+    Args:
+        network: in evaluation mode.
+        sites: where its units are.
+        image: (1, channel, …) such as it is run with.
+    """
+    if any(site.kind != "filters" for site in sites):
+        return None
+    try:
+        traced = fx.symbolic_trace(network)
+    except Exception as error:  # whatever a network's own code does with a placeholder
+        kind = type(network).__name__
+        log.info("%s cannot be traced (%s): whole networks are run for each removal", kind, error)
+        return None
+    nodes = tuple(traced.graph.nodes)
+    names = [site.name for site in sites]
+    times: dict[str, int] = {}
+    site_of: dict[fx.Node, tuple[str, int]] = {}
+    for node in nodes:
+        if node.op == "call_module" and node.target in names:
+            number = times.get(str(node.target), 0)
+            times[str(node.target)] = number + 1
+            site_of[node] = (str(node.target), number)
+    if len(times) < len(names):
+        return None
+    place_of = {node: place for place, node in enumerate(nodes)}
+    first = [
+        min(place_of[node] for node, (name, _) in site_of.items() if name == each) for each in names
+    ]
+    interpreter = fx.Interpreter(traced)
+    costs, numbers = _costs(interpreter, nodes, image)
+    units = [site.n_units for site in sites]
+    chosen = _chosen(nodes, place_of, first, units, costs, numbers)
+    cuts = tuple(first[site] for site in chosen)
+    cut_of = np.searchsorted(np.array(chosen), np.arange(len(sites)), side="right") - 1
+    needed = tuple(_needed(nodes, place_of, cut) for cut in cuts)
+    rest = np.array([costs[cut + 1 :].sum() for cut in cuts])
+    run = costs.sum() + (np.array(units) * rest[cut_of]).sum()
+    return Suffixes(
+        interpreter=interpreter,
+        nodes=nodes,
+        site_of=site_of,
+        cut_of=cut_of,
+        cuts=cuts,
+        needed=needed,
+        kept=frozenset(node for each in needed for node in each),
+        at_once=tuple(numbers.sum() / numbers[cut + 1 :].sum() for cut in cuts),
+        cost=float(costs.sum()),
+        saved=float(costs.sum() * (sum(units) + 1) / run),
+    )
+
+
+def _needed(
+    nodes: Sequence[fx.Node], place_of: dict[fx.Node, int], cut: int
+) -> tuple[fx.Node, ...]:
+    """Nodes up to a cut that later ones use."""
+    return tuple(
+        node
+        for node in nodes[: cut + 1]
+        if node.op != "get_attr" and any(place_of[user] > cut for user in node.users)
+    )
+
+
+def _chosen(
+    nodes: Sequence[fx.Node],
+    place_of: dict[fx.Node, int],
+    first: Sequence[int],
+    units: Sequence[int],
+    costs: NDArray[np.float64],
+    numbers: NDArray[np.float64],
+) -> list[int]:
+    """Sites that are cuts: all but those without which a walk is estimated to be faster."""
+    order = np.argsort(first)
+    needed = {site: [place_of[n] for n in _needed(nodes, place_of, first[site])] for site in order}
+
+    def estimate(chosen: Sequence[int]) -> float:
+        kept = np.zeros(len(nodes), dtype=bool)
+        for site in chosen:
+            kept[needed[site]] = True
+        total, cut = 0.0, -1
+        for site in order:
+            cut = site if site in chosen else cut
+            moved = numbers[needed[cut]].sum() + (numbers * kept)[first[cut] + 1 :].sum()
+            total += units[site] * (costs[first[cut] + 1 :].sum() + MOVED * moved)
+        return total
+
+    chosen = [int(site) for site in order]
+    best = estimate(chosen)
+    while len(chosen) > 1:
+        tried = [(estimate([c for c in chosen if c != site]), site) for site in chosen[1:]]
+        least, site = min(tried)
+        if least > best:
+            break
+        best = least
+        chosen.remove(site)
+    return chosen
+
+
+def walks(
+    masked: Masked,
+    images: Tensor,
+    orders: NDArray[np.integer],
+    *,
+    references: Tensor | None = None,
+    say: Callable[[Tensor, NDArray[np.intp]], Tensor],
+    suffixes: Suffixes | None = None,
+) -> Tensor:
+    """What is said of images while their units are removed one by one.
+
+    Args:
+        masked: the network.
+        images: (walk, channel, …).
+        orders: (walk, removal) players in the order in which they are removed: all, or some.
+        references: (walk,) numbers of reference images, where units are resampled.
+        say: from scores (m, class) and the walks that they are of, (m,), to (m, output).
+        suffixes: how the network is run from a site on; None runs it whole for each removal.
+
+    Returns:
+        (walk, removal + 1, output): row k after the first k players were removed.
+
+    Raises:
+        InputError: orders that do not fit.
+    """
+    n, ascending = len(masked.players), np.sort(orders, axis=-1)
+    fit = orders.ndim == 2 and len(orders) == len(images) and (np.diff(ascending) > 0).all()
+    if not fit or (orders.size and (ascending.min() < 0 or ascending.max() >= n)):
+        raise InputError(
+            f"orders of shape {orders.shape} for {len(images)} images and {n} players: each row "
+            "must name players by number, none of them twice"
+        )
+    if suffixes is None:
+        return _whole(masked, images, orders, references, say)
+    return _Walk(masked, images, orders, references, say, suffixes).run()
+
+
+def _whole(
+    masked: Masked,
+    images: Tensor,
+    orders: NDArray[np.integer],
+    references: Tensor | None,
+    say: Callable[[Tensor, NDArray[np.intp]], Tensor],
+) -> Tensor:
+    n = orders.shape[1]
+    places = np.full((len(orders), len(masked.players)), n)
+    np.put_along_axis(places, orders, np.arange(n)[None], axis=1)
+    owners = np.repeat(np.arange(len(images)), n + 1)
+    removed = np.tile(np.arange(n + 1), len(images))
+    found = []
+    size = at_once(masked.network, masked.sites, images[:1])
+    for start in range(0, len(owners), size):
+        some = owners[start : start + size]
+        there = places[some] >= removed[start : start + size, None]
+        index = torch.from_numpy(some).to(images.device)
+        of = None if references is None else references[index]
+        scores = masked(images[index], torch.from_numpy(there).to(images.device), of)
+        found.append(say(scores, some))
+    return torch.cat(found).reshape(len(images), n + 1, -1)
+
+
+class _Walk:
+    """Walks under way: slots that hold what each walk has computed so far."""
+
+    def __init__(
+        self,
+        masked: Masked,
+        images: Tensor,
+        orders: NDArray[np.integer],
+        references: Tensor | None,
+        say: Callable[[Tensor, NDArray[np.intp]], Tensor],
+        suffixes: Suffixes,
+    ) -> None:
+        self.masked, self.images, self.orders = masked, images, orders
+        self.references, self.say, self.steps = references, say, suffixes
+        counts = [site.n_units for site in masked.sites]
+        unit_site = np.repeat(np.arange(len(counts)), counts)
+        if len(masked.players) == len(counts) != len(unit_site):
+            unit_site = np.arange(len(counts))
+        self.cut_of_player = suffixes.cut_of[unit_site]
+        self.at_once = at_once(masked.network, masked.sites, images[:1])
+        self.n_slots = min(len(images), SLOTS * self.at_once, self._most_slots())
+        # The later the cut, the smaller what is computed, and the more at once.
+        self.most = [max(1, int(self.at_once * share)) for share in suffixes.at_once]
+        self.kept: dict[fx.Node, Tensor] = {}
+        self.present = torch.ones(
+            (self.n_slots, len(masked.players)), dtype=torch.bool, device=images.device
+        )
+        self.found: Tensor | None = None
+
+    @torch.inference_mode()
+    def run(self) -> Tensor:
+        n_walks, n = self.orders.shape
+        owner = np.arange(self.n_slots)
+        done = np.zeros(self.n_slots, dtype=np.int64)
+        begun = self.n_slots
+        for start in range(0, self.n_slots, self.at_once):
+            slots = np.arange(start, min(start + self.at_once, self.n_slots))
+            self._advance(slots, owner, done, None)
+        while True:
+            ended = np.flatnonzero(done == n)
+            if len(ended) and begun < n_walks:
+                fresh = ended[: n_walks - begun]
+                owner[fresh] = np.arange(begun, begun + len(fresh))
+                begun += len(fresh)
+                done[fresh] = 0
+                self.present[torch.from_numpy(fresh).to(self.images.device)] = True
+                self._advance(fresh, owner, done, None)
+            active = np.flatnonzero(done < n)
+            if not len(active):
+                break
+            players = self.orders[owner[active], done[active]]
+            cuts = self.cut_of_player[players]
+            cut = int(np.bincount(cuts).argmax())
+            some = np.flatnonzero(cuts == cut)[: self.most[cut]]
+            slots, removed = active[some], players[some]
+            index = torch.from_numpy(slots).to(self.images.device)
+            self.present[index, torch.from_numpy(removed).to(self.images.device)] = False
+            done[slots] += 1
+            self._advance(slots, owner, done, cut)
+        assert self.found is not None
+        return self.found
+
+    def _advance(
+        self,
+        slots: NDArray[np.intp],
+        owner: NDArray[np.intp],
+        done: NDArray[np.int64],
+        cut: int | None,
+    ) -> None:
+        """Run the network for some slots, from a cut on or (None) from the beginning."""
+        steps, index = self.steps, torch.from_numpy(slots).to(self.images.device)
+        walks = torch.from_numpy(owner[slots]).to(self.images.device)
+        units = self.masked.units(self.present[index])
+        references = None if self.references is None else self.references[walks]
+        env: dict[fx.Node, Any] = {}
+
+        def seen(node: fx.Node, output: Any) -> Any:
+            """What later nodes see of a node's output."""
+            if node not in steps.site_of:
+                return output
+            name, number = steps.site_of[node]
+            there = units[:, self.masked.spans[name]]
+            return self.masked.mixed(name, number, output, there, references)
+
+        if cut is not None:
+            for node in steps.needed[cut]:
+                env[node] = seen(node, self.kept[node].index_select(0, index))
+        steps.interpreter.env = env
+        start = 0 if cut is None else steps.cuts[cut] + 1
+        scores = self._run_from(start, env, seen, index, self.images, walks)
+        said = self.say(scores, owner[slots])
+        if self.found is None:
+            shape = (len(self.orders), self.orders.shape[1] + 1, said.shape[1])
+            self.found = said.new_zeros(shape)
+        self.found[walks, torch.from_numpy(done[slots]).to(self.images.device)] = said
+
+    def _run_from(
+        self,
+        start: int,
+        env: dict[fx.Node, Any],
+        seen: Callable[[fx.Node, Any], Any],
+        index: Tensor,
+        images: Tensor,
+        walks: Tensor,
+    ) -> Tensor:
+        steps = self.steps
+        for place, node in enumerate(steps.nodes):
+            if place < start and node.op != "get_attr":
+                continue
+            if node.op == "output":
+                scores: Any = fx.node.map_arg(node.args[0], env.__getitem__)
+                return torch.as_tensor(scores)
+            if node.op == "placeholder":
+                output: Any = images[walks]
+            else:
+                output = steps.interpreter.run_node(node)
+            if node in steps.kept and isinstance(output, Tensor):
+                self._keep(node, index, output)
+            env[node] = seen(node, output)
+        raise AssertionError("a graph ends in its output")
+
+    def _keep(self, node: fx.Node, index: Tensor, output: Tensor) -> None:
+        if node not in self.kept:
+            shape = (self.n_slots, *output.shape[1:])
+            self.kept[node] = output.new_empty(shape)
+        self.kept[node].index_copy_(0, index, output)
+
+    def _most_slots(self) -> int:
+        """Walks whose kept outputs fit into the memory that a batch may take."""
+        image = self.images[:1]
+        _, numbers = _costs(self.steps.interpreter, self.steps.nodes, image)
+        kept = [node in self.steps.kept for node in self.steps.nodes]
+        room = devices.working_memory(image.device) / (image.element_size() * numbers[kept].sum())
+        return max(1, int(room))
+
+
+@torch.inference_mode()
+def _costs(
+    interpreter: fx.Interpreter, nodes: Sequence[fx.Node], image: Tensor
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Of each node, for one image: multiplications of convolutions and linear layers, outputs."""
+    costs, numbers = np.zeros(len(nodes)), np.zeros(len(nodes))
+    env: dict[fx.Node, Any] = {}
+    interpreter.env = env
+    modules = dict(interpreter.module.named_modules())
+    for place, node in enumerate(nodes):
+        if node.op == "output":
+            break
+        env[node] = image if node.op == "placeholder" else interpreter.run_node(node)
+        numbers[place] = env[node].numel() if isinstance(env[node], Tensor) else 0
+        module = modules.get(str(node.target)) if node.op == "call_module" else None
+        if isinstance(module, CONVOLUTIONS):
+            costs[place] = numbers[place] * module.weight[0].numel()
+        elif isinstance(module, nn.Linear):
+            costs[place] = numbers[place] * module.in_features
+    return costs, numbers

@@ -1,0 +1,466 @@
+"""Networks of which some units can be absent: filters, hidden units, or heads of attention.
+
+A *site* is a module whose outputs are units: a convolution has its output channels, a multi-head
+attention its heads, the activation after a linear layer its hidden units. The outputs of an absent
+unit are replaced, wherever the module runs, by
+
+* ``mean``: their mean over reference images and positions (Neuron Shapley, Section 2);
+* ``zero``;
+* ``resample``: those that one reference image gives, chosen for each image.
+
+What replaces a unit stands at the module's own output. With the mean of a convolution's output it
+makes no difference whether a batch norm that follows is folded into the convolution.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.core.errors import InputError
+from pipeline.models import devices
+
+Kind = Literal["filters", "hidden", "heads"]
+Absent = Literal["mean", "zero", "resample"]
+
+CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+ACTIVATIONS = (nn.ReLU, nn.GELU, nn.SiLU, nn.LeakyReLU, nn.PReLU, nn.Tanh, nn.Hardswish, nn.ELU)
+WEIGHTED = (*CONVOLUTIONS, nn.Linear, nn.MultiheadAttention)
+
+AT_ONCE = 256
+"""Reference images that are evaluated at once."""
+
+MOST_AT_ONCE = 4096
+"""Samples that are evaluated at once, at most."""
+
+CACHED = 1 << 26
+"""Bytes of outputs up to which larger batches are not slower on a CPU."""
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where units of a network are."""
+
+    name: str
+    """of the module"""
+    n_units: int
+    kind: Kind
+
+
+@dataclass(frozen=True, eq=False)
+class Replacement:
+    """What absent units give."""
+
+    absent: Absent
+    outputs: Mapping[str, tuple[Tensor, ...]]
+    """by site, for each time that the module runs: (unit, …) with a length of 1 where it is the
+    same everywhere; of ``resample`` (reference, unit, …)"""
+
+
+def find_sites(
+    network: nn.Module,
+    example: Tensor,
+    *,
+    kind: Kind = "filters",
+    modules: Sequence[str] | None = None,
+) -> tuple[Site, ...]:
+    """The sites of a network, in the order in which they run.
+
+    The last module with weights gives the classes' scores. Its outputs are no players, and modules
+    that do not run in evaluation mode are not there.
+
+    Args:
+        network: in evaluation mode.
+        example: a batch of images.
+        kind: ``filters`` of convolutions, ``hidden`` units (outputs of an activation that follows a
+            linear layer), or ``heads`` of ``nn.MultiheadAttention``.
+        modules: names of modules, as patterns such as ``layer3.*``; of ``filters`` they may be any
+            modules with channels, such as a ReLU. None: all of the kind.
+
+    Raises:
+        InputError: a network in training mode, patterns that fit nothing, no site at all.
+    """
+    check_evaluating(network)
+    ran = _modules_that_run(network, example)
+    last = max((i for i, (_, m, _) in enumerate(ran) if isinstance(m, WEIGHTED)), default=-1)
+    found: dict[str, Site] = {}
+    for place, (name, module, output) in enumerate(ran[: max(last, 0)]):
+        before = ran[place - 1][1] if place else None
+        if name not in found and _is_site(name, module, before, kind, modules):
+            found[name] = Site(name, _count(module, output, kind), kind)
+    if modules is not None:
+        for pattern in modules:
+            if not any(fnmatchcase(name, pattern) for name in found):
+                names = ", ".join(dict.fromkeys(name for name, _, _ in ran[:8]))
+                raise InputError(
+                    f"modules: {pattern!r} fits no module that runs before the classifier and has "
+                    f"{kind}; the first modules are {names}"
+                )
+    if not found:
+        raise InputError(
+            f"the network ({type(network).__name__}) has no {kind} before its last layer; name "
+            "modules whose outputs are units, or take another network"
+        )
+    return tuple(found.values())
+
+
+def players_of(sites: Sequence[Site], *, grouped: bool = False) -> tuple[str, ...]:
+    """Names of the players: ``<module>:<number>`` of each unit, or one player a site."""
+    if grouped:
+        return tuple(site.name for site in sites)
+    return tuple(f"{site.name}:{number}" for site in sites for number in range(site.n_units))
+
+
+def replacement(
+    network: nn.Module, sites: Sequence[Site], references: Tensor, absent: Absent = "mean"
+) -> Replacement:
+    """What absent units give, from reference images on the network's device.
+
+    Means are taken in float64, over images and positions.
+    """
+    check_evaluating(network)
+    seen: dict[str, list[Tensor]] = {site.name: [] for site in sites}
+    kinds = {site.name: site.kind for site in sites}
+    for start in range(0, len(references), AT_ONCE):
+        some = references[start : start + AT_ONCE]
+        for name, outputs in _outputs_of(network, sites, some).items():
+            told = [_told(output, absent, kinds[name]) for output in outputs]
+            if not seen[name]:
+                seen[name] = told
+            elif absent == "resample":
+                seen[name] = [torch.cat(pair) for pair in zip(seen[name], told, strict=True)]
+            else:
+                seen[name] = [a + b for a, b in zip(seen[name], told, strict=True)]
+    dtype = next(network.parameters()).dtype
+    count = 1 if absent == "resample" else len(references)
+    given = {name: tuple((t / count).to(dtype) for t in told) for name, told in seen.items()}
+    return Replacement(absent, given)
+
+
+def _told(output: Tensor, absent: Absent, kind: Kind) -> Tensor:
+    """Of outputs (image, unit, …) what is added up over batches of reference images."""
+    if absent == "resample":
+        return output
+    # What a head gives at a place is a vector.
+    positions = (2,) if kind == "heads" else tuple(range(2, output.ndim))
+    mean = output.double().mean(dim=positions, keepdim=True) if positions else output.double()
+    total = mean.sum(dim=0)
+    return torch.zeros_like(total) if absent == "zero" else total
+
+
+class Masked:
+    """A network whose units can be absent, a mask for each sample.
+
+    Attributes:
+        players: their names.
+        sites: where units are.
+    """
+
+    def __init__(
+        self,
+        network: nn.Module,
+        sites: Sequence[Site],
+        replaced_by: Replacement,
+        *,
+        grouped: bool = False,
+    ) -> None:
+        """A network in evaluation mode; ``grouped`` makes each site one player."""
+        check_evaluating(network)
+        self.network, self.sites, self.replaced_by = network, tuple(sites), replaced_by
+        self.players = players_of(sites, grouped=grouped)
+        counts = [site.n_units for site in sites]
+        ends = list(itertools.accumulate(counts, initial=0))
+        self.spans = {
+            site.name: slice(a, b) for site, a, b in zip(sites, ends, ends[1:], strict=False)
+        }
+        of_site = torch.repeat_interleave(torch.arange(len(counts)), torch.tensor(counts))
+        self._player_of = of_site if grouped else None
+
+    @torch.inference_mode()
+    def __call__(self, images: Tensor, present: Tensor, references: Tensor | None = None) -> Tensor:
+        """Scores while some units are absent.
+
+        Args:
+            images: (sample, channel, …) on the network's device.
+            present: (sample, player) bool.
+            references: (sample,) numbers of reference images, where units are resampled.
+
+        Returns:
+            (sample, class)
+
+        Raises:
+            InputError: masks that do not fit, or images that the network does not take.
+        """
+        if present.shape != (len(images), len(self.players)) or present.dtype != torch.bool:
+            raise InputError(
+                f"masks of shape {tuple(present.shape)}, {present.dtype}; for {len(images)} images "
+                f"and {len(self.players)} players ({len(images)}, {len(self.players)}) bool is "
+                "needed"
+            )
+        units = self.units(present)
+        with _replaced(self.network, self.sites, self._edit(units, references)):
+            return run(self.network, images)
+
+    def units(self, present: Tensor) -> Tensor:
+        """Masks of players as masks of units: (sample, unit)."""
+        if self._player_of is None:
+            return present
+        return present[:, self._player_of.to(present.device)]
+
+    def mixed(
+        self, name: str, number: int, output: Tensor, there: Tensor, references: Tensor | None
+    ) -> Tensor:
+        """Outputs (sample, unit, …) of a site, of which those of absent units are replaced.
+
+        Args:
+            name: the site's.
+            number: how many times the module has run before for these samples.
+            output: what its units give.
+            there: (sample, unit of the site) bool.
+            references: (sample,) numbers of reference images, where units are resampled.
+        """
+        instead = self.replaced_by.outputs[name][number]
+        if self.replaced_by.absent == "resample":
+            if references is None:
+                raise InputError("units are resampled: give the reference image of each sample")
+            instead = instead[references]
+        mask = there.reshape(*there.shape, *([1] * (output.ndim - 2)))
+        if not isinstance(self.network.get_submodule(name), CONVOLUTIONS):
+            return torch.where(mask, output, instead)
+        # Nobody else holds what a convolution gives, and in place it takes hardly any time.
+        shift = torch.where(mask, torch.zeros((), dtype=output.dtype, device=mask.device), instead)
+        return output.mul_(mask.to(output.dtype)).add_(shift)
+
+    def _edit(self, units: Tensor, references: Tensor | None) -> "Edit":
+        """What is done to outputs; None where a site lacks no unit in any sample."""
+        ends = [units[:, self.spans[site.name]].all() for site in self.sites]
+        complete = torch.stack(ends).tolist()
+        whole = {
+            site.name for site, all_there in zip(self.sites, complete, strict=True) if all_there
+        }
+
+        def edit(name: str, number: int, output: Tensor) -> Tensor | None:
+            if name in whole:
+                return None
+            return self.mixed(name, number, output, units[:, self.spans[name]], references)
+
+        return edit
+
+
+Edit = Callable[[str, int, Tensor], Tensor | None]
+
+
+def run(network: nn.Module, images: Tensor) -> Tensor:
+    """The network's scores of images: (sample, class). Raises InputError if it takes no such."""
+    try:
+        scores: Any = network(images)
+    except RuntimeError as error:
+        raise InputError(
+            f"the network ({type(network).__name__}) does not take images of shape "
+            f"{tuple(images.shape[1:])}: {error}"
+        ) from None
+    if not isinstance(scores, Tensor) or scores.ndim != 2:
+        raise InputError(
+            f"the network ({type(network).__name__}) gives no scores (image, class); wrap it so "
+            "that it does"
+        )
+    return scores
+
+
+def rows(scores: Tensor, labels: Tensor, targets: Tensor | None = None) -> Tensor:
+    """What scores say about samples.
+
+    Args:
+        scores: (sample, class), before the softmax.
+        labels: (sample,) true classes.
+        targets: (sample,) the classes that an attacker wants.
+
+    Returns:
+        (sample, output) float32: 1 where the class of highest score is the true one and 0
+        elsewhere, the probability of the true class, the class of highest score, and with targets
+        their probabilities.
+
+    Raises:
+        InputError: NaN or Inf among the scores, labels that are no classes.
+    """
+    if not torch.isfinite(scores).all():
+        raise InputError("the network gives NaN or Inf scores; no value can be computed from them")
+    if len(labels) and int(labels.max()) >= scores.shape[1]:
+        raise InputError(
+            f"images of class {int(labels.max())}; the network tells {scores.shape[1]} classes "
+            "apart, counted from 0"
+        )
+    probabilities = scores.float().softmax(dim=1)
+    predicted = scores.argmax(dim=1)
+    said = [(predicted == labels).float(), _of(probabilities, labels), predicted.float()]
+    if targets is not None:
+        said.append(_of(probabilities, targets))
+    return torch.stack(said, dim=1)
+
+
+def at_once(network: nn.Module, sites: Sequence[Site], image: Tensor) -> int:
+    """Samples that a network is best given at once: a power of two.
+
+    On a CPU so many that the sites' outputs stay near the processor; on a GPU as many as fit.
+
+    Args:
+        network: in evaluation mode.
+        sites: where its units are.
+        image: (1, channel, …).
+    """
+    outputs = _outputs_of(network, sites, image).values()
+    size = image.element_size() * sum(each.numel() for times in outputs for each in times)
+    room = CACHED if image.device.type == "cpu" else devices.working_memory(image.device) // 8
+    return 1 << int(max(16, min(MOST_AT_ONCE, room // size))).bit_length() - 1
+
+
+def check_evaluating(network: nn.Module) -> None:
+    """Raise InputError if a network is in training mode: dropout would draw its own absences."""
+    if network.training:
+        raise InputError(
+            f"the network ({type(network).__name__}) is in training mode; call network.eval()"
+        )
+
+
+def _of(probabilities: Tensor, classes: Tensor) -> Tensor:
+    return probabilities.gather(1, classes[:, None])[:, 0]
+
+
+def _is_site(
+    name: str,
+    module: nn.Module,
+    before: nn.Module | None,
+    kind: Kind,
+    patterns: Sequence[str] | None,
+) -> bool:
+    if patterns is not None:
+        if not any(fnmatchcase(name, pattern) for pattern in patterns):
+            return False
+        return kind != "heads" or isinstance(module, nn.MultiheadAttention)
+    if kind == "filters":
+        return isinstance(module, CONVOLUTIONS)
+    if kind == "heads":
+        return isinstance(module, nn.MultiheadAttention)
+    return isinstance(module, ACTIVATIONS) and isinstance(before, nn.Linear)
+
+
+def _count(module: nn.Module, output: Any, kind: Kind) -> int:
+    if isinstance(module, nn.MultiheadAttention):
+        return module.num_heads
+    return int(output.shape[-1] if kind == "hidden" else output.shape[1])
+
+
+@torch.inference_mode()
+def _modules_that_run(network: nn.Module, example: Tensor) -> list[tuple[str, nn.Module, Any]]:
+    """Modules without modules of their own (or of attention), each time that they run."""
+    ran: list[tuple[str, nn.Module, Any]] = []
+    handles = []
+    for name, module in network.named_modules():
+        if isinstance(module, nn.MultiheadAttention) or not any(module.children()):
+
+            def note(module: nn.Module, _arguments: Any, output: Any, name: str = name) -> None:
+                ran.append((name, module, output))
+
+            handles.append(module.register_forward_hook(note))
+    try:
+        run(network, example)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return ran
+
+
+@torch.inference_mode()
+def _outputs_of(
+    network: nn.Module, sites: Sequence[Site], images: Tensor
+) -> dict[str, list[Tensor]]:
+    """Outputs (image, unit, …) of all sites, each time that they run."""
+    found: dict[str, list[Tensor]] = {site.name: [] for site in sites}
+
+    def keep(name: str, _number: int, output: Tensor) -> None:
+        found[name].append(output)
+
+    with _replaced(network, sites, keep):
+        run(network, images)
+    return found
+
+
+@contextmanager
+def _replaced(network: nn.Module, sites: Sequence[Site], edit: Edit) -> Iterator[None]:
+    """Have the outputs of units (sample, unit, …) edited while the network runs."""
+    times = dict.fromkeys((site.name for site in sites), -1)
+    handles = []
+    for site in sites:
+        module = network.get_submodule(site.name)
+
+        def hook(
+            module: nn.Module,
+            arguments: tuple[Any, ...],
+            options: dict[str, Any],
+            output: Any,
+            site: Site = site,
+        ) -> Any:
+            times[site.name] += 1
+            number = times[site.name]
+            if site.kind == "heads":
+                return _attended(module, arguments, options, output, partial_edit(site, number))
+            if site.kind == "hidden":
+                changed = edit(site.name, number, output.movedim(-1, 1))
+                return None if changed is None else changed.movedim(1, -1)
+            return edit(site.name, number, output)
+
+        handles.append(module.register_forward_hook(hook, with_kwargs=True))
+
+    def partial_edit(site: Site, number: int) -> Callable[[Tensor], Tensor | None]:
+        return lambda heads: edit(site.name, number, heads)
+
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _attended(
+    module: Any,
+    arguments: tuple[Any, ...],
+    options: dict[str, Any],
+    output: Any,
+    edit: Callable[[Tensor], Tensor | None],
+) -> Any:
+    """What a multi-head attention gives if what its heads give is edited.
+
+    Its own forward hands the heads' outputs to the last projection within one fused function, so
+    they are computed again here: self-attention and cross-attention without masks.
+    """
+    query, key, value = (
+        argument if argument is not None else options[name]
+        for argument, name in itertools.zip_longest(arguments[:3], ("query", "key", "value"))
+    )
+    if not module.batch_first:
+        query, key, value = (t.transpose(0, 1) for t in (query, key, value))
+    if options.get("attn_mask") is not None or options.get("key_padding_mask") is not None:
+        raise InputError("attention with masks cannot have absent heads yet")
+    if module.in_proj_weight is None or module.bias_k is not None:
+        raise InputError("attention with keys of another width cannot have absent heads yet")
+    biases = [None] * 3 if module.in_proj_bias is None else module.in_proj_bias.chunk(3)
+    projected = [
+        nn.functional.linear(t, w, b)
+        for t, w, b in zip((query, key, value), module.in_proj_weight.chunk(3), biases, strict=True)
+    ]
+    q, k, v = (
+        t.unflatten(-1, (module.num_heads, module.head_dim)).transpose(1, 2) for t in projected
+    )
+    heads = nn.functional.scaled_dot_product_attention(q, k, v)  # (sample, head, place, width)
+    changed = edit(heads)
+    if changed is None:
+        return None
+    joined = module.out_proj(changed.transpose(1, 2).flatten(2))
+    if not module.batch_first:
+        joined = joined.transpose(0, 1)
+    return (joined, *output[1:])
