@@ -1,0 +1,201 @@
+"""Shapley values of a mean over many instances' games, each of which can be asked alone.
+
+The value of a coalition is V(S) = Σ_i g_i v_i(S) over instances i, such as images, with weights g.
+The Shapley value is linear, so it is the same weighted sum of the instances' own. Each instance may
+therefore be asked of coalitions of its own, and their errors cancel in the sum: a batch that shares
+one order, as in the paper's Algorithm 1, tells hardly more of the order than one instance does.
+
+Coalitions are a function of a seed, the instance and the number of a *round*. So any number of
+processes draw the same ones, and further rounds leave those before as they are.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.errors import InputError
+
+Floats = NDArray[np.float64]
+Weights = Floats
+"""(instance,)"""
+
+WALKS, PAIRS = 0, 1
+"""Streams of random numbers."""
+
+
+@dataclass(frozen=True, eq=False)
+class PooledEstimate:
+    """Estimated Shapley values of all players."""
+
+    values: Floats
+    """(player,)"""
+    standard_errors: Floats
+    """(player,) of the coalitions drawn, the instances being those that they are; NaN where one
+    round alone cannot tell"""
+
+
+def orders_of(seed: int, instances: NDArray[np.integer], number: int, n: int) -> NDArray[np.intp]:
+    """The order of all players that each instance has in a round: (instance, place)."""
+    if not len(instances):
+        return np.empty((0, n), dtype=np.intp)
+    return np.stack([_stream(seed, WALKS, i, number).permutation(n) for i in instances])
+
+
+def pairs_of(
+    seed: int, instances: NDArray[np.integer], number: int, count: int, n: int
+) -> NDArray[np.bool_]:
+    """Pairs of a coalition and all other players, that each instance has in a round.
+
+    All sizes from 1 to n − 1 are equally likely, and with one size all coalitions: sampling by
+    leverage scores (Musco and Witter, "Provably accurate Shapley value estimation via leverage
+    score sampling", 2025).
+
+    Returns:
+        (instance, 2 · count, player) membership, each coalition followed by its complement.
+    """
+    found = np.zeros((len(instances), 2 * count, n), dtype=np.bool_)
+    for row, instance in enumerate(instances):
+        rng = _stream(seed, PAIRS, instance, number)
+        ranks = rng.random((count, n)).argsort(axis=1).argsort(axis=1)
+        sizes = rng.integers(1, max(n, 2), count)
+        found[row, ::2] = ranks < sizes[:, None]
+    found[:, 1::2] = ~found[:, ::2]
+    return found
+
+
+def _stream(seed: int, kind: int, instance: int, number: int) -> np.random.Generator:
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(kind, instance, number)))
+
+
+def contributions(values: Floats, orders: NDArray[np.integer]) -> Floats:
+    """Marginal contributions along walks.
+
+    Args:
+        values: (…, n + 1) the value after the first k players of the order were removed.
+        orders: (…, n) the players in the order in which they are removed.
+
+    Returns:
+        (…, player)
+    """
+    found = np.empty(orders.shape)
+    np.put_along_axis(found, orders, values[..., :-1] - values[..., 1:], axis=-1)
+    return found
+
+
+def from_walks(
+    values: NDArray[np.floating], orders: NDArray[np.integer], weights: Weights
+) -> PooledEstimate:
+    """Shapley values from one walk of each instance in each round; unbiased.
+
+    Args:
+        values: (instance, round, n + 1) as for :func:`contributions`.
+        orders: (instance, round, n)
+        weights: (instance,)
+
+    Raises:
+        InputError: shapes that do not fit, values that are not finite.
+    """
+    _check(values, orders.shape[-1] + 1, weights)
+    marginal = contributions(values.astype(np.float64), orders)
+    mean = np.tensordot(weights, marginal.mean(axis=1), axes=1)
+    rounds = values.shape[1]
+    if rounds == 1:
+        return PooledEstimate(mean, np.full_like(mean, np.nan))
+    spread = marginal.var(axis=1, ddof=1) / rounds
+    return PooledEstimate(mean, np.sqrt(np.tensordot(weights**2, spread, axes=1)))
+
+
+def regress(
+    coalitions: NDArray[np.bool_],
+    values: NDArray[np.floating],
+    nobody: Floats,
+    everybody: Floats,
+    weights: Weights,
+) -> PooledEstimate:
+    """Shapley values by weighted least squares over all instances' coalitions; consistent.
+
+    The Shapley value is the solution of a least-squares problem over coalitions whose weights are
+    1 / (s (n − s)) where sizes s are equally likely. An instance's values are taken from the line
+    between v_i(∅) and v_i(N), so what differs between instances cancels. The values sum to
+    V(N) − V(∅). Errors are those of the jackknife over rounds, with rounds − 1 degrees of freedom.
+
+    Args:
+        coalitions: (instance, round, coalition, player) as :func:`pairs_of` gives them.
+        values: (instance, round, coalition)
+        nobody: (instance,) v_i(∅)
+        everybody: (instance,) v_i(N)
+        weights: (instance,) negative ones stand for what is subtracted.
+
+    Raises:
+        InputError: shapes that do not fit, values that are not finite, too few coalitions for the
+            number of players.
+    """
+    _check(values, coalitions.shape[2], weights)
+    n = coalitions.shape[-1]
+    total = float(weights @ (everybody - nobody))
+    if n == 1:
+        return PooledEstimate(np.array([total]), np.zeros(1))
+    found, squares = np.full(n, total / n), np.zeros(n)
+    for sign in (1, -1):
+        part = np.flatnonzero(sign * weights > 0)
+        if len(part):
+            line = nobody[part], everybody[part]
+            solved = _solved(coalitions[part], values[part], *line, np.abs(weights[part]))
+            found += sign * solved.values
+            squares += solved.standard_errors**2
+    return PooledEstimate(found, np.sqrt(squares))
+
+
+def _solved(
+    coalitions: NDArray[np.bool_],
+    values: NDArray[np.floating],
+    nobody: Floats,
+    everybody: Floats,
+    weights: Weights,
+) -> PooledEstimate:
+    """Deviations from equal shares, for weights that are positive."""
+    n, rounds = coalitions.shape[-1], coalitions.shape[1]
+    sizes = coalitions.sum(axis=-1)
+    kernel = weights[:, None, None] / (sizes * (n - sizes))
+    rise = (everybody - nobody)[:, None, None]
+    left = kernel * (values - nobody[:, None, None] - sizes / n * rise)
+    products, sums = np.empty((rounds, n, n)), np.empty((rounds, n))
+    for number in range(rounds):
+        centred = (coalitions[:, number] - sizes[:, number, :, None] / n).reshape(-1, n)
+        products[number] = (centred.T * kernel[:, number].ravel()) @ centred
+        sums[number] = centred.T @ left[:, number].ravel()
+    product, total = products.sum(axis=0), sums.sum(axis=0)
+    # Centred memberships sum to 0 over players: so do the solutions, with any number added here.
+    filled = np.full((n, n), np.trace(product) / n**2)
+    _refuse_too_few(product, coalitions)
+    mean = np.linalg.solve(product + filled, total)
+    if rounds == 1:
+        return PooledEstimate(mean, np.full(n, np.nan))
+    without = np.linalg.solve(product - products + filled, (total - sums)[..., None])[..., 0]
+    spread = ((without - without.mean(axis=0)) ** 2).sum(axis=0)
+    return PooledEstimate(mean, np.sqrt(spread * (rounds - 1) / rounds))
+
+
+def _refuse_too_few(product: Floats, coalitions: NDArray[np.bool_]) -> None:
+    n, distinct = coalitions.shape[-1], int(np.prod(coalitions.shape[:3])) // 2
+    rounds = coalitions.shape[1]
+    # Each pair tells one equation, and each round may be left out once.
+    if distinct * (rounds - 1) // max(rounds, 1) < n and distinct < n - 1 + (rounds > 1) * n:
+        raise InputError(
+            f"{distinct} pairs of coalitions for {n} players: evaluate more pairs, or more rounds"
+        )
+    if np.linalg.matrix_rank(product, hermitian=True) < n - 1:
+        raise InputError(
+            f"{distinct} pairs of coalitions do not tell {n} players apart: evaluate more of them"
+        )
+
+
+def _check(values: NDArray[np.floating], length: int, weights: Weights) -> None:
+    if values.ndim != 3 or values.shape[-1] != length or weights.shape != values.shape[:1]:
+        raise InputError(
+            f"values of shape {values.shape} and weights of shape {weights.shape}: (instance, "
+            f"round, {length}) and (instance,) are needed"
+        )
+    if not np.isfinite(values).all():
+        raise InputError("NaN or Inf among the values: no Shapley value exists")
