@@ -3,4 +3,5 @@
 STUDIES = (
     "frames",
     "baselines",
+    "neurons",
 )

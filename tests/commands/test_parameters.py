@@ -10,6 +10,7 @@ from dags import planned
 from tiny import ROOT, defaults, merged
 
 from pipeline.data.something import VIDEOS
+from pipeline.studies import STUDIES
 
 MODELS, SPLITS = ("trn", "tsn"), ("train", "validation")
 
@@ -154,6 +155,50 @@ OTHER = {
     "baselines.runtime.pictures": 2,
     "baselines.runtime.runs": 3,
     "baselines.figures.pictures": 2,
+    "neurons.images.source": "folder",
+    "neurons.images.root": "other pictures",
+    "neurons.images.download": True,
+    "neurons.images.size": 6,
+    "neurons.images.train": 100,
+    "neurons.images.ranked": 20,
+    "neurons.images.held_out": 20,
+    "neurons.training.channels": [4, 4],
+    "neurons.training.epochs": 1,
+    "neurons.training.batch": 16,
+    "neurons.training.learning_rate": 1e-4,
+    "neurons.training.seed": 1,
+    "neurons.networks.plain.architecture": "torchvision:resnet18",
+    "neurons.networks.plain.weights": "other/classifier.pt",
+    "neurons.networks.plain.modules": ["body.2"],
+    "neurons.networks.dropout.share": 0.1,
+    "neurons.networks.tinted.share": 0.1,
+    "neurons.networks.tinted.strength": 0.5,
+    "neurons.networks.tinted.seed": 1,
+    "neurons.attack.size": 0.1,
+    "neurons.attack.step": 0.1,
+    "neurons.attack.steps": 3,
+    "neurons.attack.seed": 1,
+    "neurons.coalitions.absent": "zero",
+    "neurons.coalitions.block": 8,
+    "neurons.coalitions.seed": 1,
+    "neurons.pairs.count": 4,
+    "neurons.pairs.rounds": 2,
+    "neurons.walks.orders": 2,
+    "neurons.shared.iterations": 3,
+    "neurons.shared.images": 4,
+    "neurons.removal.most": 5,
+    "neurons.removal.top": 5,
+    "neurons.removal.classes": 1,
+    "neurons.removal.excluded": 0.1,
+    "neurons.removal.random_orders": 2,
+    "neurons.removal.steps": 3,
+    "neurons.removal.seed": 1,
+    "neurons.search.k": 3,
+    "neurons.search.epsilon": 0.1,
+    "neurons.search.delta": 0.2,
+    "neurons.search.truncation": 0.1,
+    "neurons.search.most": 1000,
+    "neurons.search.seed": 1,
 }
 """For every parameter a valid value that is not its value anywhere below."""
 
@@ -163,6 +208,7 @@ TOGETHER = {
     "frames.features.tsn": "frames.features.trn",
     # Of other sources than the digits, and other architectures, files are asked for.
     "baselines.pictures.source": "baselines.pictures.root",
+    "neurons.images.source": "neurons.images.root",
     "baselines.classifier.architecture": "baselines.classifier.weights",
     "baselines.embedding.architecture": "baselines.embedding.weights",
 }
@@ -171,6 +217,7 @@ FEATURES = {m: {s: f"own/{m}_{s}.h5" for s in SPLITS} for m in MODELS}
 CASES = {
     "frames": {},
     "baselines": {},
+    "neurons": {},
     "given videos": {"dataset": {"root": "own videos"}},
     "given backbones": {"backbone": {"weights": {m: f"own/{m}.pt" for m in MODELS}}},
     "given features": {"features": FEATURES},
@@ -191,6 +238,8 @@ RESHAPE |= {
     for n in ("classifier", "embedding")
     for part in ("architecture", "weights")
 }
+RESHAPE |= {f"neurons.{n}" for n in ("images.source", "images.root", "images.download")}
+RESHAPE |= {"neurons.networks.plain.weights"}
 """Parameters that name files: with them dvc.yaml has to be written anew."""
 
 
@@ -208,9 +257,9 @@ SHAPING = ("frames.dataset.", "frames.features.", "frames.backbone.weights", "fr
 
 def walked(case):
     """Parameters that are changed: all that may concern it, or that its shape may change."""
-    others = {"frames": "baselines.", "baselines": "frames."}
-    if case in others:
-        return [leaf for leaf in LEAVES if not leaf.startswith(others[case])]
+    if case in STUDIES:
+        others = tuple(f"{study}." for study in STUDIES if study != case)
+        return [leaf for leaf in LEAVES if not leaf.startswith(others)]
     return [leaf for leaf in LEAVES if leaf.startswith(SHAPING)]
 
 
@@ -264,7 +313,7 @@ def folder(tmp_path_factory):
 def cases():
     found = {case: merged(defaults(), {"frames": each}) for case, each in CASES.items()}
     # Each study is planned alone: so a graph is half as large.
-    return {c: {**p, "studies": [c if c == "baselines" else "frames"]} for c, p in found.items()}
+    return {c: {**p, "studies": [c if c in STUDIES else "frames"]} for c, p in found.items()}
 
 
 @pytest.fixture(scope="module")
@@ -383,22 +432,23 @@ def usual(folder):
 
 def test_only_the_studies_asked_for_are_made_and_tracked(usual, graphs):
     each = []
-    for study in ("frames", "baselines"):
+    for study in STUDIES:
         graph = graphs[study, None]
         stages = {unit.stage for unit in graph.units}
         assert {stage.split("_")[0] for stage in stages} == {study}
         assert set(graph.dvc_yaml["stages"]) == stages
         each.append(stages)
-    assert {unit.stage for unit in usual[0].units} == each[0] | each[1]
+    assert {unit.stage for unit in usual[0].units} == set().union(*each)
 
 
-@pytest.mark.parametrize(("study", "games"), [("frames", 8), ("baselines", 6)])
+@pytest.mark.parametrize(("study", "games"), [("frames", 8), ("baselines", 6), ("neurons", 6)])
 def test_where_it_is_computed_touches_nothing(study, games, graphs):
     before, shared_out = graphs[study, None], graphs[study, "partitions"]
     assert not touched(before, shared_out, lambda unit: unit.params)
     # What says how long something takes is of a device.
     on_device = graphs[study, "device"]
-    assert touched(before, on_device, lambda unit: unit.params) == {f"{study}_runtime"}
+    timed = {unit.stage for unit in before.units} & {f"{study}_runtime"}
+    assert touched(before, on_device, lambda unit: unit.params) == timed
     # Two more jobs of each game.
     of_games = [unit.files[0] for unit in before.units if unit.stage == f"{study}_merge"]
     assert len(of_games) == games

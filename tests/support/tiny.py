@@ -51,6 +51,17 @@ OVERRIDES = {
         "runtime": {"pictures": 1, "runs": 2},
         "figures": {"pictures": 2},
     },
+    "neurons": {
+        "images": {"train": 200, "ranked": 24, "held_out": 20},
+        "training": {"channels": [4, 5], "epochs": 2},
+        "attack": {"steps": 3},
+        "coalitions": {"block": 10},
+        "pairs": {"count": 4, "rounds": 4},
+        "walks": {"orders": 2},
+        "shared": {"iterations": 12, "images": 4},
+        "removal": {"most": 4, "top": 4, "classes": 2, "random_orders": 2, "steps": 3},
+        "search": {"k": 2, "epsilon": 0.2, "most": 4000},
+    },
 }
 
 

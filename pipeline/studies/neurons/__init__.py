@@ -1,0 +1,1 @@
+"""Neuron Shapley: which filters are responsible for what a network does."""

@@ -1,0 +1,321 @@
+"""What the paper on Neuron Shapley says, beside what the study's results show.
+
+Every claim is decided by a comparison of measured numbers that is written here, with a margin of
+two standard errors of the difference where there are any. Limits that are set by hand are named.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.claims import Claim, all_of, claim, margin
+
+Results = Mapping[str, Any]
+Floats = NDArray[np.float64]
+
+TENFOLD = 8.0
+"""What "around one order of magnitude" takes at least."""
+
+AGREEING = 0.97
+"""R² and rank correlation from which two rankings count as "very close"."""
+
+FEW = 10
+"""Filters that count as "a handful" of some ninety."""
+
+INTACT = 0.05
+"""Accuracy that may be lost where it "remains intact"."""
+
+TWICE = 2.0
+
+LOW = 0.5
+"""Rank correlation up to which filters "interact differently"."""
+
+
+def all_claims(results: Results) -> list[Claim]:
+    """Every claim.
+
+    Args:
+        results: content of the stages' JSON files, by stage.
+    """
+    return [
+        _fewer_samples(results),
+        _alike(results),
+        _truncates(results),
+        _critical(results),
+        _beats(results),
+        _early(results),
+        _of_classes(results),
+        _keeps_accuracy(results),
+        _repairs(results),
+        _defends(results),
+        _unlike_accuracy(results),
+        _foreign(results),
+        *_dropout(results),
+    ]
+
+
+def _fewer_samples(results: Results) -> Claim:
+    plain, bandit = (_search(results, name) for name in ("Monte Carlo", "Algorithm 1"))
+    ratio = np.mean(plain["samples"]) / np.mean(bandit["samples"])
+    state = "" if plain["decided"] and bandit["decided"] else "; not both came to an end"
+    return claim(
+        "Sec. 4, Fig. 3a",
+        "plain",
+        "Algorithm 1 takes around one order of magnitude fewer samples than Monte Carlo",
+        f"{ratio:.1f} times fewer{state}",
+        _graded(ratio, TENFOLD),
+    )
+
+
+def _alike(results: Results) -> Claim:
+    found = results["search"]["agreement"]
+    both = [found["r_squared"] >= AGREEING, found["rank_correlation"] >= AGREEING]
+    return claim(
+        "Sec. 4, App. G",
+        "plain",
+        "its values are very close to those of Monte Carlo (R² = 0.975, rank correlation 0.988)",
+        f"R² {found['r_squared']:.3f}, rank correlation {found['rank_correlation']:.3f}",
+        all_of(both),
+    )
+
+
+def _truncates(results: Results) -> Claim:
+    whole, cut = (
+        _search(results, name)["evaluations"]
+        for name in ("Algorithm 1, not truncated", "Algorithm 1")
+    )
+    return claim(
+        "Sec. 3, App. D",
+        "plain",
+        "truncation saves close to another order of magnitude",
+        f"{whole / cut:.1f} times fewer evaluations",
+        _graded(whole / cut, TENFOLD),
+    )
+
+
+def _critical(results: Results) -> Claim:
+    rows = results["removal"]["overall"]
+    few = min(FEW, len(_curve(rows, "accuracy", "shapley", "accuracy")[0]) - 1)
+    (own, error), (others, other) = (
+        _curve(rows, "accuracy", method, "accuracy") for method in ("shapley", "random")
+    )
+    destroyed = own[few] + margin(error[few]) < own[0] / 2
+    spared = others[few] - margin(other[few]) > own[0] / 2
+    return claim(
+        "Sec. 4, Fig. 1",
+        "plain",
+        "a handful of filters of largest values is critical; as many random ones are not",
+        f"accuracy {own[0]:.2f}; without the first {few} {own[few]:.2f}, without {few} random "
+        f"ones {others[few]:.2f}",
+        all_of([bool(destroyed), bool(spared)]),
+    )
+
+
+def _beats(results: Results) -> Claim:
+    rows = results["removal"]["overall"]
+    needed = {m: _halved(rows, m) for m in ("shapley", "conductance")}
+    ratio = needed["conductance"] / max(needed["shapley"], 1)
+    return claim(
+        "Sec. 4",
+        "plain",
+        "by conductance twice as many filters must be removed for the same loss of accuracy",
+        f"half of the accuracy is lost without {needed['shapley']} filters by value, "
+        f"{needed['conductance']} by conductance",
+        _graded(ratio, TWICE),
+    )
+
+
+def _early(results: Results) -> Claim:
+    layers = results["removal"]["layers"]
+    shares = [layer["top"] / layer["filters"] for layer in layers]
+    half = len(layers) // 2
+    early, late = (
+        sum(layer["top"] for layer in part) / sum(layer["filters"] for layer in part)
+        for part in (layers[:half] or layers, layers[half:])
+    )
+    return claim(
+        "Sec. 4, Fig. 1",
+        "plain",
+        "more of the filters of largest values are in the early layers",
+        "shares of the layers' filters, first to last: " + ", ".join(f"{s:.2f}" for s in shares),
+        early > late,
+    )
+
+
+def _of_classes(results: Results) -> Claim:
+    rows = results["removal"]["of_classes"]
+    names = list(dict.fromkeys(row["of"] for row in rows))
+    won = []
+    for name in names:
+        areas = {m: _curve(rows, name, m, "recall")[0].mean() for m in _methods(rows, name)}
+        won.append(min(areas, key=lambda m: areas[m]) == "shapley")
+    return claim(
+        "Sec. 4, Fig. 2",
+        "plain",
+        "a class's own filters by value reduce its recall more than those by any other measure",
+        f"mean recall along the curve is least in {sum(won)} of {len(won)} classes",
+        all_of(won),
+    )
+
+
+def _keeps_accuracy(results: Results) -> Claim:
+    rows = results["removal"]["of_classes"]
+    names = list(dict.fromkeys(row["of"] for row in rows))
+    lost = []
+    for name in names:
+        recall, _ = _curve(rows, name, "shapley", "recall")
+        accuracy, _ = _curve(rows, name, "shapley", "accuracy")
+        below = np.flatnonzero(recall < recall[0] / 2)
+        if len(below):
+            place = int(below[0])
+            # The class itself is a part of all images.
+            own = (recall[0] - recall[place]) / len(results["removal"]["classes"])
+            lost.append(accuracy[0] - accuracy[place] - own)
+    text = f"half of the recall is gone in {len(lost)} of {len(names)} classes"
+    if lost:
+        text += "; by then others have lost " + ", ".join(f"{x:.2f}" for x in lost)
+    spared = [x <= INTACT for x in lost] + [False] * (len(names) - len(lost))
+    return claim(
+        "Sec. 4, Fig. 2",
+        "plain",
+        "the accuracy on other classes remains intact",
+        text,
+        all_of(spared),
+    )
+
+
+def _repairs(results: Results) -> Claim:
+    rows = {row["method"]: row for row in results["repair"]["chosen"]}
+    best = max(
+        (row for name, row in rows.items() if name.startswith("shapley")),
+        key=lambda row: row["both after"],
+    )
+    gained = best["conflicting after"] - best["conflicting before"]
+    both = best["both after"] - best["both before"]
+    return claim(
+        "Sec. 4, Fig. 3b",
+        "tinted",
+        "without the filters of most negative values the network is fairer and more accurate",
+        f"{best['removed']} filters removed: the subgroup {best['conflicting before']:.2f} → "
+        f"{best['conflicting after']:.2f}, all {best['both before']:.2f} → "
+        f"{best['both after']:.2f}",
+        all_of([gained > margin(best["standard_error"]), both > 0]),
+    )
+
+
+def _defends(results: Results) -> Claim:
+    rows = results["vulnerable"]["curves"]
+    success, error = _curve(rows, "attacked", "shapley", "success, made with plain")
+    clean, _ = _curve(rows, "attacked", "shapley", "clean")
+    below = np.flatnonzero(success + margin(*error[:1]) < success[0] / 2)
+    shows: bool | None = False
+    if not len(below):
+        text = f"it falls from {success[0]:.2f} to {success[-1]:.2f} at most"
+    else:
+        place = int(below[0])
+        text = (
+            f"without {place} filters it falls from {success[0]:.2f} to {success[place]:.2f}, and "
+            f"accuracy from {clean[0]:.2f} to {clean[place]:.2f}"
+        )
+        kept = clean[place] / clean[0] > success[place] / success[0]
+        shows = None if kept and clean[0] - clean[place] > INTACT else bool(kept)
+    return claim(
+        "Sec. 4, Fig. 3c",
+        "plain, attacked",
+        "without a few filters the attack hardly succeeds, and accuracy drops moderately",
+        text,
+        shows,
+    )
+
+
+def _unlike_accuracy(results: Results) -> Claim:
+    found = results["vulnerable"]["rank_correlation"]
+    return claim(
+        "Sec. 4",
+        "plain, attacked",
+        "these values are hardly correlated with those for accuracy (0.3)",
+        f"rank correlation {found:.2f}",
+        abs(found) <= LOW,
+    )
+
+
+def _foreign(results: Results) -> Claim:
+    rows = results["vulnerable"]["curves"]
+    success, error = _curve(rows, "attacked", "shapley", "success, made with dropout")
+    few = min(FEW, len(success) - 1)
+    return claim(
+        "Sec. 4",
+        "plain, attacked",
+        "attacks made with another network succeed less often, too (by 37 % on average)",
+        f"without {few} filters {success[0]:.2f} → {success[few]:.2f}",
+        bool(success[0] - success[few] > margin(error[0], error[few])),
+    )
+
+
+def _dropout(results: Results) -> list[Claim]:
+    plain, dropout = results["spread"]["networks"]
+    curves = results["spread"]["curves"]
+    (own, error), (others, other) = (
+        _curve(curves, name, "largest", "accuracy") for name in ("plain", "dropout")
+    )
+    few = min(FEW, len(own) - 1)
+    n = len(plain["values"])
+    return [
+        claim(
+            "App. A, Fig. 4a",
+            "plain, dropout",
+            "with filter dropout values are more concentrated around zero",
+            f"their standard deviation is {plain['sd']:.4f} without and {dropout['sd']:.4f} with",
+            dropout["sd"] < plain["sd"],
+        ),
+        claim(
+            "App. A, Fig. 4b",
+            "plain, dropout",
+            "with filter dropout the network bears the loss of filters of largest values better",
+            f"without the first {few} {own[few]:.2f} without and {others[few]:.2f} with",
+            bool(others[few] - own[few] > margin(error[few], other[few])),
+        ),
+        claim(
+            "App. A, Fig. 4c",
+            "dropout",
+            "it bears the loss of almost half of its filters, those of least values",
+            f"half of the accuracy is left without {dropout['kept_half_without']} of {n}",
+            dropout["kept_half_without"] >= 0.4 * n,
+        ),
+    ]
+
+
+def _graded(ratio: float, wanted: float) -> bool | None:
+    """Shown from what is wanted on, in part from 1 on."""
+    return True if ratio >= wanted else None if ratio > 1 else False
+
+
+def _search(results: Results, method: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = next(
+        row for row in results["search"]["searches"] if row["method"] == method
+    )
+    return found
+
+
+def _methods(rows: Sequence[Mapping[str, Any]], of: str) -> list[str]:
+    return list(dict.fromkeys(row["method"] for row in rows if row["of"] == of))
+
+
+def _curve(
+    rows: Sequence[Mapping[str, Any]], of: str, method: str, metric: str
+) -> tuple[Floats, Floats]:
+    """Values by the number of removed filters, and their standard errors."""
+    wanted = (of, method, metric)
+    chosen = [row for row in rows if (row["of"], row["method"], row["metric"]) == wanted]
+    values = np.array([row["value"] for row in chosen], dtype=np.float64)
+    errors = np.array([row["standard_error"] or 0.0 for row in chosen], dtype=np.float64)
+    return values, errors
+
+
+def _halved(rows: Sequence[Mapping[str, Any]], method: str) -> int:
+    """Filters that are removed until half of the accuracy is lost; all if it never is."""
+    values, _ = _curve(rows, "accuracy", method, "accuracy")
+    below = np.flatnonzero(values < values[0] / 2)
+    return int(below[0]) if len(below) else len(values)

@@ -1,0 +1,115 @@
+"""Other measures of a filter's importance, beside which Neuron Shapley values are put (Fig. 2)."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from captum.attr import LayerConductance
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pipeline.studies.neurons.filters import Filters
+from pipeline.studies.neurons.images import Images
+from pipeline.studies.neurons.metrics import Metric
+
+Floats = NDArray[np.float64]
+
+AT_ONCE = 64
+"""Images whose gradients are computed at once."""
+
+
+def weight_norms(filters: Filters) -> Floats:
+    """The ℓ₂ norm of each filter's weights: (player,)."""
+    parts = []
+    for site in filters.masked.sites:
+        weight = filters.masked.network.get_submodule(site.name).weight
+        assert isinstance(weight, Tensor)
+        parts.append(weight.detach().flatten(1).norm(dim=1).cpu().numpy())
+    return np.concatenate(parts).astype(np.float64)
+
+
+def response_norms(filters: Filters, images: Images, weights: Floats) -> Floats:
+    """The ℓ₂ norm of each filter's response, a weighted mean over images: (player,)."""
+    return _over_sites(filters, images, weights, lambda output: output.flatten(2).norm(dim=2))
+
+
+def leave_one_out(
+    filters: Filters, images: Images, targets: NDArray[np.integer] | None, metric: Metric
+) -> Floats:
+    """What the metric loses when just this filter is removed: (player,)."""
+    n = len(filters.players)
+    there = np.ones((n + 1, n), dtype=bool)
+    there[np.arange(n), np.arange(n)] = False
+    places = np.flatnonzero(metric.weights)
+    said = filters.say(
+        images, targets, np.repeat(places, n + 1), np.tile(there, (len(places), 1))
+    ).reshape(len(places), n + 1, -1)
+    some = None if targets is None else targets[places]
+    found = np.tensordot(metric.weights[places], metric.per_image(said, some), axes=1)
+    return found[-1] - found[:-1]
+
+
+def conductance(
+    filters: Filters,
+    images: Images,
+    classes: NDArray[np.integer],
+    weights: Floats,
+    *,
+    steps: int,
+) -> Floats:
+    """Neuron Conductance of each filter, a weighted mean over images: (player,).
+
+    The path runs from a black image (Dhamdhere et al., 2018), by a Riemann sum as in the paper.
+
+    Args:
+        filters: of the network.
+        images: that it is taken over.
+        classes: (image,) the class whose score it is of.
+        weights: (image,)
+        steps: points of the sum.
+    """
+    network, found = filters.masked.network, []
+    places = np.flatnonzero(weights)
+    for site in filters.masked.sites:
+        layer, total = LayerConductance(network, network.get_submodule(site.name)), 0.0
+        for start in range(0, len(places), AT_ONCE):
+            some = places[start : start + AT_ONCE]
+            pixels = torch.from_numpy(images.pixels[some]).to(filters.device)
+            attributed = layer.attribute(
+                pixels,
+                baselines=torch.zeros_like(pixels),
+                target=torch.from_numpy(classes[some]).to(filters.device),
+                n_steps=steps,
+                method="riemann_trapezoid",
+                internal_batch_size=AT_ONCE * 16,
+            )
+            per_unit = attributed.detach().flatten(2).sum(dim=2).double().cpu().numpy()
+            total = total + weights[some] @ per_unit
+        found.append(total)
+    return np.concatenate(found)
+
+
+@torch.inference_mode()
+def _over_sites(
+    filters: Filters, images: Images, weights: Floats, of: Callable[[Tensor], Tensor]
+) -> Floats:
+    """A weighted sum over images of something of each unit's outputs (image, unit, …)."""
+    totals: dict[str, Floats] = {}
+    network, handles = filters.masked.network, []
+    places = np.flatnonzero(weights)
+    now = places[:0]
+    for site in filters.masked.sites:
+
+        def add(_module: nn.Module, _given: object, output: Tensor, name: str = site.name) -> None:
+            part = weights[now] @ of(output).double().cpu().numpy()
+            totals[name] = totals.get(name, np.zeros(1)) + part
+
+        handles.append(network.get_submodule(site.name).register_forward_hook(add))
+    try:
+        for start in range(0, len(places), AT_ONCE):
+            now = places[start : start + AT_ONCE]
+            network(torch.from_numpy(images.pixels[now]).to(filters.device))
+    finally:
+        for handle in handles:
+            handle.remove()
+    return np.concatenate([totals[site.name] for site in filters.masked.sites])

@@ -1,0 +1,188 @@
+"""A network with its filters as players."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.core.files import array_digest
+from pipeline.models import checkpoints
+from pipeline.models.suffix import Suffixes, suffixes_of, walks
+from pipeline.models.units import Masked, at_once, find_sites, replacement, rows
+from pipeline.studies.neurons.images import Images
+from pipeline.studies.neurons.networks import read_network
+from pipeline.studies.neurons.params import CoalitionsParams
+
+REFERENCES = 64
+"""Images whose outputs stand in for those of absent filters where they are resampled."""
+
+WORTH = 2.0
+"""Multiplications saved, as a factor, from which running only the rest of a network is faster. Of
+small networks, which take microseconds, keeping outputs costs as much as it saves."""
+
+SMALL = 3_000_000
+"""Multiplications of a network that counts as small."""
+
+
+@dataclass(frozen=True, eq=False)
+class Filters:
+    """A network of which some filters can be absent."""
+
+    masked: Masked
+    device: torch.device
+    described: dict[str, Any]
+    """what beside its weights makes the network what it is"""
+    weights_sha256: str
+    seed: int
+    example: Tensor
+    """(1, channel, height, width)"""
+    suffixes: Suffixes | None = None
+    players: tuple[str, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Name the players."""
+        object.__setattr__(self, "players", self.masked.players)
+
+    def say(
+        self,
+        images: Images,
+        targets: NDArray[np.integer] | None,
+        places: NDArray[np.integer],
+        present: NDArray[np.bool_],
+    ) -> NDArray[np.float32]:
+        """What the network says about images while some filters are absent.
+
+        Args:
+            images: all of a part.
+            targets: (image,) classes that an attacker wants, or None.
+            places: (m,) the image of each row.
+            present: (m, player) the filters that are there.
+
+        Returns:
+            (m, output), as :data:`pipeline.studies.neurons.metrics.SAYS` names them.
+        """
+        size = at_once(self.masked.network, self.masked.sites, self.example)
+        pixels, found = self._on_device(images.pixels), []
+        labels, wanted = self._classes(images, targets)
+        for start in range(0, len(places), size):
+            rows_ = places[start : start + size]
+            some, there = self._on_device(rows_), self._on_device(present[start : start + size])
+            scores = self.masked(pixels[some], there, self._references(rows_))
+            said = rows(scores, labels[some], None if wanted is None else wanted[some])
+            found.append(said.cpu().numpy())
+        return np.concatenate(found)
+
+    def walk(
+        self,
+        images: Images,
+        targets: NDArray[np.integer] | None,
+        places: NDArray[np.integer],
+        orders: NDArray[np.integer],
+    ) -> NDArray[np.float32]:
+        """The same while filters are removed one by one.
+
+        Args:
+            images: all of a part.
+            targets: as for :meth:`say`.
+            places: (walk,) the image of each walk.
+            orders: (walk, removal) players in the order in which they are removed.
+
+        Returns:
+            (walk, removal + 1, output)
+        """
+        labels, wanted = self._classes(images, targets)
+        some = self._on_device(places)
+
+        def said(scores: Tensor, walk: NDArray[np.intp]) -> Tensor:
+            of = some[self._on_device(walk)]
+            return rows(scores, labels[of], None if wanted is None else wanted[of])
+
+        found = walks(
+            self.masked,
+            self._on_device(images.pixels)[some],
+            orders,
+            references=self._references(places),
+            say=said,
+            suffixes=self.suffixes,
+        )
+        return found.cpu().numpy()
+
+    def after(
+        self,
+        images: Images,
+        targets: NDArray[np.integer] | None,
+        order: NDArray[np.integer],
+    ) -> NDArray[np.float32]:
+        """What it says of every image while filters are removed: (image, removal + 1, output)."""
+        everywhere = np.broadcast_to(order, (len(images), len(order)))
+        return self.walk(images, targets, np.arange(len(images)), everywhere)
+
+    def replaced_digest(self) -> str:
+        """sha256 of what absent filters give."""
+        given = self.masked.replaced_by.outputs
+        return array_digest(
+            [t.cpu().numpy() for site in self.masked.sites for t in given[site.name]]
+        )
+
+    def layers(self) -> NDArray[np.intp]:
+        """(player,) the number of each player's module."""
+        counts = [site.n_units for site in self.masked.sites]
+        return np.repeat(np.arange(len(counts)), counts)
+
+    def _classes(
+        self, images: Images, targets: NDArray[np.integer] | None
+    ) -> tuple[Tensor, Tensor | None]:
+        wanted = None if targets is None else self._on_device(targets)
+        return self._on_device(images.labels), wanted
+
+    def _references(self, places: NDArray[np.integer]) -> Tensor | None:
+        """The reference image of each row's image, always the same."""
+        if self.masked.replaced_by.absent != "resample":
+            return None
+        drawn = np.random.default_rng([self.seed, 1]).integers(0, REFERENCES, int(places.max()) + 1)
+        return self._on_device(drawn[places])
+
+    def _on_device(self, array: NDArray[Any]) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+
+def read_filters(
+    checkpoint: Path,
+    references: Images,
+    params: CoalitionsParams,
+    modules: Sequence[str] | None,
+    device: torch.device,
+) -> Filters:
+    """The network of a checkpoint, with its filters as players.
+
+    Args:
+        checkpoint: the network's.
+        references: images over which a filter's mean output is taken.
+        params: how absent filters are replaced.
+        modules: names of the modules whose channels are players, as patterns; None for all
+            convolutions.
+        device: that the network runs on.
+    """
+    network = read_network(checkpoint).to(device)
+    pixels = torch.from_numpy(references.pixels).to(device)
+    if params.absent == "resample":
+        pixels = pixels[:REFERENCES]
+    sites = find_sites(network, pixels[:1], modules=modules)
+    suffixes = suffixes_of(network, sites, pixels[:1])
+    if suffixes is not None and (suffixes.saved < WORTH or suffixes.cost < SMALL):
+        suffixes = None
+    description, _ = checkpoints.load(checkpoint)
+    return Filters(
+        masked=Masked(network, sites, replacement(network, sites, pixels, params.absent)),
+        device=device,
+        described=description,
+        weights_sha256=checkpoints.state_digest(network),
+        seed=params.seed,
+        example=pixels[:1],
+        suffixes=suffixes,
+    )

@@ -1,0 +1,168 @@
+"""The games of the study: what a network of which some filters are absent says about images.
+
+An instance is a *round* of some images. In a round each image has coalitions of its own, which
+follow from the seed, the image's place and the round. So more rounds, or more images, can be
+evaluated without those that are there, and by any number of processes. Of one image they are, in
+games called
+
+* ``<subject>_pairs``: nobody, everybody, and coalitions each followed by all players that are not
+  in it (:func:`pipeline.shapley.pooled.pairs_of`);
+* ``<subject>_walks``: what is left as the players are removed one by one in a random order
+  (:func:`pipeline.shapley.pooled.orders_of`), from everybody to nobody;
+* ``<subject>_shared``: the same, but with one order for all images of a round, which are drawn
+  anew for each, as an iteration of the paper's Algorithm 1 does.
+
+What is kept of each coalition and image is whether the network is right, its probability of the
+true class, and the class that it predicts; of attacked images also the probability of the class
+that the attacker wants. Every metric that is a sum over images follows from these, without a
+further evaluation.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import zarr
+from numpy.typing import NDArray
+
+from pipeline.core.files import array_digest
+from pipeline.models import devices
+from pipeline.store import GameRecord
+from pipeline.store.opening import Classes, OpenGame
+from pipeline.studies.neurons.attacks import read_attack
+from pipeline.studies.neurons.filters import Filters, read_filters
+from pipeline.studies.neurons.images import Images, read_images
+from pipeline.studies.neurons.metrics import SAYS
+from pipeline.studies.neurons.params import CoalitionsParams, ImagesParams, PairsParams, TintParams
+from pipeline.studies.neurons.rounds import (
+    DRAWN,
+    Drawn,
+    Round,
+    coalitions_in,
+    orders_in,
+    rounds_of,
+    rows_of,
+)
+
+VERSION = 1
+"""A part of the games' identity: what is stored under another number is evaluated again."""
+
+
+def open_game(
+    name: str,
+    *,
+    device: str,
+    checkpoint: Path,
+    images: ImagesParams,
+    coalitions: CoalitionsParams,
+    drawn: Drawn,
+    modules: list[str] | None = None,
+    attacks: Path | None = None,
+    tint: TintParams | None = None,
+) -> OpenGame:
+    """Open a game of the ranked images.
+
+    Args:
+        name: ``<subject>_pairs``, ``_walks`` or ``_shared``.
+        device: that the network runs on.
+        checkpoint: the network's.
+        images: which there are.
+        coalitions: how absent filters are replaced.
+        drawn: which coalitions are evaluated, and how many.
+        modules: names of modules whose channels are players, as patterns; all convolutions if None.
+        attacks: the attacked images that are shown in place of the images.
+        tint: how images are tinted.
+
+    Raises:
+        InputError: files or parameters that do not go together.
+    """
+    shown, targets = read_images(images, "ranked", tint), None
+    references = read_images(images, "train", tint)
+    if attacks is not None:
+        attack = read_attack(attacks, "ranked")
+        shown, targets = shown.showing(attack.pixels), attack.targets
+    filters = read_filters(checkpoint, references, coalitions, modules, devices.resolve(device))
+    return opened(name, filters, shown, targets, coalitions, drawn)
+
+
+def opened(
+    name: str,
+    filters: Filters,
+    images: Images,
+    targets: NDArray[np.int64] | None,
+    params: CoalitionsParams,
+    drawn: Drawn,
+) -> OpenGame:
+    """The game of some images."""
+    n = len(filters.players)
+    rounds = rounds_of(len(images), params, drawn)
+    size = max(len(each.images) for each in rounds)
+
+    def digest(i: int, _classes: Classes) -> str:
+        some = rounds[i].images
+        wanted = some[:0] if targets is None else targets[some]
+        return array_digest([images.pixels[some], images.labels[some], some, wanted])
+
+    def tables(indices: Sequence[int], _classes: Classes) -> NDArray[np.floating[Any]]:
+        return np.stack([_values(rounds[i]) for i in indices])
+
+    def _values(each: Round) -> NDArray[np.float32]:
+        if isinstance(drawn, PairsParams):
+            present = coalitions_in(each, n, params, drawn).reshape(-1, n)
+            places = np.repeat(each.images, rows_of(n, drawn))
+            said = filters.say(images, targets, places, present)
+        else:
+            walked = filters.walk(images, targets, each.images, orders_in(each, n, params, drawn))
+            said = walked.reshape(-1, walked.shape[-1])
+        # A block of fewer images is filled up with its first.
+        lacking = (size - len(each.images)) * rows_of(n, drawn)
+        return np.concatenate([said, np.broadcast_to(said[0], (lacking, said.shape[1]))])
+
+    return OpenGame(
+        record=_record(name, filters, size, targets is not None, params, drawn),
+        instances=tuple(each.name for each in rounds),
+        digest=digest,
+        tables=tables,
+        device=devices.describe(filters.device),
+        coordinates={"round": np.array([each.number for each in rounds])},
+        evaluations=lambda i: len(rounds[i].images) * rows_of(n, drawn),
+    )
+
+
+def _record(
+    name: str,
+    filters: Filters,
+    size: int,
+    attacked: bool,
+    params: CoalitionsParams,
+    drawn: Drawn,
+) -> GameRecord:
+    n = len(filters.players)
+    specification = {
+        "network": filters.described,
+        "players": list(filters.players),
+        "absent": params.absent,
+        "replaced by": filters.replaced_digest(),
+        "drawn": f"{DRAWN[type(drawn)]}; seed {params.seed}",
+    }
+    return GameRecord(
+        study="neurons",
+        game=name,
+        n_players=n,
+        player="a filter: an output channel of a convolution",
+        outputs=SAYS if attacked else SAYS[:3],
+        value="what the network says about an image while the filters outside the coalition are "
+        "replaced: whether it is right, its probability of the true class, and the class that it "
+        "predicts",
+        specification=specification,
+        weights_sha256=filters.weights_sha256,
+        evaluator_version=VERSION,
+        versions={
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+            "zarr": zarr.__version__,
+        },
+        n_coalitions=size * rows_of(n, drawn),
+    )

@@ -1,0 +1,98 @@
+"""Metrics of a network: weighted sums, over images, of what it says about them.
+
+An evaluation keeps what the network says about an image; a metric weighs it. So values for a second
+metric follow from the coalitions evaluated for the first, and the values of a sum of metrics are
+the sums of their values (additivity).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.errors import InputError
+from pipeline.studies.neurons.images import Images
+
+Floats = NDArray[np.float64]
+
+SAYS = ("right", "probability", "predicted", "target probability")
+"""What is kept of an image: whether the network is right, its probability of the true class, the
+class that it predicts; of attacked images the probability of the class that the attacker wants."""
+
+
+@dataclass(frozen=True, eq=False)
+class Metric:
+    """A weighted sum over images."""
+
+    name: str
+    of: str
+    """``right``, ``probability``, ``success`` (the attacker's class is predicted) or ``target
+    probability``"""
+    weights: Floats
+    """(image,)"""
+
+    def per_image(self, said: NDArray[np.floating], targets: NDArray[np.integer] | None) -> Floats:
+        """What is weighed: (image, …, output) and (image,) → (image, …)."""
+        if self.of == "success":
+            if targets is None:
+                raise InputError(f"metric {self.name}: these images are not attacked")
+            wanted = targets.reshape(-1, *([1] * (said.ndim - 2)))
+            return (said[..., SAYS.index("predicted")] == wanted).astype(np.float64)
+        return said[..., SAYS.index(self.of)].astype(np.float64)
+
+    def total(self, said: NDArray[np.floating], targets: NDArray[np.integer] | None) -> Floats:
+        """The metric: (image, …, output) → (…)."""
+        return np.tensordot(self.weights, self.per_image(said, targets), axes=1)
+
+
+def mean_over(name: str, of: str, chosen: NDArray[np.bool_]) -> Metric:
+    """The mean over some of the images.
+
+    Raises InputError if there are none: the recall of a class without images is not defined.
+    """
+    if not chosen.any():
+        raise InputError(
+            f"metric {name}: none of the {len(chosen)} images is of that kind; give more images"
+        )
+    return Metric(name, of, chosen / chosen.sum())
+
+
+def recall_of(images: Images, number: int) -> Metric:
+    """The share of a class's images that the network recognises."""
+    return mean_over(f"recall of {images.classes[number]}", "right", images.labels == number)
+
+
+def metrics_of(subject: str, images: Images) -> list[Metric]:
+    """All metrics that values are computed for.
+
+    Args:
+        subject: ``attacked`` has the attacker's success, ``tinted`` those of either kind of tint,
+            others the recall of each class.
+        images: in the order of the rows that they weigh.
+    """
+    every = np.ones(len(images), dtype=bool)
+    found = [mean_over("accuracy", "right", every), mean_over("probability", "probability", every)]
+    if subject == "attacked":
+        of = ("success", "target probability")
+        return [*found, *(mean_over(name, name, every) for name in of)]
+    if subject == "tinted":
+        for name, chosen in (("conflicting", images.conflicting), ("aligned", ~images.conflicting)):
+            found.append(mean_over(f"accuracy of {name}", "right", chosen))
+            found.append(mean_over(f"probability of {name}", "probability", chosen))
+        return found
+    numbers = np.unique(images.labels)
+    found += [recall_of(images, int(number)) for number in numbers]
+    for number in numbers:
+        name = f"probability of {images.classes[number]}"
+        found.append(mean_over(name, "probability", images.labels == number))
+    return found
+
+
+def named(metrics: Sequence[Metric], name: str) -> Metric:
+    """A metric by its name. Raises InputError if it is not there."""
+    for metric in metrics:
+        if metric.name == name:
+            return metric
+    known = ", ".join(metric.name for metric in metrics)
+    raise InputError(f"there is no metric {name!r} here; there are {known}")

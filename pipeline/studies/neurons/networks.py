@@ -1,0 +1,176 @@
+"""The networks whose filters are valued: small ones that are trained here, and given ones."""
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pipeline.core.errors import InputError
+from pipeline.models import checkpoints
+from pipeline.models.pictures import repeatable
+from pipeline.models.training import fit
+from pipeline.studies.neurons.images import Images
+from pipeline.studies.neurons.params import TrainingParams
+
+KEYS = ("channels", "n_outputs", "widths", "dropout")
+
+AT_ONCE = 512
+"""Images that are evaluated at once."""
+
+
+class SmallNetwork(nn.Module):
+    """Convolutions of 3 × 3, each with a ReLU, their mean over the image, and one linear layer.
+
+    Args:
+        channels: of the images.
+        n_outputs: number of classes.
+        widths: filters of each convolution; after the second one the maps are halved.
+        dropout: share of the filters that are left out in training.
+    """
+
+    def __init__(
+        self, channels: int, n_outputs: int, widths: Sequence[int], dropout: float = 0.0
+    ) -> None:
+        super().__init__()
+        self.sizes = (channels, n_outputs, list(widths), dropout)
+        body: list[nn.Module] = []
+        for number, (before, width) in enumerate(zip([channels, *widths], widths, strict=False)):
+            body += [nn.Conv2d(before, width, 3, padding=1), nn.ReLU()]
+            if dropout:
+                body.append(nn.Dropout2d(dropout))
+            if number == 1:
+                body.append(nn.MaxPool2d(2))
+        self.body = nn.Sequential(*body)
+        self.last = nn.Linear(widths[-1], n_outputs)
+
+    def description(self) -> dict[str, Any]:
+        """What a checkpoint needs to build the network."""
+        return {"kind": "small", **dict(zip(KEYS, self.sizes, strict=True))}
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(batch, channel, height, width) → (batch, class) logits."""
+        scores: Tensor = self.last(self.body(images).mean(dim=(2, 3)))
+        return scores
+
+
+def trained(images: Images, params: TrainingParams, dropout: float) -> SmallNetwork:
+    """A small network, trained by cross-entropy with one thread: always to the same bits."""
+    pixels, labels = torch.from_numpy(images.pixels), torch.from_numpy(images.labels)
+
+    def batches(epoch: int) -> tuple[Tensor, ...]:
+        order = np.random.default_rng([params.seed, epoch]).permutation(len(labels))
+        return torch.from_numpy(order).split(params.batch)
+
+    with repeatable(params.seed):
+        network = SmallNetwork(pixels.shape[1], len(images.classes), params.channels, dropout)
+
+        def loss(rows: Tensor) -> Tensor:
+            return nn.functional.cross_entropy(network(pixels[rows]), labels[rows])
+
+        fit(
+            network,
+            loss,
+            batches,
+            epochs=params.epochs,
+            batches_per_epoch=-(-len(labels) // params.batch),
+            learning_rate=params.learning_rate,
+            description="network",
+            schedule="one_cycle",
+        )
+    return network
+
+
+def save(path: Path, network: nn.Module, description: dict[str, Any]) -> None:
+    """Write a network as a checkpoint; ``description`` says how it is built."""
+    checkpoints.save(path, network, description)
+
+
+def read_network(path: Path) -> nn.Module:
+    """The network of a checkpoint, in evaluation mode.
+
+    Raises InputError for anything else.
+    """
+    description, state = checkpoints.load(path)
+    kind = description.get("kind")
+    if kind == "small":
+        network: nn.Module = checkpoints.build(path, SmallNetwork, KEYS)
+    elif kind == "given":
+        network = built(str(description["architecture"]), int(description["n_outputs"]))
+        checkpoints.fill(network, state, path)
+    else:
+        raise InputError(f"{path}: is no network of this study; make it again")
+    return network.eval()
+
+
+def given(architecture: str, weights: str | None, n_outputs: int) -> nn.Module:
+    """A network by the name of its architecture, with given weights.
+
+    Args:
+        architecture: ``torchvision:<name>`` or ``<module>:<function>``.
+        weights: a checkpoint, or a name of torchvision's, such as ``IMAGENET1K_V1``.
+        n_outputs: classes that it must tell apart.
+
+    Raises:
+        InputError: no such architecture or weights.
+    """
+    network = built(architecture, n_outputs)
+    if weights is not None and Path(weights).suffix:
+        checkpoints.fill(network, checkpoints.load(Path(weights))[1], Path(weights))
+    elif weights is not None:
+        network.load_state_dict(_torchvision_state(architecture, weights))
+    return network.eval()
+
+
+def built(architecture: str, n_outputs: int) -> nn.Module:
+    """A network by the name of its architecture; its weights are random."""
+    module, _, name = architecture.partition(":")
+    try:
+        if module == "torchvision":
+            from torchvision import models  # noqa: PLC0415  takes a second to load
+
+            network = models.get_model(name, weights=None, num_classes=n_outputs)
+        else:
+            network = getattr(importlib.import_module(module), name)()
+    except (ImportError, AttributeError, ValueError, TypeError) as error:
+        raise InputError(
+            f"neurons.networks.plain.architecture: {architecture!r} cannot be built: {error}; give "
+            "small, torchvision:<name> or <module>:<function>"
+        ) from None
+    if not isinstance(network, nn.Module):
+        raise InputError(
+            f"neurons.networks.plain.architecture: {architecture!r} is no torch network"
+        )
+    return network
+
+
+def _torchvision_state(architecture: str, weights: str) -> dict[str, Any]:
+    from torchvision import models  # noqa: PLC0415  takes a second to load
+
+    name = architecture.partition(":")[2]
+    try:
+        known = models.get_weight(f"{models.get_model_weights(name).__name__}.{weights}")
+        return dict(known.get_state_dict(progress=False))
+    except (KeyError, ValueError, OSError) as error:
+        raise InputError(
+            f"neurons.networks.plain.weights: {weights} of {architecture} cannot be had: {error}; "
+            "give a checkpoint of them"
+        ) from None
+
+
+@torch.inference_mode()
+def scores_of(network: nn.Module, pixels: NDArray[np.float32]) -> Tensor:
+    """Scores of images, in batches: (image, class)."""
+    device = next(network.parameters()).device
+    parts = torch.from_numpy(pixels).split(AT_ONCE)
+    return torch.cat([network(part.to(device)) for part in parts])
+
+
+def accuracy(network: nn.Module, images: Images) -> float:
+    """Share of images whose highest score is that of their class."""
+    right = scores_of(network, images.pixels).argmax(dim=1).cpu().numpy() == images.labels
+    return float(right.mean())

@@ -1,0 +1,293 @@
+from pipeline.studies.neurons import paths as neurons_files
+
+NEURONS = PARAMS.neurons
+NEURONS_IMAGES = neurons_files.picture_files(NEURONS)
+
+
+wildcard_constraints:
+    network="|".join(neurons_files.NETWORKS),
+    deceived="|".join(neurons_files.DECEIVED),
+    subject="|".join(neurons_files.SUBJECTS),
+
+
+rule neurons_networks:
+    input:
+        NEURONS_IMAGES,
+        neurons_files.given_weights(NEURONS),
+    output:
+        out="results/neurons/networks/{network}.pt",
+        numbers="results/neurons/networks/{network}.json",
+    log:
+        "results/logs/neurons/networks_{network}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        needs(
+            own=but("neurons.networks.{network}", "modules"),
+            training="neurons.training",
+            images="neurons.images",
+        ),
+    shell:
+        STAGE
+
+
+rule neurons_attacks:
+    input:
+        NEURONS_IMAGES,
+        checkpoint="results/neurons/networks/{deceived}.pt",
+    output:
+        out="results/neurons/attacks/{deceived}.h5",
+    log:
+        "results/logs/neurons/attacks_{deceived}.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        gpu=GPUS,
+    params:
+        needs(params="neurons.attack", images="neurons.images"),
+    shell:
+        STAGE
+
+
+rule neurons_values:
+    input:
+        NEURONS_IMAGES,
+        unpack(neurons_files.attacks_of),
+        receipt="results/neurons/receipts/{subject}_pairs.json",
+    output:
+        out="results/neurons/values/{subject}.h5",
+        table="results/neurons/values/{subject}.csv",
+    log:
+        "results/logs/neurons/values_{subject}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        needs(
+            images="neurons.images",
+            coalitions="neurons.coalitions",
+            pairs="neurons.pairs",
+            tint="neurons.networks.tinted",
+        ),
+    shell:
+        STAGE
+
+
+NEURONS_OPENED = {
+    "images": "neurons.images",
+    "coalitions": "neurons.coalitions",
+    "modules": "neurons.networks.plain.modules",
+}
+
+
+rule neurons_removal:
+    input:
+        NEURONS_IMAGES,
+        checkpoint="results/neurons/networks/plain.pt",
+        values="results/neurons/values/plain.h5",
+    output:
+        out="results/neurons/removal.json",
+        table="results/neurons/removal.csv",
+    log:
+        "results/logs/neurons/removal.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        gpu=GPUS,
+    params:
+        needs(params="neurons.removal", **NEURONS_OPENED),
+    shell:
+        STAGE
+
+
+rule neurons_repair:
+    input:
+        NEURONS_IMAGES,
+        checkpoint="results/neurons/networks/tinted.pt",
+        values="results/neurons/values/tinted.h5",
+    output:
+        out="results/neurons/repair.json",
+        table="results/neurons/repair.csv",
+    log:
+        "results/logs/neurons/repair.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        gpu=GPUS,
+    params:
+        needs(
+            params="neurons.removal", tint="neurons.networks.tinted", **NEURONS_OPENED
+        ),
+    shell:
+        STAGE
+
+
+rule neurons_vulnerable:
+    input:
+        NEURONS_IMAGES,
+        checkpoint="results/neurons/networks/plain.pt",
+        attacked="results/neurons/values/attacked.h5",
+        clean="results/neurons/values/plain.h5",
+        white_box="results/neurons/attacks/plain.h5",
+        black_box="results/neurons/attacks/dropout.h5",
+    output:
+        out="results/neurons/vulnerable.json",
+        table="results/neurons/vulnerable.csv",
+    log:
+        "results/logs/neurons/vulnerable.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        gpu=GPUS,
+    params:
+        needs(params="neurons.removal", **NEURONS_OPENED),
+    shell:
+        STAGE
+
+
+rule neurons_search:
+    input:
+        NEURONS_IMAGES,
+        checkpoint="results/neurons/networks/plain.pt",
+        values="results/neurons/values/plain.h5",
+        shared="results/neurons/receipts/plain_shared.json",
+        walks="results/neurons/receipts/plain_walks.json",
+    output:
+        out="results/neurons/search.json",
+        table="results/neurons/search.csv",
+    log:
+        "results/logs/neurons/search.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        gpu=GPUS,
+    params:
+        needs(
+            params="neurons.search",
+            iterations="neurons.shared",
+            orders="neurons.walks",
+            **NEURONS_OPENED,
+        ),
+    shell:
+        STAGE
+
+
+rule neurons_spread:
+    input:
+        NEURONS_IMAGES,
+        checkpoints=expand("results/neurons/networks/{n}.pt", n=["plain", "dropout"]),
+        values=expand("results/neurons/values/{n}.h5", n=["plain", "dropout"]),
+    output:
+        out="results/neurons/spread.json",
+        table="results/neurons/spread.csv",
+    log:
+        "results/logs/neurons/spread.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        gpu=GPUS,
+    params:
+        needs(params="neurons.removal", **NEURONS_OPENED),
+    shell:
+        STAGE
+
+
+rule neurons_draw_removal:
+    input:
+        numbers="results/neurons/removal.json",
+    output:
+        vectors("neurons", "removal", "classes"),
+        figures=reported("neurons", drawn("neurons", "removal", "classes"), "removal"),
+    log:
+        "results/logs/neurons/draw_removal.log",
+    conda:
+        ENVIRONMENT
+    params:
+        needs(),
+    shell:
+        STAGE
+
+
+rule neurons_draw_repair:
+    input:
+        numbers="results/neurons/repair.json",
+    output:
+        vectors("neurons", "repair"),
+        figures=reported("neurons", drawn("neurons", "repair"), "repair"),
+    log:
+        "results/logs/neurons/draw_repair.log",
+    conda:
+        ENVIRONMENT
+    params:
+        needs(),
+    shell:
+        STAGE
+
+
+rule neurons_draw_vulnerable:
+    input:
+        numbers="results/neurons/vulnerable.json",
+    output:
+        vectors("neurons", "vulnerable"),
+        figures=reported("neurons", drawn("neurons", "vulnerable"), "vulnerable"),
+    log:
+        "results/logs/neurons/draw_vulnerable.log",
+    conda:
+        ENVIRONMENT
+    params:
+        needs(),
+    shell:
+        STAGE
+
+
+rule neurons_draw_spread:
+    input:
+        numbers="results/neurons/spread.json",
+    output:
+        vectors("neurons", "spread"),
+        figures=reported("neurons", drawn("neurons", "spread"), "spread"),
+    log:
+        "results/logs/neurons/draw_spread.log",
+    conda:
+        ENVIRONMENT
+    params:
+        needs(),
+    shell:
+        STAGE
+
+
+rule neurons_draw_search:
+    input:
+        numbers="results/neurons/search.json",
+    output:
+        vectors("neurons", "search", "truncation", "costs"),
+        figures=reported(
+            "neurons", drawn("neurons", "search", "truncation", "costs"), "search"
+        ),
+    log:
+        "results/logs/neurons/draw_search.log",
+    conda:
+        ENVIRONMENT
+    params:
+        needs(),
+    shell:
+        STAGE
+
+
+rule neurons_claims:
+    input:
+        removal="results/neurons/removal.json",
+        repair="results/neurons/repair.json",
+        vulnerable="results/neurons/vulnerable.json",
+        spread="results/neurons/spread.json",
+        search="results/neurons/search.json",
+    output:
+        out="results/neurons/claims.json",
+        table=reported("neurons", "results/neurons/claims.csv", "claims"),
+    log:
+        "results/logs/neurons/claims.log",
+    conda:
+        ENVIRONMENT
+    params:
+        needs(),
+    shell:
+        STAGE

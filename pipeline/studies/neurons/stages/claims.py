@@ -1,0 +1,31 @@
+"""Stage: what the paper on Neuron Shapley says, beside what the study's results show."""
+
+import json
+from pathlib import Path
+
+from pipeline.core.claims import write_claims
+from pipeline.studies.neurons.claims import all_claims
+
+VERSION = 1
+
+
+def main(
+    *,
+    removal: Path,
+    repair: Path,
+    vulnerable: Path,
+    spread: Path,
+    search: Path,
+    out: Path,
+    table: Path,
+) -> None:
+    """Read the other stages' results (JSON); write the claims as JSON and CSV."""
+    files = {
+        "removal": removal,
+        "repair": repair,
+        "vulnerable": vulnerable,
+        "spread": spread,
+        "search": search,
+    }
+    results = {name: json.loads(path.read_bytes()) for name, path in files.items()}
+    write_claims(all_claims(results), out, table)

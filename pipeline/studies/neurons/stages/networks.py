@@ -1,0 +1,40 @@
+"""Stage: a network whose filters are valued, trained here or given."""
+
+from pathlib import Path
+
+from pipeline.core.files import write_json
+from pipeline.studies.neurons import networks
+from pipeline.studies.neurons.images import read_parts
+from pipeline.studies.neurons.params import (
+    DropoutParams,
+    ImagesParams,
+    PlainParams,
+    TintParams,
+    TrainingParams,
+)
+
+VERSION = 1
+
+
+def main(
+    *,
+    network: str,
+    images: ImagesParams,
+    training: TrainingParams,
+    own: PlainParams | DropoutParams | TintParams,
+    out: Path,
+    numbers: Path,
+) -> None:
+    """Train the network, with what is its own; ``numbers`` (JSON) has its accuracy."""
+    parts = read_parts(images, own if isinstance(own, TintParams) else None)
+    if isinstance(own, PlainParams) and own.architecture != "small":
+        n_outputs = len(parts["train"].classes)
+        found = networks.given(own.architecture, own.weights, n_outputs)
+        described = {"kind": "given", "architecture": own.architecture, "n_outputs": n_outputs}
+    else:
+        dropout = own.share if isinstance(own, DropoutParams) else 0.0
+        small = networks.trained(parts["train"], training, dropout)
+        found, described = small, small.description()
+    networks.save(out, found, described)
+    accuracy = {part: networks.accuracy(found, images) for part, images in parts.items()}
+    write_json(numbers, {"network": network, "accuracy": accuracy})

@@ -1,0 +1,45 @@
+"""Stage: the network without the filters that matter most, for accuracy or for a class."""
+
+from pathlib import Path
+
+from pipeline.core.files import write_json
+from pipeline.core.tables import plain, write_table
+from pipeline.models import devices
+from pipeline.studies.neurons import removal
+from pipeline.studies.neurons.filters import read_filters
+from pipeline.studies.neurons.images import read_parts
+from pipeline.studies.neurons.params import CoalitionsParams, ImagesParams, RemovalParams
+from pipeline.studies.neurons.values import read_values
+
+VERSION = 1
+
+
+def main(
+    *,
+    checkpoint: Path,
+    values: Path,
+    images: ImagesParams,
+    coalitions: CoalitionsParams,
+    params: RemovalParams,
+    out: Path,
+    table: Path,
+    modules: list[str] | None = None,
+    device: str = "auto",
+) -> None:
+    """Remove filters of network ``plain`` from held-out images; ``out`` is JSON, ``table`` CSV."""
+    parts, found = read_parts(images), read_values(values)
+    filters = read_filters(checkpoint, parts["train"], coalitions, modules, devices.resolve(device))
+    overall = removal.overall(filters, parts, found, params)
+    of_classes = removal.of_classes(filters, parts, found, params)
+    layers = removal.layers_of_top(filters, found.of("accuracy")[0], params.top)
+    write_table(table, removal.COLUMNS, [*overall, *of_classes])
+    content = {
+        "filters": len(filters.players),
+        "images": len(parts["held_out"]),
+        "classes": list(parts["train"].classes),
+        "top": params.top,
+        "overall": overall,
+        "of_classes": of_classes,
+        "layers": layers,
+    }
+    write_json(out, plain(content))

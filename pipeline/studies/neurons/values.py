@@ -1,0 +1,112 @@
+"""Neuron Shapley values of a subject's filters for every metric, from a store of pairs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.errors import InputError
+from pipeline.core.files import replacing
+from pipeline.shapley.pooled import regress
+from pipeline.store import CoalitionStore
+from pipeline.studies.neurons.metrics import Metric
+from pipeline.studies.neurons.params import CoalitionsParams, PairsParams
+from pipeline.studies.neurons.rounds import coalitions_in, rounds_of, rows_of
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True, eq=False)
+class Values:
+    """Values of all filters for all metrics."""
+
+    players: tuple[str, ...]
+    metrics: tuple[str, ...]
+    values: Floats
+    """(metric, player)"""
+    standard_errors: Floats
+    """(metric, player), of the coalitions drawn; the images are those that they are"""
+    everybody: Floats
+    """(metric,) with all filters"""
+    nobody: Floats
+    """(metric,) without any"""
+    evaluations: int
+    """(image, coalition) pairs that they are computed from"""
+
+    def of(self, metric: str) -> tuple[Floats, Floats]:
+        """Values and standard errors for a metric: (player,) each."""
+        if metric not in self.metrics:
+            raise InputError(f"no values for {metric}; there are those for {self.metrics}")
+        place = self.metrics.index(metric)
+        return self.values[place], self.standard_errors[place]
+
+
+def read_pairs(
+    store: CoalitionStore, n_images: int, params: CoalitionsParams, drawn: PairsParams
+) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
+    """What a store of pairs holds.
+
+    Returns:
+        Coalitions (image, round, coalition, player) and what the network says of them (image,
+        round, coalition, output); the first two coalitions are nobody and everybody.
+    """
+    rows, n = rows_of(store.record.n_players, drawn), store.record.n_players
+    coalitions = np.zeros((n_images, drawn.rounds, rows, n), dtype=bool)
+    said = np.zeros((n_images, drawn.rounds, rows, len(store.record.outputs)), dtype=np.float32)
+    for i, each in enumerate(rounds_of(n_images, params, drawn)):
+        coalitions[each.images, each.number] = coalitions_in(each, n, params, drawn)
+        read = store.read(i).reshape(-1, rows, said.shape[-1])
+        said[each.images, each.number] = read[: len(each.images)]
+    return coalitions, said
+
+
+def values_of(
+    coalitions: NDArray[np.bool_],
+    said: NDArray[np.float32],
+    players: Sequence[str],
+    metrics: Sequence[Metric],
+    targets: NDArray[np.integer] | None,
+) -> Values:
+    """Values of the filters by regression over all images' pairs, for every metric."""
+    found = []
+    for metric in metrics:
+        per_image = metric.per_image(said, targets)
+        nobody, everybody = per_image[:, 0, 0], per_image[:, 0, 1]
+        pairs = coalitions[:, :, 2:], per_image[:, :, 2:]
+        estimate = regress(*pairs, nobody, everybody, metric.weights)
+        ends = metric.weights @ everybody, metric.weights @ nobody
+        found.append((estimate.values, estimate.standard_errors, *ends))
+    values, errors, everybody, nobody = (np.array(part) for part in zip(*found, strict=True))
+    names = tuple(metric.name for metric in metrics)
+    evaluations = int(np.prod(said.shape[:3]))
+    return Values(tuple(players), names, values, errors, everybody, nobody, evaluations)
+
+
+def write_values(path: Path, values: Values) -> None:
+    """Write values as HDF5."""
+    with replacing(path) as temporary, h5py.File(temporary, "w", track_order=True) as file:
+        for name in ("players", "metrics"):
+            file.create_dataset(name, data=getattr(values, name), dtype=h5py.string_dtype())
+        for name in ("values", "standard_errors", "everybody", "nobody"):
+            file.create_dataset(name, data=getattr(values, name))
+        file.attrs["evaluations"] = values.evaluations
+
+
+def read_values(path: Path) -> Values:
+    """Read what :func:`write_values` wrote. Raises InputError for anything else."""
+    try:
+        with h5py.File(path) as file:
+            return Values(
+                players=tuple(file["players"].asstr()[:]),
+                metrics=tuple(file["metrics"].asstr()[:]),
+                values=file["values"][:],
+                standard_errors=file["standard_errors"][:],
+                everybody=file["everybody"][:],
+                nobody=file["nobody"][:],
+                evaluations=int(file.attrs["evaluations"]),
+            )
+    except (OSError, KeyError) as error:
+        raise InputError(f"{path}: is no file of filters' values: {error}; make it again") from None
