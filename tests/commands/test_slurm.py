@@ -80,7 +80,7 @@ def gpu_rules():
     for study in STUDIES:
         own = (ROOT / f"pipeline/studies/{study}/rules.smk").read_text()
         of_stores = (ROOT / "pipeline/store/rules.smk").read_text().replace("{study}", study)
-        named = re.split(r"^rule ", own, flags=re.M)[1:]
+        named = re.split(r"^ *rule ", own, flags=re.M)[1:]
         named += re.split(r"^ +name:\n +f\"", of_stores, flags=re.M)[1:]
         found |= {re.match(r"\w+", text)[0] for text in named if "gpu=" in text}
     return found
@@ -92,7 +92,7 @@ def test_a_dry_run_shares_out_the_games_and_asks_for_gpus_where_they_are_used(tm
     folder = new_folder(tmp_path, defaults())
     dry = snakemake(folder, "--workflow-profile", "profiles/slurm", "-n", *given)
     assert dry.returncode == 0, dry.stderr
-    listed = r"^rule ((?:frames|baselines)_\w+):\n((?: .*\n)+)"
+    listed = r"^rule ((?:frames|baselines|neurons)_\w+):\n((?: .*\n)+)"
     blocks = re.findall(listed, dry.stdout + dry.stderr, flags=re.M)
     assert Counter(rule for rule, _ in blocks) == {
         "frames_videos": 1,
@@ -139,9 +139,26 @@ def test_a_dry_run_shares_out_the_games_and_asks_for_gpus_where_they_are_used(tm
         "baselines_figures": 1,
         "baselines_runtime": 1,
         "baselines_claims": 1,
+        "neurons_networks": 3,
+        "neurons_attacks": 2,
+        "neurons_plan": 6,
+        "neurons_evaluate": 6 * 16,
+        "neurons_merge": 6,
+        "neurons_values": 4,
+        "neurons_removal": 1,
+        "neurons_draw_removal": 1,
+        "neurons_repair": 1,
+        "neurons_draw_repair": 1,
+        "neurons_vulnerable": 1,
+        "neurons_draw_vulnerable": 1,
+        "neurons_spread": 1,
+        "neurons_draw_spread": 1,
+        "neurons_search": 1,
+        "neurons_draw_search": 1,
+        "neurons_claims": 1,
     }
     with_gpu = gpu_rules()
-    assert len(with_gpu) == 10 + 6
+    assert len(with_gpu) == 10 + 6 + 8
     for rule, block in blocks:
         resources = dict(re.findall(r"(\w+)=([^,\n]+)", block.split("resources:")[1]))
         assert resources.get("gpu") == ("1" if rule in with_gpu else None), rule

@@ -36,7 +36,13 @@ from pipeline.studies.neurons.params import (
     TrainingParams,
     WalksParams,
 )
-from pipeline.studies.neurons.values import read_pairs, read_values, values_of, write_values
+from pipeline.studies.neurons.values import (
+    images_of,
+    read_pairs,
+    read_values,
+    values_of,
+    write_values,
+)
 
 IMAGES = ImagesParams(
     source="digits", root=None, download=False, size=None, train=300, ranked=40, held_out=30
@@ -114,7 +120,10 @@ def test_values_of_every_metric_are_those_of_all_coalitions(
 ):
     store, receipt = stored(checkpoint, PAIRS, "plain_pairs", tmp_path)
     assert receipt.evaluations_made == 40 * 12 * 34
-    ranked = parts["ranked"]
+    ranked, targets = images_of(store)
+    assert targets is None
+    np.testing.assert_array_equal(ranked.labels, parts["ranked"].labels)
+    assert ranked.classes == parts["ranked"].classes
     coalitions, said = read_pairs(store, len(ranked), COALITIONS, PAIRS)
     masks, of_all = complete
     # What is stored is what the network says.

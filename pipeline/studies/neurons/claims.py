@@ -37,7 +37,7 @@ def all_claims(results: Results) -> list[Claim]:
     """Every claim.
 
     Args:
-        results: content of the stages' JSON files, by stage.
+        results: content of the stages' JSON files, by stage; ``repair`` may be left out.
     """
     return [
         _fewer_samples(results),
@@ -48,7 +48,7 @@ def all_claims(results: Results) -> list[Claim]:
         _early(results),
         _of_classes(results),
         _keeps_accuracy(results),
-        _repairs(results),
+        *([_repairs(results)] if "repair" in results else []),
         _defends(results),
         _unlike_accuracy(results),
         _foreign(results),
@@ -70,7 +70,7 @@ def _fewer_samples(results: Results) -> Claim:
 
 
 def _alike(results: Results) -> Claim:
-    found = results["search"]["agreement"]
+    found = {name: _known(value) for name, value in results["search"]["agreement"].items()}
     both = [found["r_squared"] >= AGREEING, found["rank_correlation"] >= AGREEING]
     return claim(
         "Sec. 4, App. G",
@@ -231,7 +231,7 @@ def _defends(results: Results) -> Claim:
 
 
 def _unlike_accuracy(results: Results) -> Claim:
-    found = results["vulnerable"]["rank_correlation"]
+    found = _known(results["vulnerable"]["rank_correlation"])
     return claim(
         "Sec. 4",
         "plain, attacked",
@@ -290,6 +290,11 @@ def _dropout(results: Results) -> list[Claim]:
 def _graded(ratio: float, wanted: float) -> bool | None:
     """Shown from what is wanted on, in part from 1 on."""
     return True if ratio >= wanted else None if ratio > 1 else False
+
+
+def _known(number: float | None) -> float:
+    """A number; NaN, which no claim holds of, where there is none."""
+    return float("nan") if number is None else number
 
 
 def _search(results: Results, method: str) -> Mapping[str, Any]:

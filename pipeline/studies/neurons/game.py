@@ -121,19 +121,39 @@ def opened(
         return np.concatenate([said, np.broadcast_to(said[0], (lacking, said.shape[1]))])
 
     return OpenGame(
-        record=_record(name, filters, size, targets is not None, params, drawn),
+        record=_record(name, filters, images.classes, size, targets is not None, params, drawn),
         instances=tuple(each.name for each in rounds),
         digest=digest,
         tables=tables,
         device=devices.describe(filters.device),
-        coordinates={"round": np.array([each.number for each in rounds])},
+        coordinates=_coordinates(rounds, images, targets, size),
         evaluations=lambda i: len(rounds[i].images) * rows_of(n, drawn),
     )
+
+
+def _coordinates(
+    rounds: Sequence[Round], images: Images, targets: NDArray[np.int64] | None, size: int
+) -> dict[str, NDArray[Any]]:
+    """What readers want to know of the images of each instance: (instance, image), −1 for none."""
+    placed = np.full((len(rounds), size), -1)
+    for row, each in zip(placed, rounds, strict=True):
+        row[: len(each.images)] = each.images
+    there = placed >= 0
+    found = {
+        "round": np.array([each.number for each in rounds]),
+        "image": placed,
+        "true_class": np.where(there, images.labels[placed], -1),
+        "conflicting": np.where(there, images.conflicting[placed].astype(np.int64), -1),
+    }
+    if targets is not None:
+        found["target"] = np.where(there, targets[placed], -1)
+    return found
 
 
 def _record(
     name: str,
     filters: Filters,
+    classes: Sequence[str],
     size: int,
     attacked: bool,
     params: CoalitionsParams,
@@ -143,6 +163,7 @@ def _record(
     specification = {
         "network": filters.described,
         "players": list(filters.players),
+        "classes": list(classes),
         "absent": params.absent,
         "replaced by": filters.replaced_digest(),
         "drawn": f"{DRAWN[type(drawn)]}; seed {params.seed}",

@@ -19,6 +19,11 @@ from pipeline.studies.neurons.params import TrainingParams
 
 KEYS = ("channels", "n_outputs", "widths", "dropout")
 
+MEAN, SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+"""Of ImageNet's colours, by which torchvision's networks normalise images."""
+
+TRANSFORMING = ("inception_v3", "googlenet")
+
 AT_ONCE = 512
 """Images that are evaluated at once."""
 
@@ -119,11 +124,30 @@ def given(architecture: str, weights: str | None, n_outputs: int) -> nn.Module:
         InputError: no such architecture or weights.
     """
     network = built(architecture, n_outputs)
+    inner = network.network if isinstance(network, Normalised) else network
     if weights is not None and Path(weights).suffix:
-        checkpoints.fill(network, checkpoints.load(Path(weights))[1], Path(weights))
+        checkpoints.fill(inner, checkpoints.load(Path(weights))[1], Path(weights))
     elif weights is not None:
-        network.load_state_dict(_torchvision_state(architecture, weights))
+        checkpoints.fill(inner, _torchvision_state(architecture, weights), Path(weights))
     return network.eval()
+
+
+class Normalised(nn.Module):
+    """A network of torchvision's behind the normalisation that it was trained with."""
+
+    mean: Tensor
+    sd: Tensor
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.register_buffer("mean", torch.tensor(MEAN).reshape(3, 1, 1), persistent=False)
+        self.register_buffer("sd", torch.tensor(SD).reshape(3, 1, 1), persistent=False)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(batch, 3, height, width) in 0…1 → (batch, class)."""
+        scores: Tensor = self.network((images - self.mean) / self.sd)
+        return scores
 
 
 def built(architecture: str, n_outputs: int) -> nn.Module:
@@ -133,7 +157,9 @@ def built(architecture: str, n_outputs: int) -> nn.Module:
         if module == "torchvision":
             from torchvision import models  # noqa: PLC0415  takes a second to load
 
-            network = models.get_model(name, weights=None, num_classes=n_outputs)
+            # What these do to their inputs, torchvision sets only together with weights.
+            own = {"transform_input": True, "init_weights": False} if name in TRANSFORMING else {}
+            network = Normalised(models.get_model(name, weights=None, num_classes=n_outputs, **own))
         else:
             network = getattr(importlib.import_module(module), name)()
     except (ImportError, AttributeError, ValueError, TypeError) as error:

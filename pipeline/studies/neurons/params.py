@@ -65,7 +65,7 @@ class NetworksParams(Section):
 
     plain: PlainParams
     dropout: DropoutParams
-    tinted: TintParams
+    tinted: TintParams | None
 
 
 class CoalitionsParams(Section):

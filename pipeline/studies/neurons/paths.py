@@ -1,7 +1,6 @@
 """Files of the study of neurons: what its rules read, and which games it fills stores with."""
 
 from pathlib import Path
-from typing import Any
 
 from pipeline.core.errors import InputError
 from pipeline.core.rules import GameRule, Need
@@ -25,23 +24,28 @@ METRICS: list[str] = []
 """What `dvc metrics` shows."""
 
 
+DIGITS, LEAST_TRAINED = 1797, 20
+"""scikit-learn's digits, and how many of them a network is trained on at least."""
+
 DECEIVED = ("plain", "dropout")
 """Networks that images are changed to deceive."""
 
 
-def domains(neurons: Params) -> dict[str, list[str]]:  # noqa: ARG001  as other studies' are called
+def domains(neurons: Params) -> dict[str, list[str]]:
     """Values that the wildcards of the study's rules take."""
-    return {"network": list(NETWORKS), "subject": list(SUBJECTS), "deceived": list(DECEIVED)}
+    found = subjects(neurons)
+    known = [name for name in found if name in NETWORKS]
+    return {"network": known, "subject": found, "deceived": list(DECEIVED)}
+
+
+def subjects(neurons: Params) -> list[str]:
+    """Networks that there are, and the images that they see."""
+    return [s for s in SUBJECTS if s != "tinted" or neurons.networks.tinted is not None]
 
 
 def network_of(subject: str) -> str:
     """The checkpoint of a subject's network."""
     return f"results/neurons/networks/{'plain' if subject == 'attacked' else subject}.pt"
-
-
-def attacks_of(wildcards: Any) -> dict[str, str]:
-    """The attacked images that a subject sees, if it does."""
-    return {"attacks": ATTACKS} if wildcards.subject == "attacked" else {}
 
 
 def given_weights(neurons: Params) -> list[str]:
@@ -53,7 +57,7 @@ def given_weights(neurons: Params) -> list[str]:
 def games(neurons: Params) -> dict[str, GameRule]:
     """The games of which coalitions are evaluated, by name."""
     found = {}
-    for subject in SUBJECTS:
+    for subject in subjects(neurons):
         files: dict[str, str | list[str]] = {"checkpoint": network_of(subject)}
         needs: dict[str, str | Need] = {
             "images": "neurons.images",
@@ -81,7 +85,14 @@ def picture_files(neurons: Params) -> list[str]:
 
 
 def check(neurons: Params) -> None:
-    """Refuse parameters that name files that are not there. Raises InputError."""
+    """Refuse files that are not there, and more digits than there are. Raises InputError."""
+    images = neurons.images
+    seen = images.ranked + images.held_out
+    if images.source == "digits" and seen > DIGITS - LEAST_TRAINED:
+        raise InputError(
+            f"neurons.images: {images.ranked} ranked and {images.held_out} held-out images; there "
+            f"are {DIGITS} digits, and {LEAST_TRAINED} at least must be left to train on"
+        )
     named = {
         "images.root": None if neurons.images.download else neurons.images.root,
         "networks.plain.weights": next(iter(given_weights(neurons)), None),

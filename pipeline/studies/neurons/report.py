@@ -3,7 +3,7 @@
 from typing import Any
 
 from pipeline.core.claims import claims_by_row
-from pipeline.core.tables import markdown_table
+from pipeline.core.tables import NONE, markdown_table
 
 
 def searches_table(search: Any) -> str:
@@ -35,7 +35,7 @@ def costs_table(search: Any) -> str:
             row["method"],
             f"{row['evaluations']:,}",
             f"{row['standard_error']:.4f}",
-            f"{row['gain']:.1f}",
+            NONE if row["gain"] is None else f"{row['gain']:.1f}",
         ]
         for row in search["costs"]
     ]

@@ -2,6 +2,9 @@ from pipeline.studies.neurons import paths as neurons_files
 
 NEURONS = PARAMS.neurons
 NEURONS_IMAGES = neurons_files.picture_files(NEURONS)
+NEURONS_REPAIRED = (
+    {} if NEURONS.networks.tinted is None else {"repair": "results/neurons/repair.json"}
+)
 
 
 wildcard_constraints:
@@ -51,8 +54,6 @@ rule neurons_attacks:
 
 rule neurons_values:
     input:
-        NEURONS_IMAGES,
-        unpack(neurons_files.attacks_of),
         receipt="results/neurons/receipts/{subject}_pairs.json",
     output:
         out="results/neurons/values/{subject}.h5",
@@ -62,12 +63,7 @@ rule neurons_values:
     conda:
         ENVIRONMENT
     params:
-        needs(
-            images="neurons.images",
-            coalitions="neurons.coalitions",
-            pairs="neurons.pairs",
-            tint="neurons.networks.tinted",
-        ),
+        needs(coalitions="neurons.coalitions", pairs="neurons.pairs"),
     shell:
         STAGE
 
@@ -95,28 +91,6 @@ rule neurons_removal:
         gpu=GPUS,
     params:
         needs(params="neurons.removal", **NEURONS_OPENED),
-    shell:
-        STAGE
-
-
-rule neurons_repair:
-    input:
-        NEURONS_IMAGES,
-        checkpoint="results/neurons/networks/tinted.pt",
-        values="results/neurons/values/tinted.h5",
-    output:
-        out="results/neurons/repair.json",
-        table="results/neurons/repair.csv",
-    log:
-        "results/logs/neurons/repair.log",
-    conda:
-        ENVIRONMENT
-    resources:
-        gpu=GPUS,
-    params:
-        needs(
-            params="neurons.removal", tint="neurons.networks.tinted", **NEURONS_OPENED
-        ),
     shell:
         STAGE
 
@@ -207,22 +181,6 @@ rule neurons_draw_removal:
         STAGE
 
 
-rule neurons_draw_repair:
-    input:
-        numbers="results/neurons/repair.json",
-    output:
-        vectors("neurons", "repair"),
-        figures=reported("neurons", drawn("neurons", "repair"), "repair"),
-    log:
-        "results/logs/neurons/draw_repair.log",
-    conda:
-        ENVIRONMENT
-    params:
-        needs(),
-    shell:
-        STAGE
-
-
 rule neurons_draw_vulnerable:
     input:
         numbers="results/neurons/vulnerable.json",
@@ -275,8 +233,8 @@ rule neurons_draw_search:
 
 rule neurons_claims:
     input:
+        **NEURONS_REPAIRED,
         removal="results/neurons/removal.json",
-        repair="results/neurons/repair.json",
         vulnerable="results/neurons/vulnerable.json",
         spread="results/neurons/spread.json",
         search="results/neurons/search.json",
@@ -291,3 +249,44 @@ rule neurons_claims:
         needs(),
     shell:
         STAGE
+
+
+if NEURONS.networks.tinted is not None:
+
+    rule neurons_repair:
+        input:
+            NEURONS_IMAGES,
+            checkpoint="results/neurons/networks/tinted.pt",
+            values="results/neurons/values/tinted.h5",
+        output:
+            out="results/neurons/repair.json",
+            table="results/neurons/repair.csv",
+        log:
+            "results/logs/neurons/repair.log",
+        conda:
+            ENVIRONMENT
+        resources:
+            gpu=GPUS,
+        params:
+            needs(
+                params="neurons.removal",
+                tint="neurons.networks.tinted",
+                **NEURONS_OPENED,
+            ),
+        shell:
+            STAGE
+
+    rule neurons_draw_repair:
+        input:
+            numbers="results/neurons/repair.json",
+        output:
+            vectors("neurons", "repair"),
+            figures=reported("neurons", drawn("neurons", "repair"), "repair"),
+        log:
+            "results/logs/neurons/draw_repair.log",
+        conda:
+            ENVIRONMENT
+        params:
+            needs(),
+        shell:
+            STAGE

@@ -100,7 +100,8 @@ def costs(
             "method": method,
             "evaluations": int(evaluations),
             "standard_error": float(np.sqrt((error**2).mean())),
-            "gain": first / float((error**2).mean() * evaluations),
+            # Nothing varies in a network that says the same whatever is removed.
+            "gain": first / cost if (cost := float((error**2).mean() * evaluations)) else np.nan,
         }
         for method, error, evaluations in found
     ]
@@ -175,9 +176,10 @@ def _told(
 def agreement(one: dict[str, Any], other: dict[str, Any]) -> dict[str, float]:
     """R² and rank correlation of the values that two searches end with, and share of samples."""
     values = np.array(one["values"]), np.array(other["values"])
+    constant = any(np.ptp(each) == 0 for each in values)
     return {
-        "r_squared": float(np.corrcoef(*values)[0, 1] ** 2),
-        "rank_correlation": float(stats.spearmanr(*values).statistic),
+        "r_squared": np.nan if constant else float(np.corrcoef(*values)[0, 1] ** 2),
+        "rank_correlation": np.nan if constant else float(stats.spearmanr(*values).statistic),
         "share_of_samples": float(np.mean(one["samples"]) / np.mean(other["samples"])),
     }
 

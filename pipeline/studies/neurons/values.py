@@ -12,6 +12,7 @@ from pipeline.core.errors import InputError
 from pipeline.core.files import replacing
 from pipeline.shapley.pooled import regress
 from pipeline.store import CoalitionStore
+from pipeline.studies.neurons.images import Images
 from pipeline.studies.neurons.metrics import Metric
 from pipeline.studies.neurons.params import CoalitionsParams, PairsParams
 from pipeline.studies.neurons.rounds import coalitions_in, rounds_of, rows_of
@@ -42,6 +43,18 @@ class Values:
             raise InputError(f"no values for {metric}; there are those for {self.metrics}")
         place = self.metrics.index(metric)
         return self.values[place], self.standard_errors[place]
+
+
+def images_of(store: CoalitionStore) -> tuple[Images, NDArray[np.int64] | None]:
+    """What a store knows of its images, without their pixels, and an attacker's classes."""
+    known = store.coordinates
+    places, first = np.unique(known["image"], return_index=True)
+    first = first[places >= 0]
+    labels, conflicting = (known[name].ravel()[first] for name in ("true_class", "conflicting"))
+    classes = tuple(store.record.specification["classes"])
+    nothing = np.empty((len(labels), 0, 0, 0), dtype=np.float32)
+    images = Images(nothing, labels, classes, conflicting.astype(bool))
+    return images, known["target"].ravel()[first] if "target" in known else None
 
 
 def read_pairs(

@@ -42,8 +42,10 @@ def vulnerability(attacked: Values, clean: Values, method: str) -> tuple[Any, An
 
 def rank_correlation(attacked: Values, clean: Values) -> float:
     """Spearman's, of values for success − accuracy and values for accuracy."""
-    values, _ = vulnerability(attacked, clean, "shapley")
-    return float(stats.spearmanr(values, clean.of("accuracy")[0]).statistic)
+    both = vulnerability(attacked, clean, "shapley")[0], clean.of("accuracy")[0]
+    if any(np.ptp(each) == 0 for each in both):
+        return float("nan")
+    return float(stats.spearmanr(*both).statistic)
 
 
 def curves(

@@ -112,7 +112,7 @@ def draw_spread(content: Mapping[str, Any]) -> Figure:
 def draw_costs(content: Mapping[str, Any]) -> Figure:
     """How many times fewer evaluations estimators need for one error."""
     figure, axes = plt.subplots(figsize=(5.6, 2.4))
-    rows = content["costs"]
+    rows = [row for row in content["costs"] if row["gain"] is not None]
     places = np.arange(len(rows))[::-1]
     gains = [row["gain"] for row in rows]
     axes.barh(places, gains, color=[GREY, BLUE, GREEN][: len(rows)], height=0.6)
@@ -122,7 +122,7 @@ def draw_costs(content: Mapping[str, Any]) -> Figure:
     axes.set(
         title="equal errors, so many times fewer evaluations",
         xlabel=f"gain over shared orders of {content['batch']} images",
-        xlim=(0, 1.15 * max(gains)),
+        xlim=(0, 1.15 * max([1, *gains])),
     )
     axes.grid(visible=False, axis="y")
     return figure

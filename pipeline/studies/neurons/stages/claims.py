@@ -12,12 +12,12 @@ VERSION = 1
 def main(
     *,
     removal: Path,
-    repair: Path,
     vulnerable: Path,
     spread: Path,
     search: Path,
     out: Path,
     table: Path,
+    repair: Path | None = None,
 ) -> None:
     """Read the other stages' results (JSON); write the claims as JSON and CSV."""
     files = {
@@ -27,5 +27,7 @@ def main(
         "spread": spread,
         "search": search,
     }
-    results = {name: json.loads(path.read_bytes()) for name, path in files.items()}
+    results = {
+        name: json.loads(path.read_bytes()) for name, path in files.items() if path is not None
+    }
     write_claims(all_claims(results), out, table)

@@ -1,0 +1,110 @@
+"""The study of neurons by the real commands, on tiny parameters, in a clone of its own."""
+
+import json
+
+import clone
+import pytest
+from clone import change, dvc, has_nothing_to_do, rules_run, snakemake, stages_run
+from tiny import defaults, merged
+
+from pipeline.store import open_store
+from pipeline.store.evaluation import read_receipt
+from pipeline.studies.neurons.params import Params
+from pipeline.studies.neurons.paths import games
+from pipeline.studies.neurons.values import read_values
+
+TINY = merged(clone.SMALL, {"studies": ["neurons"]})
+NEURONS = Params(**merged(defaults(), TINY)["neurons"])
+N = 9
+"""Filters of the tiny networks."""
+
+
+@pytest.fixture(scope="module")
+def built_neurons(tmp_path_factory):
+    """Not to be changed."""
+    folder = clone.new_clone(tmp_path_factory.mktemp("neurons"), TINY)
+    done = snakemake(folder)
+    assert rules_run(done) >= {"neurons_merge", "neurons_claims", "neurons_draw_removal"}
+    return folder
+
+
+@pytest.fixture
+def folder(built_neurons, tmp_path):
+    return clone.copied(built_neurons, tmp_path / "copy")
+
+
+def receipts(folder):
+    return {
+        name: read_receipt(folder / f"results/neurons/receipts/{name}.json")
+        for name in games(NEURONS)
+    }
+
+
+def test_all_is_made_and_neither_command_has_anything_left_to_do(built_neurons, folder):
+    found = receipts(folder)
+    of_pairs = 24 * 4 * (2 + 2 * 4)
+    assert {name: receipt.evaluations_made for name, receipt in found.items()} == {
+        **dict.fromkeys(
+            [f"{s}_pairs" for s in ("plain", "dropout", "tinted", "attacked")], of_pairs
+        ),
+        "plain_walks": 24 * 2 * (N + 1),
+        "plain_shared": 12 * 4 * (N + 1),
+    }
+    for receipt in found.values():
+        assert open_store(folder / receipt.store).done().all()
+    clone.run(folder, "python", "-m", "pipeline", "store", "verify")
+    values = read_values(folder / "results/neurons/values/attacked.h5")
+    assert values.metrics == ("accuracy", "probability", "success", "target probability")
+    assert values.values.shape == (4, N)
+    claims = json.loads((folder / "results/neurons/claims.json").read_text())
+    assert {claim["shows"] for claim in claims} <= {"yes", "no", "in part"}
+    drawn = {path.stem for path in (folder / "results/neurons/figures").glob("*.png")}
+    assert drawn >= {"removal", "classes", "repair", "vulnerable", "spread", "search", "truncation"}
+    assert has_nothing_to_do(snakemake(folder))
+    assert not stages_run(dvc(folder, "repro"))
+
+
+def test_more_rounds_evaluate_only_what_they_add(folder):
+    before, old = receipts(folder), read_values(folder / "results/neurons/values/plain.h5")
+    change(folder, "neurons.pairs.rounds", 6)
+    done = snakemake(folder)
+    assert "neurons_networks" not in rules_run(done)
+    assert "neurons_attacks" not in rules_run(done)
+    for name, receipt in receipts(folder).items():
+        if name.endswith("_pairs"):
+            assert receipt.evaluations_made == before[name].evaluations_made // 2
+            assert receipt.evaluations_reused == before[name].evaluations_made
+        else:
+            assert receipt == before[name]
+    new = read_values(folder / "results/neurons/values/plain.h5")
+    assert new.evaluations == old.evaluations * 3 // 2
+    change(folder, "neurons.pairs.rounds", 4)
+    assert not rules_run(snakemake(folder))
+    assert (read_values(folder / "results/neurons/values/plain.h5").values == old.values).all()
+
+
+def test_one_networks_change_touches_nothing_of_the_others(folder):
+    change(folder, "neurons.networks.tinted.share", 0.2)
+    done = rules_run(snakemake(folder, "-n"))
+    assert "neurons_repair" in done
+    assert not done & {"neurons_removal", "neurons_vulnerable", "neurons_spread", "neurons_search"}
+    change(folder, "neurons.networks.tinted.share", 0.06)
+    change(folder, "neurons.attack.steps", 2)
+    done = rules_run(snakemake(folder, "-n"))
+    assert done >= {"neurons_attacks", "neurons_vulnerable"}
+    assert not done & {"neurons_networks", "neurons_removal", "neurons_repair", "neurons_search"}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("neurons={search: {k: 0}}", "neurons.search.k"),
+        ("neurons={images: {ranked: 1790}}", "there are 1797 digits"),
+        ("neurons={networks: {plain: {modules: [no_such]}}}", "'no_such' fits no module"),
+        ("neurons={search: {k: 9}}", "k: 9 of 9 players"),
+    ],
+)
+def test_what_cannot_be_is_refused_with_what_to_do(folder, override, message):
+    refused = snakemake(folder, "--config", override, check=False)
+    assert refused.returncode != 0
+    assert message in refused.stdout + refused.stderr
