@@ -1,10 +1,17 @@
 # A store is filled in three steps: one job plans, several jobs evaluate, one merges their receipts.
 # The store itself is no output. Snakemake would delete it before each run, and with it the values
 # that the run could use again. Its receipt stands for it.
+wildcard_constraints:
+    part=r"\d+",
+    parts=r"\d+",
+
+
 for study in STUDIES:
     study_files = importlib.import_module(f"pipeline.studies.{study}.paths")
     games = study_files.games(getattr(PARAMS, study))
     opened = {"study": given(study), "given": OfGame(games)}
+    partition = f"results/{study}/partitions/{{game}}/{{part}}_of_{{parts}}.json"
+    of_all = {"part": range(PARAMS.partitions), "parts": PARAMS.partitions}
 
     if not games:
         continue
@@ -36,15 +43,11 @@ for study in STUDIES:
             lambda wildcards, games=games: games[wildcards.game].inputs(),
             plan=f"results/{study}/plans/{{game}}.json",
         output:
-            receipt=temp(
-                f"results/{study}/partitions/{{game}}/{{part}}_of_{{parts}}.json"
-            ),
+            receipt=temp(partition),
         log:
             f"results/logs/{study}/evaluate_{{game}}_{{part}}_of_{{parts}}.log",
         wildcard_constraints:
             game="|".join(games),
-            part=r"\d+",
-            parts=r"\d+",
         conda:
             ENVIRONMENT
         resources:
@@ -61,10 +64,7 @@ for study in STUDIES:
             f"{study}_merge"
         input:
             lambda wildcards, games=games: games[wildcards.game].inputs(),
-            partitions=expand(
-                f"results/{study}/partitions/{{{{game}}}}/{{part}}_of_{PARAMS.partitions}.json",
-                part=range(PARAMS.partitions),
-            ),
+            partitions=expand(partition, allow_missing=True, **of_all),
         output:
             receipt=f"results/{study}/receipts/{{game}}.json",
         log:

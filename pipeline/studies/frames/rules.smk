@@ -16,6 +16,10 @@ FRAMES_SCORED = {
 FRAMES_TIMED = {"timed_on": given(DEVICE_USED, "device"), **FRAMES_COUNTED}
 FRAMES_BACKBONES = [f"results/frames/backbone/{m}.pt" for m in frames_files.MODELS]
 FRAMES_CLIPS = directory("results/frames/figures/clips")
+FRAMES_SHOWN = {
+    name: reported("frames", f"results/frames/figures/{name}.png", name)
+    for name in frames_files.FIGURES["figures"]
+}
 FRAMES_VALUES = [f"results/frames/values/{model}.h5" for model in frames_files.MODELS]
 FRAMES_GRADIENTS = [
     f"results/frames/gradients/{model}.h5" for model in frames_files.MODELS
@@ -211,12 +215,8 @@ rule frames_figures:
     output:
         vectors("frames", *frames_files.FIGURES["figures"]),
         clips=reported("frames", FRAMES_CLIPS, "clips", patterns=["{clip}.png"]),
-        accuracy_figure=reported(
-            "frames", "results/frames/figures/accuracy.png", "accuracy"
-        ),
-        summary_figure=reported(
-            "frames", "results/frames/figures/summary.png", "summary"
-        ),
+        accuracy_figure=FRAMES_SHOWN["accuracy"],
+        summary_figure=FRAMES_SHOWN["summary"],
         summary="results/frames/figures/summary.json",
     log:
         "results/logs/frames/figures.log",

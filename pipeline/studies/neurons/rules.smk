@@ -73,6 +73,18 @@ NEURONS_OPENED = {
     "coalitions": "neurons.coalitions",
     "modules": "neurons.networks.plain.modules",
 }
+NEURONS_TINTED = {"tint": "neurons.networks.tinted", **NEURONS_OPENED}
+NEURONS_SEARCHED = {
+    "iterations": "neurons.shared",
+    "orders": "neurons.walks",
+    **NEURONS_OPENED,
+}
+NEURONS_ATTACKED = {
+    "attacked": "results/neurons/values/attacked.h5",
+    "clean": "results/neurons/values/plain.h5",
+    "white_box": "results/neurons/attacks/plain.h5",
+    "black_box": "results/neurons/attacks/dropout.h5",
+}
 
 
 rule neurons_removal:
@@ -98,11 +110,8 @@ rule neurons_removal:
 rule neurons_vulnerable:
     input:
         NEURONS_IMAGES,
+        **NEURONS_ATTACKED,
         checkpoint="results/neurons/networks/plain.pt",
-        attacked="results/neurons/values/attacked.h5",
-        clean="results/neurons/values/plain.h5",
-        white_box="results/neurons/attacks/plain.h5",
-        black_box="results/neurons/attacks/dropout.h5",
     output:
         out="results/neurons/vulnerable.json",
         table="results/neurons/vulnerable.csv",
@@ -135,12 +144,7 @@ rule neurons_search:
     resources:
         gpu=GPUS,
     params:
-        needs(
-            params="neurons.search",
-            iterations="neurons.shared",
-            orders="neurons.walks",
-            **NEURONS_OPENED,
-        ),
+        needs(params="neurons.search", **NEURONS_SEARCHED),
     shell:
         STAGE
 
@@ -268,11 +272,7 @@ if NEURONS.networks.tinted is not None:
         resources:
             gpu=GPUS,
         params:
-            needs(
-                params="neurons.removal",
-                tint="neurons.networks.tinted",
-                **NEURONS_OPENED,
-            ),
+            needs(params="neurons.removal", **NEURONS_TINTED),
         shell:
             STAGE
 
