@@ -224,7 +224,8 @@ def compared(
             if advance is not None:
                 advance(cost)
         half = _half(moments, bound, delta / (n_players * look * (look + 1)), spread)
-        open_ = open_ & _undecided(moments.mean, half, k, epsilon)
+        # All pairs are looked at again: one decided before may have changed its place.
+        open_ = _undecided(moments.mean, half, k, epsilon)
         trace.append((evaluations, int(open_.sum())))
         if not open_.any() or evaluations >= most:
             return _top(moments, k, evaluations, not open_.any(), trace)
@@ -232,7 +233,8 @@ def compared(
 
 def _half(moments: _Moments, bound: Bound, failure: float, spread: float) -> Floats:
     if bound == "bernstein":
-        return empirical_bernstein(moments.variance(), moments.count, failure, spread)
+        # Each side of the bound may fail.
+        return empirical_bernstein(moments.variance(), moments.count, failure / 2, spread)
     half = -ndtri(failure / 2) * np.sqrt(moments.variance() / np.maximum(moments.count, 1))
     # A player whose samples were all alike is not known for sure.
     return np.where(moments.count > 1, half, np.inf)

@@ -21,7 +21,7 @@ from pipeline.studies.neurons.params import (
 )
 from pipeline.studies.neurons.values import read_values
 
-VERSION = 1
+VERSION = 2
 
 THRESHOLDS = [0.12, 0.2, 0.4, 0.6]
 COLUMNS = ("method", "evaluations", "decided", "recall")
