@@ -87,12 +87,16 @@ def suffixes_of(network: nn.Module, sites: Sequence[Site], image: Tensor) -> Suf
         min(place_of[node] for node, (name, _) in site_of.items() if name == each) for each in names
     ]
     interpreter = fx.Interpreter(traced)
-    costs, numbers = _costs(interpreter, nodes, image)
+    costs, numbers, is_kept = _costs(interpreter, nodes, image)
     units = [site.n_units for site in sites]
     chosen = _chosen(nodes, place_of, first, units, costs, numbers)
     cuts = tuple(first[site] for site in chosen)
-    cut_of = np.searchsorted(np.array(chosen), np.arange(len(sites)), side="right") - 1
+    cut_of = np.searchsorted(np.array(cuts), np.array(first), side="right") - 1
     needed = tuple(_needed(nodes, place_of, cut) for cut in cuts)
+    if not all(is_kept[place_of[node]] for each in needed for node in each):
+        kind = type(network).__name__
+        log.info("%s passes on more than samples: whole networks are run for each removal", kind)
+        return None
     rest = np.array([costs[cut + 1 :].sum() for cut in cuts])
     run = costs.sum() + (np.array(units) * rest[cut_of]).sum()
     return Suffixes(
@@ -248,16 +252,12 @@ class _Walk:
     @torch.inference_mode()
     def run(self) -> Tensor:
         n_walks, n = self.orders.shape
-        owner = np.arange(self.n_slots)
-        done = np.zeros(self.n_slots, dtype=np.int64)
-        begun = self.n_slots
-        for start in range(0, self.n_slots, self.at_once):
-            slots = np.arange(start, min(start + self.at_once, self.n_slots))
-            self._advance(slots, owner, done, None)
-        while True:
-            ended = np.flatnonzero(done == n)
-            if len(ended) and begun < n_walks:
-                fresh = ended[: n_walks - begun]
+        owner, done = np.empty(self.n_slots, dtype=np.intp), np.full(self.n_slots, n)
+        begun = 0
+        while begun < n_walks or (done < n).any():
+            free = np.flatnonzero(done == n)[: n_walks - begun]
+            for start in range(0, len(free), self.at_once):
+                fresh = free[start : start + self.at_once]
                 owner[fresh] = np.arange(begun, begun + len(fresh))
                 begun += len(fresh)
                 done[fresh] = 0
@@ -265,7 +265,7 @@ class _Walk:
                 self._advance(fresh, owner, done, None)
             active = np.flatnonzero(done < n)
             if not len(active):
-                break
+                continue
             players = self.orders[owner[active], done[active]]
             cuts = self.cut_of_player[players]
             cut = int(np.bincount(cuts).argmax())
@@ -346,7 +346,7 @@ class _Walk:
     def _most_slots(self) -> int:
         """Walks whose kept outputs fit into the memory that a batch may take."""
         image = self.images[:1]
-        _, numbers = _costs(self.steps.interpreter, self.steps.nodes, image)
+        _, numbers, _ = _costs(self.steps.interpreter, self.steps.nodes, image)
         kept = [node in self.steps.kept for node in self.steps.nodes]
         room = devices.working_memory(image.device) / (image.element_size() * numbers[kept].sum())
         return max(1, int(room))
@@ -355,20 +355,27 @@ class _Walk:
 @torch.inference_mode()
 def _costs(
     interpreter: fx.Interpreter, nodes: Sequence[fx.Node], image: Tensor
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Of each node, for one image: multiplications of convolutions and linear layers, outputs."""
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
+    """Of each node, for one image: multiplications of convolutions and linear layers, outputs.
+
+    The third says whether a node's output is of samples, and can be kept for each of them.
+    """
     costs, numbers = np.zeros(len(nodes)), np.zeros(len(nodes))
+    is_kept = np.zeros(len(nodes), dtype=bool)
+    two = image.expand(2, *image.shape[1:])
     env: dict[fx.Node, Any] = {}
     interpreter.env = env
     modules = dict(interpreter.module.named_modules())
     for place, node in enumerate(nodes):
         if node.op == "output":
             break
-        env[node] = image if node.op == "placeholder" else interpreter.run_node(node)
-        numbers[place] = env[node].numel() if isinstance(env[node], Tensor) else 0
+        output = two if node.op == "placeholder" else interpreter.run_node(node)
+        env[node] = output
+        is_kept[place] = isinstance(output, Tensor) and output.ndim > 0 and len(output) == 2
+        numbers[place] = output.numel() / 2 if is_kept[place] else 0
         module = modules.get(str(node.target)) if node.op == "call_module" else None
         if isinstance(module, CONVOLUTIONS):
             costs[place] = numbers[place] * module.weight[0].numel()
         elif isinstance(module, nn.Linear):
             costs[place] = numbers[place] * module.in_features
-    return costs, numbers
+    return costs, numbers, is_kept

@@ -206,6 +206,23 @@ def test_walks_are_the_same_however_the_network_is_run(kind, monkeypatch):
     torch.testing.assert_close(part, whole[:, :4], rtol=0, atol=1e-12)
 
 
+class Flattening(Plain):
+    """A network that passes its batch's size on: it cannot be kept for each sample."""
+
+    def forward(self, x):
+        size = x.size(0)
+        x = torch.relu(self.second(torch.relu(self.norm(self.first(x)))))
+        return self.last(x.reshape(size, 5, -1).mean(dim=2))
+
+
+def test_a_network_that_passes_on_more_than_samples_is_run_whole():
+    network, images = ready(Flattening)
+    of = masked(network, images)
+    assert suffixes_of(network, of.sites, images[:1]) is None
+    found = walks(of, images, np.tile([0, 5], (12, 1)), say=lambda scores, walks: scores)
+    assert found.shape == (12, 3, 3)
+
+
 def test_walks_of_whole_layers_and_of_resampled_filters():
     network, images = ready(Branched)
     sites = find_sites(network, images[:1])
