@@ -178,16 +178,15 @@ def _solved(
 
 
 def _refuse_too_few(product: Floats, coalitions: NDArray[np.bool_]) -> None:
-    n, distinct = coalitions.shape[-1], int(np.prod(coalitions.shape[:3])) // 2
-    rounds = coalitions.shape[1]
-    # Each pair tells one equation, and each round may be left out once.
-    if distinct * (rounds - 1) // max(rounds, 1) < n and distinct < n - 1 + (rounds > 1) * n:
+    """Raise InputError unless the coalitions tell players apart, also without any one round."""
+    n, rounds = coalitions.shape[-1], coalitions.shape[1]
+    # A coalition and its complement tell one equation.
+    pairs = int(np.prod(coalitions.shape[:3])) // 2
+    left = pairs if rounds == 1 else pairs - pairs // rounds
+    if left < n - 1 or np.linalg.matrix_rank(product, hermitian=True) < n - 1:
         raise InputError(
-            f"{distinct} pairs of coalitions for {n} players: evaluate more pairs, or more rounds"
-        )
-    if np.linalg.matrix_rank(product, hermitian=True) < n - 1:
-        raise InputError(
-            f"{distinct} pairs of coalitions do not tell {n} players apart: evaluate more of them"
+            f"{pairs} pairs of coalitions in {rounds} rounds do not tell {n} players apart: "
+            "evaluate more pairs, or more rounds"
         )
 
 

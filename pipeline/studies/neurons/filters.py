@@ -1,7 +1,7 @@
 """A network with its filters as players."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -39,14 +39,14 @@ class Filters:
     """what beside its weights makes the network what it is"""
     weights_sha256: str
     seed: int
-    example: Tensor
-    """(1, channel, height, width)"""
-    suffixes: Suffixes | None = None
-    players: tuple[str, ...] = field(init=False)
+    at_once: int
+    """samples that the network is best given at once"""
+    suffixes: Suffixes | None
 
-    def __post_init__(self) -> None:
-        """Name the players."""
-        object.__setattr__(self, "players", self.masked.players)
+    @property
+    def players(self) -> tuple[str, ...]:
+        """Names of the filters."""
+        return self.masked.players
 
     def say(
         self,
@@ -66,16 +66,16 @@ class Filters:
         Returns:
             (m, output), as :data:`pipeline.studies.neurons.metrics.SAYS` names them.
         """
-        size = at_once(self.masked.network, self.masked.sites, self.example)
         pixels, found = self._on_device(images.pixels), []
         labels, wanted = self._classes(images, targets)
-        for start in range(0, len(places), size):
-            rows_ = places[start : start + size]
-            some, there = self._on_device(rows_), self._on_device(present[start : start + size])
-            scores = self.masked(pixels[some], there, self._references(rows_))
-            said = rows(scores, labels[some], None if wanted is None else wanted[some])
-            found.append(said.cpu().numpy())
-        return np.concatenate(found)
+        shown, all_there = self._on_device(places), self._on_device(present)
+        instead = self._references(len(images))
+        for some, there in zip(
+            shown.split(self.at_once), all_there.split(self.at_once), strict=True
+        ):
+            scores = self.masked(pixels[some], there, None if instead is None else instead[some])
+            found.append(rows(scores, labels[some], None if wanted is None else wanted[some]))
+        return torch.cat(found).cpu().numpy()
 
     def walk(
         self,
@@ -96,7 +96,7 @@ class Filters:
             (walk, removal + 1, output)
         """
         labels, wanted = self._classes(images, targets)
-        some = self._on_device(places)
+        some, instead = self._on_device(places), self._references(len(images))
 
         def said(scores: Tensor, walk: NDArray[np.intp]) -> Tensor:
             of = some[self._on_device(walk)]
@@ -106,7 +106,7 @@ class Filters:
             self.masked,
             self._on_device(images.pixels)[some],
             orders,
-            references=self._references(places),
+            references=None if instead is None else instead[some],
             say=said,
             suffixes=self.suffixes,
         )
@@ -140,12 +140,12 @@ class Filters:
         wanted = None if targets is None else self._on_device(targets)
         return self._on_device(images.labels), wanted
 
-    def _references(self, places: NDArray[np.integer]) -> Tensor | None:
-        """The reference image of each row's image, always the same."""
+    def _references(self, n_images: int) -> Tensor | None:
+        """The reference image of each image, always the same."""
         if self.masked.replaced_by.absent != "resample":
             return None
-        drawn = np.random.default_rng([self.seed, 1]).integers(0, REFERENCES, int(places.max()) + 1)
-        return self._on_device(drawn[places])
+        held = len(next(iter(self.masked.replaced_by.outputs.values()))[0])
+        return self._on_device(np.random.default_rng([self.seed, 1]).integers(0, held, n_images))
 
     def _on_device(self, array: NDArray[Any]) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
@@ -183,6 +183,6 @@ def read_filters(
         described=description,
         weights_sha256=checkpoints.state_digest(network),
         seed=params.seed,
-        example=pixels[:1],
+        at_once=at_once(network, sites, pixels[:1]),
         suffixes=suffixes,
     )

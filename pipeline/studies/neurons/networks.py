@@ -90,11 +90,6 @@ def trained(images: Images, params: TrainingParams, dropout: float) -> SmallNetw
     return network
 
 
-def save(path: Path, network: nn.Module, description: dict[str, Any]) -> None:
-    """Write a network as a checkpoint; ``description`` says how it is built."""
-    checkpoints.save(path, network, description)
-
-
 def read_network(path: Path) -> nn.Module:
     """The network of a checkpoint, in evaluation mode.
 

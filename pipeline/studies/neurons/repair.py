@@ -72,7 +72,7 @@ def repaired(
                     for name, (values_, _) in found.items()
                     for when, place in (("before", 0), ("after", number))
                 },
-                "standard_error": float(found["conflicting"][1][number]),
+                **{f"{name} error": float(errors[number]) for name, (_, errors) in found.items()},
             }
         )
     at_random = [

@@ -23,6 +23,8 @@ from pipeline.studies.neurons.removal import (
 )
 from pipeline.studies.neurons.values import Values
 
+Floats = NDArray[np.float64]
+
 MEASURES = {
     "shapley": ("success", "accuracy"),
     "shapley of probabilities": ("target probability", "probability"),
@@ -30,7 +32,7 @@ MEASURES = {
 """What is gained from the first, on attacked images, less what from the second, on clean ones."""
 
 
-def vulnerability(attacked: Values, clean: Values, method: str) -> tuple[Any, Any]:
+def vulnerability(attacked: Values, clean: Values, method: str) -> tuple[Floats, Floats]:
     """Values for success − accuracy, and their standard errors: (player,) each.
 
     The Shapley value is linear, so they are the differences of values that are there.

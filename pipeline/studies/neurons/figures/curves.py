@@ -99,6 +99,9 @@ def draw_panels(
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     for axes in all_axes.flat[len(panels) :]:
         axes.set_visible(False)
+    for axes in all_axes[-2, len(panels) - columns * (n_rows - 1) :] if n_rows > 1 else []:
+        axes.tick_params(labelbottom=True)
+        axes.set_xlabel("filters removed")
     for axes in all_axes[-1]:
         axes.set_xlabel("filters removed")
     for axes in all_axes[:, 0]:

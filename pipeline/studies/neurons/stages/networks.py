@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from pipeline.core.files import write_json
+from pipeline.models import checkpoints
 from pipeline.studies.neurons import networks
 from pipeline.studies.neurons.images import read_parts
 from pipeline.studies.neurons.params import (
@@ -35,6 +36,6 @@ def main(
         dropout = own.share if isinstance(own, DropoutParams) else 0.0
         small = networks.trained(parts["train"], training, dropout)
         found, described = small, small.description()
-    networks.save(out, found, described)
+    checkpoints.save(out, found, described)
     accuracy = {part: networks.accuracy(found, images) for part, images in parts.items()}
     write_json(numbers, {"network": network, "accuracy": accuracy})

@@ -17,7 +17,7 @@ from pipeline.studies.neurons.removal import COLUMNS
 from pipeline.studies.neurons.repair import repaired
 from pipeline.studies.neurons.values import read_values
 
-VERSION = 1
+VERSION = 2
 
 
 def main(
