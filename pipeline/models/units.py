@@ -128,7 +128,7 @@ def replacement(
     kinds = {site.name: site.kind for site in sites}
     for start in range(0, len(references), AT_ONCE):
         some = references[start : start + AT_ONCE]
-        for name, outputs in _outputs_of(network, sites, some).items():
+        for name, outputs in outputs_of(network, sites, some).items():
             told = [_told(output, absent, kinds[name]) for output in outputs]
             if not seen[name]:
                 seen[name] = told
@@ -313,7 +313,7 @@ def at_once(network: nn.Module, sites: Sequence[Site], image: Tensor) -> int:
         sites: where its units are.
         image: (1, channel, …).
     """
-    outputs = _outputs_of(network, sites, image).values()
+    outputs = outputs_of(network, sites, image).values()
     size = image.element_size() * sum(each.numel() for times in outputs for each in times)
     room = CACHED if image.device.type == "cpu" else devices.working_memory(image.device) // 8
     return 1 << int(max(16, min(MOST_AT_ONCE, room // size))).bit_length() - 1
@@ -376,14 +376,15 @@ def _modules_that_run(network: nn.Module, example: Tensor) -> list[tuple[str, nn
 
 
 @torch.inference_mode()
-def _outputs_of(
+def outputs_of(
     network: nn.Module, sites: Sequence[Site], images: Tensor
 ) -> dict[str, list[Tensor]]:
     """Outputs (image, unit, …) of all sites, each time that they run."""
     found: dict[str, list[Tensor]] = {site.name: [] for site in sites}
 
     def keep(name: str, _number: int, output: Tensor) -> None:
-        found[name].append(output)
+        # What follows may change them in place.
+        found[name].append(output.clone())
 
     with _replaced(network, sites, keep):
         run(network, images)

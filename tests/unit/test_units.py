@@ -37,6 +37,14 @@ class Plain(nn.Module):
         return self.last(torch.relu(self.second(x)).mean(dim=(2, 3)))
 
 
+class InPlace(Plain):
+    """Its activations change what the convolutions give, as those of SqueezeNet do."""
+
+    def forward(self, x):
+        x = torch.relu_(self.norm(torch.relu_(self.first(x))))
+        return self.last(torch.relu_(self.second(x)).mean(dim=(2, 3)))
+
+
 class Branched(nn.Module):
     """A residual block, a block that concatenates, groups, and a module that runs twice."""
 
@@ -118,9 +126,11 @@ def mean_by_hand(network, images, name):
     return torch.from_numpy(np.concatenate(seen).mean(axis=(0, 2, 3)))
 
 
-@pytest.mark.parametrize("absent", ["mean", "zero"])
-def test_all_coalitions_are_as_of_networks_built_again(absent):
-    network, images = ready(Plain)
+@pytest.mark.parametrize(
+    ("kind", "absent"), [(Plain, "mean"), (Plain, "zero"), (InPlace, "mean")]
+)
+def test_all_coalitions_are_as_of_networks_built_again(kind, absent):
+    network, images = ready(kind)
     of = masked(network, images, absent)
     assert of.sites == (Site("first", 4, "filters"), Site("second", 5, "filters"))
     assert of.players[:5] == ("first:0", "first:1", "first:2", "first:3", "second:0")
@@ -173,7 +183,7 @@ def test_a_module_that_runs_twice_has_one_player_a_filter_and_a_mean_for_each_ru
     torch.testing.assert_close(of(images, present), expected, rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", [Plain, Branched])
+@pytest.mark.parametrize("kind", [Plain, InPlace, Branched])
 def test_walks_are_the_same_however_the_network_is_run(kind, monkeypatch):
     network, images = ready(kind)
     of = masked(network, images)
