@@ -116,6 +116,7 @@ def players_of(sites: Sequence[Site], *, grouped: bool = False) -> tuple[str, ..
     return tuple(f"{site.name}:{number}" for site in sites for number in range(site.n_units))
 
 
+@torch.inference_mode()
 def replacement(
     network: nn.Module, sites: Sequence[Site], references: Tensor, absent: Absent = "mean"
 ) -> Replacement:
@@ -303,6 +304,7 @@ def rows(scores: Tensor, labels: Tensor, targets: Tensor | None = None) -> Tenso
     return torch.stack(said, dim=1)
 
 
+@torch.inference_mode()
 def at_once(network: nn.Module, sites: Sequence[Site], image: Tensor) -> int:
     """Samples that a network is best given at once: a power of two.
 
@@ -375,7 +377,6 @@ def _modules_that_run(network: nn.Module, example: Tensor) -> list[tuple[str, nn
     return ran
 
 
-@torch.inference_mode()
 def outputs_of(
     network: nn.Module, sites: Sequence[Site], images: Tensor
 ) -> dict[str, list[Tensor]]:

@@ -144,14 +144,15 @@ class _Run:
 
     def _is_good(self, unit: Unit, dvc: Dvc) -> bool:
         """Whether a unit's results are what its job would make now, or were put back."""
-        said: list[Digests] = []
-        if noted := _read(self._note_of(unit, dvc)):
-            said.append(noted)
+        noted = _read(self._note_of(unit, dvc))
+        said: list[Digests] = [noted] if noted else []
         locked = dvc.locked.get(unit.stage)
         if (
             locked is not None
             and _fits(unit, locked.params, unit.params(self.values))
             and all(locked.deps.get(dep) == dvc.digest(dep) for dep in unit.deps)
+            # The stage of a rule with wildcards may be of other jobs, too.
+            and (any(w for _, w in unit.needs) or locked.deps.keys() == set(unit.deps))
         ):
             files = {path: dvc.file_in(locked.outs, path) for path in unit.makes}
             said.append({**files, **locked.outs})

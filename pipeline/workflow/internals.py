@@ -105,7 +105,7 @@ def read_dag(params: Path, target: str) -> Any:
 
 @dataclass(frozen=True)
 class Making:
-    """How the results of a stage were made: values by name by file, and digests by path."""
+    """How a stage's results were made, by dvc.lock: values by name by file, digests by path."""
 
     params: Mapping[str, Mapping[str, Any]]
     deps: Mapping[str, str | None]
@@ -213,8 +213,8 @@ class Dvc:
 
 
 def _locked(stage: Any) -> Making | None:
-    deps = {dep.def_path: dep.hash_info.value for dep in stage.deps}
-    listed = [dep.def_path for dep in stage.deps if dep.hash_name == "params"]
-    params = {path: deps.pop(path) or {} for path in listed}
+    lock = stage.dvcfile.lockfile_contents.get("stages", {}).get(stage.name, {})
+    deps = {dep["path"]: dep.get("md5") for dep in lock.get("deps", [])}
+    params = {d.def_path: d.hash_info.value or {} for d in stage.deps if d.hash_name == "params"}
     outs = {out.def_path: out.hash_info.value for out in stage.outs}
     return Making(params, deps, outs) if any(outs.values()) else None

@@ -1,12 +1,15 @@
 """The study of neurons by the real commands, on tiny parameters, in a clone of its own."""
 
 import json
+import os
 
 import clone
 import pytest
+import torch
 from clone import change, dvc, has_nothing_to_do, rules_run, snakemake, stages_run
 from tiny import defaults, merged
 
+from pipeline.models.rnet import RNet
 from pipeline.store import open_store
 from pipeline.store.evaluation import read_receipt
 from pipeline.studies.neurons.params import Params
@@ -15,6 +18,7 @@ from pipeline.studies.neurons.values import read_values
 
 TINY = merged(clone.SMALL, {"studies": ["neurons"]})
 NEURONS = Params(**merged(defaults(), TINY)["neurons"])
+OFFLINE = {"PIP_CONFIG_FILE": os.devnull, "PIP_NO_INDEX": "1", "PIP_FIND_LINKS": ""}
 N = 9
 """Filters of the tiny networks."""
 
@@ -23,7 +27,7 @@ N = 9
 def built_neurons(tmp_path_factory):
     """Not to be changed."""
     folder = clone.new_clone(tmp_path_factory.mktemp("neurons"), TINY)
-    done = snakemake(folder)
+    done = snakemake(folder, **OFFLINE)
     assert rules_run(done) >= {"neurons_merge", "neurons_claims", "neurons_draw_removal"}
     return folder
 
@@ -59,7 +63,10 @@ def test_all_is_made_and_neither_command_has_anything_left_to_do(built_neurons, 
     claims = json.loads((folder / "results/neurons/claims.json").read_text())
     assert {claim["shows"] for claim in claims} <= {"yes", "no", "in part"}
     drawn = {path.stem for path in (folder / "results/neurons/figures").glob("*.png")}
-    assert drawn >= {"removal", "classes", "repair", "vulnerable", "spread", "search", "truncation"}
+    assert drawn == {
+        *("removal", "classes", "repair", "vulnerable", "spread", "search", "truncation", "costs"),
+        *("pictures", "class_pictures", "faces"),
+    }
     assert has_nothing_to_do(snakemake(folder))
     assert not stages_run(dvc(folder, "repro"))
 
@@ -95,12 +102,32 @@ def test_one_networks_change_touches_nothing_of_the_others(folder):
     assert not done & {"neurons_networks", "neurons_removal", "neurons_repair", "neurons_search"}
 
 
+def test_what_could_not_be_fetched_is_left_out_and_tried_again_on_demand(folder):
+    of_faces = folder / "results/neurons/faces.json"
+    found = json.loads(of_faces.read_text())
+    assert found["left_out"].startswith("facenet-pytorch==2.5.3 cannot be fetched")
+    assert found["again"].startswith("snakemake --cores all --forcerun neurons_weights")
+    done = snakemake(folder, "--forcerun", "neurons_weights", **OFFLINE)
+    assert "neurons_weights" in rules_run(done)
+    assert json.loads(of_faces.read_text()) == found
+    # Weights that are there are used.
+    torch.save(RNet().state_dict(), folder / "weights.pt")
+    change(folder, "neurons.faces.weights", "weights.pt")
+    done = snakemake(folder)
+    assert rules_run(done) >= {"neurons_weights", "neurons_faces", "neurons_draw_faces"}
+    assert json.loads(of_faces.read_text())["filters"] == 140
+    change(folder, "neurons.faces", None)
+    done = snakemake(folder)
+    assert rules_run(done) == {"neurons_claims"}, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize(
     ("override", "message"),
     [
         ("neurons={search: {k: 0}}", "neurons.search.k"),
         ("neurons={images: {ranked: 1790}}", "there are 1797 digits"),
         ("neurons={networks: {plain: {modules: [no_such]}}}", "'no_such' fits no module"),
+        ("neurons={faces: {weights: no_such.pt}}", "neurons.faces.weights: there is no no_such.pt"),
         ("neurons={search: {k: 9}}", "k: 9 of 9 players"),
     ],
 )

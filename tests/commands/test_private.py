@@ -207,6 +207,9 @@ def test_what_dvc_gives(repo, toy_once):
     }
     stage = stages["toy_values"]
     entry = yaml.safe_load((toy_once / "dvc.lock").read_text())["stages"]["toy_values"]
+    assert stage.dvcfile.lockfile_contents["stages"]["toy_values"] == entry, moved(
+        "dvc ProjectFile.lockfile_contents", INTERNALS, "how dvc.lock is read"
+    )
     told = {dep.def_path: (dep.hash_name, dep.hash_info.value) for dep in stage.deps}
     expected = {dep["path"]: ("md5", dep["md5"]) for dep in entry["deps"]}
     expected |= {path: ("params", values) for path, values in entry["params"].items()}

@@ -151,6 +151,11 @@ def test_a_dry_run_shares_out_the_games_and_asks_for_gpus_where_they_are_used(tm
         "neurons_draw_repair": 1,
         "neurons_vulnerable": 1,
         "neurons_draw_vulnerable": 1,
+        "neurons_pictures": 1,
+        "neurons_draw_pictures": 1,
+        "neurons_weights": 1,
+        "neurons_faces": 1,
+        "neurons_draw_faces": 1,
         "neurons_spread": 1,
         "neurons_draw_spread": 1,
         "neurons_search": 1,
@@ -158,7 +163,7 @@ def test_a_dry_run_shares_out_the_games_and_asks_for_gpus_where_they_are_used(tm
         "neurons_claims": 1,
     }
     with_gpu = gpu_rules()
-    assert len(with_gpu) == 10 + 6 + 8
+    assert len(with_gpu) == 10 + 6 + 10
     for rule, block in blocks:
         resources = dict(re.findall(r"(\w+)=([^,\n]+)", block.split("resources:")[1]))
         assert resources.get("gpu") == ("1" if rule in with_gpu else None), rule

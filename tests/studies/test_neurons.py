@@ -375,8 +375,10 @@ def test_claims_are_decided_by_the_numbers():
             "agreement": {"r_squared": 0.99, "rank_correlation": 0.98},
         },
         "removal": {
-            "classes": ["0"],
+            "classes": ["0", "1"],
+            "filters": 8,
             "layers": [{"top": 3, "filters": 4}, {"top": 1, "filters": 4}],
+            "class_layers": [{"top": 0.5, "filters": 4}, {"top": 3.5, "filters": 4}],
             "overall": curves(
                 "accuracy",
                 ["shapley", "conductance", "random"],
@@ -389,7 +391,7 @@ def test_claims_are_decided_by_the_numbers():
                 ["recall", "accuracy"],
                 {
                     ("shapley", "recall"): good,
-                    ("shapley", "accuracy"): [1.0, 0.2, 0.0],
+                    ("shapley", "accuracy"): [1.0, 0.6, 0.5],
                     "weights": flat,
                 },
             ),
@@ -432,18 +434,23 @@ def test_claims_are_decided_by_the_numbers():
             ],
         },
     }
+    results["faces"] = {"left_out": "no network"}
+    assert len(all_claims(results)) == 16
+    results["faces"] = {"left_out": None, **results["removal"]}
     shown = all_claims(results)
-    assert [one.shows for one in shown] == ["yes"] * 15, [(o.claim, o.shows) for o in shown]
+    assert [one.shows for one in shown] == ["yes"] * 17, [(o.claim, o.shows) for o in shown]
     reverse = json.loads(json.dumps(results))
     reverse["search"]["agreement"] = {"r_squared": 0.5, "rank_correlation": 0.5}
     reverse["search"]["searches"][0]["samples"] = [5, 5]
     reverse["search"]["searches"][1]["evaluations"] = 5
     reverse["removal"]["layers"].reverse()
+    reverse["removal"]["class_layers"].reverse()
     reverse["repair"]["chosen"][0] |= {"conflicting after": 0.4, "both after": 0.6}
     reverse["vulnerable"]["rank_correlation"] = -0.9
     reverse["spread"]["networks"][1] |= {"sd": 0.5, "kept_half_without": 2}
     for rows in (
         reverse["removal"]["overall"],
+        reverse["faces"]["overall"],
         reverse["removal"]["of_classes"],
         reverse["vulnerable"]["curves"],
         reverse["spread"]["curves"],

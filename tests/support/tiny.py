@@ -60,6 +60,7 @@ OVERRIDES = {
         "walks": {"orders": 2},
         "shared": {"iterations": 12, "images": 4},
         "removal": {"most": 4, "top": 4, "classes": 2, "random_orders": 2, "steps": 3},
+        "pictures": {"steps": 2, "images": 2, "layers": 2, "of_class": 1},
         "search": {"k": 2, "epsilon": 0.2, "most": 4000},
     },
 }

@@ -126,9 +126,7 @@ def mean_by_hand(network, images, name):
     return torch.from_numpy(np.concatenate(seen).mean(axis=(0, 2, 3)))
 
 
-@pytest.mark.parametrize(
-    ("kind", "absent"), [(Plain, "mean"), (Plain, "zero"), (InPlace, "mean")]
-)
+@pytest.mark.parametrize(("kind", "absent"), [(Plain, "mean"), (Plain, "zero"), (InPlace, "mean")])
 def test_all_coalitions_are_as_of_networks_built_again(kind, absent):
     network, images = ready(kind)
     of = masked(network, images, absent)

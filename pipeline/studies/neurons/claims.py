@@ -24,6 +24,9 @@ AGREEING = 0.97
 FEW = 10
 """Filters that count as "a handful" of some ninety."""
 
+FEW_OF_FACES = 5
+"""The same of 140."""
+
 INTACT = 0.05
 """Accuracy that may be lost where it "remains intact"."""
 
@@ -37,16 +40,19 @@ def all_claims(results: Results) -> list[Claim]:
     """Every claim.
 
     Args:
-        results: content of the stages' JSON files, by stage; ``repair`` may be left out.
+        results: content of the stages' JSON files, by stage; ``repair`` and ``faces`` may be
+            left out.
     """
     return [
         _fewer_samples(results),
         _alike(results),
         _truncates(results),
-        _critical(results),
+        _critical("plain", results["removal"], FEW),
+        *_faces(results),
         _beats(results),
         _early(results),
         _of_classes(results),
+        _deep(results),
         _keeps_accuracy(results),
         *([_repairs(results)] if "repair" in results else []),
         _defends(results),
@@ -95,22 +101,31 @@ def _truncates(results: Results) -> Claim:
     )
 
 
-def _critical(results: Results) -> Claim:
-    rows = results["removal"]["overall"]
-    few = min(FEW, len(_curve(rows, "accuracy", "shapley", "accuracy")[0]) - 1)
+def _critical(of: str, stage: Mapping[str, Any], count: int) -> Claim:
+    rows, chance = stage["overall"], 1 / len(stage["classes"])
+    few = min(count, len(_curve(rows, "accuracy", "shapley", "accuracy")[0]) - 1)
     (own, error), (others, other) = (
         _curve(rows, "accuracy", method, "accuracy") for method in ("shapley", "random")
     )
-    destroyed = own[few] + margin(error[few]) < own[0] / 2
-    spared = others[few] - margin(other[few]) > own[0] / 2
+    limit = (own[0] + chance) / 2
+    destroyed = own[few] + margin(error[few]) < limit
+    spared = others[few] - margin(other[few]) > limit
     return claim(
         "Sec. 4, Fig. 1",
-        "plain",
+        of,
         "a handful of filters of largest values is critical; as many random ones are not",
-        f"accuracy {own[0]:.2f}; without the first {few} {own[few]:.2f}, without {few} random "
-        f"ones {others[few]:.2f}",
+        f"accuracy {own[0]:.2f}; without the first {few} of {stage['filters']} {own[few]:.2f}, "
+        f"without {few} random ones {others[few]:.2f}",
         all_of([bool(destroyed), bool(spared)]),
     )
+
+
+def _faces(results: Results) -> list[Claim]:
+    """Nothing is claimed of faces if they were left out."""
+    faces = results.get("faces")
+    if faces is None or faces["left_out"] is not None:
+        return []
+    return [_critical("faces", faces, FEW_OF_FACES)]
 
 
 def _beats(results: Results) -> Claim:
@@ -130,11 +145,7 @@ def _beats(results: Results) -> Claim:
 def _early(results: Results) -> Claim:
     layers = results["removal"]["layers"]
     shares = [layer["top"] / layer["filters"] for layer in layers]
-    half = len(layers) // 2
-    early, late = (
-        sum(layer["top"] for layer in part) / sum(layer["filters"] for layer in part)
-        for part in (layers[:half] or layers, layers[half:])
-    )
+    early, late = _halves(layers)
     return claim(
         "Sec. 4, Fig. 1",
         "plain",
@@ -158,6 +169,29 @@ def _of_classes(results: Results) -> Claim:
         f"mean recall along the curve is least in {sum(won)} of {len(won)} classes",
         all_of(won),
     )
+
+
+def _deep(results: Results) -> Claim:
+    layers = results["removal"]["class_layers"]
+    shares = [layer["top"] / layer["filters"] for layer in layers]
+    early, late = _halves(layers)
+    return claim(
+        "Sec. 4, Fig. 2c",
+        "plain",
+        "the classes' own filters are more common in the deeper layers",
+        "shares of the layers' filters, first to last: " + ", ".join(f"{s:.2f}" for s in shares),
+        early < late,
+    )
+
+
+def _halves(layers: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
+    """Shares of the filters that are among the first, in the earlier and the later layers."""
+    half = len(layers) // 2
+    early, late = (
+        sum(layer["top"] for layer in part) / sum(layer["filters"] for layer in part)
+        for part in (layers[:half] or layers, layers[half:])
+    )
+    return early, late
 
 
 def _keeps_accuracy(results: Results) -> Claim:

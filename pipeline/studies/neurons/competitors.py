@@ -6,8 +6,9 @@ import numpy as np
 import torch
 from captum.attr import LayerConductance
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
+from pipeline.models.units import outputs_of
 from pipeline.studies.neurons.filters import Filters
 from pipeline.studies.neurons.images import Images
 from pipeline.studies.neurons.metrics import Metric
@@ -30,7 +31,9 @@ def weight_norms(filters: Filters) -> Floats:
 
 def response_norms(filters: Filters, images: Images, weights: Floats) -> Floats:
     """The ℓ₂ norm of each filter's response, a weighted mean over images: (player,)."""
-    return _over_sites(filters, images, weights, lambda output: output.flatten(2).norm(dim=2))
+    places = np.flatnonzero(weights)
+    norms = per_image(filters, images, places, lambda output: output.flatten(2).norm(dim=2))
+    return weights[places] @ norms
 
 
 def leave_one_out(
@@ -90,26 +93,22 @@ def conductance(
 
 
 @torch.inference_mode()
-def _over_sites(
-    filters: Filters, images: Images, weights: Floats, of: Callable[[Tensor], Tensor]
+def per_image(
+    filters: Filters, images: Images, places: NDArray[np.integer], of: Callable[[Tensor], Tensor]
 ) -> Floats:
-    """A weighted sum over images of something of each unit's outputs (image, unit, …)."""
-    totals: dict[str, Floats] = {}
-    network, handles = filters.masked.network, []
-    places = np.flatnonzero(weights)
-    now = places[:0]
-    for site in filters.masked.sites:
+    """Of each image something of each filter's output: (place, player).
 
-        def add(_module: nn.Module, _given: object, output: Tensor, name: str = site.name) -> None:
-            part = weights[now] @ of(output).double().cpu().numpy()
-            totals[name] = totals.get(name, np.zeros(1)) + part
-
-        handles.append(network.get_submodule(site.name).register_forward_hook(add))
-    try:
-        for start in range(0, len(places), AT_ONCE):
-            now = places[start : start + AT_ONCE]
-            network(torch.from_numpy(images.pixels[now]).to(filters.device))
-    finally:
-        for handle in handles:
-            handle.remove()
-    return np.concatenate([totals[site.name] for site in filters.masked.sites])
+    Args:
+        filters: of the network.
+        images: all of a part.
+        places: (place,) those that are looked at.
+        of: makes (image, unit) of outputs (image, unit, …); of a module that runs several times
+            their mean is taken.
+    """
+    network, sites, found = filters.masked.network, filters.masked.sites, []
+    for start in range(0, len(places), AT_ONCE):
+        some = images.pixels[places[start : start + AT_ONCE]]
+        outputs = outputs_of(network, sites, torch.from_numpy(some).to(filters.device))
+        told = [torch.stack([of(t) for t in outputs[site.name]]).mean(dim=0) for site in sites]
+        found.append(torch.cat(told, dim=1).double().cpu().numpy())
+    return np.concatenate(found)

@@ -117,6 +117,25 @@ class RemovalParams(Section):
     seed: Seed
 
 
+class PicturesParams(Section):
+    """Images that activate filters, and dreams."""
+
+    images: Count
+    layers: Count
+    of_class: Count
+    steps: Count
+    step: Part
+    jitter: Annotated[Number, Field(ge=0)]
+    blur: Annotated[float, Field(ge=0, le=2)]
+    seed: Seed
+
+
+class FacesParams(Section):
+    """A real network, MTCNN's RNet, that tells faces from other pictures."""
+
+    weights: str
+
+
 class SearchParams(Section):
     """The search for the filters of largest values."""
 
@@ -140,4 +159,6 @@ class Params(Section):
     walks: WalksParams
     shared: SharedParams
     removal: RemovalParams
+    pictures: PicturesParams
+    faces: FacesParams | None
     search: SearchParams

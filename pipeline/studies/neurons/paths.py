@@ -54,6 +54,12 @@ def given_weights(neurons: Params) -> list[str]:
     return [weights] if weights is not None and Path(weights).suffix else []
 
 
+def faces_weights(neurons: Params) -> list[str]:
+    """The weights of the network that tells faces from other pictures, if they are a file."""
+    faces = neurons.faces
+    return [] if faces is None or faces.weights == "fetch" else [faces.weights]
+
+
 def games(neurons: Params) -> dict[str, GameRule]:
     """The games of which coalitions are evaluated, by name."""
     found = {}
@@ -96,6 +102,7 @@ def check(neurons: Params) -> None:
     named = {
         "images.root": None if neurons.images.download else neurons.images.root,
         "networks.plain.weights": next(iter(given_weights(neurons)), None),
+        "faces.weights": next(iter(faces_weights(neurons)), None),
     }
     for name, path in named.items():
         if path is not None and not Path(path).exists():

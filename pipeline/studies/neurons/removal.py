@@ -21,7 +21,7 @@ from pipeline.studies.neurons.values import Values
 
 Floats = NDArray[np.float64]
 
-SHAPLEY, RANDOM = "shapley", "random"
+SHAPLEY, RANDOM, PROBABILITIES = "shapley", "random", "shapley of probabilities"
 
 COLUMNS = ("of", "method", "removed", "metric", "value", "standard_error")
 
@@ -113,6 +113,7 @@ def overall(
     measure = every("accuracy", ranked)
     nobody = np.empty(0, dtype=np.intp)
     orders = orders_for(filters, ranked, measure, values.of("accuracy")[0], params, nobody)
+    orders[PROBABILITIES] = largest_first(values.of("probability")[0])
     most = min(params.most, len(filters.players))
     rows = []
     for method, order in orders.items():
@@ -134,7 +135,7 @@ def of_classes(
     """
     ranked, held_out = parts["ranked"], parts["held_out"]
     n, rows = len(filters.players), []
-    left_out = largest_first(values.of("accuracy")[0])[: round(params.excluded * n)]
+    left_out = left_out_of_classes(values, params)
     most = min(params.most, n - len(left_out))
     for number in range(min(params.classes, len(ranked.classes))):
         measure, told = recall_of(ranked, number), recall_of(held_out, number)
@@ -154,17 +155,38 @@ def of_classes(
     return rows
 
 
+def left_out_of_classes(values: Values, params: RemovalParams) -> NDArray[np.intp]:
+    """The filters that matter most for accuracy, which no class counts as its own."""
+    return largest_first(values.of("accuracy")[0])[: round(params.excluded * len(values.players))]
+
+
 def every(of: str, images: Images) -> Metric:
     """The mean over all images of what is right, or of the probability."""
     kind = "right" if of == "accuracy" else of
     return Metric(of, kind, np.full(len(images), 1 / len(images)))
 
 
-def layers_of_top(filters: Filters, values: Floats, top: int) -> list[dict[str, Any]]:
-    """How many of the filters of largest values each layer has (Fig. 1)."""
-    first = largest_first(values)[:top]
+def layers_of_top(
+    filters: Filters, values: Floats, top: int, left_out: NDArray[np.intp] | None = None
+) -> list[dict[str, Any]]:
+    """How many of the filters of largest values each layer has, but for some (Figs. 1 and 2c)."""
+    order = largest_first(values)
+    first = (order if left_out is None else order[~np.isin(order, left_out)])[:top]
     counts = np.bincount(filters.layers()[first], minlength=len(filters.masked.sites))
     return [
         {"layer": site.name, "filters": site.n_units, "top": int(count)}
         for site, count in zip(filters.masked.sites, counts, strict=True)
+    ]
+
+
+def layers_of_classes(
+    filters: Filters, images: Images, values: Values, params: RemovalParams
+) -> list[dict[str, Any]]:
+    """The same of the classes' own filters: a mean over all classes there are images of."""
+    left_out = left_out_of_classes(values, params)
+    names = [recall_of(images, int(number)).name for number in np.unique(images.labels)]
+    found = [layers_of_top(filters, values.of(n)[0], params.top, left_out) for n in names]
+    return [
+        {**layers[0], "top": float(np.mean([layer["top"] for layer in layers]))}
+        for layers in zip(*found, strict=True)
     ]

@@ -2,9 +2,14 @@ from pipeline.studies.neurons import paths as neurons_files
 
 NEURONS = PARAMS.neurons
 NEURONS_IMAGES = neurons_files.picture_files(NEURONS)
-NEURONS_REPAIRED = (
-    {} if NEURONS.networks.tinted is None else {"repair": "results/neurons/repair.json"}
-)
+NEURONS_OPTIONAL = {
+    stage: f"results/neurons/{stage}.json"
+    for stage, section in (
+        ("repair", NEURONS.networks.tinted),
+        ("faces", NEURONS.faces),
+    )
+    if section is not None
+}
 
 
 wildcard_constraints:
@@ -107,6 +112,29 @@ rule neurons_removal:
         STAGE
 
 
+rule neurons_pictures:
+    input:
+        NEURONS_IMAGES,
+        checkpoint="results/neurons/networks/plain.pt",
+        values="results/neurons/values/plain.h5",
+    output:
+        out="results/neurons/pictures.h5",
+    log:
+        "results/logs/neurons/pictures.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        gpu=GPUS,
+    params:
+        needs(
+            params="neurons.pictures",
+            removal="neurons.removal",
+            **NEURONS_OPENED,
+        ),
+    shell:
+        STAGE
+
+
 rule neurons_vulnerable:
     input:
         NEURONS_IMAGES,
@@ -185,6 +213,24 @@ rule neurons_draw_removal:
         STAGE
 
 
+rule neurons_draw_pictures:
+    input:
+        portraits_of="results/neurons/pictures.h5",
+    output:
+        vectors("neurons", "pictures", "class_pictures"),
+        figures=reported(
+            "neurons", drawn("neurons", "pictures", "class_pictures"), "pictures"
+        ),
+    log:
+        "results/logs/neurons/draw_pictures.log",
+    conda:
+        ENVIRONMENT
+    params:
+        needs(),
+    shell:
+        STAGE
+
+
 rule neurons_draw_vulnerable:
     input:
         numbers="results/neurons/vulnerable.json",
@@ -237,7 +283,7 @@ rule neurons_draw_search:
 
 rule neurons_claims:
     input:
-        **NEURONS_REPAIRED,
+        **NEURONS_OPTIONAL,
         removal="results/neurons/removal.json",
         vulnerable="results/neurons/vulnerable.json",
         spread="results/neurons/spread.json",
@@ -284,6 +330,64 @@ if NEURONS.networks.tinted is not None:
             figures=reported("neurons", drawn("neurons", "repair"), "repair"),
         log:
             "results/logs/neurons/draw_repair.log",
+        conda:
+            ENVIRONMENT
+        params:
+            needs(),
+        shell:
+            STAGE
+
+
+if NEURONS.faces is not None:
+
+    rule neurons_weights:
+        input:
+            neurons_files.faces_weights(NEURONS),
+        output:
+            out="results/neurons/networks/faces.pt",
+        log:
+            "results/logs/neurons/weights.log",
+        # Nodes of a cluster may have no network.
+        localrule: True
+        conda:
+            ENVIRONMENT
+        params:
+            needs(params="neurons.faces"),
+        shell:
+            STAGE
+
+    rule neurons_faces:
+        input:
+            checkpoint="results/neurons/networks/faces.pt",
+        output:
+            out="results/neurons/faces.json",
+            table="results/neurons/faces.csv",
+            portraits_of="results/neurons/faces.h5",
+        log:
+            "results/logs/neurons/faces.log",
+        conda:
+            ENVIRONMENT
+        resources:
+            gpu=GPUS,
+        params:
+            needs(
+                params="neurons.removal",
+                pictures="neurons.pictures",
+                coalitions="neurons.coalitions",
+                pairs="neurons.pairs",
+            ),
+        shell:
+            STAGE
+
+    rule neurons_draw_faces:
+        input:
+            numbers="results/neurons/faces.json",
+            portraits_of="results/neurons/faces.h5",
+        output:
+            vectors("neurons", "faces"),
+            figures=reported("neurons", drawn("neurons", "faces"), "faces"),
+        log:
+            "results/logs/neurons/draw_faces.log",
         conda:
             ENVIRONMENT
         params:

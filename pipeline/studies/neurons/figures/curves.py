@@ -35,6 +35,9 @@ STYLES: dict[str, dict[str, Any]] = {
 }
 """How each order of removal is drawn, by its name."""
 
+ABOVE: Any = {"loc": "outside upper center", "ncols": 4, "handlelength": 3}
+"""Where the legend of orders of removal stands."""
+
 MANY = 10_000
 """Images that a standard error over them is taken to come from: its interval is a normal one."""
 
@@ -106,45 +109,60 @@ def draw_panels(
         axes.set_xlabel("filters removed")
     for axes in all_axes[:, 0]:
         axes.set_ylabel(label)
-    figure.legend(shown.values(), shown, loc="outside upper center", ncols=3, handlelength=3)
+    figure.legend(shown.values(), shown, **{**ABOVE, "ncols": 3})
     return figure
 
 
 def draw_overall(content: Mapping[str, Any]) -> Figure:
     """Accuracy without the filters that matter most, and which layers these are in (Fig. 1)."""
     figure, (left, right) = plt.subplots(
-        1, 2, figsize=(9.2, 3.9), gridspec_kw={"width_ratios": [1.5, 1]}
+        1, 2, figsize=(9.2, 4.4), gridspec_kw={"width_ratios": [1.5, 1]}
     )
+    draw_removal(left, content)
+    figure.legend(*left.get_legend_handles_labels(), **ABOVE)
+    draw_layers(right, content)
+    return figure
+
+
+def draw_removal(axes: Axes, content: Mapping[str, Any]) -> None:
+    """Accuracy as filters are removed, one curve an order of removal, and what chance gives."""
     rows = content["overall"]
     for method in methods_of(rows, "accuracy"):
-        draw_line(left, line(rows, "accuracy", method, "accuracy"), **STYLES[method])
-    left.set(
+        draw_line(axes, line(rows, "accuracy", method, "accuracy"), **STYLES[method])
+    axes.axhline(
+        100 / len(content["classes"]), color="black", lw=0.8, ls=(0, (1, 2)), label="chance"
+    )
+    axes.set(
         title=f"without the first of {content['filters']} filters",
         xlabel="filters removed",
         ylabel=f"accuracy on {content['images']} held-out images (%)",
         ylim=(-3, 103),
     )
-    left.xaxis.set_major_locator(MaxNLocator(integer=True))
-    left.legend(fontsize=8.5, handlelength=3)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def draw_layers(axes: Axes, content: Mapping[str, Any]) -> None:
+    """Which layers the filters of largest values are in, for accuracy and for single classes."""
     layers = content["layers"]
-    places = np.arange(len(layers))
-    share = 100 * np.array([layer["top"] / layer["filters"] for layer in layers])
-    right.bar(places, share, color=BLUE, width=0.65)
-    for place, layer in enumerate(layers):
-        text = f"{layer['top']} of {layer['filters']}"
-        right.annotate(
-            text, (place, share[place]), ha="center", va="bottom", fontsize=8.5, xytext=(0, 2),
-            textcoords="offset points",
-        )  # fmt: skip
-    names = [layer["layer"] for layer in layers]
-    right.set_xticks(places, names, rotation=30 if len(names) < 9 else 90, ha="right")
-    right.set(
+    kinds = [("for accuracy", BLUE, "", layers)]
+    if "class_layers" in content:
+        kinds.append(("for a class (mean)", ORANGE, "//", content["class_layers"]))
+    width = 0.75 / len(kinds)
+    for number, (label, colour, hatch, counted) in enumerate(kinds):
+        places = np.arange(len(layers)) + (number - (len(kinds) - 1) / 2) * width
+        share = [100 * layer["top"] / layer["filters"] for layer in counted]
+        axes.bar(places, share, width, color=colour, hatch=hatch, edgecolor="white", label=label)
+    names = [f"{layer['layer']}\n({layer['filters']})" for layer in layers]
+    many = len(names) >= 9
+    axes.set_xticks(np.arange(len(names)), names, rotation=90 if many else 0, fontsize=8.5)
+    axes.set(
         title=f"where the {content['top']} largest values are",
-        xlabel="convolution, first to last",
+        xlabel="convolution, first to last (filters)",
         ylabel="share of its filters (%)",
     )
-    right.grid(visible=False, axis="x")
-    return figure
+    axes.grid(visible=False, axis="x")
+    if len(kinds) > 1:
+        axes.legend(fontsize=8)
 
 
 def draw_classes(content: Mapping[str, Any]) -> Figure:

@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.core.claims import write_claims
 from pipeline.studies.neurons.claims import all_claims
 
-VERSION = 2
+VERSION = 3
 
 
 def main(
@@ -18,6 +18,7 @@ def main(
     out: Path,
     table: Path,
     repair: Path | None = None,
+    faces: Path | None = None,
 ) -> None:
     """Read the other stages' results (JSON); write the claims as JSON and CSV."""
     files = {
@@ -26,6 +27,7 @@ def main(
         "vulnerable": vulnerable,
         "spread": spread,
         "search": search,
+        "faces": faces,
     }
     results = {
         name: json.loads(path.read_bytes()) for name, path in files.items() if path is not None

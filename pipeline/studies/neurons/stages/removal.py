@@ -11,7 +11,7 @@ from pipeline.studies.neurons.images import read_parts
 from pipeline.studies.neurons.params import CoalitionsParams, ImagesParams, RemovalParams
 from pipeline.studies.neurons.values import read_values
 
-VERSION = 1
+VERSION = 2
 
 
 def main(
@@ -32,6 +32,7 @@ def main(
     overall = removal.overall(filters, parts, found, params)
     of_classes = removal.of_classes(filters, parts, found, params)
     layers = removal.layers_of_top(filters, found.of("accuracy")[0], params.top)
+    class_layers = removal.layers_of_classes(filters, parts["ranked"], found, params)
     write_table(table, removal.COLUMNS, [*overall, *of_classes])
     content = {
         "filters": len(filters.players),
@@ -41,5 +42,6 @@ def main(
         "overall": overall,
         "of_classes": of_classes,
         "layers": layers,
+        "class_layers": class_layers,
     }
     write_json(out, plain(content))

@@ -1,0 +1,221 @@
+"""Pictures of filters: the images that activate them most and least, and dreams (Figs. 1 and 2b).
+
+How much an image activates a filter is the mean of what the filter gives over the image. A dream is
+an image that starts from noise and climbs along the gradient of that ("Deep Dream", as in the
+paper): in each step it is shifted by a few pixels and blurred a little, so that no single pixel can
+stand for a pattern.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.core.errors import InputError
+from pipeline.core.files import replacing
+from pipeline.models.units import outputs_of
+from pipeline.studies.neurons.competitors import per_image
+from pipeline.studies.neurons.filters import Filters
+from pipeline.studies.neurons.images import Images
+from pipeline.studies.neurons.params import PicturesParams
+from pipeline.studies.neurons.removal import largest_first
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, eq=False)
+class Portraits:
+    """Pictures of some filters."""
+
+    of: tuple[str, ...]
+    """(filter,) what each matters for: a metric"""
+    filters: tuple[str, ...]
+    """their names"""
+    values: NDArray[np.float64]
+    """(filter,) for that metric"""
+    standard_errors: NDArray[np.float64]
+    most: Floats
+    """(filter, image, channel, height, width) in 0…1, the most activating first"""
+    least: Floats
+    """the same of the least activating, the least first"""
+    dreams: Floats
+    """(filter, 2, channel, height, width): climbing, and descending"""
+    strengths: NDArray[np.float64]
+    """(filter, 4) mean outputs for the first of ``most``, of ``least``, and both dreams"""
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A filter that is shown."""
+
+    player: int
+    of: str
+    value: float
+    standard_error: float
+
+
+def largest_of_layers(
+    filters: Filters, of: str, values: NDArray[np.float64], errors: NDArray[np.float64], most: int
+) -> list[Chosen]:
+    """The filters of largest values in each layer, first layer first, and up to ``most`` of them.
+
+    Of few layers several filters are taken each, of many layers some are passed over.
+    """
+    layers, n = filters.layers(), len(filters.masked.sites)
+    shown = range(n) if n <= most else np.linspace(0, n - 1, most).round().astype(int)
+    found = []
+    for layer in shown:
+        others = np.flatnonzero(layers != layer)
+        found += largest(of, values, errors, max(1, most // n), others)
+    return found
+
+
+def largest(
+    of: str,
+    values: NDArray[np.float64],
+    errors: NDArray[np.float64],
+    most: int,
+    left_out: NDArray[np.intp],
+) -> list[Chosen]:
+    """The filters of largest values, without some that are left out."""
+    order = largest_first(values)
+    players = order[~np.isin(order, left_out)][:most]
+    return [Chosen(int(p), of, float(values[p]), float(errors[p])) for p in players]
+
+
+def portraits(
+    filters: Filters, images: Images, chosen: Sequence[Chosen], params: PicturesParams
+) -> Portraits:
+    """Pictures of the filters that are chosen, from some images.
+
+    Raises:
+        InputError: fewer images than are shown of a filter.
+    """
+    if len(images) < params.images:
+        raise InputError(
+            f"neurons.pictures.images: {params.images} images a filter are shown; there are "
+            f"{len(images)}"
+        )
+    players = np.array([each.player for each in chosen])
+    strengths = per_image(filters, images, np.arange(len(images)), strength)[:, players]
+    most = np.argsort(-strengths, axis=0, kind="stable")[: params.images].T
+    least = np.argsort(strengths, axis=0, kind="stable")[: params.images].T
+    dreams, reached = dream(filters, images.pixels.shape[1:], players, params)
+    own = np.arange(len(players))
+    ends = strengths[most[:, 0], own], strengths[least[:, 0], own]
+    return Portraits(
+        of=tuple(each.of for each in chosen),
+        filters=tuple(filters.players[each.player] for each in chosen),
+        values=np.array([each.value for each in chosen]),
+        standard_errors=np.array([each.standard_error for each in chosen]),
+        most=images.pixels[most],
+        least=images.pixels[least],
+        dreams=dreams,
+        strengths=np.column_stack([*ends, reached]),
+    )
+
+
+def strength(output: Tensor) -> Tensor:
+    """How much images activate filters: outputs (image, unit, …) → (image, unit)."""
+    return output.flatten(2).mean(dim=2)
+
+
+def dream(
+    filters: Filters, shape: Sequence[int], players: NDArray[np.integer], params: PicturesParams
+) -> tuple[Floats, NDArray[np.float64]]:
+    """Images that activate filters as much, and as little, as can be.
+
+    All are made at once: the gradient of a sum over images is that of each image.
+
+    Args:
+        filters: of the network.
+        shape: (channel, height, width) of its images.
+        players: (filter,) those whose dreams are made.
+        params: steps, their size, shifts and blur.
+
+    Returns:
+        (filter, 2, channel, height, width) images in 0…1, climbing and descending, and the means
+        of what the filters give for them, (filter, 2).
+    """
+    rng = np.random.default_rng(params.seed)
+    noise = rng.normal(0.5, 0.1, (len(players), 2, *shape)).clip(0, 1).astype(np.float32)
+    pixels = torch.from_numpy(noise).flatten(0, 1).to(filters.device)
+    of_each, signs = players.repeat(2), torch.tensor([1.0, -1.0], device=filters.device)
+    for step in range(params.steps):
+        jumps = [int(x) for x in rng.integers(-params.jitter, params.jitter + 1, 2)]
+        moved = torch.roll(pixels, jumps, (2, 3))
+        moved = blurred(moved, params.blur if step < params.steps - 1 else 0.0)
+        moved = moved.detach().requires_grad_()
+        reached = _own_strengths(filters, moved, of_each)
+        total = (reached * signs.repeat(len(players))).sum()
+        (gradient,) = torch.autograd.grad(total, moved)
+        scale = gradient.square().mean(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-12)
+        moved = (moved.detach() + params.step * gradient / scale).clamp(0, 1)
+        pixels = torch.roll(moved, [-jump for jump in jumps], (2, 3))
+    with torch.inference_mode():
+        reached = _own_strengths(filters, pixels, of_each)
+    dreams = pixels.unflatten(0, (len(players), 2)).cpu().numpy()
+    return dreams, reached.reshape(-1, 2).double().cpu().numpy()
+
+
+def blurred(pixels: Tensor, sd: float) -> Tensor:
+    """Images (…, height, width) through a Gaussian of ``sd`` pixels, cut off at two pixels."""
+    if sd == 0:
+        return pixels
+    places = torch.arange(-2, 3, device=pixels.device, dtype=pixels.dtype)
+    weights = torch.exp(-0.5 * (places / sd) ** 2)
+    weights = weights / weights.sum()
+    height, width = pixels.shape[-2:]
+    planes = pixels.reshape(-1, 1, height, width)
+    padded = torch.nn.functional.pad(planes, (2, 2, 2, 2), mode="replicate")
+    across = torch.nn.functional.conv2d(padded, weights.reshape(1, 1, 1, 5))
+    both = torch.nn.functional.conv2d(across, weights.reshape(1, 1, 5, 1))
+    return both.reshape(pixels.shape)
+
+
+def _own_strengths(filters: Filters, pixels: Tensor, players: NDArray[np.integer]) -> Tensor:
+    """(image,) how much each image activates the filter that it belongs to."""
+    masked, layers = filters.masked, filters.layers()
+    sites = [site for n, site in enumerate(masked.sites) if n in layers[players]]
+    outputs = outputs_of(masked.network, sites, pixels)
+    found = pixels.new_zeros(len(pixels))
+    for site in sites:
+        span = masked.spans[site.name]
+        own = np.flatnonzero((players >= span.start) & (players < span.stop))
+        units = torch.from_numpy(players[own] - span.start).to(pixels.device)
+        index = torch.from_numpy(own).to(pixels.device)
+        told = torch.stack([strength(output) for output in outputs[site.name]]).mean(dim=0)
+        found = found.index_put((index,), told[index, units])
+    return found
+
+
+def write_portraits(path: Path, portraits: Portraits | None) -> None:
+    """Write pictures of filters as HDF5; None if there are none."""
+    with replacing(path) as temporary, h5py.File(temporary, "w", track_order=True) as file:
+        for field in fields(Portraits) if portraits is not None else ():
+            value = getattr(portraits, field.name)
+            kind = h5py.string_dtype() if isinstance(value, tuple) else None
+            file.create_dataset(field.name, data=value, dtype=kind)
+
+
+def read_portraits(path: Path) -> Portraits | None:
+    """Read what :func:`write_portraits` wrote. Raises InputError for anything else."""
+    try:
+        with h5py.File(path) as file:
+            if not file.keys():
+                return None
+            found: dict[str, Any] = {
+                name: tuple(file[name].asstr()[:]) for name in ("of", "filters")
+            }
+            names = (field.name for field in fields(Portraits))
+            return Portraits(
+                **{name: file[name][:] for name in names if name not in found}, **found
+            )
+    except (OSError, KeyError) as error:
+        raise InputError(f"{path}: holds no pictures of filters: {error}; make it again") from None
