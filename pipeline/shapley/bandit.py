@@ -4,8 +4,8 @@
   truncation, and players that are left out of sampling as soon as their bounds exclude the k-th
   largest value. With ``adaptive=False`` all players are sampled to the end (MC-Shapley).
 * :func:`compared` samples the marginal contributions of all players that are not decided yet
-  relative to one random coalition of one instance (CMCS of Fumagalli et al., 2025), and stops when
-  the bounds of the k largest and of the others overlap by no more than a tolerance.
+  relative to one random coalition of one instance (CMCS, see there), and stops when each of the k
+  largest is known not to be below any other player by more than a tolerance.
 
 Print and released code of the paper differ. Followed is the print: the threshold is the k-th value
 (the code takes the next one), the bounds are those of Appendix G with a range of 1, ε counts (the
@@ -20,12 +20,16 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtri
+from scipy.special import logsumexp, ndtri
 
 from pipeline.core.errors import InputError
 
 Floats = NDArray[np.float64]
 Bound = Literal["bernstein", "normal"]
+
+LAMBDAS = 2.0 ** -np.arange(1, 9) * 1.6
+PSI = -np.log1p(-LAMBDAS) - LAMBDAS
+"""Bets of the tests, and what their squares cost."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,17 +183,30 @@ def compared(
     delta: float,
     bound: Bound = "bernstein",
     spread: float = 2.0,
+    batch: int = 128,
     most: int = 1 << 30,
     seed: int = 0,
     advance: Callable[[int], None] | None = None,
 ) -> TopK:
     """The k largest values of the mean over instances, by comparable marginal contributions.
 
-    In a look, each instance draws a coalition whose size is uniform on 0 … n, and the marginal
-    contributions v(S ∪ i) − v(S ∖ i) of all undecided players are taken from it. Looks grow, so
-    that there are few. Bounds hold for all players and looks at once with probability 1 − δ: each
-    has a failure probability of δ / (n · j (j + 1)) in look j. A player is decided when its bounds
-    are clear of those of all players that it could change places with, up to ε.
+    A sample is an instance, drawn at random, and a coalition of a size that is uniform on 0 … n; of
+    it the marginal contributions v(S ∪ i) − v(S ∖ i) of all undecided players are taken (CMCS;
+    Kolpaczki, Nielen and Hüllermeier, 2025). Samples are independent, and what a player contributes
+    more than another varies less than what they contribute.
+
+    A player of the k largest so far is decided when tests have rejected, for every player outside,
+    that its value is more than ε below that one's. If the answer is wrong, a true hypothesis was
+    rejected about one of the k truly largest and one of the others, of which there are k (n − k)
+    pairs: so each test has a failure probability of δ / (k (n − k)).
+
+    * ``bernstein``: the test's wealth is the mean over some λ of exp(λ Σy − ψ(λ) Σy²), with
+      ψ(λ) = −log(1 − λ) − λ and y = (difference + ε) / spread. While the hypothesis is true it is
+      a supermartingale (Fan, Grama and Liu, 2015), so looking at it after every batch needs no
+      correction (Ville's inequality; Howard et al., 2021). This is a guarantee.
+    * ``normal``: the mean difference and its standard error, with δ divided among looks as well,
+      and one largest difference counted in addition, since samples that were all alike prove
+      nothing. This holds for many samples.
 
     Args:
         values: of instances (m,) and coalitions (m, player): (m,), such as whether a network is
@@ -199,76 +216,112 @@ def compared(
         k: number of the largest values that are looked for.
         epsilon: a chosen player's value may be as much below that of one that is left out.
         delta: failure probability of the whole search.
-        bound: ``bernstein`` (a guarantee), or ``normal`` (holds for many samples).
+        bound: ``bernstein`` or ``normal``.
         spread: largest less smallest marginal contribution; 2 where values are 0 or 1.
+        batch: samples between looks, at first; later a sixteenth of those that there are.
         most: evaluations at which the search ends undecided.
-        seed: of the coalitions.
+        seed: of the samples.
         advance: told the number of evaluations as they are made.
 
     Raises:
         InputError: k that does not fit.
     """
     check_k(k, n_players)
-    moments, open_ = _Moments.of(n_players), np.ones(n_players, dtype=bool)
-    evaluations, rounds, look, trace = 0, 0, 0, []
+    pairs, moments = _Pairs.of(n_players), _Moments.of(n_players)
+    open_, trace = np.ones(n_players, dtype=bool), list[tuple[int, int]]()
+    evaluations, number, look = 0, 0, 0
     while True:
         look += 1
         players = np.flatnonzero(open_)
-        for _ in range(max(1, rounds // 4)):
-            drawn = _drawn(seed, rounds, n_instances, n_players)
-            marginal = _marginals(values, drawn, players)
+        for _ in range(max(1, number // 16)):
+            instances, drawn = _drawn(seed, number, batch, n_instances, n_players)
+            marginal = _marginals(values, instances, drawn, players)
             moments.add(players, marginal)
-            rounds += 1
-            cost = n_instances * (1 + len(players))
+            pairs.add(players, marginal)
+            number += 1
+            cost = batch * (1 + len(players))
             evaluations += cost
             if advance is not None:
                 advance(cost)
-        half = _half(moments, bound, delta / (n_players * look * (look + 1)), spread)
-        # All pairs are looked at again: one decided before may have changed its place.
-        open_ = _undecided(moments.mean, half, k, epsilon)
+        order = np.argsort(-moments.mean, kind="stable")
+        inside, outside = order[:k], order[k:]
+        failure = delta / (k * (n_players - k))
+        if bound == "bernstein":
+            known = pairs.log_wealth(inside, outside, epsilon, spread) >= -np.log(failure)
+        else:
+            failure /= look * (look + 1)
+            known = pairs.lowest(inside, outside, failure, spread) > -epsilon
+        open_ = np.zeros(n_players, dtype=bool)
+        open_[inside], open_[outside] = ~known.all(axis=1), ~known.all(axis=0)
         trace.append((evaluations, int(open_.sum())))
         if not open_.any() or evaluations >= most:
             return _top(moments, k, evaluations, not open_.any(), trace)
 
 
-def _half(moments: _Moments, bound: Bound, failure: float, spread: float) -> Floats:
-    if bound == "bernstein":
-        # Each side of the bound may fail.
-        return empirical_bernstein(moments.variance(), moments.count, failure / 2, spread)
-    half = -ndtri(failure / 2) * np.sqrt(moments.variance() / np.maximum(moments.count, 1))
-    # A player whose samples were all alike is not known for sure.
-    return np.where(moments.count > 1, half, np.inf)
+@dataclass
+class _Pairs:
+    """Sums over the samples that two players have in common, of how much one contributes more."""
+
+    count: Floats
+    total: Floats
+    squares: Floats
+
+    @classmethod
+    def of(cls, n: int) -> "_Pairs":
+        return cls(*(np.zeros((n, n)) for _ in range(3)))
+
+    def add(self, players: NDArray[np.intp], marginal: Floats) -> None:
+        """Add marginal contributions (sample, player) of some players."""
+        own, both = marginal.sum(axis=0), marginal.T @ marginal
+        square, some = np.diag(both), np.ix_(players, players)
+        self.count[some] += len(marginal)
+        self.total[some] += own[:, None] - own
+        self.squares[some] += square[:, None] + square - 2 * both
+
+    def log_wealth(
+        self, inside: NDArray[np.intp], outside: NDArray[np.intp], epsilon: float, spread: float
+    ) -> Floats:
+        """Evidence against each of ``inside`` being more than ε below each of ``outside``."""
+        some = np.ix_(inside, outside)
+        count, total, squares = self.count[some], self.total[some], self.squares[some]
+        first = (total + count * epsilon) / spread
+        second = (squares + 2 * epsilon * total + count * epsilon**2) / spread**2
+        bets = first * LAMBDAS[:, None, None] - second * PSI[:, None, None]
+        return logsumexp(bets, axis=0) - np.log(len(LAMBDAS))
+
+    def lowest(
+        self, inside: NDArray[np.intp], outside: NDArray[np.intp], failure: float, spread: float
+    ) -> Floats:
+        """A lower bound of the difference, by the normal distribution."""
+        some = np.ix_(inside, outside)
+        count = np.maximum(self.count[some], 1)
+        mean = self.total[some] / count
+        variance = (self.squares[some] + spread**2) / count - mean**2
+        return mean + ndtri(failure) * np.sqrt(variance / count)
 
 
-def _undecided(mean: Floats, half: Floats, k: int, epsilon: float) -> NDArray[np.bool_]:
-    """Players of the k largest that may be below another by more than ε, and the reverse."""
-    order = np.argsort(-mean, kind="stable")
-    inside, outside = order[:k], order[k:]
-    found = np.zeros(len(mean), dtype=bool)
-    found[inside] = (mean - half)[inside] < (mean + half)[outside].max() - epsilon
-    found[outside] = (mean + half)[outside] > (mean - half)[inside].min() + epsilon
-    return found
-
-
-def _drawn(seed: int, number: int, n_instances: int, n: int) -> NDArray[np.bool_]:
-    """A coalition of each instance: (instance, player)."""
+def _drawn(
+    seed: int, number: int, batch: int, n_instances: int, n: int
+) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
+    """Instances, and a coalition of each: (sample,) and (sample, player)."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2, number)))
-    ranks = rng.random((n_instances, n)).argsort(axis=1).argsort(axis=1)
-    return ranks < rng.integers(0, n + 1, n_instances)[:, None]
+    ranks = rng.random((batch, n)).argsort(axis=1).argsort(axis=1)
+    drawn = ranks < rng.integers(0, n + 1, batch)[:, None]
+    return rng.integers(0, n_instances, batch), drawn
 
 
 def _marginals(
     values: Callable[[NDArray[np.intp], NDArray[np.bool_]], Floats],
+    instances: NDArray[np.intp],
     drawn: NDArray[np.bool_],
     players: NDArray[np.intp],
 ) -> Floats:
-    """v(S ∪ i) − v(S ∖ i) of each instance's coalition S: (instance, player)."""
-    n_instances = len(drawn)
+    """v(S ∪ i) − v(S ∖ i) of each sample's coalition S: (sample, player)."""
     other = np.repeat(drawn[:, None], 1 + len(players), axis=1)
     places = np.arange(len(players))
     other[:, 1 + places, players] ^= True
-    instances = np.repeat(np.arange(n_instances), 1 + len(players))
-    found = values(instances, other.reshape(-1, drawn.shape[1])).reshape(n_instances, -1)
+    repeated = np.repeat(instances, 1 + len(players))
+    found = values(repeated, other.reshape(-1, drawn.shape[1])).reshape(len(drawn), -1)
     there = np.where(drawn[:, players], 1.0, -1.0)
     return there * (found[:, :1] - found[:, 1:])
 

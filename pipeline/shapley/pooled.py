@@ -160,19 +160,26 @@ def _solved(
     kernel = weights[:, None, None] / (sizes * (n - sizes))
     rise = (everybody - nobody)[:, None, None]
     left = kernel * (values - nobody[:, None, None] - sizes / n * rise)
-    products, sums = np.empty((rounds, n, n)), np.empty((rounds, n))
-    for number in range(rounds):
+
+    def equations(number: int) -> tuple[Floats, Floats]:
         centred = (coalitions[:, number] - sizes[:, number, :, None] / n).reshape(-1, n)
-        products[number] = (centred.T * kernel[:, number].ravel()) @ centred
-        sums[number] = centred.T @ left[:, number].ravel()
-    product, total = products.sum(axis=0), sums.sum(axis=0)
+        product = (centred.T * kernel[:, number].ravel()) @ centred
+        return product, centred.T @ left[:, number].ravel()
+
+    product, total = np.zeros((n, n)), np.zeros(n)
+    for number in range(rounds):
+        product, total = (a + b for a, b in zip((product, total), equations(number), strict=True))
     # Centred memberships sum to 0 over players: so do the solutions, with any number added here.
     filled = np.full((n, n), np.trace(product) / n**2)
     _refuse_too_few(product, coalitions)
     mean = np.linalg.solve(product + filled, total)
     if rounds == 1:
         return PooledEstimate(mean, np.full(n, np.nan))
-    without = np.linalg.solve(product - products + filled, (total - sums)[..., None])[..., 0]
+    # A round's equations are computed again: of many players all of them would not fit at once.
+    without = np.empty((rounds, n))
+    for number in range(rounds):
+        own, part = equations(number)
+        without[number] = np.linalg.solve(product - own + filled, total - part)
     spread = ((without - without.mean(axis=0)) ** 2).sum(axis=0)
     return PooledEstimate(mean, np.sqrt(spread * (rounds - 1) / rounds))
 
