@@ -15,6 +15,7 @@ corrected for the number of players nor for being looked at after each iteration
 """
 
 from collections.abc import Callable, Iterable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -40,6 +41,8 @@ class TopK:
     """(k,) those of the largest estimates, largest first"""
     values: Floats
     """(player,) estimates"""
+    standard_errors: Floats
+    """(player,); NaN of a single sample"""
     samples: NDArray[np.int64]
     """(player,) marginal contributions that each estimate is the mean of"""
     evaluations: int
@@ -48,6 +51,8 @@ class TopK:
     """whether the stopping rule was met"""
     trace: list[tuple[int, int]] = field(default_factory=list)
     """evaluations so far and players that are still sampled, after each iteration"""
+    state: "_Search | None" = None
+    """what :func:`compared` goes on from"""
 
 
 @dataclass
@@ -186,6 +191,7 @@ def compared(
     batch: int = 128,
     most: int = 1 << 30,
     seed: int = 0,
+    before: TopK | None = None,
     advance: Callable[[int], None] | None = None,
 ) -> TopK:
     """The k largest values of the mean over instances, by comparable marginal contributions.
@@ -221,41 +227,59 @@ def compared(
         batch: samples between looks, at first; later a sixteenth of those that there are.
         most: evaluations at which the search ends undecided.
         seed: of the samples.
+        before: what the same search found until it ended undecided: it goes on from there.
         advance: told the number of evaluations as they are made.
 
     Raises:
         InputError: k that does not fit.
     """
     check_k(k, n_players)
-    pairs, moments = _Pairs.of(n_players), _Moments.of(n_players)
-    open_, trace = np.ones(n_players, dtype=bool), list[tuple[int, int]]()
-    evaluations, number, look = 0, 0, 0
-    while True:
-        look += 1
-        players = np.flatnonzero(open_)
-        for _ in range(max(1, number // 16)):
-            instances, drawn = _drawn(seed, number, batch, n_instances, n_players)
-            marginal = _marginals(values, instances, drawn, players)
-            moments.add(players, marginal)
-            pairs.add(players, marginal)
-            number += 1
-            cost = batch * (1 + len(players))
-            evaluations += cost
+    # A copy, so that what was found before stays as it is.
+    search = deepcopy(before.state) if before is not None else None
+    search = search or _Search(
+        _Pairs.of(n_players), _Moments.of(n_players), np.ones(n_players, bool)
+    )
+    while search.open.any() and search.evaluations < most:
+        search.looks += 1
+        players = np.flatnonzero(search.open)
+        for _ in range(max(1, search.rounds // 16)):
+            instances, drawn = _drawn(seed, search.rounds, batch, n_instances, n_players)
+            search.add(players, _marginals(values, instances, drawn, players))
             if advance is not None:
-                advance(cost)
-        order = np.argsort(-moments.mean, kind="stable")
+                advance(batch * (1 + len(players)))
+        order = np.argsort(-search.moments.mean, kind="stable")
         inside, outside = order[:k], order[k:]
         failure = delta / (k * (n_players - k))
         if bound == "bernstein":
-            known = pairs.log_wealth(inside, outside, epsilon, spread) >= -np.log(failure)
+            wealth = search.pairs.log_wealth(inside, outside, epsilon, spread)
+            known = wealth >= -np.log(failure)
         else:
-            failure /= look * (look + 1)
-            known = pairs.lowest(inside, outside, failure, spread) > -epsilon
-        open_ = np.zeros(n_players, dtype=bool)
-        open_[inside], open_[outside] = ~known.all(axis=1), ~known.all(axis=0)
-        trace.append((evaluations, int(open_.sum())))
-        if not open_.any() or evaluations >= most:
-            return _top(moments, k, evaluations, not open_.any(), trace)
+            failure /= search.looks * (search.looks + 1)
+            known = search.pairs.lowest(inside, outside, failure, spread) > -epsilon
+        search.open[inside], search.open[outside] = ~known.all(axis=1), ~known.all(axis=0)
+        search.trace.append((search.evaluations, int(search.open.sum())))
+    decided = not search.open.any()
+    return _top(search.moments, k, search.evaluations, decided, search.trace, search)
+
+
+@dataclass
+class _Search:
+    """Where a search stands."""
+
+    pairs: "_Pairs"
+    moments: _Moments
+    open: NDArray[np.bool_]
+    rounds: int = 0
+    looks: int = 0
+    evaluations: int = 0
+    trace: list[tuple[int, int]] = field(default_factory=list)
+
+    def add(self, players: NDArray[np.intp], marginal: Floats) -> None:
+        """Add a batch of marginal contributions (sample, player) of some players."""
+        self.moments.add(players, marginal)
+        self.pairs.add(players, marginal)
+        self.rounds += 1
+        self.evaluations += len(marginal) * (1 + len(players))
 
 
 @dataclass
@@ -327,7 +351,15 @@ def _marginals(
 
 
 def _top(
-    moments: _Moments, k: int, evaluations: int, decided: bool, trace: Sequence[tuple[int, int]]
+    moments: _Moments,
+    k: int,
+    evaluations: int,
+    decided: bool,
+    trace: Sequence[tuple[int, int]],
+    state: _Search | None = None,
 ) -> TopK:
     players = np.argsort(-moments.mean, kind="stable")[:k]
-    return TopK(players, moments.mean, moments.count, evaluations, decided, list(trace))
+    variance = np.where(moments.count > 1, moments.variance(), np.nan)
+    errors = np.sqrt(variance / np.maximum(moments.count, 1))
+    mean, count = moments.mean, moments.count
+    return TopK(players, mean, errors, count, evaluations, decided, list(trace), state)

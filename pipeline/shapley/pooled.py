@@ -9,6 +9,7 @@ Coalitions are a function of a seed, the instance and the number of a *round*. S
 processes draw the same ones, and further rounds leave those before as they are.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -104,6 +105,50 @@ def from_walks(
         return PooledEstimate(mean, np.full_like(mean, np.nan))
     spread = marginal.var(axis=1, ddof=1) / rounds
     return PooledEstimate(mean, np.sqrt(np.tensordot(weights**2, spread, axes=1)))
+
+
+def until(
+    estimate: Callable[[int], PooledEstimate],
+    tolerance: float,
+    *,
+    first: int = 2,
+    most: int = 1 << 20,
+    advance: Callable[[int, float], None] | None = None,
+) -> tuple[PooledEstimate, int, bool]:
+    """An estimate from as many rounds as bring its largest standard error to a tolerance.
+
+    Errors fall with the square root of the rounds, so each step goes to as many rounds as that
+    asks for, and to half as many again at least. Rounds that were asked before need not be asked
+    again, since they are the same (:func:`orders_of`, :func:`pairs_of`).
+
+    Args:
+        estimate: from a number of rounds.
+        tolerance: largest standard error that is borne.
+        first: rounds of the first step, two at least.
+        most: rounds at which it ends all the same.
+        advance: told the rounds and the largest standard error after each step.
+
+    Returns:
+        The estimate, its rounds, and whether the tolerance is met.
+
+    Raises:
+        InputError: a tolerance that is not above 0, fewer than two rounds.
+    """
+    if not tolerance > 0 or not 2 <= first <= most:
+        raise InputError(
+            f"tolerance {tolerance}, from {first} to {most} rounds: the tolerance must be above 0, "
+            "and there must be two rounds at least"
+        )
+    rounds = first
+    while True:
+        found = estimate(rounds)
+        error = float(np.max(found.standard_errors))
+        if advance is not None:
+            advance(rounds, error)
+        if error <= tolerance or rounds >= most:
+            return found, rounds, error <= tolerance
+        asked = rounds * min((error / tolerance) ** 2, 4.0)
+        rounds = min(most, max(int(np.ceil(asked)), rounds + (rounds + 1) // 2))
 
 
 def regress(

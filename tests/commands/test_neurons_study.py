@@ -126,7 +126,10 @@ def test_what_could_not_be_fetched_is_left_out_and_tried_again_on_demand(folder)
     [
         ("neurons={search: {k: 0}}", "neurons.search.k"),
         ("neurons={images: {ranked: 1790}}", "there are 1797 digits"),
-        ("neurons={networks: {plain: {modules: [no_such]}}}", "'no_such' fits no module"),
+        (
+            "neurons={networks: {plain: {players: {modules: [no_such]}}}}",
+            "'no_such' fits no module",
+        ),
         ("neurons={faces: {weights: no_such.pt}}", "neurons.faces.weights: there is no no_such.pt"),
         ("neurons={search: {k: 9}}", "k: 9 of 9 players"),
     ],

@@ -30,12 +30,16 @@ from pipeline.studies.neurons.params import (
     CoalitionsParams,
     ImagesParams,
     PairsParams,
+    PicturesParams,
+    PlayersParams,
+    RemovalParams,
     SearchParams,
     SharedParams,
     TintParams,
     TrainingParams,
     WalksParams,
 )
+from pipeline.studies.neurons.pictures import largest, portraits
 from pipeline.studies.neurons.values import (
     images_of,
     read_pairs,
@@ -344,13 +348,60 @@ def test_networks_that_are_given(parts, tmp_path, monkeypatch):
 
 def test_resampled_filters_and_chosen_modules(checkpoint, parts):
     params = CoalitionsParams(absent="resample", block=16, seed=0)
-    filters = read_filters(checkpoint, parts["train"], params, ["body.2"], resolve("cpu"))
+    players = PlayersParams(kind="filters", modules=["body.2"], grouped=False)
+    filters = read_filters(checkpoint, parts["train"], params, players, resolve("cpu"))
     assert len(filters.players) == 4
     places = np.array([3, 3, 5])
     said = filters.say(parts["ranked"], None, places, np.zeros((3, 4), dtype=bool))
     np.testing.assert_array_equal(said[0], said[1])
     whole = filters.say(parts["ranked"], None, places, np.ones((3, 4), dtype=bool))
     assert (said[:, 1] != whole[:, 1]).any()
+
+
+@pytest.mark.parametrize(
+    ("kind", "grouped", "n"), [("heads", False, 4), ("hidden", False, 5), ("filters", True, 1)]
+)
+def test_heads_hidden_units_and_whole_modules_are_players(parts, tmp_path, kind, grouped, n):
+    """Of a network of a user's own; values against all coalitions, and what shows them."""
+    architecture = "own_networks:attending"
+    network = networks.given(architecture, None, 10)
+    path = tmp_path / "own.pt"
+    described = {"kind": "given", "architecture": architecture, "n_outputs": 10}
+    checkpoints.save(path, network, described)
+    players = PlayersParams(kind=kind, modules=None, grouped=grouped)
+    filters = read_filters(path, parts["train"], COALITIONS, players, resolve("cpu"))
+    assert len(filters.players) == n
+    ranked = parts["ranked"]
+    masks = np.arange(2**n)[:, None] >> np.arange(n) & 1 == 1
+    places = np.repeat(np.arange(len(ranked)), 2**n)
+    said = filters.say(ranked, None, places, np.tile(masks, (len(ranked), 1)))
+    table = said.reshape(len(ranked), 2**n, -1)[..., 1].mean(axis=0, dtype=np.float64)
+    opened = open_game(
+        "plain_pairs", device="cpu", checkpoint=path, images=IMAGES, coalitions=COALITIONS,
+        drawn=PAIRS, players=players,
+    )  # fmt: skip
+    record = opened.record
+    assert record.n_players == n
+    assert record.player.endswith("all of a module together") == grouped
+    digests = [opened.digest(i, None) for i in range(len(opened.instances))]
+    store = plan(tmp_path / "own.zarr", record, opened.instances, digests,
+                 coordinates=opened.coordinates)  # fmt: skip
+    play(store, lambda i: opened.tables(i, None), batch_size=3, evaluations=opened.evaluations)
+    drawn, rows = read_pairs(open_store(store.path), len(ranked), COALITIONS, PAIRS)
+    found = values_of(drawn, rows, filters.players, metrics_of("plain", ranked), None)
+    values, errors = found.of("probability")
+    assert np.abs(values - exact(masks, table)).max() <= 4 * errors.max() + 1e-6
+    params = RemovalParams(most=2, top=2, classes=1, excluded=0.0, random_orders=2, steps=2, seed=0)
+    told = removal.overall(filters, parts, found, params)
+    assert {row["method"] for row in told} == {
+        *("shapley", "shapley of probabilities", "leave one out", "response", "random"),
+    }
+    assert sum(layer["filters"] for layer in removal.layers_of_top(filters, values, 1)) >= n
+    shown = PicturesParams(
+        images=2, layers=2, of_class=1, steps=2, step=0.1, jitter=1, blur=0.4, seed=0
+    )
+    portrait = portraits(filters, ranked, largest("probability", values, errors, 2, None), shown)
+    assert portrait.dreams.shape == (min(n, 2), 2, 1, 8, 8)
 
 
 def curves(of, methods, metrics, values):

@@ -8,7 +8,7 @@ from scipy import stats
 
 from pipeline.core.errors import InputError
 from pipeline.shapley.bandit import LAMBDAS, _Pairs, compared, empirical_bernstein, tmab
-from pipeline.shapley.pooled import contributions, from_walks, orders_of, pairs_of, regress
+from pipeline.shapley.pooled import contributions, from_walks, orders_of, pairs_of, regress, until
 
 
 def tables(n, instances, seed=0):
@@ -325,3 +325,53 @@ def test_a_true_hypothesis_is_rejected_as_rarely_as_the_bound_says():
     log_wealth = np.log(np.exp(bets).mean(axis=0))
     rejected = (log_wealth >= -np.log(failure)).any(axis=1).mean()
     assert 0 < rejected <= failure
+
+
+def test_a_search_goes_on_where_it_ended():
+    table = (tables(8, 40, seed=3) > 0.3).astype(float)
+    asked = []
+
+    def values(instances, coalitions):
+        asked.append(len(instances))
+        return looked_up(table, instances, coalitions)
+
+    settings = {"k": 3, "epsilon": 0.03, "delta": 0.1, "seed": 5}
+    whole = compared(values, 8, 40, **settings)
+    assert sum(asked) == whole.evaluations
+    part = compared(values, 8, 40, **settings, most=4000)
+    assert not part.decided
+    at, kept = part.evaluations, part.values.copy()
+    asked.clear()
+    again = compared(values, 8, 40, **settings, before=part)
+    assert sum(asked) == whole.evaluations - at
+    np.testing.assert_array_equal(again.players, whole.players)
+    np.testing.assert_array_equal(again.values, whole.values)
+    assert again.trace == whole.trace
+    np.testing.assert_array_equal(part.values, kept)
+    assert part.evaluations == at
+    # A search that is decided asks for nothing more.
+    asked.clear()
+    assert compared(values, 8, 40, **settings, before=again).evaluations == whole.evaluations
+    assert not asked
+    assert (whole.standard_errors > 0).all()
+
+
+def test_rounds_are_added_until_errors_are_as_small_as_asked():
+    table, weights = tables(6, 30, seed=2), np.full(30, 1 / 30)
+    steps = []
+
+    def estimate(rounds):
+        return from_walks(*walked(table, rounds, 0), weights)
+
+    found, rounds, met = until(estimate, 0.01, advance=lambda *step: steps.append(step))
+    assert met
+    assert found.standard_errors.max() <= 0.01
+    assert [step[0] for step in steps] == sorted({step[0] for step in steps})
+    assert steps[-1] == (rounds, pytest.approx(found.standard_errors.max()))
+    assert all(error > 0.01 for _, error in steps[:-1])
+    assert np.abs(found.values - exact(table, weights)).max() <= 5 * 0.01
+    _, rounds, met = until(estimate, 1e-9, most=5)
+    assert (rounds, met) == (5, False)
+    for tolerance, first in ((0.0, 2), (-1.0, 2), (float("nan"), 2), (0.1, 1)):
+        with pytest.raises(InputError, match="the tolerance must be above 0"):
+            until(estimate, tolerance, first=first)

@@ -49,7 +49,7 @@ def all_claims(results: Results) -> list[Claim]:
         _truncates(results),
         _critical("plain", results["removal"], FEW),
         *_faces(results),
-        _beats(results),
+        *_beats(results),
         _early(results),
         _of_classes(results),
         _deep(results),
@@ -128,18 +128,23 @@ def _faces(results: Results) -> list[Claim]:
     return [_critical("faces", faces, FEW_OF_FACES)]
 
 
-def _beats(results: Results) -> Claim:
+def _beats(results: Results) -> list[Claim]:
+    """Nothing is claimed where players have no conductance."""
     rows = results["removal"]["overall"]
+    if "conductance" not in _methods(rows, "accuracy"):
+        return []
     needed = {m: _halved(rows, m) for m in ("shapley", "conductance")}
     ratio = needed["conductance"] / max(needed["shapley"], 1)
-    return claim(
-        "Sec. 4",
-        "plain",
-        "by conductance twice as many filters must be removed for the same loss of accuracy",
-        f"half of the accuracy is lost without {needed['shapley']} filters by value, "
-        f"{needed['conductance']} by conductance",
-        _graded(ratio, TWICE),
-    )
+    return [
+        claim(
+            "Sec. 4",
+            "plain",
+            "by conductance twice as many filters must be removed for the same loss of accuracy",
+            f"half of the accuracy is lost without {needed['shapley']} filters by value, "
+            f"{needed['conductance']} by conductance",
+            _graded(ratio, TWICE),
+        )
+    ]
 
 
 def _early(results: Results) -> Claim:

@@ -8,7 +8,7 @@ from captum.attr import LayerConductance
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.models.units import outputs_of
+from pipeline.models.units import CONVOLUTIONS, outputs_of
 from pipeline.studies.neurons.filters import Filters
 from pipeline.studies.neurons.images import Images
 from pipeline.studies.neurons.metrics import Metric
@@ -17,6 +17,12 @@ Floats = NDArray[np.float64]
 
 AT_ONCE = 64
 """Images whose gradients are computed at once."""
+
+
+def has_weights(filters: Filters) -> bool:
+    """Whether players are filters of convolutions, which weight norms and conductance are for."""
+    modules = (filters.masked.network.get_submodule(site.name) for site in filters.masked.sites)
+    return not filters.grouped and all(isinstance(module, CONVOLUTIONS) for module in modules)
 
 
 def weight_norms(filters: Filters) -> Floats:
@@ -32,7 +38,7 @@ def weight_norms(filters: Filters) -> Floats:
 def response_norms(filters: Filters, images: Images, weights: Floats) -> Floats:
     """The ℓ₂ norm of each filter's response, a weighted mean over images: (player,)."""
     places = np.flatnonzero(weights)
-    norms = per_image(filters, images, places, lambda output: output.flatten(2).norm(dim=2))
+    norms = per_image(filters, images, places, lambda output: _flat(output).norm(dim=2))
     return weights[places] @ norms
 
 
@@ -92,6 +98,15 @@ def conductance(
     return np.concatenate(found)
 
 
+def strength(output: Tensor) -> Tensor:
+    """How much images activate units: the mean of outputs (image, unit, …), (image, unit)."""
+    return _flat(output).mean(dim=2)
+
+
+def _flat(output: Tensor) -> Tensor:
+    return output.reshape(*output.shape[:2], -1)
+
+
 @torch.inference_mode()
 def per_image(
     filters: Filters, images: Images, places: NDArray[np.integer], of: Callable[[Tensor], Tensor]
@@ -105,10 +120,19 @@ def per_image(
         of: makes (image, unit) of outputs (image, unit, …); of a module that runs several times
             their mean is taken.
     """
-    network, sites, found = filters.masked.network, filters.masked.sites, []
+    found = []
     for start in range(0, len(places), AT_ONCE):
-        some = images.pixels[places[start : start + AT_ONCE]]
-        outputs = outputs_of(network, sites, torch.from_numpy(some).to(filters.device))
-        told = [torch.stack([of(t) for t in outputs[site.name]]).mean(dim=0) for site in sites]
-        found.append(torch.cat(told, dim=1).double().cpu().numpy())
+        some = torch.from_numpy(images.pixels[places[start : start + AT_ONCE]])
+        found.append(per_player(filters, some.to(filters.device), of).double().cpu().numpy())
     return np.concatenate(found)
+
+
+def per_player(filters: Filters, pixels: Tensor, of: Callable[[Tensor], Tensor]) -> Tensor:
+    """The same of a batch on the network's device, with gradients: (image, player).
+
+    Of players that are whole modules it is the mean over their units.
+    """
+    sites = filters.masked.sites
+    outputs = outputs_of(filters.masked.network, sites, pixels)
+    told = [torch.stack([of(t) for t in outputs[site.name]]).mean(dim=0) for site in sites]
+    return torch.cat([t.mean(dim=1, keepdim=True) for t in told] if filters.grouped else told, 1)

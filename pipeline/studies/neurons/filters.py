@@ -1,6 +1,5 @@
 """A network with its filters as players."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,10 +12,10 @@ from torch import Tensor
 from pipeline.core.files import array_digest
 from pipeline.models import checkpoints
 from pipeline.models.suffix import Suffixes, suffixes_of, walks
-from pipeline.models.units import Masked, at_once, find_sites, replacement, rows
+from pipeline.models.units import Kind, Masked, at_once, find_sites, replacement, rows
 from pipeline.studies.neurons.images import Images
 from pipeline.studies.neurons.networks import read_network
-from pipeline.studies.neurons.params import CoalitionsParams
+from pipeline.studies.neurons.params import CoalitionsParams, PlayersParams
 
 REFERENCES = 64
 """Images whose outputs stand in for those of absent filters where they are resampled."""
@@ -34,6 +33,10 @@ class Filters:
     """A network of which some filters can be absent."""
 
     masked: Masked
+    kind: Kind
+    """what the players are"""
+    grouped: bool
+    """whether all of a module are one player"""
     device: torch.device
     described: dict[str, Any]
     """what beside its weights makes the network what it is"""
@@ -131,7 +134,7 @@ class Filters:
 
     def layers(self) -> NDArray[np.intp]:
         """(player,) the number of each player's module."""
-        counts = [site.n_units for site in self.masked.sites]
+        counts = [1 if self.grouped else site.n_units for site in self.masked.sites]
         return np.repeat(np.arange(len(counts)), counts)
 
     def _classes(
@@ -155,7 +158,7 @@ def read_filters(
     checkpoint: Path,
     references: Images,
     params: CoalitionsParams,
-    modules: Sequence[str] | None,
+    players: PlayersParams | None,
     device: torch.device,
 ) -> Filters:
     """The network of a checkpoint, with its filters as players.
@@ -164,21 +167,28 @@ def read_filters(
         checkpoint: the network's.
         references: images over which a filter's mean output is taken.
         params: how absent filters are replaced.
-        modules: names of the modules whose channels are players, as patterns; None for all
-            convolutions.
+        players: which parts of the network are players; None for filters of all convolutions.
         device: that the network runs on.
     """
     network = read_network(checkpoint).to(device)
     pixels = torch.from_numpy(references.pixels).to(device)
     if params.absent == "resample":
         pixels = pixels[:REFERENCES]
-    sites = find_sites(network, pixels[:1], modules=modules)
+    chosen = players or PlayersParams(kind="filters", modules=None, grouped=False)
+    sites = find_sites(network, pixels[:1], kind=chosen.kind, modules=chosen.modules)
     suffixes = suffixes_of(network, sites, pixels[:1])
     if suffixes is not None and (suffixes.saved < WORTH or suffixes.cost < SMALL):
         suffixes = None
     description, _ = checkpoints.load(checkpoint)
     return Filters(
-        masked=Masked(network, sites, replacement(network, sites, pixels, params.absent)),
+        masked=Masked(
+            network,
+            sites,
+            replacement(network, sites, pixels, params.absent),
+            grouped=chosen.grouped,
+        ),
+        kind=chosen.kind,
+        grouped=chosen.grouped,
         device=device,
         described=description,
         weights_sha256=checkpoints.state_digest(network),

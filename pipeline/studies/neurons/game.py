@@ -35,7 +35,13 @@ from pipeline.studies.neurons.attacks import read_attack
 from pipeline.studies.neurons.filters import Filters, read_filters
 from pipeline.studies.neurons.images import Images, read_images
 from pipeline.studies.neurons.metrics import SAYS
-from pipeline.studies.neurons.params import CoalitionsParams, ImagesParams, PairsParams, TintParams
+from pipeline.studies.neurons.params import (
+    CoalitionsParams,
+    ImagesParams,
+    PairsParams,
+    PlayersParams,
+    TintParams,
+)
 from pipeline.studies.neurons.rounds import (
     DRAWN,
     Drawn,
@@ -50,6 +56,13 @@ VERSION = 1
 """A part of the games' identity: what is stored under another number is evaluated again."""
 
 
+_PLAYER = {
+    "filters": "a filter: an output channel of a convolution",
+    "hidden": "a hidden unit: an output of the activation after a linear layer",
+    "heads": "a head of an attention",
+}
+
+
 def open_game(
     name: str,
     *,
@@ -58,7 +71,7 @@ def open_game(
     images: ImagesParams,
     coalitions: CoalitionsParams,
     drawn: Drawn,
-    modules: list[str] | None = None,
+    players: PlayersParams | None = None,
     attacks: Path | None = None,
     tint: TintParams | None = None,
 ) -> OpenGame:
@@ -71,7 +84,7 @@ def open_game(
         images: which there are.
         coalitions: how absent filters are replaced.
         drawn: which coalitions are evaluated, and how many.
-        modules: names of modules whose channels are players, as patterns; all convolutions if None.
+        players: which parts of the network are players; filters of all convolutions if None.
         attacks: the attacked images that are shown in place of the images.
         tint: how images are tinted.
 
@@ -83,7 +96,7 @@ def open_game(
     if attacks is not None:
         attack = read_attack(attacks, "ranked")
         shown, targets = shown.showing(attack.pixels), attack.targets
-    filters = read_filters(checkpoint, references, coalitions, modules, devices.resolve(device))
+    filters = read_filters(checkpoint, references, coalitions, players, devices.resolve(device))
     return opened(name, filters, shown, targets, coalitions, drawn)
 
 
@@ -172,7 +185,7 @@ def _record(
         study="neurons",
         game=name,
         n_players=n,
-        player="a filter: an output channel of a convolution",
+        player=_PLAYER[filters.kind] + (", all of a module together" if filters.grouped else ""),
         outputs=SAYS if attacked else SAYS[:3],
         value="what the network says about an image while the filters outside the coalition are "
         "replaced: whether it is right, its probability of the true class, and the class that it "

@@ -38,12 +38,20 @@ class TrainingParams(Section):
     seed: Seed
 
 
+class PlayersParams(Section):
+    """Which parts of a network are players."""
+
+    kind: Literal["filters", "hidden", "heads"]
+    modules: list[str] | None
+    grouped: bool
+
+
 class PlainParams(Section):
     """The network ``plain``: a small one, or one that is given."""
 
     architecture: str
     weights: str | None
-    modules: list[str] | None = None
+    players: PlayersParams
 
 
 class DropoutParams(Section):

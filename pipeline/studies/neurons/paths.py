@@ -74,7 +74,7 @@ def games(neurons: Params) -> dict[str, GameRule]:
         if subject == "tinted":
             needs["tint"] = "neurons.networks.tinted"
         if subject in ("plain", "attacked"):
-            needs["modules"] = "neurons.networks.plain.modules"
+            needs["players"] = "neurons.networks.plain.players"
         for kind in ("pairs", "walks", "shared") if subject == "plain" else ("pairs",):
             drawn = {**needs, "drawn": f"neurons.{kind}"}
             found[f"{subject}_{kind}"] = GameRule(files, drawn, picture_files(neurons))

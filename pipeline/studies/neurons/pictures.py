@@ -19,8 +19,7 @@ from torch import Tensor
 
 from pipeline.core.errors import InputError
 from pipeline.core.files import replacing
-from pipeline.models.units import outputs_of
-from pipeline.studies.neurons.competitors import per_image
+from pipeline.studies.neurons.competitors import per_image, per_player, strength
 from pipeline.studies.neurons.filters import Filters
 from pipeline.studies.neurons.images import Images
 from pipeline.studies.neurons.params import PicturesParams
@@ -81,11 +80,11 @@ def largest(
     values: NDArray[np.float64],
     errors: NDArray[np.float64],
     most: int,
-    left_out: NDArray[np.intp],
+    left_out: NDArray[np.intp] | None = None,
 ) -> list[Chosen]:
     """The filters of largest values, without some that are left out."""
     order = largest_first(values)
-    players = order[~np.isin(order, left_out)][:most]
+    players = (order if left_out is None else order[~np.isin(order, left_out)])[:most]
     return [Chosen(int(p), of, float(values[p]), float(errors[p])) for p in players]
 
 
@@ -119,11 +118,6 @@ def portraits(
         dreams=dreams,
         strengths=np.column_stack([*ends, reached]),
     )
-
-
-def strength(output: Tensor) -> Tensor:
-    """How much images activate filters: outputs (image, unit, …) → (image, unit)."""
-    return output.flatten(2).mean(dim=2)
 
 
 def dream(
@@ -180,19 +174,9 @@ def blurred(pixels: Tensor, sd: float) -> Tensor:
 
 
 def _own_strengths(filters: Filters, pixels: Tensor, players: NDArray[np.integer]) -> Tensor:
-    """(image,) how much each image activates the filter that it belongs to."""
-    masked, layers = filters.masked, filters.layers()
-    sites = [site for n, site in enumerate(masked.sites) if n in layers[players]]
-    outputs = outputs_of(masked.network, sites, pixels)
-    found = pixels.new_zeros(len(pixels))
-    for site in sites:
-        span = masked.spans[site.name]
-        own = np.flatnonzero((players >= span.start) & (players < span.stop))
-        units = torch.from_numpy(players[own] - span.start).to(pixels.device)
-        index = torch.from_numpy(own).to(pixels.device)
-        told = torch.stack([strength(output) for output in outputs[site.name]]).mean(dim=0)
-        found = found.index_put((index,), told[index, units])
-    return found
+    """(image,) how much each image activates the player that it belongs to."""
+    own = torch.from_numpy(players).to(pixels.device)[:, None]
+    return per_player(filters, pixels, strength).gather(1, own)[:, 0]
 
 
 def write_portraits(path: Path, portraits: Portraits | None) -> None:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from pipeline.core.statistics import mean_and_error
 from pipeline.studies.neurons.competitors import (
     conductance,
+    has_weights,
     leave_one_out,
     response_norms,
     weight_norms,
@@ -91,15 +92,15 @@ def orders_for(
     left_out: NDArray[np.intp],
 ) -> dict[str, NDArray[np.intp]]:
     """Filters by each measure, the most important ones first, without some that are left out."""
-    scores = {
-        SHAPLEY: shapley,
-        "conductance": conductance(
+    scores = {SHAPLEY: shapley}
+    if has_weights(filters):
+        scores["conductance"] = conductance(
             filters, ranked, ranked.labels, metric.weights, steps=params.steps
-        ),
-        "leave one out": leave_one_out(filters, ranked, None, metric),
-        "response": response_norms(filters, ranked, metric.weights),
-        "weights": weight_norms(filters),
-    }
+        )
+    scores["leave one out"] = leave_one_out(filters, ranked, None, metric)
+    scores["response"] = response_norms(filters, ranked, metric.weights)
+    if has_weights(filters):
+        scores["weights"] = weight_norms(filters)
     orders = {name: largest_first(score) for name, score in scores.items()}
     return {name: order[~np.isin(order, left_out)] for name, order in orders.items()}
 

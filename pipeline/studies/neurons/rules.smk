@@ -31,7 +31,7 @@ rule neurons_networks:
         ENVIRONMENT
     params:
         needs(
-            own=but("neurons.networks.{network}", "modules"),
+            own=but("neurons.networks.{network}", "players"),
             training="neurons.training",
             images="neurons.images",
         ),
@@ -76,9 +76,8 @@ rule neurons_values:
 NEURONS_OPENED = {
     "images": "neurons.images",
     "coalitions": "neurons.coalitions",
-    "modules": "neurons.networks.plain.modules",
+    "players": "neurons.networks.plain.players",
 }
-NEURONS_TINTED = {"tint": "neurons.networks.tinted", **NEURONS_OPENED}
 NEURONS_SEARCHED = {
     "iterations": "neurons.shared",
     "orders": "neurons.walks",
@@ -318,7 +317,12 @@ if NEURONS.networks.tinted is not None:
         resources:
             gpu=GPUS,
         params:
-            needs(params="neurons.removal", **NEURONS_TINTED),
+            needs(
+                params="neurons.removal",
+                tint="neurons.networks.tinted",
+                images="neurons.images",
+                coalitions="neurons.coalitions",
+            ),
         shell:
             STAGE
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from pipeline.studies.neurons.attacks import Attack
-from pipeline.studies.neurons.competitors import conductance
+from pipeline.studies.neurons.competitors import conductance, has_weights
 from pipeline.studies.neurons.filters import Filters
 from pipeline.studies.neurons.images import Images, Part
 from pipeline.studies.neurons.metrics import Metric, mean_over
@@ -73,7 +73,8 @@ def curves(
     orders = {
         method: largest_first(vulnerability(attacked, clean, method)[0]) for method in MEASURES
     }
-    orders["conductance"] = _most_conducting(filters, parts["ranked"], attacks["plain"], params)
+    if has_weights(filters):
+        orders["conductance"] = _most_conducting(filters, parts["ranked"], attacks["plain"], params)
     rows = []
     for method, order in orders.items():
         found = _of_order(filters, parts["held_out"], attacks, order[:most])

@@ -10,6 +10,7 @@ from pipeline.studies.neurons.params import (
     CoalitionsParams,
     ImagesParams,
     PicturesParams,
+    PlayersParams,
     RemovalParams,
 )
 from pipeline.studies.neurons.pictures import (
@@ -33,12 +34,12 @@ def main(
     removal: RemovalParams,
     params: PicturesParams,
     out: Path,
-    modules: list[str] | None = None,
+    players: PlayersParams | None = None,
     device: str = "auto",
 ) -> None:
     """Find the images, and make the dreams, of filters of network ``plain``; ``out`` is HDF5."""
     parts, found = read_parts(images), read_values(values)
-    filters = read_filters(checkpoint, parts["train"], coalitions, modules, devices.resolve(device))
+    filters = read_filters(checkpoint, parts["train"], coalitions, players, devices.resolve(device))
     ranked = parts["ranked"]
     chosen = largest_of_layers(filters, "accuracy", *found.of("accuracy"), params.layers)
     left_out = left_out_of_classes(found, removal)

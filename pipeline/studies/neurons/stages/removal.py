@@ -8,7 +8,12 @@ from pipeline.models import devices
 from pipeline.studies.neurons import removal
 from pipeline.studies.neurons.filters import read_filters
 from pipeline.studies.neurons.images import read_parts
-from pipeline.studies.neurons.params import CoalitionsParams, ImagesParams, RemovalParams
+from pipeline.studies.neurons.params import (
+    CoalitionsParams,
+    ImagesParams,
+    PlayersParams,
+    RemovalParams,
+)
 from pipeline.studies.neurons.values import read_values
 
 VERSION = 2
@@ -23,12 +28,12 @@ def main(
     params: RemovalParams,
     out: Path,
     table: Path,
-    modules: list[str] | None = None,
+    players: PlayersParams | None = None,
     device: str = "auto",
 ) -> None:
     """Remove filters of network ``plain`` from held-out images; ``out`` is JSON, ``table`` CSV."""
     parts, found = read_parts(images), read_values(values)
-    filters = read_filters(checkpoint, parts["train"], coalitions, modules, devices.resolve(device))
+    filters = read_filters(checkpoint, parts["train"], coalitions, players, devices.resolve(device))
     overall = removal.overall(filters, parts, found, params)
     of_classes = removal.of_classes(filters, parts, found, params)
     layers = removal.layers_of_top(filters, found.of("accuracy")[0], params.top)

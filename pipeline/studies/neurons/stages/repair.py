@@ -30,12 +30,11 @@ def main(
     params: RemovalParams,
     out: Path,
     table: Path,
-    modules: list[str] | None = None,
     device: str = "auto",
 ) -> None:
     """Remove the filters of most negative values; ``out`` is JSON, ``table`` CSV."""
     parts = read_parts(images, tint)
-    filters = read_filters(checkpoint, parts["train"], coalitions, modules, devices.resolve(device))
+    filters = read_filters(checkpoint, parts["train"], coalitions, None, devices.resolve(device))
     curves, chosen = repaired(filters, parts, read_values(values), params)
     write_table(table, COLUMNS, curves)
     half = len(parts["held_out"]) - len(parts["held_out"]) // 2

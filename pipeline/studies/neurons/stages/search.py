@@ -15,6 +15,7 @@ from pipeline.studies.neurons.images import read_parts
 from pipeline.studies.neurons.params import (
     CoalitionsParams,
     ImagesParams,
+    PlayersParams,
     SearchParams,
     SharedParams,
     WalksParams,
@@ -40,12 +41,12 @@ def main(
     params: SearchParams,
     out: Path,
     table: Path,
-    modules: list[str] | None = None,
+    players: PlayersParams | None = None,
     device: str = "auto",
 ) -> None:
     """Search on network ``plain``; the receipts name the stores. ``out`` is JSON, ``table`` CSV."""
     parts, known = read_parts(images), read_values(values)
-    filters = read_filters(checkpoint, parts["train"], coalitions, modules, devices.resolve(device))
+    filters = read_filters(checkpoint, parts["train"], coalitions, players, devices.resolve(device))
     ranked = parts["ranked"]
     stores = [open_store(read_receipt(receipt).store) for receipt in (shared, walks)]
     together = search.iterations(stores[0], len(ranked), coalitions, iterations)

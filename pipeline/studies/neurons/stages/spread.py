@@ -7,7 +7,12 @@ from pipeline.core.tables import plain, write_table
 from pipeline.models import devices
 from pipeline.studies.neurons.filters import read_filters
 from pipeline.studies.neurons.images import read_parts
-from pipeline.studies.neurons.params import CoalitionsParams, ImagesParams, RemovalParams
+from pipeline.studies.neurons.params import (
+    CoalitionsParams,
+    ImagesParams,
+    PlayersParams,
+    RemovalParams,
+)
 from pipeline.studies.neurons.removal import COLUMNS
 from pipeline.studies.neurons.spread import spread_of
 from pipeline.studies.neurons.values import read_values
@@ -26,15 +31,15 @@ def main(
     params: RemovalParams,
     out: Path,
     table: Path,
-    modules: list[str] | None = None,
+    players: PlayersParams | None = None,
     device: str = "auto",
 ) -> None:
     """Compare networks ``plain`` and ``dropout`` (files in this order); JSON and CSV."""
     parts, on = read_parts(images), devices.resolve(device)
     networks = {}
     for name, checkpoint, known in zip(NETWORKS, checkpoints, values, strict=True):
-        # Modules are named for the plain network; the other is always a small one.
-        chosen = modules if name == "plain" else None
+        # Players are chosen for the plain network; the other is always a small one.
+        chosen = players if name == "plain" else None
         filters = read_filters(checkpoint, parts["train"], coalitions, chosen, on)
         networks[name] = (filters, read_values(known))
     told, curves = spread_of(networks, parts["held_out"], params)

@@ -8,7 +8,12 @@ from pipeline.models import devices
 from pipeline.studies.neurons.attacks import read_attack
 from pipeline.studies.neurons.filters import read_filters
 from pipeline.studies.neurons.images import SEEN, read_parts
-from pipeline.studies.neurons.params import CoalitionsParams, ImagesParams, RemovalParams
+from pipeline.studies.neurons.params import (
+    CoalitionsParams,
+    ImagesParams,
+    PlayersParams,
+    RemovalParams,
+)
 from pipeline.studies.neurons.removal import COLUMNS
 from pipeline.studies.neurons.values import read_values
 from pipeline.studies.neurons.vulnerable import curves, rank_correlation
@@ -28,12 +33,12 @@ def main(
     params: RemovalParams,
     out: Path,
     table: Path,
-    modules: list[str] | None = None,
+    players: PlayersParams | None = None,
     device: str = "auto",
 ) -> None:
     """Remove filters by their values for success − accuracy; ``out`` is JSON, ``table`` CSV."""
     parts = read_parts(images)
-    filters = read_filters(checkpoint, parts["train"], coalitions, modules, devices.resolve(device))
+    filters = read_filters(checkpoint, parts["train"], coalitions, players, devices.resolve(device))
     attacks = {
         network: {part: read_attack(path, part) for part in SEEN}
         for network, path in (("plain", white_box), ("dropout", black_box))
