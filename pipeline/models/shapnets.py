@@ -1,0 +1,379 @@
+"""Shapley explanation networks for tables: explanations are what layers pass on.
+
+Wang, Wang and Inouye, "Shapley Explanation Networks", ICLR 2021. A *Shapley module* is an inner
+network of a few players, its active set. It gives each of them its Shapley value (Definitions 1
+and 7), with references in place of those that are absent. A *Shallow ShapNet* sums modules, so its
+explanations are its own Shapley values (Theorem 2). A *Deep ShapNet* passes the values on to
+further modules, with references of 0; its explanations sum to its output (Theorem 3).
+
+All modules of a layer are evaluated at once, and less often than 2ᵏ times:
+
+* their first linear layer is applied once to each player, and 2ᵏ sums are taken of its products;
+* their last one commutes with Definition 1 (Lemma 1), so it is applied to k combinations;
+* where only the sum over players is asked for, two evaluations are enough, and that of the
+  references is one for the whole batch.
+
+Inside, players come first: (player, sample, channel).
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from math import comb
+from typing import NamedTuple, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.core.errors import InputError
+
+MOST = 8
+"""Players of an active set, of which all 2ᵏ combinations are evaluated."""
+
+
+class Explained(NamedTuple):
+    """What a network says, and why."""
+
+    scores: Tensor
+    """(sample, output)"""
+    layers: tuple[Tensor, ...]
+    """of each layer its Shapley representation (sample, player, channel), the last one being the
+    explanation (sample, player, output)"""
+
+
+class ShapleyModules(nn.Module):
+    """Shapley modules whose active sets have the same size.
+
+    Args:
+        sets: (module, k) players of each module.
+        channels: of each player.
+        hidden: widths of the hidden layers of the inner networks, one at least.
+        n_outputs: of the inner networks.
+    """
+
+    sets: Tensor
+    subsets: Tensor
+    shares: Tensor
+
+    def __init__(
+        self, sets: Sequence[Sequence[int]], channels: int, hidden: Sequence[int], n_outputs: int
+    ) -> None:
+        super().__init__()
+        self.register_buffer("sets", torch.tensor(sets, dtype=torch.int64))
+        n_modules, k = self.sets.shape
+        subsets, shares = combinations(k)
+        self.register_buffer("subsets", subsets, persistent=False)
+        self.register_buffer("shares", shares, persistent=False)
+        self.first = _weights(n_modules, k, channels, hidden[0], fan_in=k * channels)
+        pairs = itertools.pairwise([*hidden, n_outputs])
+        self.weights = nn.ParameterList(_weights(n_modules, a, b, fan_in=a) for a, b in pairs)
+        fans = [k * channels, *hidden[:-1]]
+        self.biases = nn.ParameterList(
+            _weights(n_modules, 1, width, fan_in=fan)
+            for fan, width in zip(fans, hidden, strict=True)
+        )
+
+    def forward(self, x: Tensor, references: Tensor) -> Tensor:
+        """Shapley values of the active players: (module · k, sample, output).
+
+        Args:
+            x: (player, sample, channel)
+            references: (player, 1, channel)
+        """
+        own, other = self._products(x), self._products(references)
+        # Sums over the players that are there, and over the references of those that are not.
+        sums = torch.einsum("sk,mkbh->msbh", self.subsets.to(own.dtype), own - other)
+        sums = sums + other.sum(dim=1, keepdim=True)
+        hidden = self._hidden(sums.flatten(1, 2))
+        hidden = hidden.unflatten(1, (len(self.subsets), -1))
+        parts = torch.einsum("ks,msbh->mkbh", self.shares.to(hidden.dtype), hidden)
+        values = torch.bmm(parts.flatten(1, 2), self.weights[-1])
+        return values.unflatten(1, (self.sets.shape[1], -1)).flatten(0, 1)
+
+    def total(self, x: Tensor, references: Tensor) -> Tensor:
+        """The sum of each module's Shapley values, f(x) − f(r): (module, sample, output)."""
+        there, not_there = (
+            self._hidden(self._products(each).sum(dim=1)) for each in (x, references)
+        )
+        return torch.bmm(there - not_there, self.weights[-1])
+
+    def _products(self, x: Tensor) -> Tensor:
+        """The first layer, applied to each player alone: (module, k, sample, hidden)."""
+        products = torch.bmm(x[self.sets.flatten()], self.first.flatten(0, 1))
+        return products.unflatten(0, self.sets.shape)
+
+    def _hidden(self, sums: Tensor) -> Tensor:
+        """What the last layer is given: (module, row, hidden)."""
+        hidden = torch.relu(sums + self.biases[0])
+        for weight, bias in zip(self.weights[:-1], self.biases[1:], strict=True):
+            hidden = torch.relu(torch.baddbmm(bias, hidden, weight))
+        return hidden
+
+
+class ShapleyLayer(nn.Module):
+    """A Shapley transform (Definition 3): modules of any active sets, summed for each player.
+
+    Args:
+        sets: players of each module.
+        n_players: players there are; those in no set have values of 0.
+        channels, hidden, n_outputs: as for :class:`ShapleyModules`.
+
+    Raises:
+        InputError: sets that are empty, too large, have players twice or that are not there.
+    """
+
+    def __init__(
+        self,
+        sets: Sequence[Sequence[int]],
+        n_players: int,
+        channels: int,
+        hidden: Sequence[int],
+        n_outputs: int,
+    ) -> None:
+        super().__init__()
+        check_sets(sets, n_players)
+        if not hidden or min(hidden) < 1:
+            raise InputError(f"hidden layers {list(hidden)}: there must be one at least, of units")
+        by_size = itertools.groupby(sorted(sets, key=len), key=len)
+        made = [ShapleyModules(list(some), channels, hidden, n_outputs) for _, some in by_size]
+        self.groups = nn.ModuleList(made)
+        self.n_players, self.n_outputs = n_players, n_outputs
+
+    def forward(self, x: Tensor, references: Tensor) -> Tensor:
+        """Shapley values of all players: (player, sample, output)."""
+        found = x.new_zeros(self.n_players, x.shape[1], self.n_outputs)
+        for group in _each(self.groups, ShapleyModules):
+            values = group(x, references)
+            found = found.to(values.dtype).index_add(0, group.sets.flatten(), values)
+        return found
+
+    def total(self, x: Tensor, references: Tensor) -> Tensor:
+        """Their sum over players: (sample, output)."""
+        groups = _each(self.groups, ShapleyModules)
+        return torch.stack([group.total(x, references).sum(dim=0) for group in groups]).sum(0)
+
+
+class ShapNet(nn.Module):
+    """A Deep ShapNet (Definition 8), or with one layer a Shallow ShapNet (Definition 5).
+
+    Args:
+        layers: active sets of each layer's modules.
+        n_players: features.
+        widths: channels that each layer gives a player; the last are the outputs.
+        hidden: widths of the hidden layers of each layer's inner networks.
+        references: (feature,) values of absent features.
+        bias: whether a learned constant is added to the scores. It is no player's: then the
+            explanation sums to the scores less the bias.
+
+    Raises:
+        InputError: as :class:`ShapleyLayer`, and numbers of layers that do not fit.
+    """
+
+    references: Tensor
+
+    def __init__(
+        self,
+        layers: Sequence[Sequence[Sequence[int]]],
+        n_players: int,
+        widths: Sequence[int],
+        hidden: Sequence[Sequence[int]],
+        references: Tensor | None = None,
+        *,
+        bias: bool = False,
+    ) -> None:
+        super().__init__()
+        if not len(layers) == len(widths) == len(hidden) >= 1:
+            raise InputError(
+                f"{len(layers)} layers of active sets, {len(widths)} widths and {len(hidden)} "
+                "lists of hidden layers: give one of each a layer"
+            )
+        given = torch.zeros(n_players) if references is None else references
+        if given.shape != (n_players,) or not torch.isfinite(given).all():
+            raise InputError(
+                f"references of shape {tuple(given.shape)}: {n_players} numbers needed"
+            )
+        self.register_buffer("references", given.to(torch.get_default_dtype()))
+        self.layers = nn.ModuleList(
+            ShapleyLayer(sets, n_players, channels, inner, width)
+            for sets, channels, inner, width in zip(
+                layers, [1, *widths[:-1]], hidden, widths, strict=True
+            )
+        )
+        self.bias = nn.Parameter(torch.zeros(widths[-1])) if bias else None
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Scores (sample, output) of features (sample, feature).
+
+        The last layer is evaluated only with all players and with none.
+        """
+        *before, last = _each(self.layers, ShapleyLayer)
+        x, references = self._given(features)
+        for layer in before:
+            x = layer(x, references)
+            references = x.new_zeros(1, 1, 1).expand(len(x), 1, x.shape[2])
+        return self._with_bias(last.total(x, references))
+
+    def explain(self, features: Tensor) -> Explained:
+        """Scores and the Shapley representations of all layers, in one forward pass."""
+        x, references = self._given(features)
+        found = []
+        for layer in self.layers:
+            x = layer(x, references)
+            references = x.new_zeros(1, 1, 1).expand(len(x), 1, x.shape[2])
+            found.append(x.transpose(0, 1))
+        return Explained(self._with_bias(x.sum(dim=0)), tuple(found))
+
+    def _given(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        if features.ndim != 2 or features.shape[1] != len(self.references):
+            raise InputError(
+                f"features of shape {tuple(features.shape)}: (sample, {len(self.references)}) "
+                "are needed"
+            )
+        return features.T[:, :, None], self.references[:, None, None]
+
+    def _with_bias(self, scores: Tensor) -> Tensor:
+        return scores if self.bias is None else scores + self.bias
+
+
+def shallow(
+    n_players: int,
+    n_outputs: int,
+    hidden: Sequence[int],
+    *,
+    sets: Sequence[Sequence[int]] | None = None,
+    references: Tensor | None = None,
+    bias: bool = False,
+) -> ShapNet:
+    """A Shallow ShapNet of all pairs of features, or of given sets; of singletons it is a GAM."""
+    if sets is None:
+        sets = list(itertools.combinations(range(n_players), min(2, n_players)))
+    return ShapNet([sets], n_players, [n_outputs], [hidden], references, bias=bias)
+
+
+def butterfly(n_players: int, radix: int) -> list[list[tuple[int, ...]]]:
+    """Active sets of a Deep ShapNet: those of a Fast Fourier Transform, of any number of features.
+
+    In layer l a set has players that differ in digit l of their number, written in base ``radix``.
+    Players that would fill up the number to a power of the radix are not there: sets are smaller
+    without them, which is what references of 0 would come to.
+
+    Raises:
+        InputError: a radix below 2 or above what a module can have, no player.
+    """
+    if not 2 <= radix <= MOST or n_players < 1:
+        raise InputError(
+            f"radix {radix} of {n_players} players: 2 to {MOST}, and one player, at least"
+        )
+    found, stride = list[list[tuple[int, ...]]](), 1
+    while stride < n_players or not found:
+        sets = [
+            tuple(p for p in range(start, start + stride * radix, stride) if p < n_players)
+            for block in range(0, n_players, stride * radix)
+            for start in range(block, min(block + stride, n_players))
+        ]
+        found.append(sets)
+        stride *= radix
+    return found
+
+
+def deep(
+    n_players: int,
+    widths: Sequence[int],
+    hidden: Sequence[Sequence[int]],
+    *,
+    radix: int = 2,
+    references: Tensor | None = None,
+    bias: bool = False,
+) -> ShapNet:
+    """A Deep ShapNet of disjoint sets with butterfly permutations.
+
+    Raises:
+        InputError: numbers of widths and hidden layers other than the butterfly's layers.
+    """
+    layers = butterfly(n_players, radix)
+    if not len(layers) == len(widths) == len(hidden):
+        raise InputError(
+            f"{n_players} features and radix {radix} make {len(layers)} layers; {len(widths)} "
+            f"widths and {len(hidden)} lists of hidden layers were given"
+        )
+    return ShapNet(layers, n_players, widths, hidden, references, bias=bias)
+
+
+def from_state(state: Mapping[str, Tensor]) -> ShapNet:
+    """The network of a ``state_dict``, which holds the structure.
+
+    Raises:
+        InputError: a state of something else.
+    """
+    try:
+        sets: list[list[Sequence[int]]] = []
+        widths, hidden = [], []
+        for layer in itertools.count():
+            groups: list[Sequence[int]] = []
+            for group in itertools.count():
+                name = f"layers.{layer}.groups.{group}"
+                if f"{name}.sets" not in state:
+                    break
+                groups += state[f"{name}.sets"].tolist()
+            if not groups:
+                break
+            sets.append(groups)
+            name = f"layers.{layer}.groups.0"
+            inner = [n for n in state if n.startswith(f"{name}.biases.")]
+            hidden.append([state[f"{name}.biases.{i}"].shape[2] for i in range(len(inner))])
+            widths.append(state[f"{name}.weights.{len(inner) - 1}"].shape[2])
+        references = state["references"]
+        found = ShapNet(sets, len(references), widths, hidden, references, bias="bias" in state).to(
+            references.dtype
+        )
+        found.load_state_dict(dict(state))
+    except (KeyError, RuntimeError, AttributeError, IndexError) as error:
+        raise InputError(f"this is no state of a ShapNet: {error}") from None
+    return found
+
+
+def combinations(k: int) -> tuple[Tensor, Tensor]:
+    """All combinations of k players, and Definition 1 as a matrix.
+
+    Returns:
+        (2ᵏ, k) membership, and (k, 2ᵏ) by which values of all combinations are multiplied to give
+        the players' Shapley values; both float64.
+    """
+    members = torch.arange(2**k)[:, None] >> torch.arange(k) & 1
+    sizes = members.sum(dim=1)
+    shares = torch.empty(k, 2**k, dtype=torch.float64)
+    for row, (member, size) in enumerate(zip(members.tolist(), sizes.tolist(), strict=True)):
+        for player in range(k):
+            others = size - member[player]
+            weight = 1 / (k * comb(k - 1, others))
+            shares[player, row] = weight if member[player] else -weight
+    return members.double(), shares
+
+
+def check_sets(sets: Sequence[Sequence[int]], n_players: int) -> None:
+    """Raise InputError unless each active set has 1 to MOST different players that are there."""
+    if not sets:
+        raise InputError("no active sets: a layer needs one at least")
+    for some in sets:
+        if not 1 <= len(some) <= min(MOST, n_players):
+            raise InputError(
+                f"active set {tuple(some)}: {len(some)} of {n_players} features; a set has 1 to "
+                f"{min(MOST, n_players)}"
+            )
+        if len(set(some)) != len(some) or not all(0 <= player < n_players for player in some):
+            raise InputError(
+                f"active set {tuple(some)}: give different features, 0 to {n_players - 1}"
+            )
+
+
+Kind = TypeVar("Kind", bound=nn.Module)
+
+
+def _each(modules: nn.ModuleList, kind: type[Kind]) -> list[Kind]:
+    """The modules of a list, of a known kind."""
+    return [module for module in modules if isinstance(module, kind)]
+
+
+def _weights(*shape: int, fan_in: int) -> nn.Parameter:
+    """Uniform random weights, as those of a linear layer."""
+    bound = fan_in**-0.5
+    return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))
