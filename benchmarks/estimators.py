@@ -177,7 +177,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         learning_rate=0.01, seed=0,
     )  # fmt: skip
     parts = read_parts(images)
-    network = networks.trained(parts["train"], training, 0.0)
+    network = networks.trained(parts["train"], training, training.channels, 0.0)
     torch.set_num_threads(2)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "network.pt")

@@ -173,6 +173,7 @@ OTHER = {
     "neurons.networks.plain.players.modules": ["body.2"],
     "neurons.networks.plain.players.grouped": True,
     "neurons.networks.dropout.share": 0.1,
+    "neurons.networks.foreign.channels": [5],
     "neurons.networks.tinted.share": 0.1,
     "neurons.networks.tinted.strength": 0.5,
     "neurons.networks.tinted.seed": 1,

@@ -139,7 +139,7 @@ def test_a_dry_run_shares_out_the_games_and_asks_for_gpus_where_they_are_used(tm
         "baselines_figures": 1,
         "baselines_runtime": 1,
         "baselines_claims": 1,
-        "neurons_networks": 3,
+        "neurons_networks": 4,
         "neurons_attacks": 2,
         "neurons_plan": 6,
         "neurons_evaluate": 6 * 16,

@@ -67,7 +67,7 @@ def parts():
 @pytest.fixture(scope="module")
 def checkpoint(parts, tmp_path_factory):
     path = tmp_path_factory.mktemp("networks") / "plain.pt"
-    network = networks.trained(parts["train"], TRAINING, 0.0)
+    network = networks.trained(parts["train"], TRAINING, TRAINING.channels, 0.0)
     checkpoints.save(path, network, network.description())
     return path
 
@@ -257,6 +257,33 @@ def test_competitors(filters, parts, complete):
     gain = (scores - black).gather(1, places[:, None]).mean().item()
     assert found[:4].sum() == pytest.approx(gain, rel=0.02)
     assert found[4:].sum() == pytest.approx(gain, rel=0.02)
+
+
+def test_a_filter_that_nobody_reads_is_worth_nothing_and_copies_are_worth_the_same(
+    checkpoint, parts, tmp_path
+):
+    network = networks.read_network(checkpoint)
+    torch.manual_seed(1)
+    with torch.no_grad():
+        network.body[2].weight.normal_()
+        network.last.weight.normal_()
+        network.last.weight[:, 3] = 0
+        for tensor in (network.body[2].weight, network.body[2].bias):
+            tensor[1] = tensor[0]
+        network.last.weight[:, 1] = network.last.weight[:, 0]
+    path = tmp_path / "changed.pt"
+    checkpoints.save(path, network, network.description())
+    filters = read_filters(path, parts["train"], COALITIONS, None, resolve("cpu"))
+    ranked = parts["ranked"]
+    masks = np.arange(2**8)[:, None] >> np.arange(8) & 1 == 1
+    places = np.repeat(np.arange(len(ranked)), 2**8)
+    said = filters.say(ranked, None, places, np.tile(masks, (len(ranked), 1)))
+    values = said.reshape(len(ranked), 2**8, -1)[..., 1].mean(axis=0, dtype=np.float64)
+    found = exact(masks, values)
+    assert found[7] == pytest.approx(0, abs=1e-7)
+    assert found[4] == pytest.approx(found[5], abs=1e-7)
+    assert found.sum() == pytest.approx(values[-1] - values[0], abs=1e-7)
+    assert np.abs(found[[0, 4, 6]]).min() > 1e-4
 
 
 def test_removing_filters_in_an_order(filters, parts, complete):
@@ -466,10 +493,10 @@ def test_claims_are_decided_by_the_numbers():
             "curves": curves(
                 "attacked",
                 ["shapley"],
-                ["success, made with plain", "success, made with dropout", "clean"],
+                ["success, made with plain", "success, made with foreign", "clean"],
                 {
                     ("shapley", "success, made with plain"): good,
-                    ("shapley", "success, made with dropout"): good,
+                    ("shapley", "success, made with foreign"): good,
                     ("shapley", "clean"): flat,
                 },
             ),

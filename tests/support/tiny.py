@@ -54,6 +54,7 @@ OVERRIDES = {
     "neurons": {
         "images": {"train": 200, "ranked": 24, "held_out": 20},
         "training": {"channels": [4, 5], "epochs": 2},
+        "networks": {"foreign": {"channels": [3]}},
         "attack": {"steps": 3},
         "coalitions": {"block": 10},
         "pairs": {"count": 4, "rounds": 4},

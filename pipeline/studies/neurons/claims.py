@@ -282,12 +282,12 @@ def _unlike_accuracy(results: Results) -> Claim:
 
 def _foreign(results: Results) -> Claim:
     rows = results["vulnerable"]["curves"]
-    success, error = _curve(rows, "attacked", "shapley", "success, made with dropout")
+    success, error = _curve(rows, "attacked", "shapley", "success, made with foreign")
     few = min(FEW, len(success) - 1)
     return claim(
         "Sec. 4",
         "plain, attacked",
-        "attacks made with another network succeed less often, too (by 37 % on average)",
+        "attacks made with another architecture succeed less often, too (by 37 % on average)",
         f"without {few} filters {success[0]:.2f} → {success[few]:.2f}",
         bool(success[0] - success[few] > margin(error[0], error[few])),
     )

@@ -63,7 +63,9 @@ class SmallNetwork(nn.Module):
         return scores
 
 
-def trained(images: Images, params: TrainingParams, dropout: float) -> SmallNetwork:
+def trained(
+    images: Images, params: TrainingParams, channels: Sequence[int], dropout: float
+) -> SmallNetwork:
     """A small network, trained by cross-entropy with one thread: always to the same bits."""
     pixels, labels = torch.from_numpy(images.pixels), torch.from_numpy(images.labels)
 
@@ -72,7 +74,7 @@ def trained(images: Images, params: TrainingParams, dropout: float) -> SmallNetw
         return torch.from_numpy(order).split(params.batch)
 
     with repeatable(params.seed):
-        network = SmallNetwork(pixels.shape[1], len(images.classes), params.channels, dropout)
+        network = SmallNetwork(pixels.shape[1], len(images.classes), channels, dropout)
 
         def loss(rows: Tensor) -> Tensor:
             return nn.functional.cross_entropy(network(pixels[rows]), labels[rows])

@@ -60,6 +60,12 @@ class DropoutParams(Section):
     share: Share
 
 
+class ForeignParams(Section):
+    """The network ``foreign``, of another architecture: only attacks are made with it."""
+
+    channels: Annotated[list[Count], Field(min_length=1)]
+
+
 class TintParams(Section):
     """The images of the network ``tinted``, in the colours of their classes, but for some."""
 
@@ -73,6 +79,7 @@ class NetworksParams(Section):
 
     plain: PlainParams
     dropout: DropoutParams
+    foreign: ForeignParams
     tinted: TintParams | None
 
 

@@ -9,6 +9,9 @@ from pipeline.studies.neurons.params import Params
 NETWORKS = ("plain", "dropout", "tinted")
 """Networks whose filters are valued."""
 
+TRAINED = (*NETWORKS, "foreign")
+"""Networks that there are."""
+
 SUBJECTS = (*NETWORKS, "attacked")
 """Networks and the images that they see: ``attacked`` is the plain network under attack."""
 
@@ -27,7 +30,7 @@ METRICS: list[str] = []
 DIGITS, LEAST_TRAINED = 1797, 20
 """scikit-learn's digits, and how many of them a network is trained on at least."""
 
-DECEIVED = ("plain", "dropout")
+DECEIVED = ("plain", "foreign")
 """Networks that images are changed to deceive."""
 
 
@@ -35,7 +38,7 @@ def domains(neurons: Params) -> dict[str, list[str]]:
     """Values that the wildcards of the study's rules take."""
     found = subjects(neurons)
     known = [name for name in found if name in NETWORKS]
-    return {"network": known, "subject": found, "deceived": list(DECEIVED)}
+    return {"network": [*known, "foreign"], "subject": found, "deceived": list(DECEIVED)}
 
 
 def subjects(neurons: Params) -> list[str]:

@@ -13,7 +13,7 @@ NEURONS_OPTIONAL = {
 
 
 wildcard_constraints:
-    network="|".join(neurons_files.NETWORKS),
+    network="|".join(neurons_files.TRAINED),
     deceived="|".join(neurons_files.DECEIVED),
     subject="|".join(neurons_files.SUBJECTS),
 
@@ -87,7 +87,7 @@ NEURONS_ATTACKED = {
     "attacked": "results/neurons/values/attacked.h5",
     "clean": "results/neurons/values/plain.h5",
     "white_box": "results/neurons/attacks/plain.h5",
-    "black_box": "results/neurons/attacks/dropout.h5",
+    "black_box": "results/neurons/attacks/foreign.h5",
 }
 
 

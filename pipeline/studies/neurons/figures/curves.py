@@ -187,7 +187,7 @@ def draw_vulnerable(content: Mapping[str, Any]) -> Figure:
         ("attacked", "success, made with plain", "attack succeeds"),
         ("attacked", "right, made with plain", "right in spite of it"),
         ("attacked", "clean", "right without attack"),
-        ("attacked", "success, made with dropout", "foreign attack succeeds"),
-        ("attacked", "right, made with dropout", "right in spite of it"),
+        ("attacked", "success, made with foreign", "foreign attack succeeds"),
+        ("attacked", "right, made with foreign", "right in spite of it"),
     ]
     return draw_panels(content["curves"], panels, columns=3, label="held-out images (%)")

@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.core.plotting import figure_style, save
 from pipeline.studies.neurons.figures import curves
 
-VERSION = 2
+VERSION = 3
 
 DRAWN = {"vulnerable": curves.draw_vulnerable}
 

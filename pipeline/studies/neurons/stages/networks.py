@@ -8,6 +8,7 @@ from pipeline.studies.neurons import networks
 from pipeline.studies.neurons.images import read_parts
 from pipeline.studies.neurons.params import (
     DropoutParams,
+    ForeignParams,
     ImagesParams,
     PlainParams,
     TintParams,
@@ -22,7 +23,7 @@ def main(
     network: str,
     images: ImagesParams,
     training: TrainingParams,
-    own: PlainParams | DropoutParams | TintParams,
+    own: PlainParams | DropoutParams | ForeignParams | TintParams,
     out: Path,
     numbers: Path,
 ) -> None:
@@ -34,7 +35,8 @@ def main(
         described = {"kind": "given", "architecture": own.architecture, "n_outputs": n_outputs}
     else:
         dropout = own.share if isinstance(own, DropoutParams) else 0.0
-        small = networks.trained(parts["train"], training, dropout)
+        channels = own.channels if isinstance(own, ForeignParams) else training.channels
+        small = networks.trained(parts["train"], training, channels, dropout)
         found, described = small, small.description()
     checkpoints.save(out, found, described)
     accuracy = {part: networks.accuracy(found, images) for part, images in parts.items()}

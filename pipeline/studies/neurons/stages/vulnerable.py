@@ -18,7 +18,7 @@ from pipeline.studies.neurons.removal import COLUMNS
 from pipeline.studies.neurons.values import read_values
 from pipeline.studies.neurons.vulnerable import curves, rank_correlation
 
-VERSION = 1
+VERSION = 2
 
 
 def main(
@@ -41,7 +41,7 @@ def main(
     filters = read_filters(checkpoint, parts["train"], coalitions, players, devices.resolve(device))
     attacks = {
         network: {part: read_attack(path, part) for part in SEEN}
-        for network, path in (("plain", white_box), ("dropout", black_box))
+        for network, path in (("plain", white_box), ("foreign", black_box))
     }
     both = read_values(attacked), read_values(clean)
     found = curves(filters, parts, attacks, *both, params)
