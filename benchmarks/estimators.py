@@ -10,6 +10,7 @@ on MNIST of 14 × 14 pixels, and measures, each over independent repeats with st
 """
 
 import argparse
+import itertools
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -45,6 +46,7 @@ class Game:
         self.filters, self.images = filters, images
         self.n, self.m = len(filters.players), len(images)
         self.weights = np.full(self.m, 1 / self.m)
+        self.streams: dict[int, tuple[Iterator[Any], list[Any]]] = {}
 
     def right(self, places: NDArray[np.integer], present: NDArray[np.bool_]) -> Floats:
         """Whether the network is right about images, of coalitions of filters: (m,)."""
@@ -62,6 +64,15 @@ def shared(game: Game, seed: int, batch: int) -> Iterator[tuple[NDArray[np.integ
         places, order = rng.choice(game.m, batch, replace=False), rng.permutation(game.n)
         walked = game.walked(places, np.broadcast_to(order, (batch, game.n)))
         yield order, walked.mean(axis=0)
+
+
+def remembered(game: Game, seed: int) -> Iterator[tuple[NDArray[np.integer], Floats]]:
+    """The same, which all searches of a seed share: no iteration is evaluated twice."""
+    each, known = game.streams.setdefault(seed, (shared(game, seed, BATCH), []))
+    for number in itertools.count():
+        if number == len(known):
+            known.append(next(each))
+        yield known[number]
 
 
 def by_shared_orders(game: Game, seed: int, walks: int) -> Floats:
@@ -124,7 +135,7 @@ def searches(game: Game, truth: Floats, k: int, epsilon: float, delta: float, re
 
     def printed(truncation: float) -> Callable[[int], tuple[TopK, int]]:
         return lambda seed: (
-            tmab(shared(game, seed, BATCH), game.n, **settings, truncation=truncation), BATCH
+            tmab(remembered(game, seed), game.n, **settings, truncation=truncation), BATCH
         )  # fmt: skip
 
     def paired(bound: Any) -> Callable[[int], tuple[TopK, int]]:

@@ -79,7 +79,37 @@ class ShapleyModules(nn.Module):
             x: (player, sample, channel)
             references: (player, 1, channel)
         """
-        own, other = self._products(x), self._products(references)
+        values = self._values(self._products(x), self._products(references))
+        return values.flatten(0, 1)
+
+    def pruned(self, x: Tensor, references: Tensor, active: Tensor) -> tuple[Tensor, float]:
+        """The same where modules are skipped for samples in which no player is active.
+
+        Each module is given its active samples, and as many rows as the one that has most.
+
+        Args:
+            x, references: as for :meth:`forward`; players that are not active at their references.
+            active: (player, sample) bool.
+
+        Returns:
+            (module · k, sample, output), and the share of rows that were computed.
+        """
+        wanted = active[self.sets].any(dim=1)  # (module, sample)
+        rows = int(wanted.sum(dim=1).max())
+        chosen = wanted.to(torch.int8).argsort(dim=1, descending=True, stable=True)[:, :rows]
+        modules = torch.arange(len(self.sets), device=x.device)[:, None, None]
+        given = x[self.sets[:, :, None], chosen[:, None]]  # (module, k, row, channel)
+        own = torch.bmm(given.flatten(0, 1), self.first.flatten(0, 1))
+        values = self._values(own.unflatten(0, self.sets.shape), self._products(references))
+        found = values.new_zeros(*self.sets.shape, x.shape[1], values.shape[3])
+        places = torch.arange(self.sets.shape[1], device=x.device)[:, None]
+        found[modules, places, chosen[:, None]] = (
+            values * wanted.gather(1, chosen)[:, None, :, None]
+        )
+        return found.flatten(0, 1), rows / max(1, x.shape[1])
+
+    def _values(self, own: Tensor, other: Tensor) -> Tensor:
+        """From products of players and of references, Shapley values: (module, k, row, output)."""
         # Sums over the players that are there, and over the references of those that are not.
         sums = torch.einsum("sk,mkbh->msbh", self.subsets.to(own.dtype), own - other)
         sums = sums + other.sum(dim=1, keepdim=True)
@@ -87,7 +117,7 @@ class ShapleyModules(nn.Module):
         hidden = hidden.unflatten(1, (len(self.subsets), -1))
         parts = torch.einsum("ks,msbh->mkbh", self.shares.to(hidden.dtype), hidden)
         values = torch.bmm(parts.flatten(1, 2), self.weights[-1])
-        return values.unflatten(1, (self.sets.shape[1], -1)).flatten(0, 1)
+        return values.unflatten(1, (self.sets.shape[1], -1))
 
     def total(self, x: Tensor, references: Tensor) -> Tensor:
         """The sum of each module's Shapley values, f(x) − f(r): (module, sample, output)."""
@@ -145,6 +175,19 @@ class ShapleyLayer(nn.Module):
             values = group(x, references)
             found = found.to(values.dtype).index_add(0, group.sets.flatten(), values)
         return found
+
+    def pruned(self, x: Tensor, references: Tensor, threshold: float) -> tuple[Tensor, float]:
+        """The same where players near their references count as being there; modules of none but
+        these are skipped. Also the share of rows that were computed.
+        """
+        active = (x - references).abs().amax(dim=2) > threshold
+        x = torch.where(active[:, :, None], x, references.expand_as(x))
+        found, computed, every = x.new_zeros(self.n_players, x.shape[1], self.n_outputs), 0.0, 0
+        for group in _each(self.groups, ShapleyModules):
+            values, share = group.pruned(x, references, active)
+            found.index_add_(0, group.sets.flatten(), values)
+            computed, every = computed + share * len(group.sets), every + len(group.sets)
+        return found, computed / every
 
     def total(self, x: Tensor, references: Tensor) -> Tensor:
         """Their sum over players: (sample, output)."""
@@ -221,6 +264,23 @@ class ShapNet(nn.Module):
             references = x.new_zeros(1, 1, 1).expand(len(x), 1, x.shape[2])
             found.append(x.transpose(0, 1))
         return Explained(self._with_bias(x.sum(dim=0)), tuple(found))
+
+    @torch.inference_mode()
+    def pruned(self, features: Tensor, threshold: float) -> tuple[Explained, list[float]]:
+        """The same with features near their references skipped (Section 2.5), sample by sample.
+
+        Returns:
+            What is said, which is exact for a threshold of 0, and of each layer the share of
+            modules' rows that were computed.
+        """
+        x, references = self._given(features)
+        found, shares = [], []
+        for layer in _each(self.layers, ShapleyLayer):
+            x, share = layer.pruned(x, references, threshold)
+            references = x.new_zeros(1, 1, 1).expand(len(x), 1, x.shape[2])
+            found.append(x.transpose(0, 1))
+            shares.append(share)
+        return Explained(self._with_bias(x.sum(dim=0)), tuple(found)), shares
 
     def _given(self, features: Tensor) -> tuple[Tensor, Tensor]:
         if features.ndim != 2 or features.shape[1] != len(self.references):

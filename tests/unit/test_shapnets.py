@@ -145,6 +145,39 @@ def test_local_accuracy_and_missingness_in_every_layer(name):
     torch.testing.assert_close(nothing, torch.zeros_like(nothing) + constant, rtol=0, atol=1e-12)
 
 
+@pytest.mark.parametrize("name", NETWORKS)
+def test_pruning_what_is_at_its_reference_changes_nothing(name):
+    network, features = made(name)
+    features[1] = network.references
+    features[2, ::2] = network.references[::2]
+    found, shares = network.pruned(features, 0.0)
+    with torch.no_grad():
+        expected = network.explain(features)
+    torch.testing.assert_close(found.scores, expected.scores, rtol=0, atol=1e-12)
+    for layer, own in zip(found.layers, expected.layers, strict=True):
+        torch.testing.assert_close(layer, own, rtol=0, atol=1e-12)
+    assert len(shares) == len(network.layers)
+    assert all(share <= 0.75 for share in shares)
+    nothing, none = network.pruned(network.references.expand(3, -1), 0.0)
+    assert none == [0.0] * len(shares)
+    constant = 0 if network.bias is None else network.bias.detach()
+    assert (nothing.scores == constant).all()
+
+
+def test_pruning_takes_what_is_near_its_reference_for_it():
+    network, features = made("deep")
+    found, _ = network.pruned(features, 0.4)
+    x, r = features, network.references
+    with torch.no_grad():
+        for layer, own in zip(network.layers, found.layers, strict=True):
+            near = (x - r).abs() <= 0.4 if x.ndim == 2 else x.abs().amax(dim=2, keepdim=True) <= 0.4
+            x = torch.where(near, r if x.ndim == 2 else torch.zeros_like(x), x)
+            given = x.T[:, :, None] if x.ndim == 2 else x.transpose(0, 1)
+            references = r[:, None, None] if x.ndim == 2 else torch.zeros_like(given[:, :1])
+            x = layer(given, references).transpose(0, 1)
+            torch.testing.assert_close(own, x, rtol=0, atol=1e-12)
+
+
 @given(st.integers(1, 40), st.integers(2, 5))
 @settings(max_examples=60, deadline=None)
 def test_a_butterfly_lets_all_features_meet(n, radix):

@@ -1,0 +1,247 @@
+"""Shapley explanation networks for images: pixels are the players, windows the active sets.
+
+Wang, Wang and Inouye, "Shapley Explanation Networks", ICLR 2021, Sections 2.3 and 2.5, App. I.3. A
+stage slides a window over the image. Its inner network is one linear layer and a leaky ReLU of the
+window's pixels; each pixel gets the sum of its Shapley values in all windows that hold it, as many
+channels as the stage puts out. Dilations let far pixels meet. References are 0 everywhere; what
+lies outside the image is at its reference. Scores are sums over pixels.
+
+A stage is one product of each pixel with the weights of every place in the window, shifted views
+of these, and 2ᵏ sums: no copy of patches is made.
+"""
+
+import itertools
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from pipeline.core.errors import InputError
+from pipeline.models.shapnets import MOST, combinations
+
+SLOPE = 0.01
+"""Of the leaky ReLU below 0."""
+
+
+class ExplainedImages(NamedTuple):
+    """What a network says, and why."""
+
+    scores: Tensor
+    """(image, output)"""
+    stages: tuple[Tensor, ...]
+    """of each stage its Shapley representation (image, channel, height, width), the last one being
+    the explanation: as many channels as outputs"""
+
+
+class ImageStage(nn.Module):
+    """A Shapley transform of an image.
+
+    Args:
+        channels: of the input.
+        n_outputs: channels of the output.
+        window: pixels of the window, (height, width).
+        dilation: distance of its pixels.
+
+    Raises:
+        InputError: a window of too many pixels, a dilation below 1.
+    """
+
+    subsets: Tensor
+    shares: Tensor
+
+    def __init__(
+        self, channels: int, n_outputs: int, window: tuple[int, int] = (2, 2), dilation: int = 1
+    ) -> None:
+        super().__init__()
+        k = window[0] * window[1]
+        if not 1 <= k <= MOST or min(window) < 1 or dilation < 1:
+            raise InputError(
+                f"window {window} with dilation {dilation}: it has 1 to {MOST} pixels, and their "
+                "distance is 1 at least"
+            )
+        places = itertools.product(range(window[0]), range(window[1]))
+        self.offsets = [(y * dilation, x * dilation) for y, x in places]
+        self.reach = self.offsets[-1]
+        bound = (k * channels) ** -0.5
+        self.weight = nn.Parameter(torch.empty(k, n_outputs, channels).uniform_(-bound, bound))
+        self.bias = nn.Parameter(torch.empty(n_outputs).uniform_(-bound, bound))
+        subsets, shares = combinations(k)
+        self.register_buffer("subsets", subsets, persistent=False)
+        self.register_buffer("shares", shares, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(image, channel, height, width) → the same with this stage's channels."""
+        views = self._views(x)
+        sums = [self.bias[:, None, None].expand_as(views[0])]
+        for number in range(1, len(self.subsets)):
+            # A subset is the one without its last member, and that member.
+            last = number.bit_length() - 1
+            sums.append(sums[number - (1 << last)] + views[last])
+        outputs = functional.leaky_relu(torch.stack(sums), SLOPE)
+        values = torch.tensordot(self.shares.to(outputs.dtype), outputs, dims=1)
+        height, width = x.shape[2:]
+        found = torch.zeros_like(values[0, ..., :height, :width])
+        for value, (y, column) in zip(values, self.offsets, strict=True):
+            top, left = self.reach[0] - y, self.reach[1] - column
+            found = found + value[..., top : top + height, left : left + width]
+        return found
+
+    def total(self, x: Tensor) -> Tensor:
+        """The sum of the output over pixels: (image, output). It takes one sum, not 2ᵏ."""
+        sums = torch.stack(self._views(x)).sum(dim=0) + self.bias[:, None, None]
+        rest = functional.leaky_relu(self.bias, SLOPE)
+        pixels = sums.shape[2] * sums.shape[3]
+        return functional.leaky_relu(sums, SLOPE).sum(dim=(2, 3)) - pixels * rest
+
+    def _views(self, x: Tensor) -> list[Tensor]:
+        """What each place of the window adds, at every window: (image, output, …) a place."""
+        weight = self.weight.flatten(0, 1)[:, :, None, None]
+        products = functional.conv2d(x, weight).unflatten(1, self.weight.shape[:2])
+        (far_y, far_x) = self.reach
+        return [
+            functional.pad(products[:, place], (far_x - column, column, far_y - y, y))
+            for place, (y, column) in enumerate(self.offsets)
+        ]
+
+    @torch.inference_mode()
+    def pruned(self, x: Tensor, threshold: float) -> tuple[Tensor, float]:
+        """The output where pixels near their references are skipped (Section 2.5), image by image.
+
+        Only pixels of which some channel is further than the threshold from 0 are multiplied, and
+        only windows that hold one of these are computed.
+
+        Returns:
+            The output, which is exact for a threshold of 0, and the share of the windows that were
+            computed.
+        """
+        n, _, height, width = x.shape
+        active = x.abs().amax(dim=1) > threshold  # (image, height, width)
+        far_y, far_x = self.reach
+        rows = torch.full((n, height + 2 * far_y, width + 2 * far_x), -1, device=x.device)
+        inside = rows[:, far_y : far_y + height, far_x : far_x + width]
+        inside[active] = torch.arange(int(active.sum()), device=x.device)
+        size = (height + far_y, width + far_x)
+        # Which active pixel each place of each window holds, or -1: (place, image, window …).
+        held = torch.stack([rows[:, y : y + size[0], c : c + size[1]] for y, c in self.offsets])
+        windows = (held >= 0).any(dim=0)
+        held = held[:, windows]  # (place, window)
+        pixels = x.permute(0, 2, 3, 1)[active]
+        products = torch.einsum("pc,koc->kpo", pixels, self.weight)
+        # The last row stands for what is at its reference.
+        products = functional.pad(products, (0, 0, 0, 1))
+        views = torch.stack([p[h] for p, h in zip(products, held, strict=True)])
+        sums = torch.einsum("sk,kwo->swo", self.subsets.to(views.dtype), views) + self.bias
+        outputs = functional.leaky_relu(sums, SLOPE)
+        values = torch.tensordot(self.shares.to(outputs.dtype), outputs, dims=1)
+        found = values.new_zeros(len(pixels) + 1, values.shape[2])
+        for value, here in zip(values, held, strict=True):
+            found.index_add_(0, torch.where(here < 0, len(pixels), here), value)
+        out = values.new_zeros(n, height, width, values.shape[2])
+        out[active] = found[:-1]
+        return out.permute(0, 3, 1, 2), float(windows.double().mean())
+
+
+class ImageShapNet(nn.Module):
+    """A Deep ShapNet for images.
+
+    Args:
+        channels: of the images.
+        widths: channels that each stage puts out; the last are the outputs.
+        dilations: of each stage.
+        window: pixels of every stage's window, (height, width).
+
+    Raises:
+        InputError: as :class:`ImageStage`, and numbers of stages that do not fit.
+    """
+
+    structure: Tensor
+
+    def __init__(
+        self,
+        channels: int,
+        widths: Sequence[int],
+        dilations: Sequence[int],
+        window: tuple[int, int] = (2, 2),
+    ) -> None:
+        super().__init__()
+        if not len(widths) == len(dilations) >= 1:
+            raise InputError(
+                f"{len(widths)} widths and {len(dilations)} dilations: give one of each a stage"
+            )
+        self.stages = nn.ModuleList(
+            ImageStage(before, width, window, dilation)
+            for before, width, dilation in zip(
+                [channels, *widths[:-1]], widths, dilations, strict=True
+            )
+        )
+        self.register_buffer("structure", torch.tensor([*window, *dilations]))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Scores (image, output); the last stage's explanation is not computed."""
+        *before, last = self._stages(images)
+        for stage in before:
+            images = self._run(stage, images)
+        return last.total(images)
+
+    def explain(self, images: Tensor) -> ExplainedImages:
+        """Scores and the Shapley representations of all stages, in one forward pass."""
+        found = []
+        for stage in self._stages(images):
+            images = self._run(stage, images)
+            found.append(images)
+        return ExplainedImages(images.sum(dim=(2, 3)), tuple(found))
+
+    @torch.inference_mode()
+    def pruned(self, images: Tensor, threshold: float) -> tuple[ExplainedImages, list[float]]:
+        """The same with pixels near their references skipped; and shares of windows computed."""
+        found, shares = [], []
+        for stage in self._stages(images):
+            images, share = stage.pruned(images, threshold)
+            found.append(images)
+            shares.append(share)
+        return ExplainedImages(images.sum(dim=(2, 3)), tuple(found)), shares
+
+    def _run(self, stage: ImageStage, x: Tensor) -> Tensor:
+        """In training only what goes into a stage is kept, and its inside is computed again."""
+        if self.training and torch.is_grad_enabled():
+            found: Tensor = checkpoint(stage, x, use_reentrant=False)
+            return found
+        output: Tensor = stage(x)
+        return output
+
+    def _stages(self, images: Tensor) -> list[ImageStage]:
+        stages = [stage for stage in self.stages if isinstance(stage, ImageStage)]
+        channels = stages[0].weight.shape[2]
+        if images.ndim != 4 or images.shape[1] != channels:
+            raise InputError(
+                f"images of shape {tuple(images.shape)}: (image, {channels}, height, width) are "
+                "needed"
+            )
+        height, width = images.shape[2:]
+        far_y, far_x = (max(stage.reach[axis] for stage in stages) for axis in (0, 1))
+        if far_y >= height or far_x >= width:
+            raise InputError(
+                f"images of {height} × {width} pixels: windows reach over {far_y + 1} × "
+                f"{far_x + 1}; take larger images or smaller dilations"
+            )
+        return stages
+
+
+def from_state(state: dict[str, Tensor]) -> ImageShapNet:
+    """The network of a ``state_dict``, which holds the structure.
+
+    Raises:
+        InputError: a state of something else.
+    """
+    try:
+        height, width, *dilations = state["structure"].tolist()
+        weights = [state[f"stages.{i}.weight"] for i in range(len(dilations))]
+        widths = [weight.shape[1] for weight in weights]
+        found = ImageShapNet(weights[0].shape[2], widths, dilations, (height, width))
+        found.to(weights[0].dtype).load_state_dict(state)
+    except (KeyError, RuntimeError, ValueError, IndexError) as error:
+        raise InputError(f"this is no state of an image ShapNet: {error}") from None
+    return found
