@@ -146,7 +146,7 @@ def searches(game: Game, truth: Floats, k: int, epsilon: float, delta: float, re
     ways = {
         "Algorithm 1, not truncated": printed(-np.inf),
         "Algorithm 1, truncated at 0.2": printed(0.2),
-        "comparable contributions": paired("bernstein"),
+        "comparable contributions": paired("betting"),
         "the same, normal bounds": paired("normal"),
     }
     base = None

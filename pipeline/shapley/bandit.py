@@ -26,11 +26,13 @@ from scipy.special import logsumexp, ndtri
 from pipeline.core.errors import InputError
 
 Floats = NDArray[np.float64]
-Bound = Literal["bernstein", "normal"]
+Bound = Literal["betting", "normal"]
 
 LAMBDAS = 2.0 ** -np.arange(1, 9) * 1.6
-PSI = -np.log1p(-LAMBDAS) - LAMBDAS
-"""Bets of the tests, and what their squares cost."""
+"""Bets of the tests."""
+
+AT_ONCE = 1 << 22
+"""Numbers that tests multiply at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -186,7 +188,7 @@ def compared(
     k: int,
     epsilon: float,
     delta: float,
-    bound: Bound = "bernstein",
+    bound: Bound = "betting",
     spread: float = 2.0,
     batch: int = 128,
     most: int = 1 << 30,
@@ -206,10 +208,10 @@ def compared(
     rejected about one of the k truly largest and one of the others, of which there are k (n − k)
     pairs: so each test has a failure probability of δ / (k (n − k)).
 
-    * ``bernstein``: the test's wealth is the mean over some λ of exp(λ Σy − ψ(λ) Σy²), with
-      ψ(λ) = −log(1 − λ) − λ and y = (difference + ε) / spread. While the hypothesis is true it is
-      a supermartingale (Fan, Grama and Liu, 2015), so looking at it after every batch needs no
-      correction (Ville's inequality; Howard et al., 2021). This is a guarantee.
+    * ``betting``: a test bets that its hypothesis is false. Its wealth is the mean over some λ of
+      Π (1 + λ y), with y = (difference + ε) / spread. While the hypothesis is true it is a
+      supermartingale, so looking at it after every batch needs no correction (Waudby-Smith and
+      Ramdas, 2024; Ville's inequality). This is a guarantee.
     * ``normal``: the mean difference and its standard error, with δ divided among looks as well,
       and one largest difference counted in addition, since samples that were all alike prove
       nothing. This holds for many samples.
@@ -222,7 +224,7 @@ def compared(
         k: number of the largest values that are looked for.
         epsilon: a chosen player's value may be as much below that of one that is left out.
         delta: failure probability of the whole search.
-        bound: ``bernstein`` or ``normal``.
+        bound: ``betting`` or ``normal``.
         spread: largest less smallest marginal contribution; 2 where values are 0 or 1.
         batch: samples between looks, at first; later a sixteenth of those that there are.
         most: evaluations at which the search ends undecided.
@@ -237,7 +239,7 @@ def compared(
     # A copy, so that what was found before stays as it is.
     search = deepcopy(before.state) if before is not None else None
     search = search or _Search(
-        _Pairs.of(n_players), _Moments.of(n_players), np.ones(n_players, bool)
+        _Pairs.of(n_players, epsilon, spread), _Moments.of(n_players), np.ones(n_players, bool)
     )
     while search.open.any() and search.evaluations < most:
         search.looks += 1
@@ -250,12 +252,11 @@ def compared(
         order = np.argsort(-search.moments.mean, kind="stable")
         inside, outside = order[:k], order[k:]
         failure = delta / (k * (n_players - k))
-        if bound == "bernstein":
-            wealth = search.pairs.log_wealth(inside, outside, epsilon, spread)
-            known = wealth >= -np.log(failure)
+        if bound == "betting":
+            known = search.pairs.log_wealth(inside, outside) >= -np.log(failure)
         else:
             failure /= search.looks * (search.looks + 1)
-            known = search.pairs.lowest(inside, outside, failure, spread) > -epsilon
+            known = search.pairs.lowest(inside, outside, failure) > -epsilon
         search.open[inside], search.open[outside] = ~known.all(axis=1), ~known.all(axis=0)
         search.trace.append((search.evaluations, int(search.open.sum())))
     decided = not search.open.any()
@@ -284,43 +285,50 @@ class _Search:
 
 @dataclass
 class _Pairs:
-    """Sums over the samples that two players have in common, of how much one contributes more."""
+    """Of the samples that two players have in common, how much one contributes more."""
 
+    epsilon: float
+    spread: float
     count: Floats
     total: Floats
     squares: Floats
+    bets: Floats
+    """(λ, player, player) logarithms of what was won against the first being below the second"""
 
     @classmethod
-    def of(cls, n: int) -> "_Pairs":
-        return cls(*(np.zeros((n, n)) for _ in range(3)))
+    def of(cls, n: int, epsilon: float, spread: float) -> "_Pairs":
+        count, total, squares = np.zeros((3, n, n))
+        return cls(epsilon, spread, count, total, squares, np.zeros((len(LAMBDAS), n, n)))
 
     def add(self, players: NDArray[np.intp], marginal: Floats) -> None:
-        """Add marginal contributions (sample, player) of some players."""
+        """Add marginal contributions (sample, player) of some players; a batch of samples."""
         own, both = marginal.sum(axis=0), marginal.T @ marginal
         square, some = np.diag(both), np.ix_(players, players)
         self.count[some] += len(marginal)
         self.total[some] += own[:, None] - own
         self.squares[some] += square[:, None] + square - 2 * both
+        rows = max(1, AT_ONCE // max(1, marginal.size))
+        for start in range(0, len(players), rows):
+            first = marginal[:, start : start + rows, None]
+            y = (first - marginal[:, None, :] + self.epsilon) / self.spread
+            at = np.ix_(players[start : start + rows], players)
+            for number, bet in enumerate(LAMBDAS):
+                # Of a hundred factors the product is far from what a number can hold.
+                for part in np.array_split(y, -(-len(y) // 128)):
+                    self.bets[number][at] += np.log((1 + bet * part).prod(axis=0))
 
-    def log_wealth(
-        self, inside: NDArray[np.intp], outside: NDArray[np.intp], epsilon: float, spread: float
-    ) -> Floats:
+    def log_wealth(self, inside: NDArray[np.intp], outside: NDArray[np.intp]) -> Floats:
         """Evidence against each of ``inside`` being more than ε below each of ``outside``."""
-        some = np.ix_(inside, outside)
-        count, total, squares = self.count[some], self.total[some], self.squares[some]
-        first = (total + count * epsilon) / spread
-        second = (squares + 2 * epsilon * total + count * epsilon**2) / spread**2
-        bets = first * LAMBDAS[:, None, None] - second * PSI[:, None, None]
-        return logsumexp(bets, axis=0) - np.log(len(LAMBDAS))
+        bets = self.bets[:, inside[:, None], outside]
+        found: Floats = logsumexp(bets, axis=0) - np.log(len(LAMBDAS))
+        return found
 
-    def lowest(
-        self, inside: NDArray[np.intp], outside: NDArray[np.intp], failure: float, spread: float
-    ) -> Floats:
+    def lowest(self, inside: NDArray[np.intp], outside: NDArray[np.intp], failure: float) -> Floats:
         """A lower bound of the difference, by the normal distribution."""
         some = np.ix_(inside, outside)
         count = np.maximum(self.count[some], 1)
         mean = self.total[some] / count
-        variance = (self.squares[some] + spread**2) / count - mean**2
+        variance = (self.squares[some] + self.spread**2) / count - mean**2
         return mean + ndtri(failure) * np.sqrt(variance / count)
 
 

@@ -140,7 +140,7 @@ def searches(
         return filters.say(images, None, instances, present)[:, RIGHT].astype(np.float64)
 
     with progress("search", None, "evaluations") as advance:
-        for bound in ("bernstein", "normal"):
+        for bound in ("betting", "normal"):
             result = compared(
                 right,
                 n,
