@@ -268,7 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.manual_seed(0)
     coalitions(rounds)
     overhead("the small network", small_network(), (1, 8, 8), 512, rounds * 4)
-    side, n_walks, length = (32, 4, 3) if quick else (64, 256, 60)
+    side, n_walks, length = (32, 4, 3) if quick else (64, 512, 120)
     for name, make in (("SqueezeNet-1.0", models.squeezenet1_0), ("ResNet-18", models.resnet18)):
         network = make(weights=None).eval()
         text = f"{name}, {side} × {side}"
