@@ -51,7 +51,7 @@ class PlainParams(Section):
 
     architecture: str
     weights: str | None
-    players: PlayersParams
+    players: PlayersParams | None = None
 
 
 class DropoutParams(Section):
