@@ -51,7 +51,6 @@ class ShapleyModules(nn.Module):
     """
 
     sets: Tensor
-    subsets: Tensor
     shares: Tensor
 
     def __init__(
@@ -60,9 +59,7 @@ class ShapleyModules(nn.Module):
         super().__init__()
         self.register_buffer("sets", torch.tensor(sets, dtype=torch.int64))
         n_modules, k = self.sets.shape
-        subsets, shares = combinations(k)
-        self.register_buffer("subsets", subsets, persistent=False)
-        self.register_buffer("shares", shares, persistent=False)
+        self.register_buffer("shares", combinations(k)[1], persistent=False)
         self.first = _weights(n_modules, k, channels, hidden[0], fan_in=k * channels)
         pairs = itertools.pairwise([*hidden, n_outputs])
         self.weights = nn.ParameterList(_weights(n_modules, a, b, fan_in=a) for a, b in pairs)
@@ -111,18 +108,24 @@ class ShapleyModules(nn.Module):
     def _values(self, own: Tensor, other: Tensor) -> Tensor:
         """From products of players and of references, Shapley values: (module, k, row, output)."""
         # Sums over the players that are there, and over the references of those that are not.
-        sums = torch.einsum("sk,mkbh->msbh", self.subsets.to(own.dtype), own - other)
-        sums = sums + other.sum(dim=1, keepdim=True)
-        hidden = self._hidden(sums.flatten(1, 2))
-        hidden = hidden.unflatten(1, (len(self.subsets), -1))
-        parts = torch.einsum("ks,msbh->mkbh", self.shares.to(hidden.dtype), hidden)
-        values = torch.bmm(parts.flatten(1, 2), self.weights[-1])
+        sums = [other.sum(dim=1) + self.biases[0]]
+        sums[0] = sums[0].expand(own.shape[0], own.shape[2], own.shape[3])
+        steps = own - other
+        for number in range(1, self.shares.shape[1]):
+            # A subset is the one without its last member, and that member.
+            last = number.bit_length() - 1
+            sums.append(sums[number - (1 << last)] + steps[:, last])
+        hidden = self._after_first(torch.stack(sums, dim=1).flatten(1, 2))
+        hidden = hidden.unflatten(1, (self.shares.shape[1], -1))
+        parts = torch.matmul(self.shares.to(hidden.dtype), hidden.flatten(2))
+        values = torch.bmm(parts.unflatten(2, hidden.shape[2:]).flatten(1, 2), self.weights[-1])
         return values.unflatten(1, (self.sets.shape[1], -1))
 
     def total(self, x: Tensor, references: Tensor) -> Tensor:
         """The sum of each module's Shapley values, f(x) − f(r): (module, sample, output)."""
         there, not_there = (
-            self._hidden(self._products(each).sum(dim=1)) for each in (x, references)
+            self._after_first(self._products(each).sum(dim=1) + self.biases[0])
+            for each in (x, references)
         )
         return torch.bmm(there - not_there, self.weights[-1])
 
@@ -131,9 +134,9 @@ class ShapleyModules(nn.Module):
         products = torch.bmm(x[self.sets.flatten()], self.first.flatten(0, 1))
         return products.unflatten(0, self.sets.shape)
 
-    def _hidden(self, sums: Tensor) -> Tensor:
-        """What the last layer is given: (module, row, hidden)."""
-        hidden = torch.relu(sums + self.biases[0])
+    def _after_first(self, sums: Tensor) -> Tensor:
+        """From what the first layer gives, what the last one is given: (module, row, hidden)."""
+        hidden = torch.relu(sums)
         for weight, bias in zip(self.weights[:-1], self.biases[1:], strict=True):
             hidden = torch.relu(torch.baddbmm(bias, hidden, weight))
         return hidden

@@ -49,15 +49,17 @@ def written(tmp_path, text):
 
 
 def test_a_table_of_ones_own(tmp_path):
-    path = written(tmp_path, "age,town,cost,sick\n30,B,1.5,no\n41,A,2,yes\n52,B,,no\n63,A,1,no\n")
+    path = written(
+        tmp_path, "age,town,cost,sick\n30,B,1.5,no\n41,A,2,yes\n52,B,,no\n63,A,1,no\n20,A,1.5,no\n"
+    )
     table = own(path, "sick", kind="classification", missing="mean")
     assert table.names == ("age", "town=A", "town=B", "cost")
     assert table.classes == ("no", "yes")
-    assert table.targets.tolist() == [0, 1, 0, 0]
-    assert table.features[:, 3].tolist() == [1.5, 2, 1.5, 1]
-    assert table.features[:, 1].tolist() == [0, 1, 0, 1]
+    assert table.targets.tolist() == [0, 1, 0, 0, 0]
+    assert table.features[:, 3].tolist() == [1.5, 2, 1.5, 1, 1.5]
+    assert table.features[:, 1].tolist() == [0, 1, 0, 1, 1]
     table = own(path, "age", kind="regression", missing="mean")
-    assert table.targets.tolist() == [30, 41, 52, 63]
+    assert table.targets.tolist() == [30, 41, 52, 63, 20]
     assert table.classes is None
 
 
