@@ -251,7 +251,7 @@ RESHAPE |= {
     for part in ("architecture", "weights")
 }
 RESHAPE |= {f"neurons.{n}" for n in ("images.source", "images.root", "images.download")}
-RESHAPE |= {"neurons.networks.plain.weights"}
+RESHAPE |= {"neurons.networks.plain.weights", "neurons.faces.weights"}
 """Parameters that name files: with them dvc.yaml has to be written anew."""
 
 
@@ -298,7 +298,7 @@ def folder(tmp_path_factory):
     folder = clone.new_clone(tmp_path_factory.mktemp("parameters"), {})
     for owner in ("own", "other"):
         files = [*(f"{m}_{s}.h5" for m in MODELS for s in SPLITS), "classes.json"]
-        files += [f"{model}.pt" for model in (*MODELS, "classifier", "embedding")]
+        files += [f"{model}.pt" for model in (*MODELS, "classifier", "embedding", "rnet")]
         (folder / owner).mkdir()
         for name in files:
             (folder / owner / name).write_text(owner)
