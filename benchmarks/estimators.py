@@ -40,7 +40,7 @@ REFERENCE = 10**6
 
 
 class Game:
-    """A network's accuracy, with a count of the forward passes that were asked for."""
+    """A network's accuracy on some images, as a game of its filters."""
 
     def __init__(self, filters: Filters, images: Images) -> None:
         self.filters, self.images = filters, images

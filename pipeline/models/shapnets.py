@@ -180,8 +180,10 @@ class ShapleyLayer(nn.Module):
         return found
 
     def pruned(self, x: Tensor, references: Tensor, threshold: float) -> tuple[Tensor, float]:
-        """The same where players near their references count as being there; modules of none but
-        these are skipped. Also the share of rows that were computed.
+        """The same where players within the threshold of their references are taken for these.
+
+        Modules are skipped for samples of which no player is further away. Also the share of rows
+        that were computed.
         """
         active = (x - references).abs().amax(dim=2) > threshold
         x = torch.where(active[:, :, None], x, references.expand_as(x))

@@ -204,17 +204,7 @@ def compared(
     more than another varies less than what they contribute.
 
     A player of the k largest so far is decided when tests have rejected, for every player outside,
-    that its value is more than ε below that one's. If the answer is wrong, a true hypothesis was
-    rejected about one of the k truly largest and one of the others, of which there are k (n − k)
-    pairs: so each test has a failure probability of δ / (k (n − k)).
-
-    * ``betting``: a test bets that its hypothesis is false. Its wealth is the mean over some λ of
-      Π (1 + λ y), with y = (difference + ε) / spread. While the hypothesis is true it is a
-      supermartingale, so looking at it after every batch needs no correction (Waudby-Smith and
-      Ramdas, 2024; Ville's inequality). This is a guarantee.
-    * ``normal``: the mean difference and its standard error, with δ divided among looks as well,
-      and one largest difference counted in addition, since samples that were all alike prove
-      nothing. This holds for many samples.
+    that its value is more than ε below that one's (:class:`_Pairs`).
 
     Args:
         values: of instances (m,) and coalitions (m, player): (m,), such as whether a network is
@@ -224,43 +214,44 @@ def compared(
         k: number of the largest values that are looked for.
         epsilon: a chosen player's value may be as much below that of one that is left out.
         delta: failure probability of the whole search.
-        bound: ``betting`` or ``normal``.
+        bound: ``betting`` (a guarantee) or ``normal`` (for many samples).
         spread: largest less smallest marginal contribution; 2 where values are 0 or 1.
         batch: samples between looks, at first; later a sixteenth of those that there are.
         most: evaluations at which the search ends undecided.
         seed: of the samples.
-        before: what the same search found until it ended undecided: it goes on from there.
+        before: what the same search found until it ended undecided; it goes on from there.
         advance: told the number of evaluations as they are made.
 
     Raises:
-        InputError: k that does not fit.
+        InputError: k that does not fit, or ``before`` of another search.
     """
     check_k(k, n_players)
-    # A copy, so that what was found before stays as it is.
-    search = deepcopy(before.state) if before is not None else None
-    search = search or _Search(
-        _Pairs.of(n_players, epsilon, spread), _Moments.of(n_players), np.ones(n_players, bool)
-    )
+    search = _begun(before, n_players, epsilon, spread)
     while search.open.any() and search.evaluations < most:
-        search.looks += 1
         players = np.flatnonzero(search.open)
         for _ in range(max(1, search.rounds // 16)):
             instances, drawn = _drawn(seed, search.rounds, batch, n_instances, n_players)
             search.add(players, _marginals(values, instances, drawn, players))
             if advance is not None:
                 advance(batch * (1 + len(players)))
-        order = np.argsort(-search.moments.mean, kind="stable")
-        inside, outside = order[:k], order[k:]
-        failure = delta / (k * (n_players - k))
-        if bound == "betting":
-            known = search.pairs.log_wealth(inside, outside) >= -np.log(failure)
-        else:
-            failure /= search.looks * (search.looks + 1)
-            known = search.pairs.lowest(inside, outside, failure) > -epsilon
-        search.open[inside], search.open[outside] = ~known.all(axis=1), ~known.all(axis=0)
-        search.trace.append((search.evaluations, int(search.open.sum())))
+        search.look(k, delta, bound)
     decided = not search.open.any()
     return _top(search.moments, k, search.evaluations, decided, search.trace, search)
+
+
+def _begun(before: TopK | None, n_players: int, epsilon: float, spread: float) -> "_Search":
+    """A new search, or a copy of where one ended. Raises InputError if it was another search."""
+    if before is None:
+        pairs = _Pairs.of(n_players, epsilon, spread)
+        return _Search(pairs, _Moments.of(n_players), np.ones(n_players, dtype=bool))
+    state = before.state
+    found = state and (len(state.open), state.pairs.epsilon, state.pairs.spread)
+    if state is None or found != (n_players, epsilon, spread):
+        raise InputError(
+            f"before: was found of (players, epsilon, spread) {found}; this search is of "
+            f"{(n_players, epsilon, spread)}: begin it anew"
+        )
+    return deepcopy(state)
 
 
 @dataclass
@@ -282,10 +273,37 @@ class _Search:
         self.rounds += 1
         self.evaluations += len(marginal) * (1 + len(players))
 
+    def look(self, k: int, delta: float, bound: Bound) -> None:
+        """Find out which players are not decided yet."""
+        self.looks += 1
+        n, order = len(self.open), np.argsort(-self.moments.mean, kind="stable")
+        inside, outside = order[:k], order[k:]
+        failure = delta / (k * (n - k))
+        if bound == "betting":
+            known = self.pairs.log_wealth(inside, outside) >= -np.log(failure)
+        else:
+            failure /= self.looks * (self.looks + 1)
+            known = self.pairs.lowest(inside, outside, failure) > -self.pairs.epsilon
+        self.open[inside], self.open[outside] = ~known.all(axis=1), ~known.all(axis=0)
+        self.trace.append((self.evaluations, int(self.open.sum())))
+
 
 @dataclass
 class _Pairs:
-    """Of the samples that two players have in common, how much one contributes more."""
+    """Tests of how much one player contributes more than another, on the samples of both.
+
+    If a search's answer is wrong, a true hypothesis was rejected about one of the k truly largest
+    and one of the others, of which there are k (n − k) pairs: so each test has a failure
+    probability of δ / (k (n − k)).
+
+    * ``betting``: a test bets that its hypothesis is false. Its wealth is the mean over some λ of
+      Π (1 + λ y), with y = (difference + ε) / spread. While the hypothesis is true it is a
+      supermartingale, so looking at it after every batch needs no correction (Waudby-Smith and
+      Ramdas, 2024; Ville's inequality). This is a guarantee.
+    * ``normal``: the mean difference and its standard error, with δ divided among looks as well,
+      and one largest difference counted in addition, since samples that were all alike prove
+      nothing. This holds for many samples.
+    """
 
     epsilon: float
     spread: float

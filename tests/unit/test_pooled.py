@@ -347,6 +347,11 @@ def test_a_search_goes_on_where_it_ended():
     assert compared(values, 8, 40, **settings, before=again).evaluations == whole.evaluations
     assert not asked
     assert (whole.standard_errors > 0).all()
+    for changed in ({"epsilon": 0.02}, {"spread": 1.0}):
+        with pytest.raises(InputError, match="begin it anew"):
+            compared(values, 8, 40, **{**settings, **changed}, before=part)
+    with pytest.raises(InputError, match="begin it anew"):
+        compared(values, 9, 40, **settings, before=part)
 
 
 def test_rounds_are_added_until_errors_are_as_small_as_asked():

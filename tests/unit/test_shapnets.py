@@ -199,11 +199,24 @@ def test_a_butterfly_lets_all_features_meet(n, radix):
 def test_features_that_fill_up_cost_nothing():
     """Thirty features in a butterfly of 32: as of 32 of which two are always at references of 0."""
     torch.manual_seed(0)
-    few = deep(30, [2] * 5, [[3]] * 5).double()
-    assert sum(len(g.sets) for layer in few.layers for g in layer.groups) < 5 * 16
-    features = torch.randn(3, 30, dtype=torch.float64)
+    few, all_there = (deep(n, [2] * 5, [[3]] * 5).double() for n in (30, 32))
     with torch.no_grad():
-        assert few.explain(features).layers[-1].shape == (3, 30, 2)
+        for small, large in zip(few.layers, all_there.layers, strict=True):
+            whole = {tuple(s): i for i, s in enumerate(large.groups[0].sets.tolist())}
+            for group in small.groups:
+                for module, some in enumerate(map(tuple, group.sets.tolist())):
+                    (place,) = (i for s, i in whole.items() if set(s) & set(range(30)) == set(some))
+                    group.first[module] = large.groups[0].first[place, : len(some)]
+                    group.biases[0][module] = large.groups[0].biases[0][place]
+                    group.weights[0][module] = large.groups[0].weights[0][place]
+    assert sum(len(g.sets) for layer in few.layers for g in layer.groups) < 5 * 16
+    features = torch.randn(3, 32, dtype=torch.float64)
+    features[:, 30:] = 0
+    with torch.no_grad():
+        found, expected = few.explain(features[:, :30]), all_there.explain(features)
+    for layer, own in zip(found.layers, expected.layers, strict=True):
+        torch.testing.assert_close(layer, own[:, :30], rtol=0, atol=1e-12)
+        assert own[:, 30:].abs().max() < 1e-15
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 4])

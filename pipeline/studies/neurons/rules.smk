@@ -78,6 +78,17 @@ NEURONS_OPENED = {
     "coalitions": "neurons.coalitions",
     "players": "neurons.networks.plain.players",
 }
+NEURONS_PICTURED = {"params": "neurons.pictures", "removal": "neurons.removal"}
+NEURONS_TINTED = {
+    "tint": "neurons.networks.tinted",
+    "images": "neurons.images",
+    "coalitions": "neurons.coalitions",
+}
+NEURONS_FACES = {
+    "pictures": "neurons.pictures",
+    "coalitions": "neurons.coalitions",
+    "pairs": "neurons.pairs",
+}
 NEURONS_SEARCHED = {
     "iterations": "neurons.shared",
     "orders": "neurons.walks",
@@ -125,11 +136,7 @@ rule neurons_pictures:
     resources:
         gpu=GPUS,
     params:
-        needs(
-            params="neurons.pictures",
-            removal="neurons.removal",
-            **NEURONS_OPENED,
-        ),
+        needs(**NEURONS_PICTURED, **NEURONS_OPENED),
     shell:
         STAGE
 
@@ -317,12 +324,7 @@ if NEURONS.networks.tinted is not None:
         resources:
             gpu=GPUS,
         params:
-            needs(
-                params="neurons.removal",
-                tint="neurons.networks.tinted",
-                images="neurons.images",
-                coalitions="neurons.coalitions",
-            ),
+            needs(params="neurons.removal", **NEURONS_TINTED),
         shell:
             STAGE
 
@@ -374,12 +376,7 @@ if NEURONS.faces is not None:
         resources:
             gpu=GPUS,
         params:
-            needs(
-                params="neurons.removal",
-                pictures="neurons.pictures",
-                coalitions="neurons.coalitions",
-                pairs="neurons.pairs",
-            ),
+            needs(params="neurons.removal", **NEURONS_FACES),
         shell:
             STAGE
 
