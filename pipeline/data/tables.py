@@ -23,7 +23,11 @@ Floats = NDArray[np.float64]
 FEATURES, ROWS, NOISE = 16, 1500, 0.05
 """Of the tables that are made."""
 
+MANY_CLASSES = 10
+"""Different numbers up to which a target is taken for a class, if nothing is said of it."""
+
 YEAST_FEATURES = ("mcg", "gvh", "alm", "mit", "erl", "pox", "vac", "nuc")
+YEAST_ON_OPENML = 181
 YEAST_CLASSES = ("CYT", "NUC", "MIT", "ME3", "ME2", "ME1", "EXC", "VAC", "POX", "ERL")
 
 
@@ -104,11 +108,31 @@ def yeast(root: Path) -> Table:
     return Table(numbers, YEAST_FEATURES, targets, YEAST_CLASSES)
 
 
+def fetched_yeast() -> Table:
+    """The same from OpenML, by way of scikit-learn, which keeps what it fetched.
+
+    Raises:
+        InputError: it could not be fetched.
+    """
+    from sklearn.datasets import fetch_openml  # noqa: PLC0415  takes a second to load
+
+    try:
+        found = fetch_openml(data_id=YEAST_ON_OPENML, as_frame=False, parser="liac-arff")
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"yeast: could not be fetched from OpenML ({error}); give the folder of yeast.data, or "
+            "null to leave it out"
+        ) from None
+    said = [str(name) for name in found.target]
+    targets = np.array([YEAST_CLASSES.index(name) for name in said], dtype=float)
+    return Table(found.data.astype(float), YEAST_FEATURES, targets, YEAST_CLASSES)
+
+
 def own(
     path: Path,
     target: str,
     *,
-    kind: Literal["classification", "regression"],
+    kind: Literal["auto", "classification", "regression"] = "auto",
     missing: Literal["refuse", "mean"] = "refuse",
 ) -> Table:
     """A CSV file with a header row.
@@ -119,7 +143,8 @@ def own(
     Args:
         path: the file.
         target: name of the column that is predicted.
-        kind: whether the target is a class or a number.
+        kind: whether the target is a class or a number; ``auto``: a number if all entries are
+            numbers, more than ten of them different.
         missing: what is done about empty entries: refused, or the column's mean put in (of numbers;
             an empty category is a category of its own).
 
@@ -148,6 +173,9 @@ def own(
     empty = [number for number, text in enumerate(said) if not text]
     if empty:
         raise InputError(f"{path}: row {empty[0] + 2} has no {target}; leave such rows out")
+    if kind == "auto":
+        is_number = len(set(said)) > MANY_CLASSES and all(map(_is_number, said))
+        kind = "regression" if is_number else "classification"
     if kind == "regression":
         return Table(np.stack(features, axis=1), tuple(names), _numbers(path, target, said), None)
     classes = tuple(sorted(set(said)))

@@ -16,7 +16,9 @@ All modules of a layer are evaluated at once, and less often than 2ᵏ times:
 Inside, players come first: (player, sample, channel).
 """
 
+import copy
 import itertools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import comb
 from typing import NamedTuple, TypeVar
@@ -68,18 +70,18 @@ class ShapleyModules(nn.Module):
             _weights(n_modules, 1, width, fan_in=fan)
             for fan, width in zip(fans, hidden, strict=True)
         )
+        self.activations = nn.ModuleList(nn.ReLU() for _ in hidden)
 
-    def forward(self, x: Tensor, references: Tensor) -> Tensor:
+    def forward(self, x: Tensor, references: Tensor | None) -> Tensor:
         """Shapley values of the active players: (module · k, sample, output).
 
         Args:
             x: (player, sample, channel)
-            references: (player, 1, channel)
+            references: (player, 1, channel); None where all are 0.
         """
-        values = self._values(self._products(x), self._products(references))
-        return values.flatten(0, 1)
+        return self.values(self.products(x), self._other(references)).flatten(0, 1)
 
-    def pruned(self, x: Tensor, references: Tensor, active: Tensor) -> tuple[Tensor, float]:
+    def pruned(self, x: Tensor, references: Tensor | None, active: Tensor) -> tuple[Tensor, float]:
         """The same where modules are skipped for samples in which no player is active.
 
         Each module is given its active samples, and as many rows as the one that has most.
@@ -97,7 +99,7 @@ class ShapleyModules(nn.Module):
         modules = torch.arange(len(self.sets), device=x.device)[:, None, None]
         given = x[self.sets[:, :, None], chosen[:, None]]  # (module, k, row, channel)
         own = torch.bmm(given.flatten(0, 1), self.first.flatten(0, 1))
-        values = self._values(own.unflatten(0, self.sets.shape), self._products(references))
+        values = self.values(own.unflatten(0, self.sets.shape), self._other(references))
         found = values.new_zeros(*self.sets.shape, x.shape[1], values.shape[3])
         places = torch.arange(self.sets.shape[1], device=x.device)[:, None]
         found[modules, places, chosen[:, None]] = (
@@ -105,41 +107,69 @@ class ShapleyModules(nn.Module):
         )
         return found.flatten(0, 1), rows / max(1, x.shape[1])
 
-    def _values(self, own: Tensor, other: Tensor) -> Tensor:
-        """From products of players and of references, Shapley values: (module, k, row, output)."""
+    def some(self, modules: Sequence[int]) -> "ShapleyModules":
+        """Some of the modules, with the same weights."""
+        found = copy.copy(self)
+        found._buffers = {**self._buffers, "sets": self.sets[list(modules)]}
+        found._parameters = {"first": nn.Parameter(self.first[list(modules)])}
+        found._modules = dict(self._modules)
+        for name in ("weights", "biases"):
+            chosen = nn.ParameterList(each[list(modules)] for each in getattr(self, name))
+            found._modules[name] = chosen
+        return found
+
+    def values(self, own: Tensor, other: Tensor | None) -> Tensor:
+        """Shapley values (module, k, row, output) from what :meth:`products` gives.
+
+        Args:
+            own: (module, k, row, hidden) of players.
+            other: (module, k, 1, hidden) of their references; None where all are 0.
+        """
         # Sums over the players that are there, and over the references of those that are not.
-        sums = [other.sum(dim=1) + self.biases[0]]
-        sums[0] = sums[0].expand(own.shape[0], own.shape[2], own.shape[3])
-        steps = own - other
+        start = self.biases[0] if other is None else other.sum(dim=1) + self.biases[0]
+        sums = [start.expand(own.shape[0], own.shape[2], own.shape[3])]
+        steps = own if other is None else own - other
         for number in range(1, self.shares.shape[1]):
             # A subset is the one without its last member, and that member.
             last = number.bit_length() - 1
             sums.append(sums[number - (1 << last)] + steps[:, last])
-        hidden = self._after_first(torch.stack(sums, dim=1).flatten(1, 2))
-        hidden = hidden.unflatten(1, (self.shares.shape[1], -1))
+        hidden = self._after_first(torch.stack(sums, dim=1))
         parts = torch.matmul(self.shares.to(hidden.dtype), hidden.flatten(2))
         values = torch.bmm(parts.unflatten(2, hidden.shape[2:]).flatten(1, 2), self.weights[-1])
         return values.unflatten(1, (self.sets.shape[1], -1))
 
-    def total(self, x: Tensor, references: Tensor) -> Tensor:
+    def total(self, x: Tensor, references: Tensor | None) -> Tensor:
         """The sum of each module's Shapley values, f(x) − f(r): (module, sample, output)."""
-        there, not_there = (
-            self._after_first(self._products(each).sum(dim=1) + self.biases[0])
-            for each in (x, references)
-        )
-        return torch.bmm(there - not_there, self.weights[-1])
+        return self.total_of(self.products(x).sum(dim=1), self._other(references))
 
-    def _products(self, x: Tensor) -> Tensor:
+    def total_of(self, sums: Tensor, other: Tensor | None) -> Tensor:
+        """The same from sums of products over each module's players: (module, row, output)."""
+        nobody = self.biases[0] if other is None else other.sum(dim=1) + self.biases[0]
+        there = self._after_first(sums + self.biases[0])
+        return torch.bmm(there - self._after_first(nobody), self.weights[-1])
+
+    def products(self, x: Tensor) -> Tensor:
         """The first layer, applied to each player alone: (module, k, sample, hidden)."""
         products = torch.bmm(x[self.sets.flatten()], self.first.flatten(0, 1))
         return products.unflatten(0, self.sets.shape)
 
+    def _other(self, references: Tensor | None) -> Tensor | None:
+        return None if references is None else self.products(references)
+
     def _after_first(self, sums: Tensor) -> Tensor:
-        """From what the first layer gives, what the last one is given: (module, row, hidden)."""
-        hidden = torch.relu(sums)
-        for weight, bias in zip(self.weights[:-1], self.biases[1:], strict=True):
-            hidden = torch.relu(torch.baddbmm(bias, hidden, weight))
+        """From what the first layer gives, what the last one is given: (module, …, row, hidden)."""
+        hidden = self._activated(0, sums)
+        for number, (weight, bias) in enumerate(
+            zip(self.weights[:-1], self.biases[1:], strict=True), start=1
+        ):
+            deeper = torch.baddbmm(bias, hidden.flatten(1, -2), weight)
+            hidden = self._activated(number, deeper.unflatten(1, hidden.shape[1:-1]))
         return hidden
+
+    def _activated(self, number: int, hidden: Tensor) -> Tensor:
+        """Units of one layer. Samples come first inside, as explainers that hook in expect."""
+        found: Tensor = self.activations[number](hidden.movedim(-2, 0)).movedim(0, -2)
+        return found
 
 
 class ShapleyLayer(nn.Module):
@@ -168,10 +198,15 @@ class ShapleyLayer(nn.Module):
             raise InputError(f"hidden layers {list(hidden)}: there must be one at least, of units")
         by_size = itertools.groupby(sorted(sets, key=len), key=len)
         made = [ShapleyModules(list(some), channels, hidden, n_outputs) for _, some in by_size]
+        # What a player is given is a sum over modules. It starts as large as that of one.
+        shared = max(Counter(itertools.chain(*sets)).values()) ** 0.5
+        with torch.no_grad():
+            for group in made:
+                group.weights[-1] /= shared
         self.groups = nn.ModuleList(made)
         self.n_players, self.n_outputs = n_players, n_outputs
 
-    def forward(self, x: Tensor, references: Tensor) -> Tensor:
+    def forward(self, x: Tensor, references: Tensor | None) -> Tensor:
         """Shapley values of all players: (player, sample, output)."""
         found = x.new_zeros(self.n_players, x.shape[1], self.n_outputs)
         for group in _each(self.groups, ShapleyModules):
@@ -179,14 +214,17 @@ class ShapleyLayer(nn.Module):
             found = found.to(values.dtype).index_add(0, group.sets.flatten(), values)
         return found
 
-    def pruned(self, x: Tensor, references: Tensor, threshold: float) -> tuple[Tensor, float]:
+    def pruned(
+        self, x: Tensor, references: Tensor | None, threshold: float
+    ) -> tuple[Tensor, float]:
         """The same where players within the threshold of their references are taken for these.
 
         Modules are skipped for samples of which no player is further away. Also the share of rows
         that were computed.
         """
-        active = (x - references).abs().amax(dim=2) > threshold
-        x = torch.where(active[:, :, None], x, references.expand_as(x))
+        nobody = x.new_zeros(()) if references is None else references
+        active = (x - nobody).abs().amax(dim=2) > threshold
+        x = torch.where(active[:, :, None], x, nobody)
         found, computed, every = x.new_zeros(self.n_players, x.shape[1], self.n_outputs), 0.0, 0
         for group in _each(self.groups, ShapleyModules):
             values, share = group.pruned(x, references, active)
@@ -194,7 +232,7 @@ class ShapleyLayer(nn.Module):
             computed, every = computed + share * len(group.sets), every + len(group.sets)
         return found, computed / every
 
-    def total(self, x: Tensor, references: Tensor) -> Tensor:
+    def total(self, x: Tensor, references: Tensor | None) -> Tensor:
         """Their sum over players: (sample, output)."""
         groups = _each(self.groups, ShapleyModules)
         return torch.stack([group.total(x, references).sum(dim=0) for group in groups]).sum(0)
@@ -257,8 +295,8 @@ class ShapNet(nn.Module):
         x, references = self._given(features)
         for layer in before:
             x = layer(x, references)
-            references = x.new_zeros(1, 1, 1).expand(len(x), 1, x.shape[2])
-        return self._with_bias(last.total(x, references))
+            references = None
+        return self.with_bias(last.total(x, references))
 
     def explain(self, features: Tensor) -> Explained:
         """Scores and the Shapley representations of all layers, in one forward pass."""
@@ -266,9 +304,9 @@ class ShapNet(nn.Module):
         found = []
         for layer in self.layers:
             x = layer(x, references)
-            references = x.new_zeros(1, 1, 1).expand(len(x), 1, x.shape[2])
+            references = None
             found.append(x.transpose(0, 1))
-        return Explained(self._with_bias(x.sum(dim=0)), tuple(found))
+        return Explained(self.with_bias(x.sum(dim=0)), tuple(found))
 
     @torch.inference_mode()
     def pruned(self, features: Tensor, threshold: float) -> tuple[Explained, list[float]]:
@@ -282,12 +320,12 @@ class ShapNet(nn.Module):
         found, shares = [], []
         for layer in _each(self.layers, ShapleyLayer):
             x, share = layer.pruned(x, references, threshold)
-            references = x.new_zeros(1, 1, 1).expand(len(x), 1, x.shape[2])
+            references = None
             found.append(x.transpose(0, 1))
             shares.append(share)
-        return Explained(self._with_bias(x.sum(dim=0)), tuple(found)), shares
+        return Explained(self.with_bias(x.sum(dim=0)), tuple(found)), shares
 
-    def _given(self, features: Tensor) -> tuple[Tensor, Tensor]:
+    def _given(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
         if features.ndim != 2 or features.shape[1] != len(self.references):
             raise InputError(
                 f"features of shape {tuple(features.shape)}: (sample, {len(self.references)}) "
@@ -295,7 +333,8 @@ class ShapNet(nn.Module):
             )
         return features.T[:, :, None], self.references[:, None, None]
 
-    def _with_bias(self, scores: Tensor) -> Tensor:
+    def with_bias(self, scores: Tensor) -> Tensor:
+        """Scores with the constant that is no player's, if there is one."""
         return scores if self.bias is None else scores + self.bias
 
 

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from pipeline.core.errors import InputError
-from pipeline.data.tables import breast_cancer, own, scaling_of, split, synthetic, yeast
+from pipeline.data.tables import (
+    breast_cancer,
+    fetched_yeast,
+    own,
+    scaling_of,
+    split,
+    synthetic,
+    yeast,
+)
 
 YEAST = """ADT1_YEAST  0.58  0.61  0.47  0.13  0.50  0.00  0.48  0.22  MIT
 ADT2_YEAST  0.43  0.67  0.48  0.27  0.50  0.00  0.53  0.22  CYT
@@ -111,3 +119,29 @@ def test_scaling_and_splits():
     assert sorted([*train, *test]) == list(range(50))
     with pytest.raises(InputError, match="both parts need some"):
         split(3, 0.0, 0)
+
+
+def test_what_a_target_is_if_nothing_is_said_of_it(tmp_path):
+    few = "x,y\n" + "".join(f"{i},{i % 3}\n" for i in range(30))
+    assert own(written(tmp_path, few), "y").classes == ("0", "1", "2")
+    many = "x,y\n" + "".join(f"{i},{i}.5\n" for i in range(30))
+    assert own(written(tmp_path, many), "y").classes is None
+
+
+def test_yeast_that_cannot_be_fetched_is_told(monkeypatch):
+    def refuse(**_):
+        raise OSError("no network")
+
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", refuse)
+    with pytest.raises(InputError, match="give the folder of yeast.data, or null"):
+        fetched_yeast()
+
+
+def test_yeast_as_openml_gives_it(monkeypatch):
+    class Found:
+        data, target = np.zeros((2, 8)), np.array(["MIT", "CYT"])
+
+    monkeypatch.setattr("sklearn.datasets.fetch_openml", lambda **_: Found)
+    table = fetched_yeast()
+    assert table.names[0] == "mcg"
+    assert [table.classes[int(c)] for c in table.targets] == ["MIT", "CYT"]
