@@ -1,9 +1,11 @@
-"""Pictures with one label each, as arrays: digits that need no download, MNIST, CIFAR-10, files.
+"""Pictures with one label each, as arrays: digits that need no download, MNIST and its like,
+CIFAR-10, files.
 
 * ``digits``: scikit-learn's handwritten digits, 8 × 8 pixels, in the splits of
   :mod:`pipeline.data.moving_digits`.
 * ``mnist``: MNIST as torchvision lays it out, ``<root>/MNIST/raw/train-images-idx3-ubyte``,
   ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and ``t10k-labels-idx1-ubyte``.
+* ``fashion_mnist``: Fashion-MNIST, files of the same names in ``<root>/FashionMNIST/raw``.
 * ``cifar10``: CIFAR-10's version "for C programs", ``<root>/cifar-10-batches-bin/`` with
   ``data_batch_1.bin`` … ``data_batch_5.bin``, ``test_batch.bin`` and ``batches.meta.txt``. The one
   that torchvision reads is pickled; this one is not.
@@ -28,6 +30,18 @@ MNIST_FILES = tuple(
     f"{split}-{kind}-ubyte"
     for split in ("train", "t10k")
     for kind in ("images-idx3", "labels-idx1")
+)
+FASHION_CLASSES = (
+    "T-shirt or top",
+    "trousers",
+    "pullover",
+    "dress",
+    "coat",
+    "sandal",
+    "shirt",
+    "sneaker",
+    "bag",
+    "ankle boot",
 )
 CIFAR10_FOLDER = "cifar-10-batches-bin"
 CIFAR10_FILES = {
@@ -120,29 +134,64 @@ def mnist(
         InputError: another split, ``most`` less than 1, files that are missing, cannot be
             downloaded or are damaged.
     """
+    return _idx("MNIST", "MNIST", tuple(map(str, range(10))), root, split, download, most)
+
+
+def fashion_mnist(
+    root: str | os.PathLike[str],
+    split: str = "train",
+    *,
+    download: bool = False,
+    most: int | None = None,
+) -> Pictures:
+    """Fashion-MNIST: one channel, 28 × 28 pixels, ten classes of clothes.
+
+    Args:
+        root: the directory that holds ``FashionMNIST/raw``.
+        split: ``train`` (60 000 pictures) or ``test`` (10 000).
+        download: as for :func:`mnist`.
+        most: only so many pictures, spread over the classes; all if None.
+
+    Raises:
+        InputError: as :func:`mnist`.
+    """
+    return _idx("Fashion-MNIST", "FashionMNIST", FASHION_CLASSES, root, split, download, most)
+
+
+def _idx(
+    title: str,
+    kind: str,
+    classes: tuple[str, ...],
+    root: str | os.PathLike[str],
+    split: str,
+    download: bool,
+    most: int | None,
+) -> Pictures:
+    """Pictures in files of MNIST's format, read by torchvision's class of that kind."""
     _check_split(split, ("train", "test"))
     _check_most(most)
-    raw = Path(root) / "MNIST" / "raw"
+    raw = Path(root) / kind / "raw"
     missing = [name for name in MNIST_FILES if not (raw / name).is_file()]
     if missing and not download:
         raise InputError(
-            f"{raw}: MNIST was looked for there, and {', '.join(missing)} "
+            f"{raw}: {title} was looked for there, and {', '.join(missing)} "
             f"{'is' if len(missing) == 1 else 'are'} missing; give as root the directory that "
-            "holds MNIST/raw with the four files, unpacked, or ask for the download"
+            f"holds {kind}/raw with the four files, unpacked, or ask for the download"
         )
-    from torchvision.datasets import MNIST  # noqa: PLC0415  takes seconds to load
+    from torchvision import datasets  # noqa: PLC0415  takes seconds to load
 
     try:
-        found = MNIST(os.fspath(root), train=split == "train", download=download)
+        read = getattr(datasets, kind)
+        found = read(os.fspath(root), train=split == "train", download=download)
     except OSError as error:
         raise InputError(
-            f"{raw}: MNIST cannot be downloaded there, or not be read ({error}); give as root a "
-            "directory that holds MNIST/raw with its four files"
+            f"{raw}: {title} cannot be downloaded there, or not be read ({error}); give as root a "
+            f"directory that holds {kind}/raw with its four files"
         ) from None
     except (RuntimeError, ValueError, AssertionError, TypeError) as error:
         reason = str(error).strip().splitlines()
         raise InputError(
-            f"{raw}: MNIST's files are damaged, or could not be downloaded "
+            f"{raw}: {title}'s files are damaged, or could not be downloaded "
             f"({reason[0] if reason else type(error).__name__}); remove them and provide them anew"
         ) from None
     labels = found.targets.numpy().astype(np.int64)
@@ -150,7 +199,7 @@ def mnist(
         raise InputError(f"{raw}: {len(found.data)} pictures have {len(labels)} labels ({split})")
     kept = _kept(labels, most)
     pixels = found.data.numpy()[kept, None].astype(np.float32) / np.float32(255)
-    return Pictures(pixels, labels[kept], tuple(map(str, range(10))), split)
+    return Pictures(pixels, labels[kept], classes, split)
 
 
 def cifar10(
@@ -315,10 +364,10 @@ def load(
     """Pictures by the name of their source, as parameters give it.
 
     Args:
-        source: ``digits``, ``mnist``, ``cifar10`` or ``folder``.
+        source: ``digits``, ``mnist``, ``fashion_mnist``, ``cifar10`` or ``folder``.
         split: which part; of a folder ``<root>/<split>`` is read.
         root: where the files lie; the digits need none.
-        download: whether MNIST and CIFAR-10 may be downloaded.
+        download: whether MNIST, Fashion-MNIST and CIFAR-10 may be downloaded.
         size: pixels a side that all are resized to; as they are if None.
         most: only so many pictures, spread over the classes; all if None.
 
@@ -330,16 +379,18 @@ def load(
         raise InputError(f"size {size}: pixels a side, 1 at least")
     if source == "digits":
         return resized(digits(split, most=most), size)
-    if source not in ("mnist", "cifar10", "folder"):
-        raise InputError(f"pictures {source!r}: must be digits, mnist, cifar10 or folder")
+    if source not in (*_READERS, "folder"):
+        names = ", ".join(["digits", *_READERS])
+        raise InputError(f"pictures {source!r}: must be {names} or folder")
     if root is None:
         raise InputError(f"pictures {source!r} need a root, the directory that holds them")
-    if source == "mnist":
-        return resized(mnist(root, split, download=download, most=most), size)
-    if source == "cifar10":
-        return resized(cifar10(root, split, download=download, most=most), size)
+    if source in _READERS:
+        return resized(_READERS[source](root, split, download=download, most=most), size)
     both = None if size is None else (size, size)
     return folder(Path(root) / split, split, size=both, most=most)
+
+
+_READERS = {"mnist": mnist, "fashion_mnist": fashion_mnist, "cifar10": cifar10}
 
 
 def resized(pictures: Pictures, size: int | None) -> Pictures:

@@ -3,11 +3,13 @@
 Wang, Wang and Inouye, "Shapley Explanation Networks", ICLR 2021, Sections 2.3 and 2.5, App. I.3. A
 stage slides a window over the image. Its inner network is one linear layer and a leaky ReLU of the
 window's pixels; each pixel gets the sum of its Shapley values in all windows that hold it, as many
-channels as the stage puts out. Dilations let far pixels meet. References are 0 everywhere; what
-lies outside the image is at its reference. Scores are sums over pixels.
+channels as the stage puts out. Dilations let far pixels meet, and so do windows that change from
+stage to stage: pairs in a row, then pairs in a column. References are 0 everywhere; what lies
+outside the image is at its reference. Scores are sums over pixels.
 
 A stage is one product of each pixel with the weights of every place in the window, shifted views
-of these, and 2ᵏ sums: no copy of patches is made.
+of these, and 2ᵏ sums: no copy of patches is made. Its leaky ReLU is a module that each pass calls
+once, images first: hooks such as DeepLIFT's take inputs and references apart along them.
 """
 
 import itertools
@@ -24,6 +26,9 @@ from pipeline.models.shapnets import MOST, combinations
 
 SLOPE = 0.01
 """Of the leaky ReLU below 0."""
+
+Window = tuple[int, int]
+"""Height and width in pixels."""
 
 
 class ExplainedImages(NamedTuple):
@@ -53,7 +58,7 @@ class ImageStage(nn.Module):
     shares: Tensor
 
     def __init__(
-        self, channels: int, n_outputs: int, window: tuple[int, int] = (2, 2), dilation: int = 1
+        self, channels: int, n_outputs: int, window: Window = (2, 2), dilation: int = 1
     ) -> None:
         super().__init__()
         k = window[0] * window[1]
@@ -68,6 +73,7 @@ class ImageStage(nn.Module):
         bound = (k * channels) ** -0.5
         self.weight = nn.Parameter(torch.empty(k, n_outputs, channels).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(n_outputs).uniform_(-bound, bound))
+        self.activation = nn.LeakyReLU(SLOPE)
         subsets, shares = combinations(k)
         self.register_buffer("subsets", subsets, persistent=False)
         self.register_buffer("shares", shares, persistent=False)
@@ -80,7 +86,8 @@ class ImageStage(nn.Module):
             # A subset is the one without its last member, and that member.
             last = number.bit_length() - 1
             sums.append(sums[number - (1 << last)] + views[last])
-        outputs = functional.leaky_relu(torch.stack(sums), SLOPE)
+        # In memory subsets come first, for the product; the module is given a view.
+        outputs = self.activation(torch.stack(sums).transpose(0, 1)).transpose(0, 1)
         values = torch.tensordot(self.shares.to(outputs.dtype), outputs, dims=1)
         height, width = x.shape[2:]
         found = torch.zeros_like(values[0, ..., :height, :width])
@@ -94,7 +101,8 @@ class ImageStage(nn.Module):
         sums = torch.stack(self._views(x)).sum(dim=0) + self.bias[:, None, None]
         rest = functional.leaky_relu(self.bias, SLOPE)
         pixels = sums.shape[2] * sums.shape[3]
-        return functional.leaky_relu(sums, SLOPE).sum(dim=(2, 3)) - pixels * rest
+        found: Tensor = self.activation(sums).sum(dim=(2, 3)) - pixels * rest
+        return found
 
     def _views(self, x: Tensor) -> list[Tensor]:
         """What each place of the window adds, at every window: (image, output, …) a place."""
@@ -151,7 +159,7 @@ class ImageShapNet(nn.Module):
         channels: of the images.
         widths: channels that each stage puts out; the last are the outputs.
         dilations: of each stage.
-        window: pixels of every stage's window, (height, width).
+        window: pixels of a window, (height, width): of each stage, or one for all of them.
 
     Raises:
         InputError: as :class:`ImageStage`, and numbers of stages that do not fit.
@@ -164,20 +172,23 @@ class ImageShapNet(nn.Module):
         channels: int,
         widths: Sequence[int],
         dilations: Sequence[int],
-        window: tuple[int, int] = (2, 2),
+        window: Window | Sequence[Window] = (2, 2),
     ) -> None:
         super().__init__()
-        if not len(widths) == len(dilations) >= 1:
+        windows = windows_of(window, len(widths))
+        if not len(widths) == len(dilations) == len(windows) >= 1:
             raise InputError(
-                f"{len(widths)} widths and {len(dilations)} dilations: give one of each a stage"
+                f"{len(widths)} widths and {len(dilations)} dilations with {len(windows)} windows: "
+                "give one of each a stage"
             )
+        shapes = list(zip(windows, dilations, strict=True))
         self.stages = nn.ModuleList(
-            ImageStage(before, width, window, dilation)
-            for before, width, dilation in zip(
-                [channels, *widths[:-1]], widths, dilations, strict=True
-            )
+            ImageStage(before, width, *shape)
+            for before, width, shape in zip([channels, *widths[:-1]], widths, shapes, strict=True)
         )
-        self.register_buffer("structure", torch.tensor([*window, *dilations]))
+        # A row a stage: height and width of its window, dilation.
+        structure = [[*size, dilation] for size, dilation in shapes]
+        self.register_buffer("structure", torch.tensor(structure))
 
     def forward(self, images: Tensor) -> Tensor:
         """Scores (image, output); the last stage's explanation is not computed."""
@@ -230,6 +241,17 @@ class ImageShapNet(nn.Module):
         return stages
 
 
+def windows_of(window: Window | Sequence[Window], n_stages: int) -> list[Window]:
+    """The window of each stage, where one may be given for all."""
+    found: list[Window] = []
+    for each in window:
+        if isinstance(each, int):
+            height, width = window
+            return [(height, width)] * n_stages  # type: ignore[list-item]
+        found.append((each[0], each[1]))
+    return found
+
+
 def from_state(state: dict[str, Tensor]) -> ImageShapNet:
     """The network of a ``state_dict``, which holds the structure.
 
@@ -237,11 +259,13 @@ def from_state(state: dict[str, Tensor]) -> ImageShapNet:
         InputError: a state of something else.
     """
     try:
-        height, width, *dilations = state["structure"].tolist()
-        weights = [state[f"stages.{i}.weight"] for i in range(len(dilations))]
+        structure = state["structure"].tolist()
+        weights = [state[f"stages.{i}.weight"] for i in range(len(structure))]
         widths = [weight.shape[1] for weight in weights]
-        found = ImageShapNet(weights[0].shape[2], widths, dilations, (height, width))
+        windows = [(height, width) for height, width, _ in structure]
+        dilations = [dilation for _, _, dilation in structure]
+        found = ImageShapNet(weights[0].shape[2], widths, dilations, windows)
         found.to(weights[0].dtype).load_state_dict(state)
-    except (KeyError, RuntimeError, ValueError, IndexError) as error:
+    except (KeyError, RuntimeError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"this is no state of an image ShapNet: {error}") from None
     return found

@@ -4,4 +4,5 @@ STUDIES = (
     "frames",
     "baselines",
     "neurons",
+    "shapnets",
 )

@@ -211,6 +211,56 @@ OTHER = {
     "neurons.search.truncation": 0.1,
     "neurons.search.most": 1000,
     "neurons.search.seed": 1,
+    "shapnets.yeast": "other",
+    "shapnets.table": {"path": "other/my.csv", "target": "y"},
+    "shapnets.tables.rows": 400,
+    "shapnets.tables.held_out": 0.3,
+    "shapnets.tables.seed": 1,
+    "shapnets.training.rounds": 2,
+    "shapnets.training.folds": 2,
+    "shapnets.training.epochs": 1,
+    "shapnets.training.batch": 16,
+    "shapnets.training.learning_rate": 0.0001,
+    "shapnets.training.seed": 1,
+    "shapnets.networks.width": 3,
+    "shapnets.networks.hidden": 5,
+    "shapnets.compared.shallow": 7,
+    "shapnets.compared.radix": [3],
+    "shapnets.regularised.l1": 0.5,
+    "shapnets.regularised.l_infinity": 0.5,
+    "shapnets.consistent.weights": [3.0],
+    "shapnets.consistent.samples": 2,
+    "shapnets.consistent.folds": 3,
+    "shapnets.explained.rows": 3,
+    "shapnets.explained.coalitions": 500,
+    "shapnets.explained.kernel": [99],
+    "shapnets.explained.seed": 1,
+    "shapnets.timing.runs": 2,
+    "shapnets.images.source": "mnist",
+    "shapnets.images.root": "other digits",
+    "shapnets.images.download": True,
+    "shapnets.images.train": 100,
+    "shapnets.images.test": 50,
+    "shapnets.image_networks.channels": [3, 3],
+    "shapnets.image_networks.dilations": [1, 1, 2],
+    "shapnets.image_networks.windows": [[1, 2]],
+    "shapnets.image_networks.epochs": 1,
+    "shapnets.image_networks.batch": 16,
+    "shapnets.image_networks.learning_rate": 0.0001,
+    "shapnets.image_networks.schedule": "constant",
+    "shapnets.image_networks.l1": 0.3,
+    "shapnets.image_networks.l_infinity": 0.3,
+    "shapnets.image_networks.repeats": 3,
+    "shapnets.image_networks.seed": 1,
+    "shapnets.image_explained.flips": [[1, 2]],
+    "shapnets.image_explained.flipped": 0.1,
+    "shapnets.image_explained.images": 20,
+    "shapnets.image_explained.steps": 3,
+    "shapnets.image_explained.baselines": 3,
+    "shapnets.image_explained.random_orders": 2,
+    "shapnets.image_explained.thresholds": [0.5],
+    "shapnets.image_explained.drawn": 2,
+    "shapnets.image_explained.seed": 1,
 }
 """For every parameter a valid value that is not its value anywhere below."""
 
@@ -221,6 +271,7 @@ TOGETHER = {
     # Of other sources than the digits, and other architectures, files are asked for.
     "baselines.pictures.source": "baselines.pictures.root",
     "neurons.images.source": "neurons.images.root",
+    "shapnets.images.source": "shapnets.images.root",
     "baselines.classifier.architecture": "baselines.classifier.weights",
     "baselines.embedding.architecture": "baselines.embedding.weights",
 }
@@ -230,6 +281,7 @@ CASES = {
     "frames": {},
     "baselines": {},
     "neurons": {},
+    "shapnets": {},
     "given videos": {"dataset": {"root": "own videos"}},
     "given backbones": {"backbone": {"weights": {m: f"own/{m}.pt" for m in MODELS}}},
     "given features": {"features": FEATURES},
@@ -252,6 +304,8 @@ RESHAPE |= {
 }
 RESHAPE |= {f"neurons.{n}" for n in ("images.source", "images.root", "images.download")}
 RESHAPE |= {"neurons.networks.plain.weights", "neurons.faces.weights"}
+RESHAPE |= {f"shapnets.images.{n}" for n in ("source", "root", "download")}
+RESHAPE |= {"shapnets.yeast", "shapnets.table"}
 """Parameters that name files: with them dvc.yaml has to be written anew."""
 
 
@@ -308,6 +362,9 @@ def folder(tmp_path_factory):
         of_class.mkdir(parents=True)
         for number in range(defaults()["baselines"]["coalitions"]["explained"]):
             (of_class / f"{number}.png").touch()
+    (folder / "other/yeast.data").write_text("A 1 1 1 1 1 1 1 1 MIT\n")
+    (folder / "other/my.csv").write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(30)))
+    (folder / "other digits/MNIST").mkdir(parents=True)
     own, other = folder / "own videos/labels", folder / "other videos"
     own.mkdir()
     for name in ("labels", "train", "validation", "action_intervals"):
@@ -453,7 +510,9 @@ def test_only_the_studies_asked_for_are_made_and_tracked(usual, graphs):
     assert {unit.stage for unit in usual[0].units} == set().union(*each)
 
 
-@pytest.mark.parametrize(("study", "games"), [("frames", 8), ("baselines", 6), ("neurons", 6)])
+@pytest.mark.parametrize(
+    ("study", "games"), [("frames", 8), ("baselines", 6), ("neurons", 6), ("shapnets", 2)]
+)
 def test_where_it_is_computed_touches_nothing(study, games, graphs):
     before, shared_out = graphs[study, None], graphs[study, "partitions"]
     assert not touched(before, shared_out, lambda unit: unit.params)

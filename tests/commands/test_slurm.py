@@ -78,7 +78,8 @@ def gpu_rules():
     """Rules that say how many GPUs they need; of a store's rules there is one for each study."""
     found = set()
     for study in STUDIES:
-        own = (ROOT / f"pipeline/studies/{study}/rules.smk").read_text()
+        files = (ROOT / "pipeline/studies" / study).glob("*.smk")
+        own = "\n".join(file.read_text() for file in sorted(files))
         of_stores = (ROOT / "pipeline/store/rules.smk").read_text().replace("{study}", study)
         named = re.split(r"^ *rule ", own, flags=re.M)[1:]
         named += re.split(r"^ +name:\n +f\"", of_stores, flags=re.M)[1:]
@@ -92,7 +93,7 @@ def test_a_dry_run_shares_out_the_games_and_asks_for_gpus_where_they_are_used(tm
     folder = new_folder(tmp_path, defaults())
     dry = snakemake(folder, "--workflow-profile", "profiles/slurm", "-n", *given)
     assert dry.returncode == 0, dry.stderr
-    listed = r"^rule ((?:frames|baselines|neurons)_\w+):\n((?: .*\n)+)"
+    listed = r"^rule ((?:frames|baselines|neurons|shapnets)_\w+):\n((?: .*\n)+)"
     blocks = re.findall(listed, dry.stdout + dry.stderr, flags=re.M)
     assert Counter(rule for rule, _ in blocks) == {
         "frames_videos": 1,
@@ -161,9 +162,21 @@ def test_a_dry_run_shares_out_the_games_and_asks_for_gpus_where_they_are_used(tm
         "neurons_search": 1,
         "neurons_draw_search": 1,
         "neurons_claims": 1,
+        "shapnets_networks": 3 * 2,
+        "shapnets_consistent": 2,
+        "shapnets_plan": 2,
+        "shapnets_evaluate": 2 * 16,
+        "shapnets_merge": 2,
+        "shapnets_distances": 3,
+        "shapnets_timing": 1,
+        "shapnets_draw_tables": 1,
+        "shapnets_image_networks": 5,
+        "shapnets_image_explained": 1,
+        "shapnets_draw_images": 1,
+        "shapnets_claims": 1,
     }
     with_gpu = gpu_rules()
-    assert len(with_gpu) == 10 + 6 + 10
+    assert len(with_gpu) == 10 + 6 + 10 + 4
     for rule, block in blocks:
         resources = dict(re.findall(r"(\w+)=([^,\n]+)", block.split("resources:")[1]))
         assert resources.get("gpu") == ("1" if rule in with_gpu else None), rule

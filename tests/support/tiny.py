@@ -64,6 +64,29 @@ OVERRIDES = {
         "pictures": {"steps": 2, "images": 2, "layers": 2, "of_class": 1},
         "search": {"k": 2, "epsilon": 0.2, "most": 4000},
     },
+    "shapnets": {
+        "tables": {"rows": 60},
+        "training": {"folds": 2, "epochs": 1},
+        "networks": {"width": 2, "hidden": 3},
+        "compared": {"shallow": 3},
+        "consistent": {"weights": [1.0], "samples": 2},
+        "explained": {"rows": 2, "coalitions": 256, "kernel": [40]},
+        "timing": {"runs": 2},
+        "images": {"train": 60, "test": 40},
+        "image_networks": {
+            "channels": [3],
+            "dilations": [1, 2],
+            "epochs": 2,
+            "repeats": 1,
+        },
+        "image_explained": {
+            "images": 12,
+            "steps": 4,
+            "baselines": 2,
+            "random_orders": 1,
+            "drawn": 2,
+        },
+    },
 }
 
 

@@ -60,6 +60,53 @@ def test_a_stage_is_as_its_definition_says(window, dilation):
     torch.testing.assert_close(total, found.sum(dim=(2, 3)), rtol=0, atol=1e-11)
 
 
+def test_windows_may_change_from_stage_to_stage():
+    windows = [(1, 2), (2, 1), (2, 2)]
+    net, images = ImageShapNet(2, [4, 3, 5], [1, 2, 3], windows), torch.randn(2, 2, 5, 4)
+    with torch.no_grad():
+        found = net.explain(images)
+    for image, scores, *stages in zip(
+        images.numpy(), found.scores.numpy(), *(s.numpy() for s in found.stages), strict=True
+    ):
+        for stage, own in zip(net.stages, stages, strict=True):
+            image = by_windows(stage, image)  # noqa: PLW2901
+            np.testing.assert_allclose(own, image, atol=1e-12)
+        np.testing.assert_allclose(scores, image.sum(axis=(1, 2)), atol=1e-11)
+
+
+class Explaining(torch.nn.Module):
+    """Scores by way of the last stage's explanation."""
+
+    def __init__(self, net):
+        super().__init__()
+        self.net = net
+
+    def forward(self, images):
+        return self.net.explain(images).scores
+
+
+@pytest.mark.parametrize("way", [Explaining, lambda net: net])
+def test_deep_lift_hooks_the_activations(way):
+    from captum.attr import DeepLift, DeepLiftShap  # noqa: PLC0415
+
+    net, images = network().eval(), torch.randn(4, 2, 7, 6)
+    others, targets = torch.randn(3, 2, 7, 6), torch.tensor([4, 0, 2, 2])
+    for baselines in (torch.zeros_like(images), others[[0, 0, 1, 2]]):
+        found = DeepLift(way(net)).attribute(images, baselines=baselines, target=targets)
+        with torch.no_grad():
+            gained = (net(images) - net(baselines)).gather(1, targets[:, None])[:, 0]
+        torch.testing.assert_close(found.sum(dim=(1, 2, 3)), gained, rtol=0, atol=1e-10)
+    # Without its hooks it would be the gradient times the difference.
+    images.requires_grad_()
+    scores = net(images).gather(1, targets[:, None]).sum()
+    gradient = torch.autograd.grad(scores, images)[0] * (images - baselines)
+    assert (found - gradient).abs().max() > 1e-3
+    mean = DeepLiftShap(way(net)).attribute(images, baselines=others, target=targets)
+    with torch.no_grad():
+        gained = (net(images) - net(others).mean(dim=0)).gather(1, targets[:, None])[:, 0]
+    torch.testing.assert_close(mean.sum(dim=(1, 2, 3)), gained, rtol=0, atol=1e-10)
+
+
 def network():
     return ImageShapNet(2, [4, 3, 5], [1, 2, 3])
 
@@ -128,9 +175,11 @@ def test_pruning_skips_what_is_near_its_reference():
 
 
 def test_a_state_holds_the_structure(tmp_path):
-    net, images = ImageShapNet(1, [3, 2], [1, 3], (1, 2)), torch.randn(2, 1, 5, 6)
+    windows = [(1, 2), (2, 1)]
+    net, images = ImageShapNet(1, [3, 2], [1, 3], windows), torch.randn(2, 1, 5, 6)
     torch.save(net.state_dict(), tmp_path / "state.pt")
     again = from_state(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert again.structure.tolist() == [[1, 2, 1], [2, 1, 3]]
     with torch.no_grad():
         torch.testing.assert_close(again(images), net(images), rtol=0, atol=0)
     with pytest.raises(InputError, match="no state of an image ShapNet"):
@@ -144,6 +193,7 @@ def test_a_state_holds_the_structure(tmp_path):
         (lambda: ImageStage(1, 1, (0, 2)), "it has 1 to 8 pixels"),
         (lambda: ImageStage(1, 1, (2, 2), 0), "their distance is 1 at least"),
         (lambda: ImageShapNet(1, [2, 3], [1]), "2 widths and 1 dilations"),
+        (lambda: ImageShapNet(1, [2, 3], [1, 1], [(1, 2)]), "with 1 windows: give one of each"),
         (lambda: network()(torch.zeros(1, 3, 7, 7)), r"\(image, 2, height, width\) are needed"),
         (lambda: network()(torch.zeros(1, 2, 3, 7)), "windows reach over 4 × 4"),
     ],

@@ -77,6 +77,16 @@ def test_mnist_in_torchvisions_layout(mnist_root):
     assert pictures.load("mnist", "test", root=mnist_root).labels.tolist() == [0, 1, 2]
 
 
+def test_fashion_mnist_lies_beside_it(mnist_root):
+    with pytest.raises(InputError, match=r"FashionMNIST/raw: Fashion-MNIST was looked for"):
+        pictures.load("fashion_mnist", root=mnist_root)
+    (mnist_root / "MNIST").rename(mnist_root / "FashionMNIST")
+    found = pictures.load("fashion_mnist", "test", root=mnist_root)
+    check(found, (3, 1, 28, 28), 10)
+    assert found.labels.tolist() == [0, 1, 2]
+    assert found.classes[9] == "ankle boot"
+
+
 def test_mnist_that_is_missing_or_damaged_is_refused_by_name(mnist_root, tmp_path):
     with pytest.raises(InputError, match=r"train-images-idx3-ubyte, .* are missing; give as root"):
         pictures.mnist(tmp_path / "elsewhere")
@@ -306,7 +316,7 @@ def test_of_other_sources_too_some_are_spread(tmp_path, mnist_root):
 
 def test_sources_by_name():
     assert pictures.load("digits", "test").split == "test"
-    with pytest.raises(InputError, match="must be digits, mnist, cifar10 or folder"):
+    with pytest.raises(InputError, match="must be digits, mnist, fashion_mnist, cifar10 or folder"):
         pictures.load("cifar")
     with pytest.raises(InputError, match="need a root"):
         pictures.load("mnist")

@@ -4,6 +4,7 @@ import itertools
 
 import pytest
 import torch
+
 from pipeline.models import shapnets
 from pipeline.models.shapnet_games import coalition_values
 

@@ -133,7 +133,7 @@ def test_yeast_that_cannot_be_fetched_is_told(monkeypatch):
         raise OSError("no network")
 
     monkeypatch.setattr("sklearn.datasets.fetch_openml", refuse)
-    with pytest.raises(InputError, match="give the folder of yeast.data, or null"):
+    with pytest.raises(InputError, match="could not be fetched"):
         fetched_yeast()
 
 

@@ -1,0 +1,1 @@
+"""Shapley explanation networks: networks whose layers pass Shapley values on."""

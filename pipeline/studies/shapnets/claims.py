@@ -1,0 +1,170 @@
+"""What the paper on Shapley explanation networks says of tables, beside the study's results.
+
+Differences of means count from two standard errors on. Limits that are set by hand are named.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.core.claims import Claim, all_of, claim, margin
+
+Contents = Sequence[Mapping[str, Any]]
+
+EXACT = 1e-5
+"""Relative distance up to which explanations in float32 are exact."""
+
+CLOSE = 0.1
+"""Relative distance up to which explanations count as similar to Shapley values."""
+
+
+def table_claims(trained: Contents, distances: Contents, timing: Mapping[str, Any]) -> list[Claim]:
+    """Every claim on tables, from the stages' JSON files."""
+    return [
+        *(_comparable(c) for c in trained if c["group"] == "compared"),
+        _exact(distances),
+        _similar(distances),
+        *(_beside(distances, method) for method in _others(distances)),
+        *_norms(trained),
+        _fast(timing),
+        *_consistent(trained, distances),
+    ]
+
+
+def _comparable(content: Mapping[str, Any]) -> Claim:
+    rows = {row["network"]: row for row in content["rows"]}
+    sign = -1 if content["measure"] == "loss" else 1
+    others = [name for name in rows if name.startswith("dnn")]
+    parts = []
+    for name in ("deep", "shallow"):
+        for other in others:
+            gap = sign * (rows[name]["score"] - rows[other]["score"])
+            errors = [rows[n]["score error"] for n in (name, other)]
+            parts.append(gap > -margin(*errors))
+    told = ", ".join(
+        f"{name} {rows[name]['score']:.3g}" for name in ("deep", "shallow", "gam", *others)
+    )
+    return claim(
+        "Sec. 3, Table 1",
+        content["source"],
+        "Deep and Shallow ShapNets do as well as networks of equal computation or parameters",
+        f"{content['measure']}: {told}",
+        all_of(parts),
+    )
+
+
+def _exact(distances: Contents) -> Claim:
+    found = [row["relative"] for row in _own(distances, "shallow")]
+    return claim(
+        "Theorem 2, Table 3",
+        "all tables",
+        "Shallow ShapNets give their exact Shapley values",
+        f"relative distance at most {max(found):.1e} where exact values are known",
+        max(found) <= EXACT,
+    )
+
+
+def _similar(distances: Contents) -> Claim:
+    found = [row["relative"] for row in _own(distances, "deep", trained=True)]
+    return claim(
+        "App. G, Table 3",
+        "all tables",
+        "explanations of Deep ShapNets are similar to exact Shapley values",
+        "relative distance " + ", ".join(f"{x:.2f}" for x in found),
+        all_of(x <= CLOSE for x in found),
+    )
+
+
+def _others(distances: Contents) -> list[str]:
+    """Other methods that Deep ShapNets are explained by, of all tables."""
+    rows = [row for content in distances for row in content["rows"] if row["network"] == "deep"]
+    return [m for m in dict.fromkeys(row["method"] for row in rows) if m != "ours"]
+
+
+def _beside(distances: Contents, method: str) -> Claim:
+    nearer, told = [], []
+    for content in distances:
+        rows = {(r["network"], r["method"]): r for r in content["rows"]}
+        own, other = rows["deep", "ours"], rows["deep", method]
+        # The same rows are explained by both; taken for independent, errors are no smaller.
+        errors = margin(own["relative error"], other["relative error"])
+        nearer.append(own["relative"] < other["relative"] + errors)
+        told.append(f"{content['source']} {own['relative']:.3f} and {other['relative']:.3f}")
+    return claim(
+        "Sec. 3, Table 3",
+        "trained Deep ShapNets",
+        f"their explanations are comparable to {method}",
+        "relative distance of theirs and of the other: " + "; ".join(told),
+        all_of(nearer),
+    )
+
+
+def _norms(trained: Contents) -> list[Claim]:
+    found = []
+    texts = {
+        "deep, l infinity": ("variation", -1, "ℓ∞ spreads importance over features"),
+        "deep, l1": ("sparsity", 1, "ℓ1 makes explanations sparser"),
+    }
+    for name, (measure, sign, text) in texts.items():
+        parts, told = [], []
+        for source in dict.fromkeys(c["source"] for c in trained):
+            rows = {r["network"]: r for c in trained if c["source"] == source for r in c["rows"]}
+            own, plain = rows[name], rows["deep"]
+            errors = margin(own[f"{measure} error"], plain[f"{measure} error"])
+            parts.append(sign * (own[measure] - plain[measure]) > errors)
+            told.append(f"{source} {plain[measure]:.2f} → {own[measure]:.2f}")
+        found.append(claim("Sec. 3, Table 4", "all tables", text, "; ".join(told), all_of(parts)))
+    return found
+
+
+def _fast(timing: Mapping[str, Any]) -> Claim:
+    seconds = {
+        row["method"]: row["seconds"] for row in timing["rows"] if row["network"] == "Deep ShapNet"
+    }
+    others = {name: value / seconds["ours"] for name, value in seconds.items() if name != "ours"}
+    return claim(
+        "App. F, Table 5",
+        "Deep ShapNet of 16 features",
+        "its own explanation is faster than any other of it",
+        f"{1000 * seconds['ours']:.1f} ms; "
+        + ", ".join(f"{name} {ratio:.0f} × as long" for name, ratio in others.items()),
+        min(others.values()) > 1,
+    )
+
+
+def _consistent(trained: Contents, distances: Contents) -> list[Claim]:
+    """Nothing is said of tables whose networks were not trained so."""
+    found = []
+    for content in distances:
+        own = {r["network"]: r for r in content["rows"] if r["method"] == "ours"}
+        drawn = [name for name in own if name.startswith("deep, consistent")]
+        if not drawn:
+            continue
+        rows = {r["network"]: r for c in trained if c["source"] == content["source"]
+                for r in c["rows"]}  # fmt: skip
+        best = min(drawn, key=lambda name: own[name]["relative"])
+        errors = margin(own[best]["relative error"], own["deep"]["relative error"])
+        shares = content["non-additive"]
+        found.append(
+            claim(
+                "beyond the paper",
+                content["source"],
+                "a term in the loss makes explanations Shapley values",
+                f"relative distance {own['deep']['relative']:.3f} → {own[best]['relative']:.3f}, "
+                f"score {rows['deep']['score']:.3g} → {rows[best]['score']:.3g}, non-additive "
+                f"share {shares['deep']:.4f} → {shares[best]:.4f}",
+                own["deep"]["relative"] - own[best]["relative"] > errors,
+            )
+        )
+    return found
+
+
+def _own(distances: Contents, kind: str, *, trained: bool = False) -> list[Mapping[str, Any]]:
+    """Rows of networks' own explanations: of a kind, where exact values are known."""
+    names = {kind} if trained else {kind, f"{kind}, untrained"}
+    return [
+        row
+        for content in distances
+        if content["exact"]
+        for row in content["rows"]
+        if row["network"] in names and row["method"] == "ours"
+    ]

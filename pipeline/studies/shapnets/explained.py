@@ -1,0 +1,52 @@
+"""Networks of a table as they are explained: with their references; also two without training."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.models import shapnets
+from pipeline.models.shapnets import ShapNet
+from pipeline.studies.shapnets import networks
+from pipeline.studies.shapnets.params import NetworksParams
+
+EXPLAINED = ("deep", "shallow", "dnn, equal parameters")
+"""Networks that explanations are put beside exact values of; so are all variants of ``deep``."""
+
+
+@dataclass(frozen=True, eq=False)
+class Subject:
+    """A network, and what stands for absent features."""
+
+    name: str
+    network: nn.Module
+    references: Tensor
+    """(feature,)"""
+
+
+def read_subjects(
+    paths: Sequence[Path], n: int, n_outputs: int, sizes: NetworksParams, shallow: int, seed: int
+) -> list[Subject]:
+    """The networks of some checkpoints that are explained, and two that are not trained."""
+    found = [
+        subject_of(name, network)
+        for path in paths
+        for name, network in networks.load(path).items()
+        if name in EXPLAINED or name.startswith("deep, ")
+    ]
+    torch.manual_seed(seed)
+    untrained = {
+        "deep, untrained": networks.deep(n, n_outputs, sizes),
+        "shallow, untrained": shapnets.shallow(n, n_outputs, [shallow]),
+    }
+    return found + [subject_of(name, network.eval()) for name, network in untrained.items()]
+
+
+def subject_of(name: str, network: nn.Module) -> Subject:
+    """A network with its own references, or with zeros, which are the features' means."""
+    if isinstance(network, ShapNet):
+        return Subject(name, network, network.references)
+    first = next(network.parameters())
+    return Subject(name, network, torch.zeros(first.shape[1]))

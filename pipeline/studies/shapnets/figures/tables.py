@@ -1,0 +1,229 @@
+"""Figures of networks for tables."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from pipeline.core.plotting import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
+from pipeline.core.statistics import MARGIN
+
+Rows = Sequence[Mapping[str, Any]]
+
+NAMES = {
+    "synthetic": "synthetic, no interactions",
+    "interactions": "synthetic, interactions",
+    "breast_cancer": "Breast Cancer",
+    "yeast": "Yeast",
+    "own": "your table",
+}
+MODELS = {
+    "deep": ("Deep ShapNet", BLUE, "o"),
+    "shallow": ("Shallow ShapNet", SKY, "s"),
+    "gam": ("GAM", GREEN, "^"),
+    "dnn, equal computation": ("DNN, equal computation", GREY, "D"),
+    "dnn, equal parameters": ("DNN, equal parameters", GREY, "v"),
+}
+STYLES = ((BLUE, "o"), (VERMILION, "s"), (ORANGE, "^"), (GREEN, "D"), (PURPLE, "v"), (SKY, "P"))
+"""Of methods, in the order in which they are told."""
+
+LEAST = 1e-8
+"""Distances below are float32's own, and are drawn there."""
+
+
+def draw_accuracy(contents: Sequence[Mapping[str, Any]]) -> Figure:
+    """Loss or accuracy of each network (Table 1), a panel a table."""
+    compared = [c for c in contents if c["group"] == "compared"]
+    figure, panels = _panels(len(compared), height=2.8)
+    for axes, content in zip(panels, compared, strict=True):
+        rows = {row["network"]: row for row in content["rows"]}
+        shown = [name for name in MODELS if name in rows]
+        for place, name in enumerate(shown):
+            _, colour, marker = MODELS[name]
+            error = MARGIN * (rows[name]["score error"] or 0)
+            axes.errorbar(
+                rows[name]["score"], place, xerr=error, color=colour, marker=marker, capsize=3
+            )
+        axes.set_yticks(range(len(shown)), [MODELS[name][0] for name in shown])
+        axes.invert_yaxis()
+        is_loss = content["measure"] == "loss"
+        axes.set(
+            title=NAMES[content["source"]],
+            xlabel="mean squared error" if is_loss else "accuracy on held-out rows",
+        )
+        axes.locator_params(axis="x", nbins=5)
+    _only_first_names(panels)
+    return figure
+
+
+def draw_distances(contents: Sequence[Mapping[str, Any]]) -> Figure:
+    """How far explanations are from exact values (Table 3), a panel a table."""
+    figure, panels = _panels(len(contents), height=4.4)
+    drawn: dict[str, Any] = {}
+    for axes, content in zip(panels, contents, strict=True):
+        names = list(dict.fromkeys(row["network"] for row in content["rows"]))
+        methods = dict.fromkeys(row["method"] for row in content["rows"])
+        for method, (colour, marker) in zip(methods, itertools.cycle(STYLES), strict=False):
+            rows = [row for row in content["rows"] if row["method"] == method]
+            places = [names.index(row["network"]) for row in rows]
+            values = np.maximum([row["relative"] for row in rows], LEAST)
+            label = "its own explanation" if method == "ours" else method
+            drawn[label] = axes.plot(values, places, color=colour, marker=marker, ls="")[0]
+        axes.set_yticks(range(len(names)), names)
+        axes.invert_yaxis()
+        axes.set_xscale("log")
+        exact = "exact" if content["exact"] else f"to {100 * content['error of estimates']:.1g} %"
+        axes.set(title=f"{NAMES[content['source']]}\n({exact})", xlabel="relative distance")
+    figure.legend(drawn.values(), drawn, loc="outside upper center", ncols=3)
+    return figure
+
+
+def draw_consistent(
+    distances: Sequence[Mapping[str, Any]], trained: Sequence[Mapping[str, Any]]
+) -> Figure:
+    """Explanations that are trained to be Shapley values: distance, loss and additivity by λ."""
+    sources = [c["source"] for c in distances if c["exact"]]
+    figure, panels = plt.subplots(1, 3, figsize=(10, 3.6))
+    colours = dict(zip(NAMES, (BLUE, ORANGE, PURPLE, GREEN, VERMILION), strict=True))
+    for source in sources:
+        content = next(c for c in distances if c["source"] == source)
+        scores = {r["network"]: r for c in trained if c["source"] == source for r in c["rows"]}
+        names = ["deep", *(n for n in scores if n.startswith("deep, consistent"))]
+        ours = {r["network"]: r for r in content["rows"] if r["method"] == "ours"}
+        places = range(len(names))
+        lines = [
+            ([ours[n]["relative"] for n in names], [ours[n]["relative error"] for n in names]),
+            ([scores[n]["score"] for n in names], [scores[n]["score error"] for n in names]),
+            ([content["non-additive"][n] for n in names], [0.0] * len(names)),
+        ]
+        for axes, (values, errors) in zip(panels, lines, strict=True):
+            axes.errorbar(
+                places,
+                values,
+                yerr=[MARGIN * (e or 0) for e in errors],
+                color=colours[source],
+                marker="o",
+                capsize=3,
+                label=NAMES[source],
+            )
+            axes.set_xticks(places, ["0", *(n.rpartition(" ")[2] for n in names[1:])])
+            axes.set_xlabel("weight λ of the term")
+    for axes in panels:
+        axes.set_ylim(bottom=0)
+    panels[0].set(title="explanation", ylabel="relative distance to exact values")
+    panels[1].set(title="network", ylabel="mean squared error, or accuracy")
+    panels[2].set(title="interactions", ylabel="non-additive share of the variance")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside upper center", ncols=3)
+    return figure
+
+
+def draw_regularised(contents: Sequence[Mapping[str, Any]]) -> Figure:
+    """What the norms in the loss do to explanations (Table 4)."""
+    titles = {
+        "variation": "coefficient of variation\nof |φ| over features",
+        "sparsity": "share of |φ| below 0.01",
+    }
+    sources = list(dict.fromkeys(c["source"] for c in contents))
+    kinds = {"deep": ("none", GREY, ""), "deep, l1": ("ℓ1", BLUE, "//"),
+             "deep, l infinity": ("ℓ∞", ORANGE, "\\\\")}  # fmt: skip
+    figure, panels = plt.subplots(1, len(titles), figsize=(9, 3.6))
+    for axes, (measure, title) in zip(panels, titles.items(), strict=True):
+        for number, (name, (label, colour, hatch)) in enumerate(kinds.items()):
+            rows = [_row(contents, source, name) for source in sources]
+            axes.bar(
+                np.arange(len(sources)) + (number - 1) * 0.26,
+                [row[measure] for row in rows],
+                0.24,
+                yerr=[MARGIN * (row[f"{measure} error"] or 0) for row in rows],
+                color=colour,
+                hatch=hatch,
+                edgecolor="white",
+                capsize=3,
+                label=label,
+            )
+        axes.set_xticks(range(len(sources)), [NAMES[s].replace(", ", ",\n") for s in sources])
+        axes.set(ylabel=title)
+        axes.grid(visible=False, axis="x")
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, title="norm in the loss", loc="outside upper center", ncols=3)
+    return figure
+
+
+def draw_timing(content: Mapping[str, Any]) -> Figure:
+    """Time of one explanation (Table 5)."""
+    rows = content["rows"]
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    figure, axes = plt.subplots(figsize=(7.5, 3.4))
+    styles = {"Deep ShapNet": (BLUE, "o"), "DNN (eq. comp.)": (ORANGE, "s"),
+              "DNN (eq. param.)": (GREEN, "^")}  # fmt: skip
+    for name, (colour, marker) in styles.items():
+        own = [row for row in rows if row["network"] == name]
+        axes.plot(
+            [1000 * row["seconds"] for row in own],
+            [methods.index(row["method"]) for row in own],
+            color=colour,
+            marker=marker,
+            ls="",
+            label=name,
+        )
+    axes.set_yticks(range(len(methods)), methods)
+    axes.invert_yaxis()
+    axes.set(xscale="log", xlabel="one explanation (ms)")
+    figure.legend(loc="outside upper center", ncols=3)
+    return figure
+
+
+FUNCTIONS = {
+    "√(x₁² + x₂²)": lambda x, y: np.sqrt(x**2 + y**2),
+    "x₁ · sin 4x₂": lambda x, y: x * np.sin(4 * y),
+}
+"""Of Fig. 1. The first is read off a text that is damaged there."""
+
+
+def draw_representations(_content: object = None) -> Figure:
+    """Shapley representations of two features (Fig. 1): points, and where they are sent."""
+    side = np.linspace(-1, 1, 41)
+    x, y = (a.ravel() for a in np.meshgrid(side, side))
+    figure, panels = plt.subplots(2, 3, figsize=(9, 6.2))
+    for row, (name, function) in zip(panels, FUNCTIONS.items(), strict=True):
+        value = function(x, y)
+        row[0].scatter(x, y, c=value, s=9, cmap="viridis")
+        row[0].set(title=f"f = {name}", xlabel="x₁", ylabel="x₂", aspect="equal")
+        for axes, reference in zip(row[1:], ((0.0, 0.0), (0.5, 0.5)), strict=True):
+            first, second = two_players(function, x, y, reference)
+            drawn = axes.scatter(first, second, c=value, s=9, cmap="viridis")
+            axes.set(
+                title=f"reference ({reference[0]:g}, {reference[1]:g})",
+                xlabel="value of x₁",
+                ylabel="value of x₂",
+                aspect="equal",
+            )
+        figure.colorbar(drawn, ax=row, label="f")
+    return figure
+
+
+def two_players(function: Any, x: Any, y: Any, reference: tuple[float, float]) -> tuple[Any, Any]:
+    """Shapley values of both features (Definition 1 with two players)."""
+    both, nobody = function(x, y), function(*reference)
+    alone, other = function(x, reference[1]), function(reference[0], y)
+    return (alone - nobody + both - other) / 2, (other - nobody + both - alone) / 2
+
+
+def _row(contents: Sequence[Mapping[str, Any]], source: str, name: str) -> Mapping[str, Any]:
+    rows = (row for c in contents if c["source"] == source for row in c["rows"])
+    return next(row for row in rows if row["network"] == name)
+
+
+def _panels(count: int, height: float) -> tuple[Figure, list[Axes]]:
+    figure, panels = plt.subplots(1, count, figsize=(3.6 * count + 1.4, height), squeeze=False)
+    return figure, list(panels[0])
+
+
+def _only_first_names(panels: Sequence[Axes]) -> None:
+    for axes in panels[1:]:
+        axes.set_yticklabels([])

@@ -1,0 +1,105 @@
+"""Explanations of an image ShapNet: its own, and those of other methods for the same network.
+
+All have one reference, the image of zeros, but Deep SHAP, whose references are training images. A
+pixel's attribution is the sum over its channels, that of saliency the largest absolute gradient.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pipeline.models.image_shapnets import ImageShapNet
+
+SHAPNET = "shapnet"
+OTHERS = (
+    "integrated_gradients",
+    "input_x_gradient",
+    "deep_lift",
+    "deep_shap",
+    "saliency",
+)
+"""In the order of Table 7."""
+
+METHODS = (SHAPNET, *OTHERS)
+
+ROWS = 32
+"""Images, with their references, that the network is given at once."""
+
+
+@dataclass(frozen=True, eq=False)
+class Explainer:
+    """A network and what methods need to explain it."""
+
+    network: ImageShapNet
+    references: Tensor
+    """(reference, channel, height, width) of Deep SHAP"""
+    steps: int
+    """of Integrated Gradients"""
+
+    def attributions(self, method: str, images: Tensor, targets: Tensor) -> Tensor:
+        """What pixels add to a score by a method.
+
+        Args:
+            method: one of ``METHODS``.
+            images: (image, channel, height, width)
+            targets: (image,) the class of each.
+
+        Returns:
+            (image, height, width), on the CPU.
+        """
+        device = next(self.network.parameters()).device
+        attribute, each = self._method(method)
+        size = max(1, ROWS // each)
+        parts = zip(images.split(size), targets.split(size), strict=True)
+        with warnings.catch_warnings():
+            # captum says that it sets hooks, and removes them.
+            warnings.filterwarnings("ignore", "Setting forward, backward hooks")
+            warnings.filterwarnings("ignore", "Input Tensor .* did not already require gradients")
+            found = [attribute(x.to(device), target.to(device)).cpu() for x, target in parts]
+        return torch.cat(found).detach()
+
+    def _method(self, name: str) -> tuple[Callable[[Tensor, Tensor], Tensor], int]:
+        """A method as a function of images and targets, and images that it makes of each."""
+        if name == SHAPNET:
+            return self._own, 1
+        from captum import attr  # noqa: PLC0415  takes seconds to load
+
+        network, references = self.network, self.references.to(next(self.network.parameters()))
+        summed: dict[str, tuple[Any, dict[str, Any], int]] = {
+            "integrated_gradients": (
+                attr.IntegratedGradients,
+                {"n_steps": self.steps, "method": "gausslegendre"},
+                self.steps,
+            ),
+            "input_x_gradient": (attr.InputXGradient, {}, 1),
+            "deep_lift": (attr.DeepLift, {}, 2),
+            "deep_shap": (attr.DeepLiftShap, {"baselines": references}, 2 * len(references)),
+            "saliency": (attr.Saliency, {}, 1),
+        }
+        kind, more, each = summed[name]
+
+        def attribute(images: Tensor, targets: Tensor) -> Tensor:
+            found: Tensor = kind(network).attribute(images, target=targets, **more)
+            return found.amax(dim=1) if name == "saliency" else found.sum(dim=1)
+
+        return attribute, each
+
+    @torch.no_grad()
+    def _own(self, images: Tensor, targets: Tensor) -> Tensor:
+        explanation = self.network.explain(images).stages[-1]
+        return explanation[torch.arange(len(images), device=images.device), targets]
+
+
+@torch.no_grad()
+def explanations_of(network: ImageShapNet, images: Tensor) -> list[Tensor]:
+    """Representations of all stages, in batches: a tensor (image, channel, …) a stage, on the CPU.
+
+    The last one is the explanation.
+    """
+    device = next(network.parameters()).device
+    parts = [network.explain(part.to(device)).stages for part in images.split(ROWS)]
+    return [torch.cat(each).cpu() for each in zip(*parts, strict=True)]

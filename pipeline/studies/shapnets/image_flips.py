@@ -1,0 +1,145 @@
+"""Images turned into another class by removing pixels (Fig. 4, Fig. 11, Table 7).
+
+As in Shrikumar et al. (2017), Section 4.1: up to a share of the pixels is removed, those with the
+largest difference between the attributions to both classes, where it is positive. The better the
+explanation, the more the log-odds between the classes change.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pipeline.core.errors import InputError
+from pipeline.core.statistics import mean_and_error
+from pipeline.studies.shapnets.image_attributions import METHODS, SHAPNET, Explainer
+from pipeline.studies.shapnets.image_data import Images
+from pipeline.studies.shapnets.image_networks import scores_of
+from pipeline.studies.shapnets.params import ImageExplainedParams
+
+Floats = NDArray[np.float64]
+
+QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Of the changes over images that are told, for drawing."""
+
+
+class Paired(NamedTuple):
+    """A mean difference of paired numbers."""
+
+    difference: float
+    standard_error: float
+    t: float
+    degrees: int
+
+    @classmethod
+    def of(cls, first: Floats, second: Floats) -> "Paired":
+        """First less second; NaN where there are fewer than two pairs."""
+        mean, error = (float(each) for each in mean_and_error(first - second))
+        t = mean / error if error else np.nan
+        return cls(mean, error, float(t), len(first) - 1)
+
+
+def flips(explainer: Explainer, images: Images, params: ImageExplainedParams) -> dict[str, Any]:
+    """Changes of log-odds by pair of classes and method.
+
+    Raises:
+        InputError: a pair of one class, or of one that there is not.
+    """
+    pairs = checked(params.flips, images.classes)
+    most = max(1, round(params.flipped * images.own_pixels))
+    rows = []
+    for source, target in pairs:
+        shown = images.tested(np.flatnonzero(images.test.labels == source))
+        changes = {
+            method: changes_by(explainer, method, shown, (source, target), most)
+            for method in METHODS
+        }
+        names = images.classes[source], images.classes[target]
+        rows += rows_of(names, changes)
+    return {"most": most, "rows": rows}
+
+
+def checked(pairs: Sequence[tuple[int, int]], classes: Sequence[str]) -> Sequence[tuple[int, int]]:
+    """The pairs. Raises InputError for what cannot be flipped."""
+    for source, target in pairs:
+        if not (0 <= source < len(classes) and 0 <= target < len(classes)):
+            raise InputError(
+                f"shapnets.image_explained.flips: [{source}, {target}] names a class that is not "
+                f"there; classes are 0 to {len(classes) - 1} ({', '.join(classes)})"
+            )
+        if source == target:
+            raise InputError(
+                f"shapnets.image_explained.flips: [{source}, {target}] turns a class into itself; "
+                "give two classes"
+            )
+    return pairs
+
+
+def changes_by(
+    explainer: Explainer, method: str, images: Tensor, pair: tuple[int, int], most: int
+) -> Floats:
+    """Log-odds of source to target before less those after: (image,).
+
+    Args:
+        explainer: of the network.
+        method: of the explanation.
+        images: (image, channel, height, width), of the source class.
+        pair: source and target class.
+        most: pixels that are removed at most.
+    """
+    source, target = (
+        explainer.attributions(method, images, torch.full((len(images),), number))
+        for number in pair
+    )
+    found = removed(images, source - target, most)
+    return log_odds(explainer.network, images, pair) - log_odds(explainer.network, found, pair)
+
+
+def removed(images: Tensor, importance: Tensor, most: int) -> Tensor:
+    """Images with the pixels of largest positive importance at their reference, 0.
+
+    Args:
+        images: (image, channel, height, width)
+        importance: (image, height, width)
+        most: pixels that are removed at most.
+    """
+    flat = importance.flatten(1)
+    order = flat.argsort(dim=1, descending=True, stable=True)
+    chosen = torch.zeros_like(flat, dtype=torch.bool)
+    chosen.scatter_(1, order[:, :most], value=True)
+    gone = (chosen & (flat > 0)).unflatten(1, importance.shape[1:])
+    return images.masked_fill(gone[:, None], 0.0)
+
+
+def log_odds(network: nn.Module, images: Tensor, pair: tuple[int, int]) -> Floats:
+    """Log-odds of the first class to the second: (image,)."""
+    scores = scores_of(network, images).double().numpy()
+    found: Floats = scores[:, pair[0]] - scores[:, pair[1]]
+    return found
+
+
+def rows_of(names: tuple[str, str], changes: Mapping[str, Floats]) -> list[dict[str, Any]]:
+    """A row a method: its changes, and how much larger the network's own explanation's are."""
+    rows = []
+    for method, each in changes.items():
+        mean, error = mean_and_error(each)
+        paired = Paired.of(changes[SHAPNET], each)
+        rows.append(
+            {
+                "source": names[0],
+                "target": names[1],
+                "images": len(each),
+                "method": method,
+                "mean": float(mean),
+                "standard_error": float(error),
+                "quantiles": np.quantile(each, QUANTILES).tolist(),
+                "own_more": paired.difference,
+                "own_more_error": paired.standard_error,
+                "t": paired.t,
+                "degrees": paired.degrees,
+            }
+        )
+    return rows

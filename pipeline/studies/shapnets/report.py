@@ -1,0 +1,101 @@
+"""Tables of the study in documents."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pipeline.core.claims import claims_by_row
+from pipeline.core.tables import NONE, markdown_table
+from pipeline.studies.shapnets import image_report
+
+PAPER = {
+    ("synthetic", "deep"): 0.00337,
+    ("synthetic", "dnn, equal computation"): 0.00393,
+    ("synthetic", "dnn, equal parameters"): 0.00662,
+    ("synthetic", "shallow"): 0.00311,
+    ("synthetic", "gam"): 0.00336,
+    ("yeast", "deep"): 0.585,
+    ("yeast", "dnn, equal computation"): 0.576,
+    ("yeast", "dnn, equal parameters"): 0.575,
+    ("yeast", "shallow"): 0.577,
+    ("yeast", "gam"): 0.597,
+    ("breast_cancer", "deep"): 0.959,
+    ("breast_cancer", "dnn, equal computation"): 0.966,
+    ("breast_cancer", "dnn, equal parameters"): 0.971,
+    ("breast_cancer", "shallow"): 0.958,
+    ("breast_cancer", "gam"): 0.969,
+}
+"""Table 1: losses of the synthetic table, accuracies of the others."""
+
+
+def accuracies_table(content: Mapping[str, Any]) -> str:
+    """Losses or accuracies of all networks, with the paper's where it has them."""
+    rows = []
+    for part in content["trained"]:
+        for row in part["rows"]:
+            paper = PAPER.get((part["source"], row["network"]))
+            rows.append(
+                [
+                    part["source"],
+                    row["network"],
+                    f"{row['parameters']:,}",
+                    f"{part['measure']} {_with_error(row['score'], row['score error'], 4)}",
+                    NONE if paper is None else f"{paper:g}",
+                ]
+            )
+    return markdown_table(["table", "network", "parameters", "here", "paper"], rows)
+
+
+def distances_table(content: Mapping[str, Any]) -> str:
+    """Relative distance to exact Shapley values by network and method."""
+    methods = list(
+        dict.fromkeys(r["method"] for part in content["distances"] for r in part["rows"])
+    )
+    rows = []
+    for part in content["distances"]:
+        by_network: dict[str, dict[str, Any]] = {}
+        for row in part["rows"]:
+            by_network.setdefault(row["network"], {})[row["method"]] = row
+        for network, found in by_network.items():
+            cells = [
+                NONE
+                if method not in found
+                else f"{found[method]['relative']:.2g} ± {found[method]['relative error']:.1g}"
+                for method in methods
+            ]
+            rows.append([part["source"], network, *cells])
+    return markdown_table(["table", "network", *methods], rows)
+
+
+def times_table(content: Mapping[str, Any]) -> str:
+    """Milliseconds of one explanation (Table 5)."""
+    rows = content["timing"]["rows"]
+    networks = list(dict.fromkeys(row["network"] for row in rows))
+    methods = list(dict.fromkeys(row["method"] for row in rows))
+    known = {(r["method"], r["network"]): 1000 * r["seconds"] for r in rows}
+    return markdown_table(
+        ["ms", *networks],
+        [
+            [m, *(f"{known[m, n]:.1f}" if (m, n) in known else NONE for n in networks)]
+            for m in methods
+        ],
+    )
+
+
+def claims_table(claims: Sequence[Mapping[str, str]]) -> str:
+    """All claims."""
+    return claims_by_row(claims)
+
+
+def _with_error(value: float, error: float | None, digits: int) -> str:
+    return f"{value:.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}")
+
+
+TABLES = {
+    "SHAPNETS_CLAIMS": ("shapnets/claims.json", claims_table),
+    "SHAPNETS_ACCURACIES": ("shapnets/tables.json", accuracies_table),
+    "SHAPNETS_DISTANCES": ("shapnets/tables.json", distances_table),
+    "SHAPNETS_TIMES": ("shapnets/tables.json", times_table),
+    **image_report.TABLES,
+}
+"""Tables that documents may hold, by name: the JSON file below the folder of results, and what
+makes Markdown of its content."""

@@ -1,0 +1,1 @@
+"""Stages of the study of Shapley explanation networks."""

@@ -1,0 +1,33 @@
+"""Stage: what the paper on Shapley explanation networks says, beside what was measured."""
+
+import json
+from pathlib import Path
+
+from pipeline.core.claims import write_claims
+from pipeline.core.files import write_json
+from pipeline.studies.shapnets.claims import table_claims
+from pipeline.studies.shapnets.image_claims import image_claims
+
+VERSION = 1
+
+
+def main(
+    *,
+    numbers: list[Path],
+    distances: list[Path],
+    timing: Path,
+    images: Path,
+    out: Path,
+    table: Path,
+    numbers_of_tables: Path,
+) -> None:
+    """Read the other stages' JSON; write the claims as JSON and CSV, and all tables as one JSON."""
+    trained = [json.loads(path.read_bytes()) for path in numbers]
+    found = [json.loads(path.read_bytes()) for path in distances]
+    times = json.loads(timing.read_bytes())
+    claims = [
+        *table_claims(trained, found, times),
+        *image_claims(json.loads(images.read_bytes())),
+    ]
+    write_claims(claims, out, table)
+    write_json(numbers_of_tables, {"trained": trained, "distances": found, "timing": times})

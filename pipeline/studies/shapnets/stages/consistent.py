@@ -1,0 +1,44 @@
+"""Stage: networks for a table whose explanations are drawn to Shapley values."""
+
+from pathlib import Path
+
+from pipeline.studies.shapnets.params import (
+    ConsistentParams,
+    NetworksParams,
+    OwnTableParams,
+    TablesParams,
+    TrainingParams,
+)
+from pipeline.studies.shapnets.stages import networks
+
+VERSION = 1
+"""To be raised with that of the stage ``networks``, which does the work."""
+
+
+def main(
+    *,
+    game: str,
+    tables: TablesParams,
+    training: TrainingParams,
+    sizes: NetworksParams,
+    section: ConsistentParams,
+    out: Path,
+    numbers: Path,
+    table: Path,
+    yeast: str | None = None,
+    own: OwnTableParams | None = None,
+) -> None:
+    """Train them on the table ``game``; files as of the other networks."""
+    networks.main(
+        source=game,
+        group="consistent",
+        tables=tables,
+        training=training,
+        sizes=sizes,
+        section=section,
+        out=out,
+        numbers=numbers,
+        table=table,
+        yeast=yeast,
+        own=own,
+    )

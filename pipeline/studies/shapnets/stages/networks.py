@@ -1,0 +1,58 @@
+"""Stage: networks for a table, trained; and how they do."""
+
+from pathlib import Path
+
+from pipeline.core.files import write_json
+from pipeline.core.tables import plain, write_table
+from pipeline.studies.shapnets import networks
+from pipeline.studies.shapnets.params import (
+    ComparedParams,
+    ConsistentParams,
+    NetworksParams,
+    OwnTableParams,
+    RegularisedParams,
+    TablesParams,
+    TrainingParams,
+)
+from pipeline.studies.shapnets.table_data import read_split
+from pipeline.studies.shapnets.trained import MEASURES, recipes, train_all
+
+VERSION = 1
+
+COLUMNS = ["network", "parameters", *(n for m in MEASURES for n in (m, f"{m} error"))]
+
+
+def main(
+    *,
+    source: str,
+    group: str,
+    tables: TablesParams,
+    training: TrainingParams,
+    sizes: NetworksParams,
+    section: ComparedParams | RegularisedParams | ConsistentParams,
+    out: Path,
+    numbers: Path,
+    table: Path,
+    yeast: str | None = None,
+    own: OwnTableParams | None = None,
+) -> None:
+    """Train the networks of a ``group`` on the table ``source``.
+
+    ``out`` has the first run's, ``numbers`` (JSON) and ``table`` (CSV) how all runs do.
+    """
+    split = read_split(source, tables, yeast, own)
+    most = section.folds if isinstance(section, ConsistentParams) else training.folds
+    made = recipes(split, sizes, section, training.seed, bias=source == "own")
+    rows, found = train_all(split, made, training, source, most)
+    networks.save(out, found)
+    write_table(table, COLUMNS, rows)
+    content = {
+        "source": source,
+        "group": group,
+        "measure": "loss" if split.train.classes is None else "accuracy",
+        "runs": training.rounds * min(most, training.folds),
+        "features": list(split.train.names),
+        "outputs": list(split.outputs),
+        "rows": rows,
+    }
+    write_json(numbers, plain(content))

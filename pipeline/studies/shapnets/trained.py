@@ -1,0 +1,189 @@
+"""Trains the networks for a table, fold after fold, and tells how they do on held-out rows."""
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from pipeline.core.errors import InputError
+from pipeline.core.statistics import known_mean_and_error
+from pipeline.data.tables import Table
+from pipeline.models.shapnets import ShapNet
+from pipeline.models.training import fit
+from pipeline.studies.shapnets import losses, networks
+from pipeline.studies.shapnets.losses import Loss
+from pipeline.studies.shapnets.params import (
+    ComparedParams,
+    ConsistentParams,
+    NetworksParams,
+    RegularisedParams,
+    TrainingParams,
+)
+from pipeline.studies.shapnets.table_data import Split, features_of, targets_of
+
+Own = ComparedParams | RegularisedParams | ConsistentParams
+
+SMALL = 0.01
+"""Shapley values below which a feature counts as not used, for sparsity."""
+
+MEASURES = ("score", "variation", "sparsity")
+
+
+@dataclass(frozen=True, eq=False)
+class Recipe:
+    """How one kind of network is made, and what it is trained to."""
+
+    make: Any
+    loss: Loss
+
+
+def recipes(
+    split: Split, params: NetworksParams, section: Own, seed: int, *, bias: bool
+) -> dict[str, Recipe]:
+    """The networks of a group, by name.
+
+    Args:
+        split: of the table.
+        params: sizes of networks.
+        section: the group's section of the parameters.
+        seed: of what losses draw.
+        bias: whether networks have a constant that is no player's.
+    """
+    n, n_outputs = split.train.features.shape[1], split.n_outputs
+    if isinstance(section, ComparedParams):
+        made = networks.builders(n, n_outputs, params, section, bias=bias)
+        return {name: Recipe(make, losses.plain) for name, make in made.items()}
+    deep = partial(networks.deep, n, n_outputs, params, bias=bias)
+    if isinstance(section, RegularisedParams):
+        return {
+            "deep, l1": Recipe(deep, losses.l1(section.l1)),
+            "deep, l infinity": Recipe(deep, losses.l_infinity(section.l_infinity)),
+        }
+    return {
+        f"deep, consistent {weight:g}": Recipe(
+            deep, losses.consistent(weight, section.samples, seed)
+        )
+        for weight in section.weights
+    }
+
+
+def train_all(
+    split: Split,
+    made: Mapping[str, Recipe],
+    params: TrainingParams,
+    description: str,
+    most: int | None = None,
+) -> tuple[list[dict[str, Any]], dict[str, nn.Module]]:
+    """Train each network on all but one fold of the training rows, for each fold and round.
+
+    Args:
+        split: of the table.
+        made: how networks are made and trained.
+        params: of the training.
+        description: what progress says.
+        most: folds of each round that are trained on; None: all.
+
+    Returns:
+        A row a network, with means over the runs and their standard errors; and the networks of the
+        first run.
+    """
+    found: dict[str, nn.Module] = {}
+    rows = []
+    for name, recipe in made.items():
+        runs = []
+        for round_number in range(params.rounds):
+            every = folds(len(split.train), params, round_number)
+            for fold, chosen in enumerate(itertools.islice(every, most)):
+                network = _trained(
+                    split.train[chosen],
+                    recipe,
+                    params,
+                    seed=params.seed + 1000 * round_number + fold,
+                    description=f"{description}: {name}, fold {fold + 1}/{params.folds}",
+                )
+                found.setdefault(name, network)
+                runs.append(measured(network, split))
+        mean, error = known_mean_and_error(np.array(runs))
+        row: dict[str, Any] = {"network": name, "parameters": networks.count(found[name])}
+        row |= dict(zip(MEASURES, mean.tolist(), strict=True))
+        row |= {f"{m} error": e for m, e in zip(MEASURES, error.tolist(), strict=True)}
+        rows.append(row)
+    return rows, found
+
+
+def folds(n_rows: int, params: TrainingParams, round_number: int) -> Iterator[NDArray[np.intp]]:
+    """Rows that are trained on, once for each fold that is left out."""
+    order = np.random.default_rng([params.seed, round_number]).permutation(n_rows)
+    if n_rows < 2 * params.folds:
+        raise InputError(
+            f"shapnets.training.folds: {params.folds} folds of {n_rows} rows to train on; give "
+            "fewer folds, or a larger table"
+        )
+    for fold in range(params.folds):
+        yield np.sort(np.delete(order, np.s_[fold :: params.folds]))
+
+
+def _trained(
+    table: Table, recipe: Recipe, params: TrainingParams, seed: int, description: str
+) -> nn.Module:
+    torch.manual_seed(seed)
+    network: nn.Module = recipe.make()
+    features, targets = features_of(table), targets_of(table)
+
+    def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
+        order = np.random.default_rng([seed, epoch]).permutation(len(table))
+        for start in range(0, len(table), params.batch):
+            some = torch.from_numpy(order[start : start + params.batch])
+            yield features[some], targets[some]
+
+    fit(
+        network,
+        lambda batch: recipe.loss(network, *batch),
+        batches,
+        epochs=params.epochs,
+        batches_per_epoch=-(-len(table) // params.batch),
+        learning_rate=params.learning_rate,
+        description=description,
+    )
+    return network
+
+
+@torch.inference_mode()
+def measured(network: nn.Module, split: Split) -> list[float]:
+    """The measures of a network on held-out rows: NaN where there is none.
+
+    They are its accuracy, or mean squared error in the target's own unit; of a ShapNet also the
+    coefficient of variation of its explanations' sizes, and the share of these that is small.
+    """
+    features, targets = features_of(split.test), targets_of(split.test)
+    if isinstance(network, ShapNet):
+        explained = network.explain(features)
+        scores, values = explained.scores, explained.layers[-1].double().numpy()
+        more = [variation(values), float((np.abs(values) < SMALL).mean())]
+    else:
+        scores, more = network(features), [np.nan, np.nan]
+    if targets.is_floating_point():
+        score = float((scores[:, 0] - targets).square().mean()) * split.target[1] ** 2
+    else:
+        score = float((scores.argmax(dim=1) == targets).double().mean())
+    return [score, *more]
+
+
+def variation(values: NDArray[np.float64]) -> float:
+    """Coefficient of variation of |φ| over features, mean over samples and outputs.
+
+    Explanations that are 0 everywhere have none, and are left out; NaN if all are.
+
+    Args:
+        values: (sample, feature, output)
+    """
+    sizes = np.abs(values)
+    mean = sizes.mean(axis=1)
+    there = mean > 0
+    return float((sizes.std(axis=1)[there] / mean[there]).mean()) if there.any() else float("nan")
