@@ -1,7 +1,11 @@
 from pipeline.studies.shapnets import paths as shapnets_files
 
 SHAPNETS = PARAMS.shapnets
-SHAPNETS_SOURCE = {"tables": "shapnets.tables", "yeast": "shapnets.yeast", "own": "shapnets.table"}
+SHAPNETS_SOURCE = {
+    "tables": "shapnets.tables",
+    "yeast": "shapnets.yeast",
+    "own": "shapnets.table",
+}
 SHAPNETS_TRAINED = {
     "training": "shapnets.training",
     "sizes": "shapnets.networks",
@@ -59,7 +63,9 @@ rule shapnets_consistent:
 rule shapnets_distances:
     input:
         lambda wildcards: shapnets_files.given_files(SHAPNETS, wildcards.source),
-        networks=lambda wildcards: shapnets_files.checkpoints(SHAPNETS, wildcards.source),
+        networks=lambda wildcards: shapnets_files.checkpoints(
+            SHAPNETS, wildcards.source
+        ),
         receipt=shapnets_receipt,
     output:
         out="results/shapnets/distances/{source}.json",
@@ -97,7 +103,9 @@ rule shapnets_draw_tables:
         timing="results/shapnets/timing.json",
     output:
         vectors("shapnets", *shapnets_files.OF_TABLES),
-        figures=reported("shapnets", drawn("shapnets", *shapnets_files.OF_TABLES), "tables"),
+        figures=reported(
+            "shapnets", drawn("shapnets", *shapnets_files.OF_TABLES), "tables"
+        ),
     log:
         "results/logs/shapnets/draw_tables.log",
     conda:
