@@ -71,6 +71,11 @@ def test_another_weight_evaluates_only_its_own_network(folder):
     assert found.evaluations_reused == 2 * SUBJECTS * 2**16
 
 
+def explained(folder, *arguments):
+    found = clone.run(folder, "python", "-m", "pipeline", "explain", "my.csv", *arguments)
+    return found.stdout
+
+
 def test_a_table_of_ones_own(folder):
     rng = np.random.default_rng(0)
     rows = "".join(f"{a:.3f},{'xy'[b]},{a + b:.3f}\n" for a, b in
@@ -94,3 +99,10 @@ def test_a_table_of_ones_own(folder):
             np.testing.assert_allclose(table[number], score.detach(), atol=1e-5)
         values = network.explain(features[None]).layers[-1][0].detach()
         np.testing.assert_allclose(values, shapley_values(table), atol=1e-5)
+    said = explained(folder, "--row", "17", "--network", "shallow")
+    assert "exact Shapley value" in said
+    for line in said.splitlines():
+        cells = [cell.strip() for cell in line.split("│")]
+        if len(cells) > 4 and cells[1] in split.train.names:
+            assert float(cells[3]) == pytest.approx(float(cells[4]), abs=2e-4)
+    assert (folder / "my.row17.png").exists()

@@ -28,6 +28,7 @@ from pipeline.studies.shapnets import (
     timing,
     trained,
 )
+from pipeline.studies.shapnets.explain import draw_row, explain_row, row_table
 from pipeline.studies.shapnets.params import NetworksParams, Params
 
 SIZES = NetworksParams(width=3, hidden=4)
@@ -410,3 +411,63 @@ def test_times_are_told_of_every_network_and_method(monkeypatch):
     ]
     assert all(row["seconds"] > 0 for row in rows)
     json.dumps(rows)
+
+
+@pytest.fixture
+def own_table(tmp_path):
+    """A table, parameters that name it, and untrained networks for it."""
+    path = tmp_path / "my.csv"
+    rng = np.random.default_rng(0)
+    rows = "".join(f"{a:.3f},{'xy'[b]},{100 + a + b:.3f}\n" for a, b in
+                   zip(rng.normal(size=40), rng.integers(0, 2, 40), strict=True))  # fmt: skip
+    path.write_text(f"size,kind,price\n{rows}")
+    given = {"table": {"path": str(path), "target": "price"}}
+    params = Params(**merged(merged(defaults(), OVERRIDES)["shapnets"], given))
+    made = {
+        "deep": networks.deep(3, 1, SIZES, bias=True),
+        "shallow": shapnets.shallow(3, 1, [4], bias=True),
+        "dnn": networks.PlainNetwork(3, 1, 2),
+    }
+    networks.save(tmp_path / "results/shapnets/networks/own_compared.pt", made)
+    return path, params, made, tmp_path / "results"
+
+
+def test_a_row_of_ones_own_table_is_explained_in_its_targets_unit(own_table, tmp_path):
+    path, params, made, results = own_table
+    split = table_data.read_split("own", params.tables, own=params.table)
+    line = path.read_text().splitlines()[17].split(",")
+    for name in ("deep", "shallow"):
+        found = explain_row(path, 17, name, params, results)
+        assert found.given.tolist() == [float(line[0]), line[1] == "x", line[1] == "y"]
+        network = made[name].double()
+        features = torch.from_numpy(split.scaling(found.given))
+        exact = exact_values(network, features)[:, 0] * split.target[1]
+        np.testing.assert_allclose(found.exact, exact, atol=1e-5)
+        if name == "shallow":
+            np.testing.assert_allclose(found.own, exact, atol=1e-5)
+        score = float(network(features[None])) * split.target[1] + split.target[0]
+        assert found.score == pytest.approx(score, abs=1e-4)
+        for values in (found.own, found.exact):
+            assert found.nobody + values.sum() == pytest.approx(score, abs=1e-4)
+    assert row_table(found).row_count == 5
+    draw_row(found, tmp_path / "row.png")
+    assert (tmp_path / "row.png").exists()
+
+
+def test_rows_that_cannot_be_explained(own_table, tmp_path):
+    path, params, _, results = own_table
+    for arguments, message in (
+        ((path, 41, "deep"), r"--row: 41; .* has rows 1 to 40"),
+        ((path, 1, "dnn"), r"--network: there is no 'dnn'; there are deep, shallow"),
+        ((path, 1, "wide"), r"--network: there is no 'wide'"),
+    ):
+        with pytest.raises(InputError, match=message):
+            explain_row(*arguments, params, results)
+    with pytest.raises(InputError, match="there are no networks for your table"):
+        explain_row(path, 1, "deep", params, tmp_path / "nowhere")
+    other = tmp_path / "other.csv"
+    other.write_text(path.read_text().replace(",y,", ",z,"))
+    with pytest.raises(InputError, match="has other columns or categories"):
+        explain_row(other, 1, "deep", params, results)
+    with pytest.raises(InputError, match="names no table"):
+        explain_row(path, 1, "deep", TINY, results)

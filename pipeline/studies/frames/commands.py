@@ -27,7 +27,7 @@ class ScoreName(StrEnum):
 
 
 def explain(
-    video: Annotated[Path, typer.Argument(help="A video file.")],
+    video: Annotated[Path, typer.Argument(help="A video file, or a table (.csv).")],
     model: Annotated[ModelName, typer.Option(help="Which of the trained models.")] = ModelName.trn,
     frames: Annotated[
         int | None, typer.Option(min=1, help="Frames spread over the video; default: the study's.")
@@ -53,8 +53,19 @@ def explain(
     params: Annotated[Path, typer.Option(help="The study's parameters.")] = Path("params.yaml"),
     results: Annotated[Path, typer.Option(help="Where the trained models are.")] = Path("results"),
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:<number>.")] = None,
+    row: Annotated[
+        int | None, typer.Option(min=1, help="Of a table: the row, counted below the header.")
+    ] = None,
+    network: Annotated[
+        str, typer.Option(help="Of a table: which of its Shapley explanation networks.")
+    ] = "deep",
 ) -> None:
-    """Element Shapley Values of one video's frames, as a table and a picture."""
+    """Shapley values of one video's frames, or of one row of a table, in print and as a picture."""
+    if video.suffix.lower() == ".csv":
+        from pipeline.studies.shapnets.commands import explain_table  # noqa: PLC0415
+
+        explain_table(video, row, network, out, params, results)
+        return
     # Here, and not above: `store` should not wait for torch to load.
     from pipeline.studies.frames.explain import Sampling, explain_video  # noqa: PLC0415
     from pipeline.studies.frames.explained import draw_explanation, explained_table  # noqa: PLC0415

@@ -1,0 +1,276 @@
+"""FastSHAP for tables: a network that is trained to tell another network's Shapley values.
+
+Jethani, Sudarshan, Covert, Lee and Ranganath, "FastSHAP: Real-Time Shapley Value Estimation",
+ICLR 2022. The value v(S) of a coalition is the frozen network's output with references in place of
+absent features, so no surrogate is needed. The explainer φ is trained to the least mean, over
+samples and over coalitions S from the Shapley kernel, of
+
+    (v(S) − v(∅) − Σ φᵢ)²        over the features i in S
+
+As in the paper, coalitions come in pairs, each with its complement, and outputs are normalised:
+each feature gets an equal share of what is missing to f(x) − f(r) (additive efficient
+normalisation). Among all functions the Shapley values are the minimum.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.core.errors import InputError
+
+Network = Callable[[Tensor], Tensor]
+"""Outputs (sample, output) of features (sample, feature)."""
+
+
+class Explained(NamedTuple):
+    """What a network says, and what the explainer says of it."""
+
+    scores: Tensor
+    """(sample, output) of the network"""
+    values: Tensor
+    """(sample, player, output) of the explainer, which sum to f(x) − f(r)"""
+
+
+class Explainer(nn.Module):
+    """A feedforward network that tells another network's Shapley values.
+
+    Args:
+        n_players: features.
+        n_outputs: of the network that is explained.
+        hidden: units of each of the two hidden layers.
+        mean, sd: (feature,) by which features are scaled before they are put in; None: 0 and 1.
+
+    Raises:
+        InputError: no feature, output or unit; a mean or an sd of another shape.
+    """
+
+    mean: Tensor
+    sd: Tensor
+
+    def __init__(
+        self,
+        n_players: int,
+        n_outputs: int,
+        hidden: int,
+        mean: Tensor | None = None,
+        sd: Tensor | None = None,
+    ) -> None:
+        super().__init__()
+        if min(n_players, n_outputs, hidden) < 1:
+            raise InputError(
+                f"{n_players} features, {n_outputs} outputs, {hidden} hidden units: there must be "
+                "one of each at least"
+            )
+        mean = torch.zeros(n_players) if mean is None else mean
+        sd = torch.ones(n_players) if sd is None else sd
+        if mean.shape != (n_players,) or sd.shape != (n_players,):
+            raise InputError(
+                f"a mean of shape {tuple(mean.shape)} and an sd of shape {tuple(sd.shape)}: "
+                f"{n_players} numbers needed of each"
+            )
+        self.register_buffer("mean", mean)
+        self.register_buffer("sd", sd)
+        self.n_outputs = n_outputs
+        self.inner = nn.Sequential(
+            nn.Linear(n_players, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, hidden),
+            nn.ReLU(),
+            nn.Linear(hidden, n_players * n_outputs),
+        )
+
+    def forward(self, features: Tensor, scores: Tensor, empty: Tensor) -> Tensor:
+        """Values (sample, player, output), which sum to the scores less those of the references.
+
+        Args:
+            features: (sample, feature)
+            scores: (sample, output) of the network for these features.
+            empty: (output,) of the network for the references.
+
+        Raises:
+            InputError: arguments of other shapes.
+        """
+        n, d = len(features), len(self.mean)
+        if features.shape != (n, d):
+            raise InputError(f"features of shape {tuple(features.shape)}: (sample, {d}) are needed")
+        if scores.shape != (n, self.n_outputs) or empty.shape != (self.n_outputs,):
+            raise InputError(
+                f"scores of shape {tuple(scores.shape)}, and {tuple(empty.shape)} of the "
+                f"references: {(n, self.n_outputs)} and {(self.n_outputs,)} are needed"
+            )
+        raw = self.inner((features - self.mean) / self.sd).unflatten(1, (d, self.n_outputs))
+        return normalised(raw, scores - empty)
+
+
+def normalised(values: Tensor, total: Tensor) -> Tensor:
+    """Values (sample, player, output) with the same added to each, so that they sum to a total."""
+    missing = total - values.sum(dim=1)
+    return values + (missing / values.shape[1])[:, None]
+
+
+@torch.no_grad()
+def explain(
+    explainer: Explainer, network: Network, features: Tensor, references: Tensor
+) -> Explained:
+    """Scores of a network and the explainer's values of them.
+
+    Args:
+        explainer: as trained for the network.
+        network: evaluated for the features, and for the references.
+        features: (sample, feature)
+        references: (feature,) as given in training.
+
+    Raises:
+        InputError: arguments of other shapes.
+    """
+    scores, empty = network(features), network(references[None])[0]
+    return Explained(scores, explainer(features, scores, empty))
+
+
+def train(
+    network: Network,
+    features: Tensor,
+    references: Tensor,
+    n_outputs: int,
+    *,
+    steps: int,
+    hidden: int,
+    seed: int,
+    batch: int = 32,
+    coalitions: int = 8,
+    learning_rate: float = 1e-3,
+) -> Explainer:
+    """An explainer trained for a network, which must be in evaluation mode and is left as it is.
+
+    Args:
+        network: a function of features, that gives the same for the same features.
+        features: (sample, feature) to train on; the explainer scales them by their mean and sd.
+        references: (feature,) values of absent features.
+        n_outputs: of the network.
+        steps: of Adam, whose learning rate falls to 0 along a cosine.
+        hidden: units of each of the explainer's two hidden layers.
+        seed: of first weights, batches and coalitions. Global random numbers are left alone.
+        batch: samples of a step, drawn without repeats until all were; at most all of them.
+        coalitions: of each sample in a step; an even number, for they come in pairs.
+        learning_rate: at first.
+
+    Returns:
+        The explainer, on the features' device, with their dtype, in evaluation mode.
+
+    Raises:
+        InputError: arguments of other shapes or out of range; a loss that becomes NaN or Inf.
+    """
+    _check(features, references, steps, batch, coalitions, learning_rate)
+    device, (n_rows, d) = features.device, features.shape
+    rng = torch.Generator().manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        sd = features.std(dim=0, correction=0)
+        explainer = Explainer(
+            d, n_outputs, hidden, features.mean(dim=0), torch.where(sd > 0, sd, torch.ones_like(sd))
+        ).to(features)
+    with torch.no_grad():
+        scores, empty = network(features), network(references[None])[0]
+    if scores.shape != (n_rows, n_outputs):
+        raise InputError(
+            f"the network gives outputs of shape {tuple(scores.shape)}: {(n_rows, n_outputs)} "
+            "are needed"
+        )
+    optimizer = torch.optim.Adam(explainer.parameters(), learning_rate)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
+    size, order = min(batch, n_rows), torch.empty(0, dtype=torch.int64)
+    loss = torch.zeros((), device=device)
+    for _ in range(steps):
+        if len(order) < size:
+            order = torch.randperm(n_rows, generator=rng)
+        chosen, order = order[:size].to(device), order[size:]
+        given, own = features[chosen], scores[chosen]
+        members = kernel_coalitions(size * coalitions // 2, d, rng).to(device)
+        members = members.unflatten(0, (size, coalitions))
+        with torch.no_grad():
+            present = torch.where(members, given[:, None], references).flatten(0, 1)
+            gains = network(present).unflatten(0, (size, coalitions)) - empty
+        loss = loss_of(explainer(given, own, empty), members, gains)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    if not torch.isfinite(loss):
+        raise InputError(
+            f"FastSHAP: the loss became {loss.item()}; lower the learning rate (now "
+            f"{learning_rate}), or check the network's outputs"
+        )
+    return explainer.eval()
+
+
+def loss_of(values: Tensor, members: Tensor, gains: Tensor) -> Tensor:
+    """Mean squared error of what coalitions gain, over samples, coalitions and outputs.
+
+    Args:
+        values: (sample, player, output)
+        members: (sample, coalition, player) bool.
+        gains: (sample, coalition, output), v(S) − v(∅).
+    """
+    return (gains - torch.matmul(members.to(values.dtype), values)).square().mean()
+
+
+def kernel_coalitions(pairs: int, n_players: int, generator: torch.Generator) -> Tensor:
+    """Coalitions drawn from the Shapley kernel, each followed by its complement.
+
+    A size k from 1 to d − 1 has probability ∝ 1 / (k (d − k)), and coalitions of a size are alike.
+    One player alone makes no such coalition: then they are empty ones, and all players.
+
+    Returns:
+        (2 · pair, player) bool.
+    """
+    if n_players == 1:
+        found = torch.zeros(pairs, 1, dtype=torch.bool)
+    else:
+        sizes = torch.arange(1, n_players, dtype=torch.float64)
+        weights = 1 / (sizes * (n_players - sizes))
+        drawn = torch.multinomial(weights, pairs, replacement=True, generator=generator) + 1
+        orders = torch.rand(pairs, n_players, generator=generator, dtype=torch.float64)
+        found = orders.argsort(dim=1).argsort(dim=1) < drawn[:, None]
+    return torch.stack([found, ~found], dim=1).flatten(0, 1)
+
+
+def from_state(state: dict[str, Tensor]) -> Explainer:
+    """The explainer of a ``state_dict``, which holds the structure.
+
+    Raises:
+        InputError: a state of something else.
+    """
+    try:
+        mean, sd, last = state["mean"], state["sd"], state["inner.4.weight"]
+        outputs, hidden = last.shape
+        found = Explainer(len(mean), outputs // len(mean), hidden, mean, sd).to(mean.dtype)
+        found.load_state_dict(dict(state))
+    except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+        raise InputError(f"this is no state of a FastSHAP explainer: {error}") from None
+    return found
+
+
+def _check(
+    features: Tensor,
+    references: Tensor,
+    steps: int,
+    batch: int,
+    coalitions: int,
+    learning_rate: float,
+) -> None:
+    if features.ndim != 2 or 0 in features.shape or not torch.isfinite(features).all():
+        raise InputError(
+            f"features of shape {tuple(features.shape)}: (sample, feature) numbers are needed"
+        )
+    if references.shape != features.shape[1:] or not torch.isfinite(references).all():
+        raise InputError(
+            f"references of shape {tuple(references.shape)}: {features.shape[1]} numbers needed"
+        )
+    if steps < 0 or batch < 1:
+        raise InputError(f"{steps} steps of {batch} samples: 0 steps, of 1 sample, at least")
+    if coalitions < 2 or coalitions % 2:
+        raise InputError(f"{coalitions} coalitions a sample: an even number from 2 on is needed")
+    if not learning_rate > 0:
+        raise InputError(f"learning rate {learning_rate}: it must be above 0")

@@ -1,0 +1,171 @@
+"""One row of the user's table, explained: its network's own explanation beside exact values."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib import pyplot as plt
+from numpy.typing import NDArray
+from rich.table import Table as Printed
+
+from pipeline.core.errors import InputError
+from pipeline.core.plotting import BLUE, ORANGE, figure_style, save
+from pipeline.data.tables import Table, own
+from pipeline.models.shapnet_games import coalition_values
+from pipeline.models.shapnets import ShapNet
+from pipeline.shapley.exact import shapley_values
+from pipeline.shapley.methods import METHODS
+from pipeline.studies.shapnets import networks
+from pipeline.studies.shapnets.explained import subject_of
+from pipeline.studies.shapnets.game import RowGame
+from pipeline.studies.shapnets.params import Params
+from pipeline.studies.shapnets.paths import ENUMERABLE
+from pipeline.studies.shapnets.table_data import split_of
+
+Floats = NDArray[np.float64]
+
+MOST = 30
+"""Features that are drawn: those of the largest values."""
+
+
+@dataclass(frozen=True, eq=False)
+class ExplainedRow:
+    """What a network says of a row, and why; numbers are in the target's own unit."""
+
+    names: tuple[str, ...]
+    given: Floats
+    """(feature,) as the file has them"""
+    output: str
+    """the class that is predicted, or the target"""
+    score: float
+    nobody: float
+    """what is said where all features are at their means"""
+    own: Floats
+    """(feature,) the network's own explanation"""
+    exact: Floats
+    """(feature,) Shapley values of the score"""
+    error: float | None
+    """largest standard error of ``exact``; None where they are exact"""
+
+
+def explain_row(path: Path, row: int, network: str, params: Params, results: Path) -> ExplainedRow:
+    """Explain a row of a table.
+
+    Args:
+        path: a CSV file with the columns of the table that the networks were trained on.
+        row: counted from 1, below the header.
+        network: a Shapley explanation network of the study.
+        params: of the study; ``table`` names the table that was trained on.
+        results: folder of results.
+
+    Raises:
+        InputError: no such row, network or table; other columns; networks that are not trained.
+    """
+    if params.table is None:
+        raise InputError(
+            "parameter shapnets.table: names no table; give {path: …, target: …} and make the "
+            "study, so that there are networks to explain"
+        )
+    known = _read(Path(params.table.path), params)
+    table = known if path == Path(params.table.path) else _read(path, params)
+    if table.names != known.names:
+        differing = sorted(set(table.names) ^ set(known.names))
+        raise InputError(
+            f"{path}: has other columns or categories than {params.table.path}, which the networks "
+            f"were trained on: {', '.join(differing[:5])}"
+        )
+    if not 1 <= row <= len(table):
+        raise InputError(f"--row: {row}; {path} has rows 1 to {len(table)}")
+    found = _network(network, results)
+    split = split_of(known, params.tables)
+    features = torch.from_numpy(split.scaling(table.features[row - 1])).float()
+    with torch.inference_mode():
+        said = found.explain(features[None])
+        nobody = found(found.references[None])[0].double().numpy()
+    scores = said.scores[0].double().numpy()
+    output = int(scores.argmax())
+    exact, error = _exact(found, features, split.outputs, params)
+    mean, scale = split.target
+    return ExplainedRow(
+        names=table.names,
+        given=table.features[row - 1],
+        output=split.outputs[output] if split.n_outputs > 1 else params.table.target,
+        score=float(scores[output]) * scale + mean,
+        nobody=float(nobody[output]) * scale + mean,
+        own=said.layers[-1][0, :, output].double().numpy() * scale,
+        exact=exact[:, output] * scale,
+        error=None if error is None else float(error[:, output].max()) * scale,
+    )
+
+
+def _read(path: Path, params: Params) -> Table:
+    assert params.table is not None
+    given = params.table
+    return own(path, given.target, kind=given.kind, missing=given.missing)
+
+
+def _network(name: str, results: Path) -> ShapNet:
+    folder = results / "shapnets"
+    files = [folder / f"networks/own_{group}.pt" for group in ("compared", "regularised")]
+    files.append(folder / "consistent/own.pt")
+    every = {n: net for file in files if file.exists() for n, net in networks.load(file).items()}
+    shapnets = {n: net for n, net in every.items() if isinstance(net, ShapNet)}
+    if not shapnets:
+        raise InputError(
+            f"{folder}: there are no networks for your table; make them with `uv run snakemake "
+            "--cores all shapnets_all`, with the same parameters"
+        )
+    if name not in shapnets:
+        raise InputError(f"--network: there is no {name!r}; there are {', '.join(shapnets)}")
+    return shapnets[name]
+
+
+def _exact(
+    network: ShapNet, features: torch.Tensor, outputs: tuple[str, ...], params: Params
+) -> tuple[Floats, Floats | None]:
+    """Shapley values (feature, output), and their standard errors where they are estimated."""
+    if len(features) <= ENUMERABLE:
+        return shapley_values(coalition_values(network.double(), features.double())), None
+    game = RowGame(subject_of("", network), features, outputs)
+    estimate = METHODS["regression"].estimate(game, budget=params.explained.coalitions)
+    return estimate.values, estimate.standard_errors
+
+
+def row_table(found: ExplainedRow) -> Printed:
+    """Features as rows, largest values first."""
+    table = Printed(title=f"{found.output}: {found.score:.3f}", title_style="bold")
+    exact = "exact" if found.error is None else "estimated"
+    for name in ("feature", "in the row", "own explanation", f"{exact} Shapley value"):
+        table.add_column(name, justify="left" if name == "feature" else "right")
+    for i in np.argsort(-np.abs(found.exact)):
+        numbers = (f"{found.own[i]:+.4f}", f"{found.exact[i]:+.4f}")
+        table.add_row(found.names[i], f"{found.given[i]:g}", *numbers)
+    table.add_section()
+    table.add_row("sum", "", f"{found.own.sum():+.4f}", f"{found.exact.sum():+.4f}")
+    table.add_row("all features at their means", "", *[f"{found.nobody:+.4f}"] * 2)
+    return table
+
+
+def draw_row(found: ExplainedRow, out: Path) -> None:
+    """Write the picture: two bars a feature."""
+    order = np.argsort(-np.abs(found.exact))[:MOST]
+    with figure_style():
+        figure, axes = plt.subplots(figsize=(7, 1.6 + 0.36 * len(order)))
+        places = np.arange(len(order))
+        exact = "exact" if found.error is None else "estimated"
+        for values, shift, colour, hatch, label in (
+            (found.own, -0.2, BLUE, "", "the network's own explanation"),
+            (found.exact, 0.2, ORANGE, "//", f"{exact} Shapley values"),
+        ):
+            axes.barh(
+                places + shift, values[order], 0.36, color=colour, hatch=hatch, ec="white",
+                label=label,
+            )  # fmt: skip
+        axes.set_yticks(places, [f"{found.names[i]} = {found.given[i]:g}" for i in order])
+        axes.invert_yaxis()
+        axes.axvline(0, color="black", lw=0.8)
+        axes.set(title=f"{found.output}: {found.score:.3f}", xlabel="added to the score")
+        axes.grid(visible=False, axis="y")
+        figure.legend(loc="outside upper center", ncols=2)
+        save(figure, out)
