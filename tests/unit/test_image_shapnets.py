@@ -201,3 +201,12 @@ def test_a_state_holds_the_structure(tmp_path):
 def test_what_does_not_fit_is_refused(make, message):
     with pytest.raises(InputError, match=message):
         make()
+
+
+def test_networks_compile_whole():
+    network = ImageShapNet(1, [3, 2], [1, 2], [(2, 2), (1, 2)]).eval()
+    images = torch.randn(2, 1, 8, 8)
+    compiled = torch.compile(network, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(images), network(images))
+    explain = torch.compile(network.explain, backend="eager", fullgraph=True)
+    torch.testing.assert_close(explain(images).stages, network.explain(images).stages)

@@ -279,3 +279,11 @@ def test_features_of_another_number_are_refused():
     network, _ = made("deep")
     with pytest.raises(InputError, match=r"features of shape \(4, 7\): \(sample, 8\) are needed"):
         network(torch.zeros(4, 7))
+
+
+def test_networks_compile_whole():
+    network, features = made("deep", torch.float32)
+    compiled = torch.compile(network, backend="eager", fullgraph=True)
+    torch.testing.assert_close(compiled(features), network(features))
+    explain = torch.compile(network.explain, backend="eager", fullgraph=True)
+    torch.testing.assert_close(explain(features).layers, network.explain(features).layers)
