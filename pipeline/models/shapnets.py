@@ -159,9 +159,9 @@ class ShapleyModules(nn.Module):
     def _after_first(self, sums: Tensor) -> Tensor:
         """From what the first layer gives, what the last one is given: (module, …, row, hidden)."""
         hidden = self._activated(0, sums)
-        for number, (weight, bias) in enumerate(
-            zip(self.weights[:-1], self.biases[1:], strict=True), start=1
-        ):
+        # A slice of a list of parameters would be a new module, which takes longer than the rest.
+        for number in range(1, len(self.biases)):
+            weight, bias = self.weights[number - 1], self.biases[number]
             deeper = torch.baddbmm(bias, hidden.flatten(1, -2), weight)
             hidden = self._activated(number, deeper.unflatten(1, hidden.shape[1:-1]))
         return hidden
@@ -184,6 +184,8 @@ class ShapleyLayer(nn.Module):
         InputError: sets that are empty, too large, have players twice or that are not there.
     """
 
+    order: Tensor | None
+
     def __init__(
         self,
         sets: Sequence[Sequence[int]],
@@ -205,11 +207,19 @@ class ShapleyLayer(nn.Module):
                 group.weights[-1] /= shared
         self.groups = nn.ModuleList(made)
         self.n_players, self.n_outputs = n_players, n_outputs
+        # Where every player is in one set, values only have to be put in order.
+        flat = torch.tensor(list(itertools.chain(*sets)))
+        is_one_each = len(made) == 1 and torch.equal(flat.sort().values, torch.arange(n_players))
+        self.register_buffer("order", flat.argsort() if is_one_each else None, persistent=False)
 
     def forward(self, x: Tensor, references: Tensor | None) -> Tensor:
         """Shapley values of all players: (player, sample, output)."""
+        groups = _each(self.groups, ShapleyModules)
+        if self.order is not None:
+            found: Tensor = groups[0](x, references)[self.order]
+            return found
         found = x.new_zeros(self.n_players, x.shape[1], self.n_outputs)
-        for group in _each(self.groups, ShapleyModules):
+        for group in groups:
             values = group(x, references)
             found = found.to(values.dtype).index_add(0, group.sets.flatten(), values)
         return found

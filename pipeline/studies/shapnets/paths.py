@@ -80,6 +80,12 @@ def numbers(shapnets: Params) -> list[str]:
     return [path.replace(".pt", ".json") for path in paths]
 
 
+def receipt(shapnets: Params, source: str) -> list[str]:
+    """The receipt of a table's game, where there is one."""
+    known = source in enumerable(shapnets)
+    return [f"results/shapnets/receipts/{source}.json"] if known else []
+
+
 def distances(shapnets: Params) -> list[str]:
     """Explanations beside exact values, of all tables."""
     return [f"results/shapnets/distances/{source}.json" for source in sources(shapnets)]

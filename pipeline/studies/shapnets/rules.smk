@@ -13,12 +13,6 @@ SHAPNETS_TRAINED = {
 }
 
 
-def shapnets_receipt(wildcards):
-    """The receipt of a table's game, where there is one."""
-    known = wildcards.source in shapnets_files.enumerable(SHAPNETS)
-    return f"results/shapnets/receipts/{wildcards.source}.json" if known else []
-
-
 wildcard_constraints:
     source="|".join(shapnets_files.TABLES),
     group="|".join(shapnets_files.GROUPS),
@@ -66,7 +60,7 @@ rule shapnets_distances:
         networks=lambda wildcards: shapnets_files.checkpoints(
             SHAPNETS, wildcards.source
         ),
-        receipt=shapnets_receipt,
+        receipt=lambda wildcards: shapnets_files.receipt(SHAPNETS, wildcards.source),
     output:
         out="results/shapnets/distances/{source}.json",
         table="results/shapnets/distances/{source}.csv",
