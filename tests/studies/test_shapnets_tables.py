@@ -262,7 +262,7 @@ def test_all_kinds_of_networks_are_trained_and_measured(split):
         (TINY.consistent, {"deep, consistent 1"}),
     ):
         made = trained.recipes(split, SIZES, section, 0, bias=False)
-        rows, found = trained.train_all(split, made, TINY.training, "")
+        rows, found = trained.train_all([split], made, TINY.training, "")
         assert set(found) == {row["network"] for row in rows} >= names
         for row in rows:
             assert np.isfinite(row["score"])
@@ -272,7 +272,7 @@ def test_all_kinds_of_networks_are_trained_and_measured(split):
 def test_local_accuracy_and_missingness_hold_after_training(split):
     made = trained.recipes(split, SIZES, TINY.compared, 0, bias=False)
     _, found = trained.train_all(
-        split, {"deep": made["deep"]}, TINY.training.model_copy(update={"epochs": 3}), ""
+        [split], {"deep": made["deep"]}, TINY.training.model_copy(update={"epochs": 3}), ""
     )
     network = found["deep"].double()
     features = torch.randn(5, 16, dtype=torch.float64)
@@ -471,3 +471,14 @@ def test_rows_that_cannot_be_explained(own_table, tmp_path):
         explain_row(other, 1, "deep", params, results)
     with pytest.raises(InputError, match="names no table"):
         explain_row(path, 1, "deep", TINY, results)
+
+
+def test_each_round_is_tested_on_rows_of_its_own(split):
+    other = table_data.read_split("synthetic", TINY.tables, round_number=1)
+    assert len(other.test) == len(split.test)
+    assert set(other.test.features[:, 0].round(6)) != set(split.test.features[:, 0].round(6))
+    made = {"gam": trained.recipes(split, SIZES, TINY.compared, 0, bias=False)["gam"]}
+    params = TINY.training
+    (both,), _ = trained.train_all([split, other], made, params, "")
+    (first,), _ = trained.train_all([split], made, params, "")
+    assert both["score"] != first["score"]

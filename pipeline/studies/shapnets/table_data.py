@@ -56,19 +56,29 @@ def read_table(
 
 
 def read_split(
-    name: str, params: TablesParams, yeast: str | None = None, own: OwnTableParams | None = None
+    name: str,
+    params: TablesParams,
+    yeast: str | None = None,
+    own: OwnTableParams | None = None,
+    round_number: int = 0,
 ) -> Split:
-    """A table's rows, those that networks are trained on and those that are held out."""
+    """A table's rows, those that networks are trained on and those that are held out.
+
+    Each round holds out others. Networks that are explained are those of round 0.
+    """
     # Made targets are 0 where features are at their mean, as the networks without a bias are.
-    return split_of(read_table(name, params, yeast, own), params, scale_targets=name == "own")
+    table = read_table(name, params, yeast, own)
+    return split_of(table, params, scale_targets=name == "own", round_number=round_number)
 
 
-def split_of(table: Table, params: TablesParams, *, scale_targets: bool = True) -> Split:
+def split_of(
+    table: Table, params: TablesParams, *, scale_targets: bool = True, round_number: int = 0
+) -> Split:
     """Features are brought to mean 0 and standard deviation 1 over the rows to train on.
 
     So are targets that are numbers, if asked for; losses are told as if they were not.
     """
-    chosen, others = tables.split(len(table), params.held_out, params.seed)
+    chosen, others = tables.split(len(table), params.held_out, params.seed + round_number)
     train, test = table[chosen], table[others]
     scaling = tables.scaling_of(train.features, train.names)
     target = (0.0, 1.0)

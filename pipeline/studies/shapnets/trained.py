@@ -1,7 +1,7 @@
 """Trains the networks for a table, fold after fold, and tells how they do on held-out rows."""
 
 import itertools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -74,7 +74,7 @@ def recipes(
 
 
 def train_all(
-    split: Split,
+    splits: Sequence[Split],
     made: Mapping[str, Recipe],
     params: TrainingParams,
     description: str,
@@ -83,7 +83,7 @@ def train_all(
     """Train each network on all but one fold of the training rows, for each fold and round.
 
     Args:
-        split: of the table.
+        splits: of the table, one for each round: so errors are those of other test rows, too.
         made: how networks are made and trained.
         params: of the training.
         description: what progress says.
@@ -97,7 +97,7 @@ def train_all(
     rows = []
     for name, recipe in made.items():
         runs = []
-        for round_number in range(params.rounds):
+        for round_number, split in enumerate(splits):
             every = folds(len(split.train), params, round_number)
             for fold, chosen in enumerate(itertools.islice(every, most)):
                 network = _trained(

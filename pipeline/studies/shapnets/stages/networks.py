@@ -40,10 +40,14 @@ def main(
 
     ``out`` has the first run's, ``numbers`` (JSON) and ``table`` (CSV) how all runs do.
     """
-    split = read_split(source, tables, yeast, own)
+    splits = [
+        read_split(source, tables, yeast, own, round_number)
+        for round_number in range(training.rounds)
+    ]
+    split = splits[0]
     most = section.folds if isinstance(section, ConsistentParams) else training.folds
     made = recipes(split, sizes, section, training.seed, bias=source == "own")
-    rows, found = train_all(split, made, training, source, most)
+    rows, found = train_all(splits, made, training, source, most)
     networks.save(out, found)
     write_table(table, COLUMNS, rows)
     content = {
