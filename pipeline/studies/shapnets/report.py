@@ -1,6 +1,6 @@
 """Tables of the study in documents."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from pipeline.core.claims import claims_by_row
@@ -81,17 +81,12 @@ def times_table(content: Mapping[str, Any]) -> str:
     )
 
 
-def claims_table(claims: Sequence[Mapping[str, str]]) -> str:
-    """All claims."""
-    return claims_by_row(claims)
-
-
 def _with_error(value: float, error: float | None, digits: int) -> str:
     return f"{value:.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}")
 
 
 TABLES = {
-    "SHAPNETS_CLAIMS": ("shapnets/claims.json", claims_table),
+    "SHAPNETS_CLAIMS": ("shapnets/claims.json", claims_by_row),
     "SHAPNETS_ACCURACIES": ("shapnets/tables.json", accuracies_table),
     "SHAPNETS_DISTANCES": ("shapnets/tables.json", distances_table),
     "SHAPNETS_TIMES": ("shapnets/tables.json", times_table),
