@@ -19,7 +19,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from pipeline.core.errors import InputError
 from pipeline.models.shapnets import MOST, combinations
@@ -81,17 +80,20 @@ class ImageStage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(image, channel, height, width) → the same with this stage's channels."""
         views = self._views(x)
-        sums = [self.bias[:, None, None].expand_as(views[0])]
+        sums: list[Tensor] = []
         for number in range(1, len(self.subsets)):
             # A subset is the one without its last member, and that member.
             last = number.bit_length() - 1
-            sums.append(sums[number - (1 << last)] + views[last])
+            rest = number - (1 << last)
+            sums.append((sums[rest - 1] if rest else self.bias[:, None, None]) + views[last])
         # In memory subsets come first, for the product; the module is given a view.
         outputs = self.activation(torch.stack(sums).transpose(0, 1)).transpose(0, 1)
-        values = torch.tensordot(self.shares.to(outputs.dtype), outputs, dims=1)
+        values = torch.tensordot(self.shares[:, 1:].to(outputs.dtype), outputs, dims=1)
+        # What no member makes is the same at all windows, and each pixel is in k of these and has
+        # one kth of it taken away in each.
+        found = -functional.leaky_relu(self.bias, SLOPE)[:, None, None]
         height, width = x.shape[2:]
-        found = torch.zeros_like(values[0, ..., :height, :width])
-        for value, (y, column) in zip(values, self.offsets, strict=True):
+        for value, (y, column) in zip(values.unbind(), self.offsets, strict=True):
             top, left = self.reach[0] - y, self.reach[1] - column
             found = found + value[..., top : top + height, left : left + width]
         return found
@@ -107,11 +109,11 @@ class ImageStage(nn.Module):
     def _views(self, x: Tensor) -> list[Tensor]:
         """What each place of the window adds, at every window: (image, output, …) a place."""
         weight = self.weight.flatten(0, 1)[:, :, None, None]
-        products = functional.conv2d(x, weight).unflatten(1, self.weight.shape[:2])
+        products = functional.conv2d(x, weight).unflatten(1, self.weight.shape[:2]).unbind(1)
         (far_y, far_x) = self.reach
         return [
-            functional.pad(products[:, place], (far_x - column, column, far_y - y, y))
-            for place, (y, column) in enumerate(self.offsets)
+            functional.pad(product, (far_x - column, column, far_y - y, y))
+            for product, (y, column) in zip(products, self.offsets, strict=True)
         ]
 
     @torch.inference_mode()
@@ -194,14 +196,14 @@ class ImageShapNet(nn.Module):
         """Scores (image, output); the last stage's explanation is not computed."""
         *before, last = self._stages(images)
         for stage in before:
-            images = self._run(stage, images)
+            images = stage(images)
         return last.total(images)
 
     def explain(self, images: Tensor) -> ExplainedImages:
         """Scores and the Shapley representations of all stages, in one forward pass."""
         found = []
         for stage in self._stages(images):
-            images = self._run(stage, images)
+            images = stage(images)
             found.append(images)
         return ExplainedImages(images.sum(dim=(2, 3)), tuple(found))
 
@@ -214,14 +216,6 @@ class ImageShapNet(nn.Module):
             found.append(images)
             shares.append(share)
         return ExplainedImages(images.sum(dim=(2, 3)), tuple(found)), shares
-
-    def _run(self, stage: ImageStage, x: Tensor) -> Tensor:
-        """In training only what goes into a stage is kept, and its inside is computed again."""
-        if self.training and torch.is_grad_enabled():
-            found: Tensor = checkpoint(stage, x, use_reentrant=False)
-            return found
-        output: Tensor = stage(x)
-        return output
 
     def _stages(self, images: Tensor) -> list[ImageStage]:
         stages = [stage for stage in self.stages if isinstance(stage, ImageStage)]

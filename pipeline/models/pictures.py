@@ -330,16 +330,16 @@ def load(path: Path, kind: type[Network]) -> Network:
 
 
 @contextmanager
-def repeatable(seed: int) -> Iterator[None]:
-    """One thread and random numbers from a seed; afterwards both are as before."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def repeatable(seed: int, threads: int = 1) -> Iterator[None]:
+    """So many threads, and random numbers from a seed; afterwards both are as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
     try:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 def _check(pixels: NDArray[np.float32], labels: NDArray[np.int64], n_classes: int) -> None:

@@ -234,6 +234,7 @@ OTHER = {
     "shapnets.explained.rows": 3,
     "shapnets.explained.coalitions": 500,
     "shapnets.explained.kernel": [99],
+    "shapnets.explained.fastshap": 4,
     "shapnets.explained.seed": 1,
     "shapnets.timing.runs": 2,
     "shapnets.images.source": "mnist",

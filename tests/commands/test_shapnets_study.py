@@ -17,7 +17,7 @@ from pipeline.studies.shapnets.params import OwnTableParams, Params
 
 TINY = merged(clone.SMALL, {"studies": ["shapnets"]})
 SHAPNETS = Params(**merged(defaults(), TINY)["shapnets"])
-SUBJECTS = 9
+SUBJECTS = 10
 """Networks of a table that are explained."""
 
 
@@ -56,7 +56,10 @@ def test_all_is_made_and_neither_command_has_anything_left_to_do(built_shapnets,
     told = json.loads((folder / "results/shapnets/distances/synthetic.json").read_text())
     own = {r["network"]: r["relative"] for r in told["rows"] if r["method"] == "ours"}
     assert own["shallow"] < 1e-5
+    assert own["harsanyi"] < 1e-5
     assert own["deep"] > 1e-3
+    fast = [r["network"] for r in told["rows"] if r["method"] == "FastSHAP"]
+    assert fast == ["dnn, equal parameters"]
     assert has_nothing_to_do(snakemake(folder))
     assert not stages_run(dvc(folder, "repro"))
 

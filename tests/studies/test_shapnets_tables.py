@@ -12,6 +12,7 @@ from tiny import OVERRIDES, defaults, merged
 from pipeline.core.errors import InputError
 from pipeline.data import tables as data_tables
 from pipeline.models import shapnets
+from pipeline.models.harsanyi import HarsanyiNet
 from pipeline.models.shapnets import ShapNet
 from pipeline.shapley.exact import shapley_values
 from pipeline.shapley.games import table_game
@@ -257,7 +258,7 @@ def test_tables_are_scaled_on_the_rows_to_train_on(split):
 
 def test_all_kinds_of_networks_are_trained_and_measured(split):
     for section, names in (
-        (TINY.compared, {"deep", "shallow", "gam"}),
+        (TINY.compared, {"deep", "shallow", "gam", "harsanyi"}),
         (TINY.regularised, {"deep, l1", "deep, l infinity"}),
         (TINY.consistent, {"deep, consistent 1"}),
     ):
@@ -266,7 +267,8 @@ def test_all_kinds_of_networks_are_trained_and_measured(split):
         assert set(found) == {row["network"] for row in rows} >= names
         for row in rows:
             assert np.isfinite(row["score"])
-            assert np.isfinite(row["sparsity"]) == isinstance(found[row["network"]], ShapNet)
+            explains_itself = isinstance(found[row["network"]], ShapNet | HarsanyiNet)
+            assert np.isfinite(row["sparsity"]) == explains_itself
 
 
 def test_local_accuracy_and_missingness_hold_after_training(split):
@@ -311,6 +313,7 @@ def results():
             ("gam", 0.8),
             ("dnn, equal computation", 0.9),
             ("dnn, equal parameters", 0.92),
+            ("harsanyi", 0.9),
         )
     ]
     drawn = [
@@ -343,12 +346,19 @@ def results():
                 row_of("deep", "Kernel SHAP (77)", 0.01),
                 row_of("shallow", "ours", 1e-7),
                 row_of("deep, consistent 1", "ours", 0.02),
+                row_of("harsanyi", "ours", 2e-7),
+                row_of("dnn, equal parameters", "FastSHAP", 0.2),
+                row_of("dnn, equal parameters", "Kernel SHAP (default)", 0.001),
             ],
         }
     ]
     times = [
         {"network": "Deep ShapNet", "method": "ours", "seconds": 0.001},
         {"network": "Deep ShapNet", "method": "Deep SHAP", "seconds": 0.004},
+        {"network": "Shallow ShapNet", "method": "ours", "seconds": 0.002},
+        {"network": "HarsanyiNet", "method": "ours", "seconds": 0.003},
+        {"network": "DNN (eq. param.)", "method": "FastSHAP", "seconds": 0.0005},
+        {"network": "DNN (eq. param.)", "method": "Kernel SHAP (default)", "seconds": 0.1},
     ]
     return drawn, distances, {"rows": times}
 
@@ -356,14 +366,16 @@ def results():
 def test_claims_are_decided_by_the_numbers(results):
     found = {c.claim: c for c in claims.table_claims(*results)}
     shows = [c.shows for c in found.values()]
-    assert shows == ["yes", "yes", "yes", "yes", "no", "yes", "yes", "yes", "yes"]
+    assert shows == [*["yes"] * 4, "no", *["yes"] * 6]
     drawn, distances, timing = results
     drawn[0]["rows"][0]["score"] = 0.5
     distances[0]["rows"][3]["relative"] = 0.01
     timing["rows"][1]["seconds"] = 0.0005
     distances[0]["rows"][4]["relative"] = 0.1
+    drawn[0]["rows"][1]["score"] = 0.8
+    distances[0]["rows"][6]["relative"] = 0.05
     again = [c.shows for c in claims.table_claims(drawn, distances, timing)]
-    assert again == ["in part", "no", "yes", "yes", "no", "yes", "yes", "no", "no"]
+    assert again == ["no", "no", "yes", "yes", "no", "yes", "yes", *["no"] * 4]
 
 
 def test_tables_for_documents(results):
@@ -373,6 +385,9 @@ def test_tables_for_documents(results):
         content
     )
     assert "0.09 ± 0" in report.distances_table(content)
+    peers = report.peers_table(content)
+    assert "| yeast | DNN, FastSHAP | accuracy 0.9200 ± 0.0100 | 0.2 ± 0 | 0.5 |" in peers
+    assert "| yeast | HarsanyiNet, its own | accuracy 0.9000 ± 0.0100 | 2e-07 ± 0 | 3 |" in peers
     assert "| Deep SHAP | 4.0 |" in report.times_table(content)
 
 
@@ -399,6 +414,7 @@ def test_times_are_told_of_every_network_and_method(monkeypatch):
     monkeypatch.setattr(timing, "KERNEL", {"Kernel SHAP (40)": 40})
     monkeypatch.setattr(timing, "timed_networks", lambda seed: {
         "Deep ShapNet": shapnets.deep(16, [2, 2, 2, 1], [[3]] * 4).eval(),
+        "HarsanyiNet": HarsanyiNet(16, 1, 4).eval(),
         "DNN (eq. comp.)": networks.PlainNetwork(16, 1, 4).eval(),
     })  # fmt: skip
     rows = timing.times(2, seed=0)
@@ -406,6 +422,9 @@ def test_times_are_told_of_every_network_and_method(monkeypatch):
         ("Deep ShapNet", "ours"),
         ("Deep ShapNet", "Deep SHAP"),
         ("Deep ShapNet", "Kernel SHAP (40)"),
+        ("HarsanyiNet", "ours"),
+        ("HarsanyiNet", "Kernel SHAP (40)"),
+        ("DNN (eq. comp.)", "FastSHAP"),
         ("DNN (eq. comp.)", "Deep SHAP"),
         ("DNN (eq. comp.)", "Kernel SHAP (40)"),
     ]

@@ -70,7 +70,7 @@ OVERRIDES = {
         "networks": {"width": 2, "hidden": 3},
         "compared": {"shallow": 3},
         "consistent": {"weights": [1.0], "samples": 2},
-        "explained": {"rows": 2, "coalitions": 256, "kernel": [40]},
+        "explained": {"rows": 2, "coalitions": 256, "kernel": [40], "fastshap": 3},
         "timing": {"runs": 2},
         "images": {"train": 60, "test": 40},
         "image_networks": {

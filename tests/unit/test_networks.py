@@ -156,6 +156,34 @@ def test_training_learns_and_tells_its_loss():
     assert not network.training
 
 
+@pytest.mark.parametrize("schedule", ["constant", "one_cycle"])
+@pytest.mark.parametrize("steps", [1, 2, 3, 5, 6])
+def test_parts_of_a_batch_give_the_gradients_of_the_whole(steps, schedule):
+    inputs, targets = torch.randn(7, 2), torch.randn(7, 1)
+
+    def trained(at_once):
+        torch.manual_seed(0)
+        network = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 1)).double()
+        history = fit(
+            network,
+            lambda batch: (network(batch[0]) - batch[1]).square().mean(),
+            lambda epoch: [(inputs.double(), targets.double())] * steps,
+            epochs=1,
+            batches_per_epoch=steps,
+            learning_rate=0.05,
+            description="test",
+            schedule=schedule,
+            at_once=at_once,
+        )
+        return history, network(inputs.double())
+
+    history, scores = trained(None)
+    for at_once in (1, 3, 7, 9):
+        others, found = trained(at_once)
+        assert others == pytest.approx(history, rel=1e-12)
+        torch.testing.assert_close(found, scores, rtol=1e-7, atol=1e-9)
+
+
 def test_training_that_diverges_is_an_error():
     network = nn.Linear(1, 1)
     with pytest.raises(

@@ -27,6 +27,7 @@ def table_claims(trained: Contents, distances: Contents, timing: Mapping[str, An
         *_norms(trained),
         _fast(timing),
         *_consistent(trained, distances),
+        *_peers(trained, distances),
     ]
 
 
@@ -156,6 +157,51 @@ def _consistent(trained: Contents, distances: Contents) -> list[Claim]:
             )
         )
     return found
+
+
+def _peers(trained: Contents, distances: Contents) -> list[Claim]:
+    """Beside a network with exact values, and a trained explainer of a plain network."""
+    found = []
+    for content in distances:
+        told = {(r["network"], r["method"]): r for r in content["rows"]}
+        scores = {
+            r["network"]: r
+            for c in trained
+            if c["source"] == content["source"] and c["group"] == "compared"
+            for r in c["rows"]
+        }
+        sign = -1 if _measure(trained, content["source"]) == "loss" else 1
+        shallow, harsanyi = scores["shallow"], scores["harsanyi"]
+        gap = sign * (shallow["score"] - harsanyi["score"])
+        found.append(
+            claim(
+                "beyond the paper",
+                content["source"],
+                "of two networks with exact values, a Shallow ShapNet does as well as a HarsanyiNet",
+                f"score {shallow['score']:.3g} and {harsanyi['score']:.3g}, relative distance "
+                f"{told['shallow', 'ours']['relative']:.0e} and "
+                f"{told['harsanyi', 'ours']['relative']:.0e}",
+                gap > -margin(shallow["score error"], harsanyi["score error"]),
+            )
+        )
+        own = told["deep", "ours"]
+        other = told["dnn, equal parameters", "FastSHAP"]
+        errors = margin(own["relative error"], other["relative error"])
+        found.append(
+            claim(
+                "beyond the paper",
+                content["source"],
+                "explanations of a Deep ShapNet are nearer to its Shapley values than FastSHAP's "
+                "of a plain network to that network's",
+                f"relative distance {own['relative']:.3f} and {other['relative']:.3f}",
+                other["relative"] - own["relative"] > errors,
+            )
+        )
+    return found
+
+
+def _measure(trained: Contents, source: str) -> str:
+    return str(next(c["measure"] for c in trained if c["source"] == source))
 
 
 def _own(distances: Contents, kind: str, *, trained: bool = False) -> list[Mapping[str, Any]]:

@@ -17,15 +17,22 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.core.statistics import known_mean_and_error
+from pipeline.models import fastshap
+from pipeline.models.fastshap import Explainer
+from pipeline.models.harsanyi import HarsanyiNet
 from pipeline.models.shapnets import ShapNet
 from pipeline.shapley.games import Game
 from pipeline.studies.shapnets.explained import Subject
+from pipeline.studies.shapnets.networks import own_values
 
 Floats = NDArray[np.float64]
 
 DISTANCES = ("relative", "eq. 8", "absolute")
 
-OURS, DEEP_SHAP = "ours", "Deep SHAP"
+OURS, DEEP_SHAP, FAST_SHAP = "ours", "Deep SHAP", "FastSHAP"
+
+EXPLAINER_UNITS, EXPLAINER_RATE = 128, 3e-3
+"""Hidden units and learning rate of FastSHAP's explainer."""
 
 
 def distances(exact: Floats, found: Floats, scores: Floats) -> Floats:
@@ -46,7 +53,12 @@ def distances(exact: Floats, found: Floats, scores: Floats) -> Floats:
 
 
 def explanations(
-    subject: Subject, features: Tensor, game: Game, samples: Mapping[str, int], seed: int
+    subject: Subject,
+    features: Tensor,
+    game: Game,
+    samples: Mapping[str, int],
+    seed: int,
+    explainer: Explainer | None = None,
 ) -> dict[str, Floats]:
     """Explanations (feature, output) of one row by each method that there is for the network.
 
@@ -56,16 +68,43 @@ def explanations(
         game: values of its coalitions.
         samples: of Kernel SHAP, by the method's name.
         seed: of Kernel SHAP's draws.
+        explainer: FastSHAP's, if one was trained for the network.
     """
     found = {}
     network, rows = subject.network, features[None]
-    if isinstance(network, ShapNet):
-        with torch.inference_mode():
-            found[OURS] = network.explain(rows).layers[-1][0].double().numpy()
-    found[DEEP_SHAP] = deep_shap(network, rows, subject.references)[0].double().numpy()
+    with torch.inference_mode():
+        own = own_values(network, rows)
+        if own is not None:
+            found[OURS] = own[0].double().numpy()
+        if explainer is not None:
+            told = fastshap.explain(explainer, network, rows, subject.references)
+            found[FAST_SHAP] = told.values[0].double().numpy()
+    # The rule for activations knows no unit that is 0 because a child is.
+    if not isinstance(network, HarsanyiNet):
+        found[DEEP_SHAP] = deep_shap(network, rows, subject.references)[0].double().numpy()
     for name, count in samples.items():
         found[name] = kernel_shap(game, count, seed)
     return found
+
+
+def trained_explainer(
+    subject: Subject, features: Tensor, n_outputs: int, steps: int, seed: int
+) -> Explainer | None:
+    """FastSHAP's explainer, trained on rows (sample, feature): of networks without values of their
+    own, which need it."""
+    network = subject.network
+    if own_values(network, features[:1]) is not None:
+        return None
+    return fastshap.train(
+        network,
+        features,
+        subject.references,
+        n_outputs,
+        steps=steps,
+        hidden=EXPLAINER_UNITS,
+        seed=seed,
+        learning_rate=EXPLAINER_RATE,
+    )
 
 
 def deep_shap(network: nn.Module, features: Tensor, references: Tensor) -> Tensor:

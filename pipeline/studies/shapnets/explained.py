@@ -8,11 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.models import shapnets
+from pipeline.models.harsanyi import HarsanyiNet
 from pipeline.models.shapnets import ShapNet
 from pipeline.studies.shapnets import networks
 from pipeline.studies.shapnets.params import NetworksParams
 
-EXPLAINED = ("deep", "shallow", "dnn, equal parameters")
+EXPLAINED = ("deep", "shallow", "harsanyi", "dnn, equal parameters")
 """Networks that explanations are put beside exact values of; so are all variants of ``deep``."""
 
 
@@ -46,7 +47,7 @@ def read_subjects(
 
 def subject_of(name: str, network: nn.Module) -> Subject:
     """A network with its own references, or with zeros, which are the features' means."""
-    if isinstance(network, ShapNet):
+    if isinstance(network, ShapNet | HarsanyiNet):
         return Subject(name, network, network.references)
     first = next(network.parameters())
     return Subject(name, network, torch.zeros(first.shape[1]))

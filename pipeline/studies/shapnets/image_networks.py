@@ -26,6 +26,9 @@ KEYS = ("channels", "widths", "dilations", "windows")
 AT_ONCE = 32
 """Images that are evaluated at once."""
 
+TRAINED_AT_ONCE = 4
+"""Images that gradients are computed of at once, on a CPU."""
+
 
 class ConvolutionalNetwork(nn.Module):
     """Dilated convolutions of the windows of a ShapNet's stages, and sums over pixels.
@@ -112,9 +115,26 @@ def built(kind: str, structure: dict[str, Any]) -> nn.Module:
 
 
 def trained(
-    kind: str, images: Images, params: ImageNetworksParams, seed: int, device: torch.device
+    kind: str,
+    images: Images,
+    params: ImageNetworksParams,
+    seed: int,
+    device: torch.device,
+    *,
+    threads: int = 1,
+    after_epoch: Callable[[int, nn.Module], None] | None = None,
 ) -> nn.Module:
-    """A network by name, trained; on the CPU with one thread, so always to the same bits."""
+    """A network by name, trained; on a CPU always to the same bits, if threads are as many.
+
+    Args:
+        kind: of the network.
+        images: to train on.
+        params: its sizes, and how it is trained.
+        seed: of first weights and batches.
+        device: to train on.
+        threads: of a CPU.
+        after_epoch: called after each epoch with its number and the network.
+    """
     structure = structure_of(images, params)
     labels = torch.from_numpy(images.train.labels).to(device)
     term = _terms(params).get(kind)
@@ -125,8 +145,10 @@ def trained(
         for start in range(0, len(order), params.batch):
             rows = order[start : start + params.batch]
             yield images.trained_on(rows, rng).to(device), labels[torch.from_numpy(rows)]
+        if after_epoch is not None:
+            after_epoch(epoch, network)
 
-    with repeatable(seed):
+    with repeatable(seed, threads):
         network = built(kind, structure).to(device)
 
         def loss(batch: tuple[Tensor, Tensor]) -> Tensor:
@@ -147,6 +169,7 @@ def trained(
             learning_rate=params.learning_rate,
             description=f"image network {kind}",
             schedule=params.schedule,
+            at_once=TRAINED_AT_ONCE if device.type == "cpu" else None,
         )
     return network
 

@@ -14,12 +14,16 @@ from typing import Any
 from torch import Tensor, nn
 
 from pipeline.core.errors import InputError
-from pipeline.models import checkpoints, shapnets
+from pipeline.models import checkpoints, harsanyi, shapnets
+from pipeline.models.harsanyi import HarsanyiNet
 from pipeline.models.shapnets import ShapNet
 from pipeline.studies.shapnets.params import ComparedParams, NetworksParams
 
 BLOCKS = 4
 """Residual blocks of a plain network."""
+
+HARSANYI_UNITS = 64
+"""Units of each of the two layers of a HarsanyiNet."""
 
 
 class PlainNetwork(nn.Module):
@@ -77,6 +81,7 @@ def builders(
         "deep": lambda: deep(n, n_outputs, params, bias=bias),
         "shallow": lambda: shapnets.shallow(n, *pairs, bias=bias),
         "gam": lambda: shapnets.shallow(n, *pairs, sets=singles, bias=bias),
+        "harsanyi": lambda: HarsanyiNet(n, n_outputs, HARSANYI_UNITS),
         "dnn, equal computation": lambda: plain_network(n, n_outputs, cost),
         "dnn, equal parameters": lambda: plain_network(n, n_outputs, size),
     }
@@ -97,6 +102,13 @@ def plain_network(n: int, n_outputs: int, size: int) -> PlainNetwork:
 def count(network: nn.Module) -> int:
     """Parameters of a network."""
     return sum(parameter.numel() for parameter in network.parameters())
+
+
+def own_values(network: nn.Module, features: Tensor) -> Tensor | None:
+    """Values (sample, feature, output) that a network gives by itself, if it does."""
+    if isinstance(network, ShapNet):
+        return network.explain(features).layers[-1]
+    return network.explain(features).values if isinstance(network, HarsanyiNet) else None
 
 
 def products(network: ShapNet) -> int:
@@ -148,4 +160,5 @@ def _plain_from_state(state: Mapping[str, Tensor]) -> PlainNetwork:
 _FROM_STATE: dict[str, Callable[[Mapping[str, Tensor]], nn.Module]] = {
     "ShapNet": shapnets.from_state,
     "PlainNetwork": _plain_from_state,
+    "HarsanyiNet": harsanyi.from_state,
 }

@@ -76,6 +76,7 @@ class ExplainedParams(Section):
     rows: Annotated[Number, Field(ge=2)]
     coalitions: Annotated[Number, Field(ge=256)]
     kernel: Annotated[list[Annotated[Number, Field(ge=40)]], Field(min_length=1)]
+    fastshap: Count
     seed: Seed
 
 

@@ -81,6 +81,43 @@ def times_table(content: Mapping[str, Any]) -> str:
     )
 
 
+PEERS = {
+    ("deep", "ours"): ("Deep ShapNet, its own", "Deep ShapNet"),
+    ("shallow", "ours"): ("Shallow ShapNet, its own", "Shallow ShapNet"),
+    ("harsanyi", "ours"): ("HarsanyiNet, its own", "HarsanyiNet"),
+    ("dnn, equal parameters", "FastSHAP"): ("DNN, FastSHAP", "DNN (eq. param.)"),
+    ("dnn, equal parameters", "Kernel SHAP (default)"): (
+        "DNN, Kernel SHAP (default)",
+        "DNN (eq. param.)",
+    ),
+}
+"""Networks with explanations: how they are called, and the network that was timed."""
+
+
+def peers_table(content: Mapping[str, Any]) -> str:
+    """Score, distance to exact values and time of networks with their explanations."""
+    scores = {(c["source"], r["network"]): (c["measure"], r) for c in content["trained"]
+              for r in c["rows"]}  # fmt: skip
+    times = {(r["network"], r["method"]): 1000 * r["seconds"] for r in content["timing"]["rows"]}
+    rows = []
+    for part in content["distances"]:
+        told = {(row["network"], row["method"]): row for row in part["rows"]}
+        for (network, method), (label, timed) in PEERS.items():
+            measure, score = scores[part["source"], network]
+            row = told[network, method]
+            rows.append(
+                [
+                    part["source"],
+                    label,
+                    f"{measure} {_with_error(score['score'], score['score error'], 4)}",
+                    f"{row['relative']:.2g} ± {row['relative error']:.1g}",
+                    f"{times[timed, method]:.2g}",
+                ]
+            )
+    columns = ["table", "network, explanation", "here", "distance", "ms"]
+    return markdown_table(columns, rows)
+
+
 def _with_error(value: float, error: float | None, digits: int) -> str:
     return f"{value:.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}")
 
@@ -89,6 +126,7 @@ TABLES = {
     "SHAPNETS_CLAIMS": ("shapnets/claims.json", claims_by_row),
     "SHAPNETS_ACCURACIES": ("shapnets/tables.json", accuracies_table),
     "SHAPNETS_DISTANCES": ("shapnets/tables.json", distances_table),
+    "SHAPNETS_PEERS": ("shapnets/tables.json", peers_table),
     "SHAPNETS_TIMES": ("shapnets/tables.json", times_table),
     **image_report.TABLES,
 }

@@ -9,12 +9,14 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from pipeline.models import shapnets
+from pipeline.models import fastshap, shapnets
+from pipeline.models.fastshap import Explainer
+from pipeline.models.harsanyi import HarsanyiNet
 from pipeline.models.shapnets import ShapNet
-from pipeline.studies.shapnets.distance import deep_shap, kernel_shap
+from pipeline.studies.shapnets.distance import EXPLAINER_UNITS, deep_shap, kernel_shap
 from pipeline.studies.shapnets.explained import subject_of
 from pipeline.studies.shapnets.game import RowGame
-from pipeline.studies.shapnets.networks import PlainNetwork
+from pipeline.studies.shapnets.networks import HARSANYI_UNITS, PlainNetwork, own_values
 
 FEATURES = 16
 KERNEL = {"Kernel SHAP (40)": 40, "Kernel SHAP (77)": 77, "Kernel SHAP (default)": 2080}
@@ -26,10 +28,12 @@ SECONDS = 3.0
 
 
 def timed_networks(seed: int) -> dict[str, nn.Module]:
-    """The three networks, not trained."""
+    """The three networks, and two whose explanations are exact; not trained."""
     torch.manual_seed(seed)
     found: dict[str, nn.Module] = {
         "Deep ShapNet": shapnets.deep(FEATURES, [WIDTH] * 3 + [1], [[100]] * 4),
+        "Shallow ShapNet": shapnets.shallow(FEATURES, 1, [100]),
+        "HarsanyiNet": HarsanyiNet(FEATURES, 1, HARSANYI_UNITS),
         "DNN (eq. comp.)": PlainNetwork(FEATURES, 1, 1800, blocks=7),
         "DNN (eq. param.)": PlainNetwork(FEATURES, 1, 123, blocks=10),
     }
@@ -54,14 +58,15 @@ def _methods(network: nn.Module, seed: int) -> dict[str, Callable[[], object]]:
     subject = subject_of("", network)
     game = RowGame(subject, features[0], ("0",))
     found: dict[str, Callable[[], object]] = {}
-    if isinstance(network, ShapNet):
-
-        @torch.inference_mode()
-        def ours() -> object:
-            return network.explain(features)
-
-        found["ours"] = ours
-    found["Deep SHAP"] = lambda: deep_shap(network, features, subject.references)
+    if isinstance(network, ShapNet | HarsanyiNet):
+        found["ours"] = torch.inference_mode()(lambda: own_values(network, features))
+    else:
+        explainer = Explainer(FEATURES, 1, EXPLAINER_UNITS).eval()
+        found["FastSHAP"] = lambda: fastshap.explain(
+            explainer, network, features, subject.references
+        )
+    if not isinstance(network, HarsanyiNet):
+        found["Deep SHAP"] = lambda: deep_shap(network, features, subject.references)
     for name, samples in KERNEL.items():
         found[name] = lambda samples=samples: kernel_shap(game, samples, seed)  # type: ignore[misc]
     return found

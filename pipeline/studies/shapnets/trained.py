@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from pipeline.core.errors import InputError
 from pipeline.core.statistics import known_mean_and_error
 from pipeline.data.tables import Table
-from pipeline.models.shapnets import ShapNet
 from pipeline.models.training import fit
 from pipeline.studies.shapnets import losses, networks
 from pipeline.studies.shapnets.losses import Loss
@@ -158,16 +157,15 @@ def _trained(
 def measured(network: nn.Module, split: Split) -> list[float]:
     """The measures of a network on held-out rows: NaN where there is none.
 
-    They are its accuracy, or mean squared error in the target's own unit; of a ShapNet also the
-    coefficient of variation of its explanations' sizes, and the share of these that is small.
+    They are its accuracy, or mean squared error in the target's own unit; if it explains itself,
+    also the coefficient of variation of its explanations' sizes, and the share that is small.
     """
     features, targets = features_of(split.test), targets_of(split.test)
-    if isinstance(network, ShapNet):
-        explained = network.explain(features)
-        scores, values = explained.scores, explained.layers[-1].double().numpy()
+    scores, own = network(features), networks.own_values(network, features)
+    more = [np.nan, np.nan]
+    if own is not None:
+        values = own.double().numpy()
         more = [variation(values), float((np.abs(values) < SMALL).mean())]
-    else:
-        scores, more = network(features), [np.nan, np.nan]
     if targets.is_floating_point():
         score = float((scores[:, 0] - targets).square().mean()) * split.target[1] ** 2
     else:

@@ -25,6 +25,7 @@ MODELS = {
     "deep": ("Deep ShapNet", BLUE, "o"),
     "shallow": ("Shallow ShapNet", SKY, "s"),
     "gam": ("GAM", GREEN, "^"),
+    "harsanyi": ("HarsanyiNet", PURPLE, "P"),
     "dnn, equal computation": ("DNN, equal computation", GREY, "D"),
     "dnn, equal parameters": ("DNN, equal parameters", GREY, "v"),
 }
@@ -159,7 +160,8 @@ def draw_timing(content: Mapping[str, Any]) -> Figure:
     rows = content["rows"]
     methods = list(dict.fromkeys(row["method"] for row in rows))
     figure, axes = plt.subplots(figsize=(7.5, 3.4))
-    styles = {"Deep ShapNet": (BLUE, "o"), "DNN (eq. comp.)": (ORANGE, "s"),
+    styles = {"Deep ShapNet": (BLUE, "o"), "Shallow ShapNet": (SKY, "D"),
+              "HarsanyiNet": (PURPLE, "P"), "DNN (eq. comp.)": (ORANGE, "s"),
               "DNN (eq. param.)": (GREEN, "^")}  # fmt: skip
     for name, (colour, marker) in styles.items():
         own = [row for row in rows if row["network"] == name]

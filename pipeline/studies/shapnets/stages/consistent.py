@@ -12,7 +12,7 @@ from pipeline.studies.shapnets.params import (
 from pipeline.studies.shapnets.stages import networks
 
 VERSION = 1
-"""To be raised with that of the stage ``networks``, which does the work."""
+"""To be raised when the stage ``networks``, which does the work, trains them otherwise."""
 
 
 def main(

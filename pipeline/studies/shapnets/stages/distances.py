@@ -25,7 +25,7 @@ from pipeline.studies.shapnets.params import (
 )
 from pipeline.studies.shapnets.table_data import features_of, read_split, rows_to_explain
 
-VERSION = 1
+VERSION = 2
 
 COLUMNS = [
     "network",
@@ -57,7 +57,7 @@ def main(
     split = read_split(source, tables, yeast, own)
     rows = rows_to_explain(split, explained.rows)
     features = features_of(split.test)[torch.from_numpy(rows)]
-    n = features.shape[1]
+    training, n = features_of(split.train), features.shape[1]
     subjects = read_subjects(networks, n, split.n_outputs, sizes, compared.shallow, explained.seed)
     store = None if receipt is None else open_store(read_receipt(receipt).store)
     samples = {f"Kernel SHAP ({count})": count for count in explained.kernel}
@@ -67,6 +67,9 @@ def main(
     errors = []
     with progress(f"{source}: explanations", len(subjects) * len(rows), "rows") as advance:
         for subject in subjects:
+            explainer = distance.trained_explainer(
+                subject, training, split.n_outputs, explained.fastshap, explained.seed
+            )
             for place, row in enumerate(rows):
                 game: Game
                 if store is not None:
@@ -86,7 +89,7 @@ def main(
                     with torch.inference_mode():
                         scores = subject.network(features[place][None])[0].double().numpy()
                 told = distance.explanations(
-                    subject, features[place], game, samples, explained.seed + place
+                    subject, features[place], game, samples, explained.seed + place, explainer
                 )
                 for method, values in told.items():
                     found.setdefault((subject.name, method), []).append(

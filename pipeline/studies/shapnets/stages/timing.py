@@ -9,7 +9,7 @@ from pipeline.models.devices import cpu_name
 from pipeline.studies.shapnets.params import TimingParams
 from pipeline.studies.shapnets.timing import times
 
-VERSION = 1
+VERSION = 2
 
 
 def main(*, timing: TimingParams, out: Path, table: Path, threads: int = 1) -> None:
