@@ -8,6 +8,7 @@
 """
 
 import csv
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,6 +64,14 @@ class Scaling:
     def __call__(self, features: Floats) -> Floats:
         """Scaled features: (row, feature)."""
         return (features - self.mean) / self.sd
+
+
+INTERACTING = frozenset(
+    pair
+    for some in [(0, 1), (4, 5), (8, 9), (12, 13), (0, 2, 3), (4, 6, 7)]
+    for pair in itertools.combinations(some, 2)
+)
+"""Pairs of features that interact in the made table with interactions."""
 
 
 def synthetic(seed: int, rows: int = ROWS, *, interactions: bool = False) -> Table:

@@ -49,7 +49,8 @@ def test_all_is_made_and_neither_command_has_anything_left_to_do(built_shapnets,
     assert {claim["shows"] for claim in claims} <= {"yes", "no", "in part"}
     drawn = {path.stem for path in (folder / "results/shapnets/figures").glob("*.png")}
     assert drawn == {
-        *("accuracy", "distances", "consistent", "regularised", "timing", "representations"),
+        *("accuracy", "distances", "consistent", "regularised", "learned", "timing"),
+        "representations",
         *("image_flips", "image_removal", "image_pruning", "image_regularised"),
         *("image_layers", "image_classes"),
     }

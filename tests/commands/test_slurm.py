@@ -162,7 +162,7 @@ def test_a_dry_run_shares_out_the_games_and_asks_for_gpus_where_they_are_used(tm
         "neurons_search": 1,
         "neurons_draw_search": 1,
         "neurons_claims": 1,
-        "shapnets_networks": 3 * 2,
+        "shapnets_networks": 3 * 3,
         "shapnets_consistent": 2,
         "shapnets_plan": 2,
         "shapnets_evaluate": 2 * 16,

@@ -261,19 +261,23 @@ def test_all_kinds_of_networks_are_trained_and_measured(split):
         (TINY.compared, {"deep", "shallow", "gam", "harsanyi"}),
         (TINY.regularised, {"deep, l1", "deep, l infinity"}),
         (TINY.consistent, {"deep, consistent 1"}),
+        (TINY.learned, {"all pairs", "learned pairs", "random pairs"}),
     ):
         made = trained.recipes(split, SIZES, section, 0, bias=False)
-        rows, found = trained.train_all([split], made, TINY.training, "")
+        rows, found, pairs = trained.train_all([split], made, TINY.training, "")
         assert set(found) == {row["network"] for row in rows} >= names
         for row in rows:
             assert np.isfinite(row["score"])
             explains_itself = isinstance(found[row["network"]], ShapNet | HarsanyiNet)
             assert np.isfinite(row["sparsity"]) == explains_itself
+        assert set(pairs) == (names if section is TINY.learned else set())
+    kept = {name: {len(run) for run in runs} for name, runs in pairs.items()}
+    assert kept == {"all pairs": {120}, "learned pairs": {3}, "random pairs": {3}}
 
 
 def test_local_accuracy_and_missingness_hold_after_training(split):
     made = trained.recipes(split, SIZES, TINY.compared, 0, bias=False)
-    _, found = trained.train_all(
+    _, found, _ = trained.train_all(
         [split], {"deep": made["deep"]}, TINY.training.model_copy(update={"epochs": 3}), ""
     )
     network = found["deep"].double()
@@ -333,6 +337,17 @@ def results():
             "measure": "accuracy",
             "rows": [trained_row("deep, consistent 1", 0.9)],
         },
+        {
+            "source": "interactions",
+            "group": "learned",
+            "measure": "loss",
+            "rows": [
+                trained_row("all pairs", 0.1),
+                trained_row("learned pairs", 0.09),
+                trained_row("random pairs", 0.5),
+            ],
+            "pairs": {"learned pairs": [[[0, 1], [0, 3]], [[4, 5], [7, 15]]]},
+        },
     ]
     distances = [
         {
@@ -366,16 +381,18 @@ def results():
 def test_claims_are_decided_by_the_numbers(results):
     found = {c.claim: c for c in claims.table_claims(*results)}
     shows = [c.shows for c in found.values()]
-    assert shows == [*["yes"] * 4, "no", *["yes"] * 6]
+    assert shows == [*["yes"] * 4, "no", *["yes"] * 7]
     drawn, distances, timing = results
     drawn[0]["rows"][0]["score"] = 0.5
     distances[0]["rows"][3]["relative"] = 0.01
     timing["rows"][1]["seconds"] = 0.0005
     distances[0]["rows"][4]["relative"] = 0.1
+    assert "of 4 kept pairs in 2 runs 3 interact" in list(found.values())[-1].measured
     drawn[0]["rows"][1]["score"] = 0.8
+    drawn[3]["rows"][1]["score"] = 0.4
     distances[0]["rows"][6]["relative"] = 0.05
     again = [c.shows for c in claims.table_claims(drawn, distances, timing)]
-    assert again == ["no", "no", "yes", "yes", "no", "yes", "yes", *["no"] * 4]
+    assert again == ["no", "no", "yes", "yes", "no", "yes", "yes", *["no"] * 4, "in part"]
 
 
 def test_tables_for_documents(results):
@@ -498,6 +515,6 @@ def test_each_round_is_tested_on_rows_of_its_own(split):
     assert set(other.test.features[:, 0].round(6)) != set(split.test.features[:, 0].round(6))
     made = {"gam": trained.recipes(split, SIZES, TINY.compared, 0, bias=False)["gam"]}
     params = TINY.training
-    (both,), _ = trained.train_all([split, other], made, params, "")
-    (first,), _ = trained.train_all([split], made, params, "")
+    (both,), *_ = trained.train_all([split, other], made, params, "")
+    (first,), *_ = trained.train_all([split], made, params, "")
     assert both["score"] != first["score"]

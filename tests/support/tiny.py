@@ -71,6 +71,7 @@ OVERRIDES = {
         "compared": {"shallow": 3},
         "consistent": {"weights": [1.0], "samples": 2},
         "explained": {"rows": 2, "coalitions": 256, "kernel": [40], "fastshap": 3},
+        "learned": {"width": 2, "hidden": 2, "kept": 3, "epochs": 1},
         "timing": {"runs": 2},
         "images": {"train": 60, "test": 40},
         "image_networks": {

@@ -70,6 +70,15 @@ class ConsistentParams(Section):
     folds: Annotated[Number, Field(ge=2)]
 
 
+class LearnedParams(Section):
+    """Networks of two layers that learn which features meet."""
+
+    width: Count
+    hidden: Count
+    kept: Count
+    epochs: Count
+
+
 class ExplainedParams(Section):
     """Which explanations are put beside Shapley values."""
 
@@ -143,6 +152,7 @@ class Params(Section):
     compared: ComparedParams
     regularised: RegularisedParams
     consistent: ConsistentParams
+    learned: LearnedParams
     explained: ExplainedParams
     timing: TimingParams
     images: ImagesParams

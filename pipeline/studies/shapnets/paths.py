@@ -12,13 +12,19 @@ from pipeline.studies.shapnets.params import OwnTableParams, Params
 TABLES = ("synthetic", "interactions", "breast_cancer", "yeast", "own")
 """Tables that there may be."""
 
-GROUPS = ("compared", "regularised")
+EXPLAINED_GROUPS = ("compared", "regularised")
+"""Networks that are trained together, of which some are explained."""
+
+GROUPS = (*EXPLAINED_GROUPS, "learned")
 """Networks that are trained together, and sections of the parameters."""
 
 ENUMERABLE = 16
 """Features of which all coalitions are evaluated, at most."""
 
-OF_TABLES = ("accuracy", "distances", "consistent", "regularised", "timing", "representations")
+OF_TABLES = (
+    *("accuracy", "distances", "consistent", "regularised", "learned", "timing"),
+    "representations",
+)
 """Figures of networks for tables."""
 
 INTERMEDIATE: tuple[str, ...] = ()
@@ -69,14 +75,16 @@ def checkpoints(shapnets: Params, source: str) -> list[str]:
 
     Explanations are drawn to Shapley values where these are computed.
     """
-    found = [f"results/shapnets/networks/{source}_{group}.pt" for group in GROUPS]
+    found = [f"results/shapnets/networks/{source}_{group}.pt" for group in EXPLAINED_GROUPS]
     consistent = f"results/shapnets/consistent/{source}.pt"
     return [*found, consistent] if source in enumerable(shapnets) else found
 
 
 def numbers(shapnets: Params) -> list[str]:
     """How all networks for tables do."""
-    paths = [path for source in sources(shapnets) for path in checkpoints(shapnets, source)]
+    paths = []
+    for source in sources(shapnets):
+        paths += [*checkpoints(shapnets, source), f"results/shapnets/networks/{source}_learned.pt"]
     return [path.replace(".pt", ".json") for path in paths]
 
 

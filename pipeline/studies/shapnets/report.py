@@ -104,13 +104,13 @@ def peers_table(content: Mapping[str, Any]) -> str:
         told = {(row["network"], row["method"]): row for row in part["rows"]}
         for (network, method), (label, timed) in PEERS.items():
             measure, score = scores[part["source"], network]
-            row = told[network, method]
+            row = told.get((network, method))
             rows.append(
                 [
                     part["source"],
                     label,
                     f"{measure} {_with_error(score['score'], score['score error'], 4)}",
-                    f"{row['relative']:.2g} ± {row['relative error']:.1g}",
+                    NONE if row is None else f"{row['relative']:.2g} ± {row['relative error']:.1g}",
                     f"{times[timed, method]:.2g}",
                 ]
             )

@@ -1,7 +1,7 @@
 """Trains the networks for a table, fold after fold, and tells how they do on held-out rows."""
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,22 +14,32 @@ from torch import Tensor, nn
 from pipeline.core.errors import InputError
 from pipeline.core.statistics import known_mean_and_error
 from pipeline.data.tables import Table
+from pipeline.models import learned_sets
+from pipeline.models.learned_sets import Pair
+from pipeline.models.shapnets import ShapNet
 from pipeline.models.training import fit
 from pipeline.studies.shapnets import losses, networks
 from pipeline.studies.shapnets.losses import Loss
 from pipeline.studies.shapnets.params import (
     ComparedParams,
     ConsistentParams,
+    LearnedParams,
     NetworksParams,
     RegularisedParams,
     TrainingParams,
 )
 from pipeline.studies.shapnets.table_data import Split, features_of, targets_of
 
-Own = ComparedParams | RegularisedParams | ConsistentParams
+Own = ComparedParams | RegularisedParams | ConsistentParams | LearnedParams
+
+Change = Callable[[nn.Module, Tensor], None]
+"""What is done to a network in training, given the features (sample, feature)."""
 
 SMALL = 0.01
 """Shapley values below which a feature counts as not used, for sparsity."""
+
+ALL_PAIRS, LEARNED_PAIRS, RANDOM_PAIRS = "all pairs", "learned pairs", "random pairs"
+"""Networks of two layers."""
 
 MEASURES = ("score", "variation", "sparsity")
 
@@ -40,6 +50,9 @@ class Recipe:
 
     make: Any
     loss: Loss
+    changes: Sequence[Change] = ()
+    """one after the other, each followed by ``epochs`` more"""
+    epochs: int = 0
 
 
 def recipes(
@@ -64,11 +77,40 @@ def recipes(
             "deep, l1": Recipe(deep, losses.l1(section.l1)),
             "deep, l infinity": Recipe(deep, losses.l_infinity(section.l_infinity)),
         }
+    if isinstance(section, LearnedParams):
+        return _learned(n, n_outputs, section, bias=bias)
     return {
         f"deep, consistent {weight:g}": Recipe(
             deep, losses.consistent(weight, section.samples, seed)
         )
         for weight in section.weights
+    }
+
+
+def _learned(n: int, n_outputs: int, section: LearnedParams, *, bias: bool) -> dict[str, Recipe]:
+    """Networks that keep the pairs that interact most, others as many at random, others all."""
+    widths, hidden = [section.width, n_outputs], [[section.hidden]] * 2
+    make = partial(learned_sets.redundant, n, widths, hidden, bias=bias)
+
+    def by_size(layer: int, network: ShapNet, features: Tensor) -> None:
+        sizes = learned_sets.interactions(network, features, layer)
+        learned_sets.strip(network, layer, section.kept, sizes)
+
+    def at_random(layer: int, network: ShapNet, _features: Tensor) -> None:
+        pairs = learned_sets.pairs_of(network, layer)
+        sizes = dict(zip(pairs, torch.rand(len(pairs)).tolist(), strict=True))
+        learned_sets.strip(network, layer, section.kept, sizes)
+
+    def not_at_all(_layer: int, _network: ShapNet, _features: Tensor) -> None:
+        pass
+
+    return {
+        name: Recipe(make, losses.plain, [partial(change, 1), partial(change, 0)], section.epochs)
+        for name, change in (
+            (ALL_PAIRS, not_at_all),
+            (LEARNED_PAIRS, by_size),
+            (RANDOM_PAIRS, at_random),
+        )
     }
 
 
@@ -78,7 +120,7 @@ def train_all(
     params: TrainingParams,
     description: str,
     most: int | None = None,
-) -> tuple[list[dict[str, Any]], dict[str, nn.Module]]:
+) -> tuple[list[dict[str, Any]], dict[str, nn.Module], dict[str, list[list[Pair]]]]:
     """Train each network on all but one fold of the training rows, for each fold and round.
 
     Args:
@@ -89,10 +131,11 @@ def train_all(
         most: folds of each round that are trained on; None: all.
 
     Returns:
-        A row a network, with means over the runs and their standard errors; and the networks of the
-        first run.
+        A row a network, with means over the runs and their standard errors; the networks of the
+        first run; and of those that learn pairs, the ones of each run's first layer.
     """
     found: dict[str, nn.Module] = {}
+    pairs: dict[str, list[list[Pair]]] = {}
     rows = []
     for name, recipe in made.items():
         runs = []
@@ -107,13 +150,15 @@ def train_all(
                     description=f"{description}: {name}, fold {fold + 1}/{params.folds}",
                 )
                 found.setdefault(name, network)
+                if recipe.changes and isinstance(network, ShapNet):
+                    pairs.setdefault(name, []).append(learned_sets.pairs_of(network, 0))
                 runs.append(measured(network, split))
         mean, error = known_mean_and_error(np.array(runs))
         row: dict[str, Any] = {"network": name, "parameters": networks.count(found[name])}
         row |= dict(zip(MEASURES, mean.tolist(), strict=True))
         row |= {f"{m} error": e for m, e in zip(MEASURES, error.tolist(), strict=True)}
         rows.append(row)
-    return rows, found
+    return rows, found, pairs
 
 
 def folds(n_rows: int, params: TrainingParams, round_number: int) -> Iterator[NDArray[np.intp]]:
@@ -141,15 +186,21 @@ def _trained(
             some = torch.from_numpy(order[start : start + params.batch])
             yield features[some], targets[some]
 
-    fit(
-        network,
-        lambda batch: recipe.loss(network, *batch),
-        batches,
-        epochs=params.epochs,
-        batches_per_epoch=-(-len(table) // params.batch),
-        learning_rate=params.learning_rate,
-        description=description,
-    )
+    def fitted(epochs: int, before: int) -> None:
+        fit(
+            network,
+            lambda batch: recipe.loss(network, *batch),
+            lambda epoch: batches(before + epoch),
+            epochs=epochs,
+            batches_per_epoch=-(-len(table) // params.batch),
+            learning_rate=params.learning_rate,
+            description=description,
+        )
+
+    fitted(params.epochs, 0)
+    for number, change in enumerate(recipe.changes):
+        change(network, features)
+        fitted(recipe.epochs, params.epochs + number * recipe.epochs)
     return network
 
 

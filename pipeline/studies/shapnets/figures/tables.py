@@ -11,6 +11,8 @@ from matplotlib.figure import Figure
 
 from pipeline.core.plotting import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 from pipeline.core.statistics import MARGIN
+from pipeline.data.tables import INTERACTING
+from pipeline.studies.shapnets.trained import LEARNED_PAIRS
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -152,6 +154,30 @@ def draw_regularised(contents: Sequence[Mapping[str, Any]]) -> Figure:
         axes.grid(visible=False, axis="x")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, title="norm in the loss", loc="outside upper center", ncols=3)
+    return figure
+
+
+def draw_learned(contents: Sequence[Mapping[str, Any]]) -> Figure:
+    """Pairs of features that networks kept (App. E), a panel a table."""
+    learned = [c for c in contents if c["group"] == "learned"]
+    figure, panels = _panels(len(learned), height=4.2)
+    for axes, content in zip(panels, learned, strict=True):
+        n, runs = len(content["features"]), content["pairs"][LEARNED_PAIRS]
+        shares = np.full((n, n), np.nan)
+        shares[np.triu_indices(n, 1)] = 0
+        for first, second in itertools.chain(*runs):
+            shares[first, second] += 1 / len(runs)
+        image = axes.imshow(shares, cmap="viridis", vmin=0, vmax=1)
+        if content["source"] == "interactions":
+            squares = np.array(sorted(INTERACTING)).T
+            axes.plot(
+                squares[1], squares[0], ls="", marker="s", ms=9, mfc="none", mec=VERMILION, mew=1.5,
+                label="interacts in the table",
+            )  # fmt: skip
+            axes.legend(loc="lower left")
+        axes.set(title=NAMES[content["source"]], xlabel="feature", ylabel="feature")
+        axes.grid(visible=False)
+    figure.colorbar(image, ax=panels, label="share of the runs that kept the pair", shrink=0.8)
     return figure
 
 

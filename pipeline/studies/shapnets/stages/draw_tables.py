@@ -18,6 +18,7 @@ def main(*, numbers: list[Path], distances: list[Path], timing: Path, figures: l
         "distances": lambda: tables.draw_distances(found),
         "consistent": lambda: tables.draw_consistent(found, trained),
         "regularised": lambda: tables.draw_regularised(trained),
+        "learned": lambda: tables.draw_learned(trained),
         "timing": lambda: tables.draw_timing(json.loads(timing.read_bytes())),
         "representations": tables.draw_representations,
     }

@@ -8,6 +8,7 @@ from pipeline.studies.shapnets import networks
 from pipeline.studies.shapnets.params import (
     ComparedParams,
     ConsistentParams,
+    LearnedParams,
     NetworksParams,
     OwnTableParams,
     RegularisedParams,
@@ -29,7 +30,7 @@ def main(
     tables: TablesParams,
     training: TrainingParams,
     sizes: NetworksParams,
-    section: ComparedParams | RegularisedParams | ConsistentParams,
+    section: ComparedParams | RegularisedParams | ConsistentParams | LearnedParams,
     out: Path,
     numbers: Path,
     table: Path,
@@ -47,7 +48,7 @@ def main(
     split = splits[0]
     most = section.folds if isinstance(section, ConsistentParams) else training.folds
     made = recipes(split, sizes, section, training.seed, bias=source == "own")
-    rows, found = train_all(splits, made, training, source, most)
+    rows, found, pairs = train_all(splits, made, training, source, most)
     networks.save(out, found)
     write_table(table, COLUMNS, rows)
     content = {
@@ -58,5 +59,6 @@ def main(
         "features": list(split.train.names),
         "outputs": list(split.outputs),
         "rows": rows,
+        "pairs": pairs,
     }
     write_json(numbers, plain(content))

@@ -1,0 +1,97 @@
+"""Shapley explanation networks that learn which features meet (Wang et al., 2021, App. E).
+
+Each layer begins with every feature alone and with all pairs of features, which is more than is
+needed. In training pairs are stripped away from the last layer to the first. The paper tells a
+redundant module by inputs near 0. Here it is told by what it gives beyond its features alone,
+
+    f(both) − f(first) − f(second) + f(nobody)        in the mean over samples of the ℓ1 norm,
+
+which is near 0 then, too, and also where features matter and do not interact. Modules of one
+feature stay, so that no feature is lost.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pipeline.core.errors import InputError
+from pipeline.models.shapnets import ShapleyLayer, ShapleyModules, ShapNet
+
+Pair = tuple[int, int]
+
+
+def redundant(
+    n_players: int, widths: Sequence[int], hidden: Sequence[Sequence[int]], *, bias: bool = False
+) -> ShapNet:
+    """A network of features alone and all pairs in every layer; arguments as of ``ShapNet``."""
+    sets = [(i,) for i in range(n_players)]
+    pairs = list(itertools.combinations(range(n_players), 2))
+    return ShapNet([[*sets, *pairs]] * len(widths), n_players, widths, hidden, bias=bias)
+
+
+@torch.no_grad()
+def interactions(network: ShapNet, features: Tensor, layer: int) -> dict[tuple[int, ...], float]:
+    """What each module of a layer gives beyond its features alone, by active set.
+
+    Args:
+        network: evaluated up to the layer.
+        features: (sample, feature)
+        layer: its number.
+    """
+    x: Tensor = features.T[:, :, None]
+    references: Tensor | None = network.references[:, None, None]
+    for number in range(layer):
+        x, references = network.layers[number](x, references), None
+    found: dict[tuple[int, ...], float] = {}
+    for group in _groups(network, layer):
+        own = group.products(x)
+        other = None if references is None else group.products(references)
+        steps = own if other is None else own - other
+        start = own.new_zeros(()) if other is None else other.sum(dim=1)
+        rest = group.total_of(steps.sum(dim=1) + start, other)
+        for place in range(steps.shape[1]):
+            rest = rest - group.total_of(steps[:, place] + start, other)
+        sizes = rest.abs().sum(dim=2).mean(dim=1).tolist()
+        found |= dict(zip(map(tuple, group.sets.tolist()), sizes, strict=True))
+    return found
+
+
+def strip(network: ShapNet, layer: int, kept: int, sizes: Mapping[Any, float]) -> None:
+    """Take from a layer, in place, all pairs but those of the largest sizes.
+
+    Args:
+        network: with the weights of modules that stay; an optimizer must be made anew.
+        layer: its number.
+        kept: pairs that stay.
+        sizes: of all pairs of the layer, by active set.
+
+    Raises:
+        InputError: fewer than 0 pairs.
+    """
+    if kept < 0:
+        raise InputError(f"{kept} pairs to be kept: 0 at least")
+    pairs = [some for group in _groups(network, layer) for some in map(tuple, group.sets.tolist())
+             if len(some) > 1]  # fmt: skip
+    stay = set(sorted(pairs, key=lambda some: -sizes[some])[:kept])
+    groups = []
+    for group in _groups(network, layer):
+        sets = [tuple(some) for some in group.sets.tolist()]
+        chosen = [i for i, some in enumerate(sets) if len(some) == 1 or some in stay]
+        if chosen:
+            groups.append(group.some(chosen))
+    network.layers[layer].groups = nn.ModuleList(groups)
+
+
+def pairs_of(network: ShapNet, layer: int) -> list[Pair]:
+    """Pairs of features that meet in a layer."""
+    groups = (group for group in _groups(network, layer) if group.sets.shape[1] == 2)
+    return [(first, second) for group in groups for first, second in group.sets.tolist()]
+
+
+def _groups(network: ShapNet, layer: int) -> list[ShapleyModules]:
+    found = network.layers[layer]
+    assert isinstance(found, ShapleyLayer)
+    return [group for group in found.groups if isinstance(group, ShapleyModules)]
