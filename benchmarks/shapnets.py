@@ -22,6 +22,7 @@ from benchmarks import measuring
 from benchmarks.measuring import ratio_text, seconds_text, size_text, timed
 from pipeline.models.image_shapnets import SLOPE, ImageShapNet, ImageStage
 from pipeline.models.shapnets import ShapleyLayer, ShapleyModules, ShapNet, deep
+from pipeline.studies.shapnets.image_networks import TRAINED_AT_ONCE
 
 FEATURES, HIDDEN = 16, 100
 
@@ -141,7 +142,7 @@ def image_network(width: int, window: tuple[int, int]) -> ImageShapNet:
     return ImageShapNet(1, [*[width] * 6, 10], [1, 3, 5, 7, 9, 11, 13], window)
 
 
-def step(kind: str, width: int, batch: int, threads: int) -> tuple[float, int]:
+def step(kind: str, at_once: int, width: int, batch: int, threads: int) -> tuple[float, int]:
     """Seconds of a training step, and the peak memory of its process."""
     torch.set_num_threads(threads)
     network, images = image_network(width, (1, 2)), torch.randn(batch, 1, 32, 32)
@@ -149,29 +150,32 @@ def step(kind: str, width: int, batch: int, threads: int) -> tuple[float, int]:
     loops = nn.ModuleList(Patches(stage) for stage in stages)
 
     def run() -> None:
-        x = images
-        if kind == "patches":
-            for stage in loops:
-                x = stage(x)
-            scores = x.sum(dim=(2, 3))
-        else:
-            scores = network(images)
-        scores.square().mean().backward()
+        for part in images.split(at_once):
+            if kind == "patches":
+                x = part
+                for stage in loops:
+                    x = stage(x)
+                scores = x.sum(dim=(2, 3))
+            else:
+                scores = network(part)
+            (scores.square().sum() / batch).backward()
 
     return timed(run, seconds=2.0, fewest=1).median, measuring.peak_bytes(torch.device("cpu"))
 
 
 def training(width: int, batch: int, threads: int) -> None:
-    """A training step of an image network."""
+    """A training step of an image network, a few images at once as the study does, and all."""
     print(f"\nA training step of {batch} images of 32 × 32, {width} channels, windows of 1 × 2")
     base = None
-    for kind, name in (("ours", "shifted views"), ("patches", "patches, copied out")):
-        taken, peak = measuring.in_own_process(step, kind, width, batch, threads)
-        base = base or (taken, peak)
-        print(
-            f"  {name:<24}{seconds_text(taken):>9}  {ratio_text(taken / base[0]):>7} as long   "
-            f"{size_text(peak):>9}  {ratio_text(peak / base[1]):>7} as much"
-        )
+    for at_once in (TRAINED_AT_ONCE, batch):
+        for kind, name in (("ours", "shifted views"), ("patches", "patches, copied out")):
+            taken, peak = measuring.in_own_process(step, kind, at_once, width, batch, threads)
+            base = base or (taken, peak)
+            print(
+                f"  {name + f', {at_once} at once':<32}{seconds_text(taken):>9}  "
+                f"{ratio_text(taken / base[0]):>7} as long   {size_text(peak):>9}  "
+                f"{ratio_text(peak / base[1]):>7} as much"
+            )
 
 
 def pruning(width: int, batch: int, seconds: float) -> None:

@@ -177,7 +177,7 @@ def _peers(trained: Contents, distances: Contents) -> list[Claim]:
         shallow, harsanyi = scores["shallow"], scores["harsanyi"]
         gap = sign * (shallow["score"] - harsanyi["score"])
         exact = [told[n, "ours"]["relative"] for n in ("shallow", "harsanyi") if content["exact"]]
-        distances_told = "".join(f", relative distance {value:.0e}" for value in exact)
+        distances_told = ", relative distances {:.0e} and {:.0e}".format(*exact) if exact else ""
         found.append(
             claim(
                 "beyond the paper",

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from pipeline.core.plotting import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 from pipeline.core.statistics import MARGIN
@@ -175,7 +176,9 @@ def draw_learned(contents: Sequence[Mapping[str, Any]]) -> Figure:
                 label="interacts in the table",
             )  # fmt: skip
             axes.legend(loc="lower left")
-        axes.set(title=NAMES[content["source"]], xlabel="feature", ylabel="feature")
+        axes.set(title=NAMES[content["source"]], xlabel="feature, from 0", ylabel="feature, from 0")
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(6, integer=True))
         axes.grid(visible=False)
     figure.colorbar(image, ax=panels, label="share of the runs that kept the pair", shrink=0.8)
     return figure
@@ -199,7 +202,8 @@ def draw_timing(content: Mapping[str, Any]) -> Figure:
             ls="",
             label=name,
         )
-    axes.set_yticks(range(len(methods)), methods)
+    names = ["its own" if method == "ours" else method for method in methods]
+    axes.set_yticks(range(len(methods)), names)
     axes.invert_yaxis()
     axes.set(xscale="log", xlabel="one explanation (ms)")
     figure.legend(loc="outside upper center", ncols=3)
