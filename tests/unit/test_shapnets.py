@@ -121,6 +121,65 @@ def test_a_shallow_network_explains_itself_exactly(name, dtype, within):
     assert np.abs(found - exact).max() <= within * max(1.0, np.abs(exact).max())
 
 
+@st.composite
+def families(draw, most):
+    """Active sets of 1 to 4 features, which may overlap, of up to so many features."""
+    d = draw(st.integers(1, most))
+    players = st.integers(0, d - 1)
+    sets = st.lists(players, min_size=1, max_size=min(4, d), unique=True)
+    return d, draw(st.lists(sets, min_size=1, max_size=6))
+
+
+def random_network(d, layers, n_outputs, seed, bias):
+    """A float64 network of some layers, with references that are not 0."""
+    torch.manual_seed(seed)
+    network = ShapNet(
+        layers, d, [3] * (len(layers) - 1) + [n_outputs], [[4, 3]] * len(layers),
+        references=torch.randn(d), bias=bias,
+    ).double()  # fmt: skip
+    return network.requires_grad_(requires_grad=False), torch.randn(2, d, dtype=torch.float64)
+
+
+@settings(max_examples=25, deadline=None)
+@given(families(8), st.integers(1, 3), st.integers(0, 99), st.booleans())
+def test_any_shallow_network_explains_itself_exactly(family, n_outputs, seed, bias):
+    """Theorem 2 for random active sets."""
+    d, sets = family
+    network, features = random_network(d, [sets], n_outputs, seed, bias)
+    exact = scores_by_masks(network, features)
+    found = network.explain(features).layers[-1].numpy()
+    np.testing.assert_allclose(found, exact, rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 4])
+def test_twelve_features_are_explained_exactly(k):
+    """Theorem 2 for overlapping sets of k."""
+    sets = [[(start + 2 * place) % 12 for place in range(k)] for start in range(12)]
+    network, features = random_network(12, [sets], 3, k, bias=True)
+    exact = scores_by_masks(network, features[:1])
+    found = network.explain(features[:1]).layers[-1].numpy()
+    np.testing.assert_allclose(found, exact, rtol=0, atol=1e-10)
+
+
+@settings(max_examples=40, deadline=None)
+@given(families(9), st.integers(1, 3), st.integers(0, 99), st.booleans())
+def test_any_deep_network_is_locally_accurate_and_gives_nothing_to_what_is_missing(
+    family, depth, seed, bias
+):
+    """Theorem 3 and Corollary 4 for random active sets, and pruning at a threshold of 0."""
+    d, sets = family
+    network, features = random_network(d, [sets] * depth, 2, seed, bias)
+    features[:, 0] = network.references[0]
+    told = network.explain(features)
+    nobody = network(network.references[None])
+    torch.testing.assert_close(told.layers[-1].sum(dim=1), network(features) - nobody)
+    for layer in told.layers:
+        assert layer[:, 0].abs().max() <= 1e-12
+    pruned, _ = network.pruned(features, 0.0)
+    for layer, expected in zip(pruned.layers, told.layers, strict=True):
+        torch.testing.assert_close(layer, expected, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", NETWORKS)
 def test_local_accuracy_and_missingness_in_every_layer(name):
     """Theorem 3 and Corollary 4, also after training."""
