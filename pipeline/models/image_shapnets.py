@@ -162,9 +162,12 @@ class ImageShapNet(nn.Module):
         widths: channels that each stage puts out; the last are the outputs.
         dilations: of each stage.
         window: pixels of a window, (height, width): of each stage, or one for all of them.
+        taken: how many channels each stage takes (Section 2.3), which are its first; None: all.
+            The others are passed on before those that it puts out, so the next stage takes them
+            first. The last stage takes all.
 
     Raises:
-        InputError: as :class:`ImageStage`, and numbers of stages that do not fit.
+        InputError: as :class:`ImageStage`, and numbers of stages or of channels that do not fit.
     """
 
     structure: Tensor
@@ -175,6 +178,7 @@ class ImageShapNet(nn.Module):
         widths: Sequence[int],
         dilations: Sequence[int],
         window: Window | Sequence[Window] = (2, 2),
+        taken: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         windows = windows_of(window, len(widths))
@@ -183,27 +187,32 @@ class ImageShapNet(nn.Module):
                 f"{len(widths)} widths and {len(dilations)} dilations with {len(windows)} windows: "
                 "give one of each a stage"
             )
+        given = _given(channels, widths, taken)
         shapes = list(zip(windows, dilations, strict=True))
         self.stages = nn.ModuleList(
-            ImageStage(before, width, *shape)
-            for before, width, shape in zip([channels, *widths[:-1]], widths, shapes, strict=True)
+            ImageStage(some, width, *shape)
+            for (_, some), width, shape in zip(given, widths, shapes, strict=True)
         )
-        # A row a stage: height and width of its window, dilation.
-        structure = [[*size, dilation] for size, dilation in shapes]
+        # A row a stage: height and width of its window, dilation, channels that it is given.
+        structure = [
+            [*size, dilation, there]
+            for (size, dilation), (there, _) in zip(shapes, given, strict=True)
+        ]
         self.register_buffer("structure", torch.tensor(structure))
+        self.channels = channels
 
     def forward(self, images: Tensor) -> Tensor:
         """Scores (image, output); the last stage's explanation is not computed."""
         *before, last = self._stages(images)
         for stage in before:
-            images = stage(images)
+            images = _applied(stage, images)
         return last.total(images)
 
     def explain(self, images: Tensor) -> ExplainedImages:
         """Scores and the Shapley representations of all stages, in one forward pass."""
         found = []
         for stage in self._stages(images):
-            images = stage(images)
+            images = _applied(stage, images)
             found.append(images)
         return ExplainedImages(images.sum(dim=(2, 3)), tuple(found))
 
@@ -212,18 +221,19 @@ class ImageShapNet(nn.Module):
         """The same with pixels near their references skipped; and shares of windows computed."""
         found, shares = [], []
         for stage in self._stages(images):
-            images, share = stage.pruned(images, threshold)
+            n_taken = stage.weight.shape[2]
+            own, share = stage.pruned(images[:, :n_taken], threshold)
+            images = torch.cat([images[:, n_taken:], own], dim=1)
             found.append(images)
             shares.append(share)
         return ExplainedImages(images.sum(dim=(2, 3)), tuple(found)), shares
 
     def _stages(self, images: Tensor) -> list[ImageStage]:
         stages = [stage for stage in self.stages if isinstance(stage, ImageStage)]
-        channels = stages[0].weight.shape[2]
-        if images.ndim != 4 or images.shape[1] != channels:
+        if images.ndim != 4 or images.shape[1] != self.channels:
             raise InputError(
-                f"images of shape {tuple(images.shape)}: (image, {channels}, height, width) are "
-                "needed"
+                f"images of shape {tuple(images.shape)}: (image, {self.channels}, height, width) "
+                "are needed"
             )
         height, width = images.shape[2:]
         far_y, far_x = (max(stage.reach[axis] for stage in stages) for axis in (0, 1))
@@ -233,6 +243,35 @@ class ImageShapNet(nn.Module):
                 f"{far_x + 1}; take larger images or smaller dilations"
             )
         return stages
+
+
+def _applied(stage: ImageStage, x: Tensor) -> Tensor:
+    """A stage's output, after the channels that it does not take."""
+    n_taken = stage.weight.shape[2]
+    if n_taken == x.shape[1]:
+        own: Tensor = stage(x)
+        return own
+    return torch.cat([x[:, n_taken:], stage(x[:, :n_taken])], dim=1)
+
+
+def _given(
+    channels: int, widths: Sequence[int], taken: Sequence[int] | None
+) -> list[tuple[int, int]]:
+    """How many channels each stage is given, and how many of them it takes."""
+    if taken is not None and len(taken) != len(widths):
+        raise InputError(f"taken: {list(taken)} for {len(widths)} stages; give one number a stage")
+    found, there = [], channels
+    for number, width in enumerate(widths):
+        some = there if taken is None else taken[number]
+        is_last = number == len(widths) - 1
+        if not (there if is_last else 1) <= some <= there:
+            allowed = f"all {there}" if is_last else f"1 to {there}"
+            raise InputError(
+                f"taken: stage {number + 1} takes {some} of {there} channels; it may take {allowed}"
+            )
+        found.append((there, some))
+        there = there - some + width
+    return found
 
 
 def windows_of(window: Window | Sequence[Window], n_stages: int) -> list[Window]:
@@ -256,9 +295,10 @@ def from_state(state: dict[str, Tensor]) -> ImageShapNet:
         structure = state["structure"].tolist()
         weights = [state[f"stages.{i}.weight"] for i in range(len(structure))]
         widths = [weight.shape[1] for weight in weights]
-        windows = [(height, width) for height, width, _ in structure]
-        dilations = [dilation for _, _, dilation in structure]
-        found = ImageShapNet(weights[0].shape[2], widths, dilations, windows)
+        windows = [(height, width) for height, width, _, _ in structure]
+        dilations = [dilation for _, _, dilation, _ in structure]
+        taken = [weight.shape[2] for weight in weights]
+        found = ImageShapNet(structure[0][3], widths, dilations, windows, taken)
         found.to(weights[0].dtype).load_state_dict(state)
     except (KeyError, RuntimeError, TypeError, ValueError, IndexError) as error:
         raise InputError(f"this is no state of an image ShapNet: {error}") from None

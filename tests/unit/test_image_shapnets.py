@@ -130,6 +130,26 @@ def test_local_accuracy_and_missingness_in_every_stage_also_after_training():
         assert stage[:, :, 3:].abs().max() > 1e-3
 
 
+def test_stages_may_take_some_channels_and_pass_the_others_on():
+    net = ImageShapNet(4, [3, 2], [1, 2], (1, 2), taken=[2, 5])
+    images = torch.randn(3, 4, 5, 6)
+    images[:, :, :, :2] = 0
+    first, last = net.stages
+    with torch.no_grad():
+        between = torch.cat([images[:, 2:], first(images[:, :2])], dim=1)
+        told = net.explain(images)
+        assert torch.equal(told.stages[0], between)
+        torch.testing.assert_close(told.stages[1], last(between))
+        torch.testing.assert_close(told.scores, net(images))
+        for stage in told.stages:
+            assert stage[:, :, :, :2].abs().max() < 1e-14
+        pruned, _ = net.pruned(images, 0.0)
+        torch.testing.assert_close(pruned.stages[0], told.stages[0])
+        torch.testing.assert_close(pruned.scores, told.scores)
+        again = from_state(net.state_dict())
+        assert torch.equal(again(images), net(images))
+
+
 @pytest.mark.parametrize(("window", "dilation"), SHAPES)
 def test_gradients_are_those_of_the_stage(window, dilation):
     torch.manual_seed(0)
@@ -181,7 +201,7 @@ def test_a_state_holds_the_structure(tmp_path):
     net, images = ImageShapNet(1, [3, 2], [1, 3], windows), torch.randn(2, 1, 5, 6)
     torch.save(net.state_dict(), tmp_path / "state.pt")
     again = from_state(torch.load(tmp_path / "state.pt", weights_only=True))
-    assert again.structure.tolist() == [[1, 2, 1], [2, 1, 3]]
+    assert again.structure.tolist() == [[1, 2, 1, 1], [2, 1, 3, 3]]
     with torch.no_grad():
         torch.testing.assert_close(again(images), net(images), rtol=0, atol=0)
     with pytest.raises(InputError, match="no state of an image ShapNet"):
@@ -196,6 +216,9 @@ def test_a_state_holds_the_structure(tmp_path):
         (lambda: ImageStage(1, 1, (2, 2), 0), "their distance is 1 at least"),
         (lambda: ImageShapNet(1, [2, 3], [1]), "2 widths and 1 dilations"),
         (lambda: ImageShapNet(1, [2, 3], [1, 1], [(1, 2)]), "with 1 windows: give one of each"),
+        (lambda: ImageShapNet(2, [2, 3], [1, 1], taken=[1]), "give one number a stage"),
+        (lambda: ImageShapNet(2, [2, 3], [1, 1], taken=[3, 2]), "stage 1 takes 3 of 2 channels"),
+        (lambda: ImageShapNet(2, [2, 3], [1, 1], taken=[1, 2]), "it may take all 3"),
         (lambda: network()(torch.zeros(1, 3, 7, 7)), r"\(image, 2, height, width\) are needed"),
         (lambda: network()(torch.zeros(1, 2, 3, 7)), "windows reach over 4 × 4"),
     ],
