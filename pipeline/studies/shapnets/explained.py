@@ -4,14 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from pipeline.models import shapnets
 from pipeline.models.harsanyi import HarsanyiNet
 from pipeline.models.shapnets import ShapNet
 from pipeline.studies.shapnets import networks
-from pipeline.studies.shapnets.params import NetworksParams
+from pipeline.studies.shapnets.params import ComparedParams, ExplainedParams, NetworksParams
+from pipeline.studies.shapnets.table_data import Split, features_of, rows_to_explain
 
 EXPLAINED = ("deep", "shallow", "harsanyi", "dnn, equal parameters")
 """Networks that explanations are put beside exact values of; so are all variants of ``deep``."""
@@ -25,6 +28,28 @@ class Subject:
     network: nn.Module
     references: Tensor
     """(feature,)"""
+
+
+def read_explained(
+    split: Split,
+    paths: Sequence[Path],
+    sizes: NetworksParams,
+    compared: ComparedParams,
+    params: ExplainedParams,
+) -> tuple[NDArray[np.intp], Tensor, list[Subject]]:
+    """Rows of a table that are explained, their features (row, feature), and the networks.
+
+    Args:
+        split: of the table.
+        paths: checkpoints of its networks.
+        sizes, compared: of the networks that are not trained.
+        params: which rows are explained.
+    """
+    rows = rows_to_explain(split, params.rows)
+    features = features_of(split.test)[torch.from_numpy(rows)]
+    n, n_outputs = features.shape[1], split.n_outputs
+    subjects = read_subjects(paths, n, n_outputs, sizes, compared.shallow, params.seed)
+    return rows, features, subjects
 
 
 def read_subjects(

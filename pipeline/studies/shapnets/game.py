@@ -23,7 +23,7 @@ from pipeline.models.shapnet_games import coalition_values
 from pipeline.models.shapnets import ShapNet
 from pipeline.store import GameRecord
 from pipeline.store.opening import Classes, OpenGame
-from pipeline.studies.shapnets.explained import Subject, read_subjects
+from pipeline.studies.shapnets.explained import Subject, read_explained
 from pipeline.studies.shapnets.params import (
     ComparedParams,
     ExplainedParams,
@@ -31,7 +31,7 @@ from pipeline.studies.shapnets.params import (
     OwnTableParams,
     TablesParams,
 )
-from pipeline.studies.shapnets.table_data import features_of, read_split, rows_to_explain
+from pipeline.studies.shapnets.table_data import read_split
 
 VERSION = 1
 """A part of the games' identity: what is stored under another number is evaluated again."""
@@ -68,10 +68,7 @@ def open_game(
         InputError: files or parameters that do not go together.
     """
     split = read_split(name, tables, yeast, own)
-    rows = rows_to_explain(split, explained.rows)
-    features = features_of(split.test)[torch.from_numpy(rows)]
-    n, n_outputs = features.shape[1], split.n_outputs
-    subjects = read_subjects(networks, n, n_outputs, sizes, compared.shallow, explained.seed)
+    rows, features, subjects = read_explained(split, networks, sizes, compared, explained)
     return opened(name, subjects, features, rows, split.outputs, devices.resolve(device))
 
 

@@ -15,7 +15,7 @@ from pipeline.shapley.methods import METHODS
 from pipeline.store import open_store
 from pipeline.store.evaluation import read_receipt
 from pipeline.studies.shapnets import distance
-from pipeline.studies.shapnets.explained import read_subjects
+from pipeline.studies.shapnets.explained import read_explained
 from pipeline.studies.shapnets.game import RowGame
 from pipeline.studies.shapnets.params import (
     ComparedParams,
@@ -24,7 +24,7 @@ from pipeline.studies.shapnets.params import (
     OwnTableParams,
     TablesParams,
 )
-from pipeline.studies.shapnets.table_data import features_of, read_split, rows_to_explain
+from pipeline.studies.shapnets.table_data import features_of, read_split
 
 VERSION = 2
 
@@ -57,10 +57,8 @@ def main(
     out: its own values are exact, and of its steep games estimates are not.
     """
     split = read_split(source, tables, yeast, own)
-    rows = rows_to_explain(split, explained.rows)
-    features = features_of(split.test)[torch.from_numpy(rows)]
+    rows, features, subjects = read_explained(split, networks, sizes, compared, explained)
     training, n = features_of(split.train), features.shape[1]
-    subjects = read_subjects(networks, n, split.n_outputs, sizes, compared.shallow, explained.seed)
     store = None if receipt is None else open_store(read_receipt(receipt).store)
     if store is None:
         subjects = [each for each in subjects if not isinstance(each.network, HarsanyiNet)]
