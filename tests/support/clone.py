@@ -11,6 +11,8 @@ import yaml
 from filelock import FileLock
 from tiny import OVERRIDES, ROOT, defaults, merged
 
+from pipeline.store.layout import DEBRIS
+
 SMALL = merged(
     OVERRIDES,
     {
@@ -180,7 +182,9 @@ def shards(folder, *games):
     found = {}
     for path in sorted((folder / "results/coalitions").rglob("values/c.*")):
         store = path.parent.parent
-        if "set-aside" not in path.parts and (not games or store.stem in games):
+        # What a killed process was writing stays beside the shards until it is cleared away.
+        is_shard = path.suffix != DEBRIS and "set-aside" not in path.parts
+        if is_shard and (not games or store.stem in games):
             status = path.stat()
             found[str(path.relative_to(folder))] = (status.st_ino, status.st_mtime_ns)
     return found
