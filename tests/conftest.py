@@ -5,6 +5,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "2")
 
 import clone
 import pytest
+import torch
+
+
+@pytest.fixture
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="session")

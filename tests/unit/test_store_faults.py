@@ -148,8 +148,11 @@ def test_twenty_kills_of_a_plan(path: Path) -> None:
 # --- full disks ---
 
 
-def on_a_small_disk(scenario: str, folder: Path) -> None:
-    """Run a function of this module in a process that has a disk of its own at ``folder/disk``."""
+def on_a_small_disk(scenario: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a function of this module in a process that has a disk of its own at ``folder/disk``.
+
+    The function's assertions hold if the process returns 0.
+    """
     disk = folder / "disk"
     disk.mkdir()
     mount = f"mount -t tmpfs -o size=256k tmpfs {disk}"
@@ -165,7 +168,7 @@ def on_a_small_disk(scenario: str, folder: Path) -> None:
     program = (
         f"import test_store_faults as t; from pathlib import Path; t.{scenario}(Path('{disk}'))"
     )
-    done = subprocess.run(
+    return subprocess.run(
         [*private, f'{mount} && exec "$0" "$@"', sys.executable, "-c", program],
         cwd=here.parent,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -173,7 +176,6 @@ def on_a_small_disk(scenario: str, folder: Path) -> None:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
 
 
 def make_room(disk: Path) -> None:
@@ -261,7 +263,8 @@ def full_disk_while_planning(disk: Path) -> None:
 
 @pytest.mark.parametrize("scenario", ["full_disk_while_playing", "full_disk_while_planning"])
 def test_a_full_disk(tmp_path: Path, scenario: str) -> None:
-    on_a_small_disk(scenario, tmp_path)
+    done = on_a_small_disk(scenario, tmp_path)
+    assert done.returncode == 0, done.stderr
 
 
 # --- damage ---

@@ -167,13 +167,11 @@ def _peers(trained: Contents, distances: Contents) -> list[Claim]:
     found = []
     for content in distances:
         told = {(r["network"], r["method"]): r for r in content["rows"]}
-        scores = {
-            r["network"]: r
-            for c in trained
-            if c["source"] == content["source"] and c["group"] == "compared"
-            for r in c["rows"]
-        }
-        sign = -1 if _measure(trained, content["source"]) == "loss" else 1
+        compared = next(
+            c for c in trained if (c["source"], c["group"]) == (content["source"], "compared")
+        )
+        scores = {row["network"]: row for row in compared["rows"]}
+        sign = -1 if compared["measure"] == "loss" else 1
         shallow, harsanyi = scores["shallow"], scores["harsanyi"]
         gap = sign * (shallow["score"] - harsanyi["score"])
         exact = [told[n, "ours"]["relative"] for n in ("shallow", "harsanyi") if content["exact"]]
@@ -231,10 +229,6 @@ def _learned(content: Mapping[str, Any]) -> Claim:
         told,
         all_of([beyond > error, lost > -other]),
     )
-
-
-def _measure(trained: Contents, source: str) -> str:
-    return str(next(c["measure"] for c in trained if c["source"] == source))
 
 
 def _own(distances: Contents, kind: str, *, trained: bool = False) -> list[Mapping[str, Any]]:
