@@ -1,7 +1,5 @@
 """``python -m pipeline …``: what people call by hand."""
 
-import importlib
-import importlib.util
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,8 +8,8 @@ import typer
 from rich.console import Console
 
 from pipeline.core.errors import InputError
+from pipeline.explain import explain
 from pipeline.store.cli import app as store_app
-from pipeline.studies import STUDIES
 from pipeline.workflow.documents import default_documents, write_documents
 
 app = typer.Typer(
@@ -20,10 +18,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for study in STUDIES:
-    if importlib.util.find_spec(f"pipeline.studies.{study}.commands") is not None:
-        for command in importlib.import_module(f"pipeline.studies.{study}.commands").COMMANDS:
-            app.command()(command)
+app.command()(explain)
 app.add_typer(store_app, name="store", help="Look into stores; make room.")
 
 

@@ -462,6 +462,7 @@ def own_table(tmp_path):
     made = {
         "deep": networks.deep(3, 1, SIZES, bias=True),
         "shallow": shapnets.shallow(3, 1, [4], bias=True),
+        "harsanyi": HarsanyiNet(3, 1, 8),
         "dnn": networks.PlainNetwork(3, 1, 2),
     }
     networks.save(tmp_path / "results/shapnets/networks/own_compared.pt", made)
@@ -472,14 +473,14 @@ def test_a_row_of_ones_own_table_is_explained_in_its_targets_unit(own_table, tmp
     path, params, made, results = own_table
     split = table_data.read_split("own", params.tables, own=params.table)
     line = path.read_text().splitlines()[17].split(",")
-    for name in ("deep", "shallow"):
+    for name in ("deep", "shallow", "harsanyi"):
         found = explain_row(path, 17, name, params, results)
         assert found.given.tolist() == [float(line[0]), line[1] == "x", line[1] == "y"]
         network = made[name].double()
         features = torch.from_numpy(split.scaling(found.given))
         exact = exact_values(network, features)[:, 0] * split.target[1]
         np.testing.assert_allclose(found.exact, exact, atol=1e-5)
-        if name == "shallow":
+        if name != "deep":
             np.testing.assert_allclose(found.own, exact, atol=1e-5)
         score = float(network(features[None])) * split.target[1] + split.target[0]
         assert found.score == pytest.approx(score, abs=1e-4)
@@ -494,7 +495,7 @@ def test_rows_that_cannot_be_explained(own_table, tmp_path):
     path, params, _, results = own_table
     for arguments, message in (
         ((path, 41, "deep"), r"--row: 41; .* has rows 1 to 40"),
-        ((path, 1, "dnn"), r"--network: there is no 'dnn'; there are deep, shallow"),
+        ((path, 1, "dnn"), r"--network: there is no 'dnn'; there are deep, shallow, harsanyi"),
         ((path, 1, "wide"), r"--network: there is no 'wide'"),
     ):
         with pytest.raises(InputError, match=message):

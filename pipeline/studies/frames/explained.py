@@ -2,15 +2,71 @@
 
 import difflib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.table import Table
 
 from pipeline.core.errors import InputError
 from pipeline.core.plotting import MODEL_NAMES, figure_style, save
-from pipeline.studies.frames.explain import Explanation
+from pipeline.studies.frames.explain import Explanation, Sampling, explain_video
 from pipeline.studies.frames.figures.clips import ExplainedClass, draw_video, frame_pictures
 from pipeline.studies.frames.values import unit_of
+from pipeline.workflow.params import load
+
+
+def explained(
+    video: Path,
+    target: Path,
+    *,
+    model: str,
+    n_frames: int | None,
+    score: Any,
+    class_name: str | None,
+    sampled: tuple[int, int] | None,
+    params: Path,
+    results: Path,
+    device: str | None,
+) -> tuple[Table, list[str]]:
+    """Explain a video: draw the picture, and give its table and what should be known of it.
+
+    Args:
+        video, model, class_name: what is explained.
+        target: the picture.
+        n_frames, score, device: None for what the parameters say.
+        sampled: subsequences and iterations of Algorithm 1; None for exact values.
+        params, results: the study's parameters, and where its trained models are.
+    """
+    study = load(params)
+    settings = study.frames.coalitions
+    score = score or settings.score
+    found = explain_video(
+        video,
+        model,
+        n_frames=n_frames or settings.n,
+        n_max=study.frames.scales.n_max,
+        score=score,
+        approximate=None if sampled is None else Sampling(*sampled),
+        results=results,
+        device=device or study.device,
+    )
+    table = explained_table(found, model, score, class_name)
+    draw_explanation(found, video, model, score, class_name, target)
+    return table, _remarks(found)
+
+
+def _remarks(found: Explanation) -> list[str]:
+    """What should be known of values beside their table."""
+    remarks = []
+    if found.sampled:
+        gap = abs(found.esv.sum(axis=0) - (found.scores - found.empty)).max()
+        remarks.append(
+            "Values are approximate: subsequences were sampled. Over frames they sum to v(all) − "
+            f"v(none) but for {gap:.2g} at most, over all classes."
+        )
+    if found.repeated:
+        remarks.append("The video has fewer frames than were asked for: some are repeated.")
+    return remarks
 
 
 def shown_classes(found: Explanation, class_name: str | None) -> list[int]:

@@ -8,20 +8,22 @@ import torch
 from matplotlib import pyplot as plt
 from numpy.typing import NDArray
 from rich.table import Table as Printed
+from torch import nn
 
 from pipeline.core.errors import InputError
 from pipeline.core.plotting import BLUE, ORANGE, figure_style, save
 from pipeline.data.tables import Table, own
-from pipeline.models.shapnet_games import coalition_values
+from pipeline.models.harsanyi import HarsanyiNet
 from pipeline.models.shapnets import ShapNet
 from pipeline.shapley.exact import shapley_values
 from pipeline.shapley.methods import METHODS
 from pipeline.studies.shapnets import networks
-from pipeline.studies.shapnets.explained import subject_of
-from pipeline.studies.shapnets.game import RowGame
+from pipeline.studies.shapnets.explained import Subject, subject_of
+from pipeline.studies.shapnets.game import RowGame, values_of
 from pipeline.studies.shapnets.params import Params
 from pipeline.studies.shapnets.paths import ENUMERABLE
 from pipeline.studies.shapnets.table_data import split_of
+from pipeline.workflow.params import load
 
 Floats = NDArray[np.float64]
 
@@ -49,13 +51,29 @@ class ExplainedRow:
     """largest standard error of ``exact``; None where they are exact"""
 
 
+def explained_row(
+    path: Path, row: int, network: str, target: Path, params: Path, results: Path
+) -> tuple[Printed, list[str]]:
+    """Explain a row: draw the picture, and give its table and what should be known of it.
+
+    Args:
+        path, row, network, results: as for :func:`explain_row`.
+        target: the picture.
+        params: file of parameters.
+    """
+    found = explain_row(path, row, network, load(params).shapnets, results)
+    draw_row(found, target)
+    remarks = [] if found.error is None else [f"Standard errors are at most {found.error:.2g}."]
+    return row_table(found), remarks
+
+
 def explain_row(path: Path, row: int, network: str, params: Params, results: Path) -> ExplainedRow:
     """Explain a row of a table.
 
     Args:
         path: a CSV file with the columns of the table that the networks were trained on.
         row: counted from 1, below the header.
-        network: a Shapley explanation network of the study.
+        network: of the study, one that explains itself.
         params: of the study; ``table`` names the table that was trained on.
         results: folder of results.
 
@@ -77,15 +95,16 @@ def explain_row(path: Path, row: int, network: str, params: Params, results: Pat
         )
     if not 1 <= row <= len(table):
         raise InputError(f"--row: {row}; {path} has rows 1 to {len(table)}")
-    found = _network(network, results)
+    subject = subject_of("", _network(network, results))
     split = split_of(known, params.tables)
     features = torch.from_numpy(split.scaling(table.features[row - 1])).float()
     with torch.inference_mode():
-        said = found.explain(features[None])
-        nobody = found(found.references[None])[0].double().numpy()
-    scores = said.scores[0].double().numpy()
+        both = subject.network(torch.stack([features, subject.references]))
+        own_values = networks.own_values(subject.network, features[None])
+    assert own_values is not None
+    scores, nobody = both.double().numpy()
     output = int(scores.argmax())
-    exact, error = _exact(found, features, split.outputs, params)
+    exact, error = _exact(subject, features, split.outputs, params)
     mean, scale = split.target
     return ExplainedRow(
         names=table.names,
@@ -93,7 +112,7 @@ def explain_row(path: Path, row: int, network: str, params: Params, results: Pat
         output=split.outputs[output] if split.n_outputs > 1 else params.table.target,
         score=float(scores[output]) * scale + mean,
         nobody=float(nobody[output]) * scale + mean,
-        own=said.layers[-1][0, :, output].double().numpy() * scale,
+        own=own_values[0, :, output].double().numpy() * scale,
         exact=exact[:, output] * scale,
         error=None if error is None else float(error[:, output].max()) * scale,
     )
@@ -105,30 +124,34 @@ def _read(path: Path, params: Params) -> Table:
     return own(path, given.target, kind=given.kind, missing=given.missing)
 
 
-def _network(name: str, results: Path) -> ShapNet:
+def _network(name: str, results: Path) -> nn.Module:
     folder = results / "shapnets"
-    files = [folder / f"networks/own_{group}.pt" for group in ("compared", "regularised")]
+    groups = ("compared", "regularised", "learned")
+    files = [folder / f"networks/own_{group}.pt" for group in groups]
     files.append(folder / "consistent/own.pt")
     every = {n: net for file in files if file.exists() for n, net in networks.load(file).items()}
-    shapnets = {n: net for n, net in every.items() if isinstance(net, ShapNet)}
-    if not shapnets:
+    found = {n: net for n, net in every.items() if isinstance(net, ShapNet | HarsanyiNet)}
+    if not found:
         raise InputError(
             f"{folder}: there are no networks for your table; make them with `uv run snakemake "
             "--cores all shapnets_all`, with the same parameters"
         )
-    if name not in shapnets:
-        raise InputError(f"--network: there is no {name!r}; there are {', '.join(shapnets)}")
-    return shapnets[name]
+    if name not in found:
+        raise InputError(f"--network: there is no {name!r}; there are {', '.join(found)}")
+    return found[name]
 
 
 def _exact(
-    network: ShapNet, features: torch.Tensor, outputs: tuple[str, ...], params: Params
+    subject: Subject, features: torch.Tensor, outputs: tuple[str, ...], params: Params
 ) -> tuple[Floats, Floats | None]:
     """Shapley values (feature, output), and their standard errors where they are estimated."""
     if len(features) <= ENUMERABLE:
-        return shapley_values(coalition_values(network.double(), features.double())), None
-    game = RowGame(subject_of("", network), features, outputs)
-    estimate = METHODS["regression"].estimate(game, budget=params.explained.coalitions)
+        in_double = subject_of("", subject.network.double())
+        values = values_of(in_double, features.double(), torch.device("cpu"))
+        return shapley_values(values), None
+    estimate = METHODS["regression"].estimate(
+        RowGame(subject, features, outputs), budget=params.explained.coalitions
+    )
     return estimate.values, estimate.standard_errors
 
 

@@ -136,25 +136,37 @@ def draw_removal(content: Mapping[str, Any]) -> Figure:
 
 
 def draw_pruning(content: Mapping[str, Any]) -> Figure:
-    """Accuracy while a stage's values are pruned, a panel a network (Fig. 5)."""
+    """Accuracy while a stage's values are pruned, a panel a network; and by what that saves."""
     curves = content["pruning"]["curves"]
     networks = list(dict.fromkeys(row["network"] for row in curves))
     stages = sorted({row["stage"] for row in curves})
     colours = plt.get_cmap("viridis")(np.linspace(0, 0.9, len(stages)))
-    figure, all_axes = plt.subplots(1, len(networks), figsize=(3.1 * len(networks), 3.9))
+    figure, all_axes = plt.subplots(
+        1, len(networks) + 1, figsize=(3.1 * len(networks) + 3.1, 3.9), sharey=True
+    )
     shown: dict[str, Any] = {}
-    for axes, network in zip(np.atleast_1d(all_axes), networks, strict=True):
+    for axes, network in zip(all_axes[:-1], networks, strict=True):
         for number, stage in enumerate(stages):
             rows = [row for row in curves if (row["network"], row["stage"]) == (network, stage)]
             style = {"color": colours[number], "marker": MARKERS[number % len(MARKERS)]}
             shown[f"stage {stage}"] = draw_curve(axes, rows, content["images"], 100, **style)
         title = NETWORK_STYLES[network]["label"]
         axes.set(title=title, xlabel="pixels pruned (%)", ylim=(-3, 103))
-    for axes in np.atleast_1d(all_axes)[1:]:
-        axes.tick_params(labelleft=False)
-    np.atleast_1d(all_axes)[0].set_ylabel(f"accuracy on {content['images']} images (%)")
+    all_axes[0].set_ylabel(f"accuracy on {content['images']} images (%)")
     figure.legend(shown.values(), shown, **ABOVE, ncols=7)
+    _draw_thresholds(all_axes[-1], content["pruning"]["thresholds"])
     return figure
+
+
+def _draw_thresholds(axes: Axes, rows: Rows) -> None:
+    """Accuracy by the share of all stages' windows that a threshold skips."""
+    for network in dict.fromkeys(row["network"] for row in rows):
+        own = [row for row in rows if row["network"] == network]
+        skipped = [100 * (1 - np.mean(row["windows"])) for row in own]
+        accuracies = [100 * row["accuracy"] for row in own]
+        axes.plot(skipped, accuracies, ms=4.5, lw=1.6, **NETWORK_STYLES[network])
+    axes.set(title="near 0, all stages", xlabel="windows not computed (%)")
+    axes.legend(loc="lower left", fontsize="small", handlelength=3)
 
 
 def draw_regularised(content: Mapping[str, Any]) -> Figure:

@@ -1,12 +1,11 @@
-"""Commands of the study of frames that people call by hand."""
+"""``python -m pipeline explain``: a video's frames, or a row of a table; the file's name tells."""
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from pipeline.core.errors import InputError
 
@@ -61,50 +60,31 @@ def explain(
     ] = "deep",
 ) -> None:
     """Shapley values of one video's frames, or of one row of a table, in print and as a picture."""
-    if video.suffix.lower() == ".csv":
-        from pipeline.studies.shapnets.commands import explain_table  # noqa: PLC0415
-
-        explain_table(video, row, network, out, params, results)
-        return
-    # Here, and not above: `store` should not wait for torch to load.
-    from pipeline.studies.frames.explain import Sampling, explain_video  # noqa: PLC0415
-    from pipeline.studies.frames.explained import draw_explanation, explained_table  # noqa: PLC0415
-    from pipeline.workflow.params import load  # noqa: PLC0415
-
-    target = out or Path(f"{video.stem}.{model.value}.esv.png")
+    is_table = video.suffix.lower() == ".csv"
+    if is_table and row is None:
+        raise InputError(f"--row: which row of {video} is to be explained? The first is 1")
+    named = f"{video.stem}.row{row}" if is_table else f"{video.stem}.{model.value}.esv"
+    target = out or Path(f"{named}.png")
     if target.suffix.lower() != ".png" or target.is_dir():
         raise InputError(f"--out: {target} must name a .png file (an .svg goes beside it)")
-    study = load(params)
-    settings = study.frames.coalitions
-    chosen_score: Any = settings.score if score is None else score.value
-    found = explain_video(
-        video,
-        model.value,
-        n_frames=frames or settings.n,
-        n_max=study.frames.scales.n_max,
-        score=chosen_score,
-        approximate=None if subsequences is None else Sampling(subsequences, iterations),
-        results=results,
-        device=device or study.device,
-    )
-    table: Table = explained_table(found, model.value, chosen_score, class_name)
-    draw_explanation(found, video, model.value, chosen_score, class_name, target)
-    Console().print(table, *_remarks(found), f"Picture: {target}", sep="\n")
+    # Here, and not above: `store` should not wait for torch to load.
+    if is_table:
+        from pipeline.studies.shapnets.explain import explained_row  # noqa: PLC0415
 
+        table, remarks = explained_row(video, row or 1, network, target, params, results)
+    else:
+        from pipeline.studies.frames.explained import explained  # noqa: PLC0415
 
-def _remarks(found: Any) -> list[str]:
-    """What should be known of values beside their table."""
-    remarks = []
-    if found.sampled:
-        gap = abs(found.esv.sum(axis=0) - (found.scores - found.empty)).max()
-        remarks.append(
-            "Values are approximate: subsequences were sampled. Over frames they sum to v(all) − "
-            f"v(none) but for {gap:.2g} at most, over all classes."
+        table, remarks = explained(
+            video,
+            target,
+            model=model.value,
+            n_frames=frames,
+            score=None if score is None else score.value,
+            class_name=class_name,
+            sampled=None if subsequences is None else (subsequences, iterations),
+            params=params,
+            results=results,
+            device=device,
         )
-    if found.repeated:
-        remarks.append("The video has fewer frames than were asked for: some are repeated.")
-    return remarks
-
-
-COMMANDS = (explain,)
-"""What ``python -m pipeline`` offers of this study."""
+    Console().print(table, *remarks, f"Picture: {target}", sep="\n")
