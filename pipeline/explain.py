@@ -47,7 +47,7 @@ def explain(
     ] = None,
     iterations: Annotated[int, typer.Option(min=1, help="How many times they are sampled.")] = 1,
     out: Annotated[
-        Path | None, typer.Option(help="The picture; default: <video's name>.<model>.esv.png here.")
+        Path | None, typer.Option(help="The picture; default: <the file's name>.<…>.png here.")
     ] = None,
     params: Annotated[Path, typer.Option(help="The study's parameters.")] = Path("params.yaml"),
     results: Annotated[Path, typer.Option(help="Where the trained models are.")] = Path("results"),
@@ -63,21 +63,19 @@ def explain(
     is_table = video.suffix.lower() == ".csv"
     if is_table and row is None:
         raise InputError(f"--row: which row of {video} is to be explained? The first is 1")
-    named = f"{video.stem}.row{row}" if is_table else f"{video.stem}.{model.value}.esv"
-    target = out or Path(f"{named}.png")
-    if target.suffix.lower() != ".png" or target.is_dir():
-        raise InputError(f"--out: {target} must name a .png file (an .svg goes beside it)")
+    if out is not None and (out.suffix.lower() != ".png" or out.is_dir()):
+        raise InputError(f"--out: {out} must name a .png file (an .svg goes beside it)")
     # Here, and not above: `store` should not wait for torch to load.
     if is_table:
         from pipeline.studies.shapnets.explain import explained_row  # noqa: PLC0415
 
-        table, remarks = explained_row(video, row or 1, network, target, params, results)
+        table, remarks, target = explained_row(video, row or 1, network, out, params, results)
     else:
         from pipeline.studies.frames.explained import explained  # noqa: PLC0415
 
-        table, remarks = explained(
+        table, remarks, target = explained(
             video,
-            target,
+            out,
             model=model.value,
             n_frames=frames,
             score=None if score is None else score.value,
@@ -87,4 +85,7 @@ def explain(
             results=results,
             device=device,
         )
-    Console().print(table, *remarks, f"Picture: {target}", sep="\n")
+    console = Console()
+    console.print(table)
+    # Names of files may have brackets, which would be taken for styles.
+    console.print(*remarks, f"Picture: {target}", sep="\n", markup=False, soft_wrap=True)

@@ -1,11 +1,13 @@
 """One style for the figures of all studies, colour-blind safe."""
 
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
+from matplotlib import font_manager
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
@@ -25,7 +27,8 @@ BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, YELLOW, GREY = (
 MODEL_COLOURS = {"trn": BLUE, "tsn": ORANGE}
 MODEL_MARKERS = {"trn": "o", "tsn": "s"}
 MODEL_NAMES = {"trn": "TRN", "tsn": "TSN"}
-SUPPORTS, DISTRACTS = BLUE, VERMILION
+RAISES, LOWERS = VERMILION, BLUE
+"""Of contributions above and below 0: red and blue, as the shap package has them."""
 
 _STYLE: dict[Any, Any] = {
     "figure.dpi": 100,
@@ -47,10 +50,42 @@ _STYLE: dict[Any, Any] = {
 }
 
 
+# Fonts of other scripts, which names of files may be in; those that are installed are used.
+_FONTS = (
+    "DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Hiragino Sans",
+    "PingFang SC", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "Noto Sans", "Arial Unicode MS",
+)  # fmt: skip
+
+
+def signed(value: float, largest: float, digits: int = 2) -> str:
+    """A number with its sign, to as many digits as the largest beside it needs.
+
+    Args:
+        value: the number.
+        largest: size of the largest number that it stands beside.
+        digits: that count in the largest one.
+    """
+    magnitude = math.floor(math.log10(largest)) if 0 < largest < math.inf else 0
+    if magnitude < -4 or magnitude > 5:
+        text = f"{value:+.{digits - 1}e}"
+    else:
+        text = f"{value:+.{max(0, digits - 1 - magnitude)}f}"
+    return text if float(text) else text[1:]
+
+
+def drawable(text: str) -> str:
+    """The text with a box for every character that none of the fonts in use has."""
+    fonts = [font_manager.findfont(name) for name in mpl.rcParams["font.family"]]
+    known = set().union(*(font_manager.get_font(path).get_charmap() for path in fonts))
+    return "".join(c if ord(c) in known or c.isspace() else "□" for c in text)
+
+
 @contextmanager
 def figure_style() -> Iterator[None]:
     """Draw in the project's style, without a display, inside the block."""
-    with mpl.rc_context(_STYLE):
+    installed = font_manager.get_font_names()
+    fonts = [name for name in _FONTS if name in installed]
+    with mpl.rc_context({**_STYLE, "font.family": fonts}):
         plt.switch_backend("agg")
         yield
 

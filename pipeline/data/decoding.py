@@ -4,7 +4,7 @@ import errno
 import math
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -24,10 +24,15 @@ from numpy.typing import NDArray
 
 from pipeline.core.errors import InputError
 
-# What is wrong with a file is said by VideoError; libav would say it again on stderr.
-av.logging.set_level(None)
+# What libav complains of is captured while a file is open, and never printed.
+av.logging.set_level(av.logging.WARNING)
 
 LONGEST_GAP_SECONDS = 60.0
+"""Between frames, where a file does not tell its length; beyond its length, where it does."""
+
+MOST_BYTES = 4 << 30
+"""Of the samples of one video."""
+
 # Text formats that libav "plays" by opening other files, or by drawing the text itself.
 NOT_VIDEOS = frozenset({"tty", "hls", "applehttp", "concat", "dash", "ffmetadata", "image2", "sdp"})
 
@@ -59,42 +64,63 @@ class DecodedVideo:
         indices: (T,) int64, the number of each in the encoded video; with repeats where frames
             are sampled more often than they were encoded.
         seconds: (T,) float64, when each is shown, counted from the first frame of the video.
+        decoded: frames in the file that could be decoded.
+        announced: frames that there should be, by what the file says of itself; at least as many.
+            A file that was cut or damaged announces more than can be decoded.
     """
 
     frames: NDArray[np.uint8]
     indices: NDArray[np.int64]
     seconds: NDArray[np.float64]
+    decoded: int
+    announced: int
+
+    @property
+    def shortened(self) -> str | None:
+        """What is missing of the file, in a few words; None if nothing is."""
+        if self.decoded == self.announced:
+            return None
+        return f"{self.decoded} of the {self.announced} frames that it announces can be decoded"
 
 
-def decode(path: Path, *, fps: float, size: int | None) -> DecodedVideo:
+def decode(path: Path, *, fps: float, size: int | None, whole: bool = False) -> DecodedVideo:
     """Decode a video, sampled at ``fps`` frames a second.
 
     Sample k is the frame nearest to k / fps seconds after the first frame (of two equally near,
     the earlier), for all k up to the time of the last frame.
+
+    Frames are as players show them: turned and mirrored as the file says, with square pixels.
 
     Args:
         path: a video in any container and codec that libav can decode, whatever its suffix.
         fps: samples a second, more than 0.
         size: frames are resized to ``size`` x ``size`` pixels, bilinearly and without regard to
             their aspect ratio. None keeps the size of the first frame.
+        whole: whether a file that announces more frames than can be decoded is an error.
 
     Raises:
-        VideoError: the file is missing, empty, damaged or not a video, or has no frames. A file
-            that merely ends early is a shorter video.
+        VideoError: the file is missing, empty, damaged or not a video, has no frames, or is shown
+            at an angle other than quarter turns. A file that merely ends early is a shorter video.
         ValueError: ``fps`` or ``size`` is not positive and finite.
     """
     if not 0 < fps < math.inf or (size is not None and size < 1):
         raise ValueError(f"fps and size must be positive and finite, found fps={fps}, size={size}")
-    with _opened(path) as container:
-        return _sample(path, container, fps, size)
+    with _opened(path) as (container, complaints):
+        video = _sample(path, container, complaints, fps, size)
+    if whole and video.shortened:
+        raise VideoError(path, f"cut short, or damaged: {video.shortened}")
+    return video
 
 
-def decode_frames(path: Path, numbers: Iterable[int]) -> dict[int, NDArray[np.uint8]]:
-    """Decode some frames of a video, at its own size.
+def decode_frames(
+    path: Path, numbers: Iterable[int], *, most: int | None = None
+) -> dict[int, NDArray[np.uint8]]:
+    """Decode some frames of a video, at its own aspect ratio and as players show them.
 
     Args:
         path: as for :func:`decode`.
         numbers: frames as they are numbered in the file, like ``DecodedVideo.indices``.
+        most: pixels of the longer side; larger pictures are shrunk to it. None: the video's size.
 
     Returns:
         (H, W, 3) uint8, RGB, of each frame that there is.
@@ -104,9 +130,10 @@ def decode_frames(path: Path, numbers: Iterable[int]) -> dict[int, NDArray[np.ui
     """
     wanted = set(numbers)
     found: dict[int, NDArray[np.uint8]] = {}
-    with _opened(path) as container:
-        convert = _converter(None)
-        for index, _, frame in _timed_frames(path, container, _video_stream(path, container)):
+    with _opened(path) as (container, _):
+        stream = _video_stream(path, container)
+        convert = _converter(path, stream, None, most)
+        for index, _, frame in _timed_frames(path, container, stream, _Packets()):
             if index in wanted:
                 found[index] = convert(frame)
             if len(found) == len(wanted):
@@ -114,24 +141,31 @@ def decode_frames(path: Path, numbers: Iterable[int]) -> dict[int, NDArray[np.ui
     return found
 
 
+Complaints = Sequence[tuple[int, str, str]]
+"""What libav logged of a file: level, part and message."""
+
+
 @contextmanager
-def _opened(path: Path) -> Iterator[InputContainer]:
+def _opened(path: Path) -> Iterator[tuple[InputContainer, Complaints]]:
     _refuse_unreadable(path)
     try:
         # Without the "file:" a colon in a relative path would be taken for a network protocol.
-        with av.open(
-            f"file:{path}",
-            "r",
-            options={"protocol_whitelist": "file"},
-            metadata_errors="replace",
-        ) as container:
-            yield container
+        with (
+            av.logging.Capture(local=True) as complaints,
+            av.open(
+                f"file:{path}",
+                "r",
+                options={"protocol_whitelist": "file"},
+                metadata_errors="replace",
+            ) as container,
+        ):
+            yield container, complaints
     except av.error.FFmpegError as error:
         _refuse_damaged(path, error)
 
 
 def decode_many(
-    paths: Iterable[Path], *, fps: float, size: int | None, workers: int
+    paths: Iterable[Path], *, fps: float, size: int | None, workers: int, whole: bool = False
 ) -> Iterator[DecodedVideo | VideoError]:
     """Decode many videos in ``workers`` threads, in the order of ``paths``.
 
@@ -144,14 +178,14 @@ def decode_many(
         raise ValueError(f"workers must be at least 1, found {workers}")
     if workers == 1:
         for path in paths:
-            yield _decoded_or_error(path, fps, size)
+            yield _decoded_or_error(path, fps, size, whole)
         return
     # Threads suffice: libav lets go of the interpreter's lock while it decodes and converts.
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     ahead: deque[Future[DecodedVideo | VideoError]] = deque()
     try:
         for path in paths:
-            ahead.append(pool.submit(_decoded_or_error, path, fps, size))
+            ahead.append(pool.submit(_decoded_or_error, path, fps, size, whole))
             if len(ahead) >= 2 * workers:
                 yield ahead.popleft().result()
         while ahead:
@@ -160,9 +194,11 @@ def decode_many(
         pool.shutdown(cancel_futures=True)
 
 
-def _decoded_or_error(path: Path, fps: float, size: int | None) -> DecodedVideo | VideoError:
+def _decoded_or_error(
+    path: Path, fps: float, size: int | None, whole: bool
+) -> DecodedVideo | VideoError:
     try:
-        return decode(path, fps=fps, size=size)
+        return decode(path, fps=fps, size=size, whole=whole)
     except VideoError as error:
         return error
 
@@ -191,9 +227,11 @@ def _short(error: BaseException) -> str:
     return (getattr(error, "strerror", None) or str(error) or type(error).__name__).strip()
 
 
-def _sample(path: Path, container: InputContainer, fps: float, size: int | None) -> DecodedVideo:
+def _sample(
+    path: Path, container: InputContainer, complaints: Complaints, fps: float, size: int | None
+) -> DecodedVideo:
     stream = _video_stream(path, container)
-    convert = _converter(size)
+    convert = _converter(path, stream, size)
     frames: list[NDArray[np.uint8]] = []
     indices: list[int] = []
     seconds: list[float] = []
@@ -207,20 +245,87 @@ def _sample(path: Path, container: InputContainer, fps: float, size: int | None)
         pixels = None
         while len(frames) / fps <= until:
             pixels = convert(frame) if pixels is None else pixels
+            if (len(frames) + 1) * pixels.nbytes > MOST_BYTES:
+                raise VideoError(
+                    path,
+                    f"too long: with {fps:g} frames a second of {pixels.shape[1]} × "
+                    f"{pixels.shape[0]} pixels, its first {len(frames) / fps:.0f} s take "
+                    f"{MOST_BYTES >> 30} GiB",
+                )
             frames.append(pixels)
             indices.append(index)
             seconds.append(time)
 
-    for index, time, frame in _timed_frames(path, container, stream):
+    packets = _Packets()
+    for index, time, frame in _timed_frames(path, container, stream, packets):
         if before is not None:
             take(*before, until=(before[1] + time + slack) / 2)
         before = (index, time, frame)
     if before is None:
         raise VideoError(path, "the video has no frames")
     take(*before, until=before[1] + slack)
-    return DecodedVideo(
-        np.stack(frames), np.array(indices, np.int64), np.array(seconds, np.float64)
+    decoded = before[0] + 1
+    announced = _announced(
+        container, stream, packets, decoded, before[1], is_damaged=bool(complaints)
     )
+    return DecodedVideo(
+        frames=np.stack(frames),
+        indices=np.array(indices, np.int64),
+        seconds=np.array(seconds, np.float64),
+        decoded=decoded,
+        announced=max(decoded, announced),
+    )
+
+
+@dataclass(slots=True)
+class _Packets:
+    """What was read of a stream, beside its frames."""
+
+    shown: int = 0
+    discarded: int = 0
+    """those that an edit list leaves out"""
+    start: float = 0.0
+    """time of the first frame, in seconds of the container's clock"""
+
+
+def _announced(
+    container: InputContainer,
+    stream: VideoStream,
+    packets: _Packets,
+    decoded: int,
+    last: float,
+    *,
+    is_damaged: bool,
+) -> int:
+    """Frames that there should be.
+
+    Some containers count them. Others tell when they end, and at which rate frames come: then
+    some are missing if the last one comes too long before the end. Frames that are missing inside
+    are told from frames that never were by what libav complains of.
+    """
+    if stream.frames:
+        return max(packets.shown, stream.frames - packets.discarded)
+    end, rate = _end_seconds(container, stream), float(stream.average_rate or 0)
+    if end is None or not rate:
+        return packets.shown
+    length = end - packets.start
+    if is_damaged:
+        return max(packets.shown, round(length * rate))
+    return max(packets.shown, decoded + round((length - last) * rate) - 1)
+
+
+def _end_seconds(container: InputContainer, stream: VideoStream) -> float | None:
+    """When a stream ends by what its file says, on the container's clock; None if it does not."""
+    if stream.duration is not None and stream.time_base is not None:
+        return float((stream.duration + (stream.start_time or 0)) * stream.time_base)
+    told = stream.metadata.get("DURATION", "").split(":")
+    if len(told) == 3 and all(part.replace(".", "", 1).isdigit() for part in told):
+        hours, minutes, seconds = map(float, told)
+        return 3600 * hours + 60 * minutes + seconds
+    others = [each for each in container.streams if each.index != stream.index]
+    if container.duration is None or others:
+        return None
+    return ((container.start_time or 0) + container.duration) / 1e6
 
 
 def _video_stream(path: Path, container: InputContainer) -> VideoStream:
@@ -229,6 +334,8 @@ def _video_stream(path: Path, container: InputContainer) -> VideoStream:
     for stream in container.streams.video:
         # The cover picture of an audio file is a video stream too.
         if not stream.disposition & Disposition.attached_pic:
+            if stream.codec_context is None:
+                raise VideoError(path, "what it is encoded with is not known, or it is damaged")
             # Clips are short: threads inside one cost more than they give.
             stream.thread_type = "NONE"
             stream.codec_context.thread_count = 1
@@ -240,34 +347,51 @@ def _video_stream(path: Path, container: InputContainer) -> VideoStream:
 
 
 def _timed_frames(
-    path: Path, container: InputContainer, stream: VideoStream
+    path: Path, container: InputContainer, stream: VideoStream, packets: _Packets
 ) -> Iterator[tuple[int, float, VideoFrame]]:
     """Number the frames of a stream, and time them in seconds from the first one."""
     rate = stream.average_rate or stream.guessed_rate
     interval = float(1 / rate) if rate else 0.0
+    end = _end_seconds(container, stream) or 0.0
     start = last = 0.0
-    for index, frame in enumerate(container.decode(stream)):
+    for index, frame in enumerate(_frames(container, stream, packets)):
         time = frame.time
         if index == 0:
-            start = last = time if time is not None else 0.0
+            start = last = packets.start = time if time is not None else 0.0
         elif time is None or time < last:
             last += interval
-        elif time - last > LONGEST_GAP_SECONDS:
+        elif time - max(last, end) > LONGEST_GAP_SECONDS:
             reason = f"its timestamps jump by {time - last:.0f} s after frame {index - 1}"
-            raise VideoError(path, f"damaged: {reason}")
+            told = f", and it says that it ends after {end - start:.0f} s" if end else ""
+            raise VideoError(path, f"damaged: {reason}{told}")
         else:
             last = time
         yield index, last - start, frame
 
 
-def _converter(size: int | None) -> Callable[[VideoFrame], NDArray[np.uint8]]:
-    """Frames to RGB arrays, all of one size; the scaler is set up once and reused."""
+def _frames(
+    container: InputContainer, stream: VideoStream, packets: _Packets
+) -> Iterator[VideoFrame]:
+    for packet in container.demux(stream):
+        if packet.size:
+            packets.shown += not packet.is_discard
+            packets.discarded += packet.is_discard
+        yield from packet.decode()
+
+
+def _converter(
+    path: Path, stream: VideoStream, size: int | None, most: int | None = None
+) -> Callable[[VideoFrame], NDArray[np.uint8]]:
+    """Frames to RGB arrays as they are shown, all of one size; the scaler is reused."""
     shape = None if size is None else (size, size)
     reformatter = VideoReformatter()
 
     def convert(frame: VideoFrame) -> NDArray[np.uint8]:
         nonlocal shape
-        shape = shape or (frame.height, frame.width)
+        if shape is None:
+            width = float(frame.width * (stream.sample_aspect_ratio or 1))
+            shrink = min(1.0, most / max(width, frame.height)) if most else 1.0
+            shape = (max(1, round(frame.height * shrink)), max(1, round(width * shrink)))
         # threads=1: the default starts threads for every frame, slower than the scaling itself.
         rgb = reformatter.reformat(
             frame,
@@ -277,6 +401,26 @@ def _converter(size: int | None) -> Callable[[VideoFrame], NDArray[np.uint8]]:
             interpolation=Interpolation.BILINEAR,
             threads=1,
         )
-        return cast(NDArray[np.uint8], rgb.to_ndarray())
+        return _turned(path, frame, cast(NDArray[np.uint8], rgb.to_ndarray()))
 
     return convert
+
+
+def _turned(path: Path, frame: VideoFrame, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Pixels as the frame's display matrix wants them: quarter turns and mirror images.
+
+    The matrix sends a pixel's place (column x, row y) to (a x + c y, b x + d y).
+    """
+    matrix = frame.side_data.get("DISPLAYMATRIX")
+    if matrix is None:
+        return pixels
+    a, b, _, c, d = np.frombuffer(cast(bytes, matrix), np.int32)[:5].astype(float)
+    kept, swapped = max(abs(a), abs(d)), max(abs(b), abs(c))
+    if min(kept, swapped) > 0.01 * max(kept, swapped):
+        reason = f"it is to be shown turned by {frame.rotation}°; only quarter turns are known"
+        raise VideoError(path, reason)
+    if swapped > kept:
+        pixels, x, y = pixels.swapaxes(0, 1), c, b
+    else:
+        x, y = a, d
+    return np.ascontiguousarray(pixels[:: -1 if y < 0 else 1, :: -1 if x < 0 else 1])

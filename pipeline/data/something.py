@@ -1,6 +1,7 @@
 """The label files of Something-Something V2, and where its clips lie.
 
-Layout under a root directory: ``20bn-something-something-v2/<id>.webm``, and ``labels.json``,
+Layout under a root directory: ``20bn-something-something-v2/<id>.webm`` (or ``.mp4``, or any other
+suffix), and ``labels.json``,
 ``train.json``, ``validation.json`` and ``test.json`` in ``labels/``. The older names
 (``something-something-v2-train.json``, in ``labels/`` or beside it) and gzipped files are read too.
 """
@@ -9,7 +10,8 @@ import difflib
 import gzip
 import json
 import zlib
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,12 @@ SPLITS = ("train", "validation", "test")
 VIDEOS = "20bn-something-something-v2"
 PARAMETER = "frames.dataset.root"
 
+SUFFIXES = {
+    *(".webm", ".mp4", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv"),
+    *(".3gp", ".ogv", ".gif"),
+}
+"""Of videos, to tell them from other files of the same name."""
+
 
 @dataclass(frozen=True, slots=True)
 class Clip:
@@ -27,7 +35,7 @@ class Clip:
 
     Attributes:
         id: the clip's id, unique within its split and safe as a file name.
-        path: where its video should be; nobody has looked yet whether it is there.
+        path: its video; ``<id>.webm`` if there is none.
         label: its class number, or None in a split without labels.
         caption: what happens in it, in words; empty without labels.
         template: the name of its class, without brackets; empty without labels.
@@ -101,11 +109,11 @@ def classes_from(path: Path) -> tuple[str, ...]:
 def read_split(root: Path, split: str) -> list[Clip]:
     """Read the clips of ``"train"``, ``"validation"`` or ``"test"``, in the order of the file.
 
-    Whether the videos exist is not looked at: decoding them tells.
+    Clips without a video are among them: decoding them tells (see :func:`require_videos`).
 
     Raises:
-        InputError: a file is missing or malformed, the split is empty, an id is repeated or not
-            safe as a file name, or a template has no class.
+        InputError: a file is missing or malformed, the split is empty, an id is repeated, not safe
+            as a file name or has two videos, or a template has no class.
     """
     if split not in SPLITS:
         raise InputError(f"split {split!r} does not exist; choose one of {', '.join(SPLITS)}")
@@ -117,6 +125,7 @@ def read_split(root: Path, split: str) -> list[Clip]:
         raise InputError(f"{path}: the split is empty; expected at least one clip")
     classes = read_classes(root)
     number_of = {template: number for number, template in enumerate(classes)}
+    videos = video_files(root)
     clips: list[Clip] = []
     entry_of: dict[str, int] = {}
     for entry, row in enumerate(rows):
@@ -140,9 +149,53 @@ def read_split(root: Path, split: str) -> list[Clip]:
                     f"{where}: template {template!r} has no class{_nearest(template, classes)};"
                     " add it to the labels file or correct the entry"
                 )
-        video = root / VIDEOS / f"{clip_id}.webm"
-        clips.append(Clip(clip_id, video, label, caption, template))
+        clips.append(Clip(clip_id, video_of(clip_id, root, videos), label, caption, template))
     return clips
+
+
+def video_files(root: Path) -> dict[str, list[Path]]:
+    """The files in the folder of videos, by their names without suffix."""
+    found: dict[str, list[Path]] = {}
+    folder = root / VIDEOS
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        found.setdefault(path.stem, []).append(path)
+    return found
+
+
+def video_of(clip_id: str, root: Path, files: Mapping[str, Sequence[Path]]) -> Path:
+    """The video of a clip, ``<id>.webm`` if there is none.
+
+    Args:
+        clip_id: its name without suffix.
+        root: of the data set.
+        files: what :func:`video_files` found there.
+
+    Raises:
+        InputError: there are two.
+    """
+    found = files.get(clip_id, ())
+    if len(found) > 1:
+        found = [path for path in found if path.suffix.lower() in SUFFIXES]
+    if len(found) > 1:
+        names = ", ".join(path.name for path in found)
+        raise InputError(f"{root / VIDEOS}: {names} are videos of one id; keep one of them")
+    return found[0] if found else root / VIDEOS / f"{clip_id}.webm"
+
+
+def require_videos(clips: Sequence[Clip], root: Path, split: str) -> None:
+    """Raise InputError if none of the clips has a video, and say what is there instead."""
+    if any(clip.path.exists() for clip in clips):
+        return
+    folder = root / VIDEOS
+    every = [path for paths in video_files(root).values() for path in paths]
+    kinds = Counter(f"*{path.suffix}" for path in every).most_common(3)
+    others = " and ".join(f"{number:,} files {kind}" for kind, number in kinds)
+    there = f"there are {others}, none of them named by an id" if kinds else "the folder is empty"
+    raise InputError(
+        f"{folder}: {len(clips):,} of {len(clips):,} videos of the {split} split are missing; "
+        f"{there if folder.is_dir() else 'there is no such folder'}. Put them there as "
+        f"<id>.webm, <id>.mp4 or the like, such as {clips[0].path.name}, or set {PARAMETER}"
+    )
 
 
 def read_action_intervals(root: Path) -> dict[str, tuple[int, int]]:

@@ -85,9 +85,15 @@ def test_a_data_set_without_videos_is_an_error_that_leaves_nothing(copy):
     shutil.rmtree(copy.folder / "features")
     (copy.folder / "skipped_validation.csv").unlink()
     backbones = [path.read_bytes() for path in copy.folder.glob("backbone/*")]
-    with pytest.raises(InputError, match="there was nothing to train on"):
+    with pytest.raises(InputError, match=r"34 of 34 videos of the train split .* no such folder"):
         run.make_features(copy)
     assert [path.read_bytes() for path in copy.folder.glob("backbone/*")] == backbones
+    with pytest.raises(InputError, match="17 of 17 videos of the validation split are missing"):
+        run.extract_features(copy, "validation")
+    validation = read_split(copy.root, "validation")
+    (copy.root / VIDEOS).mkdir()
+    for clip in validation:
+        clip.path.write_text("no video")
     with pytest.raises(InputError, match="none of the 17 validation clips can be decoded"):
         run.extract_features(copy, "validation")
     assert not list(copy.folder.glob("features/*"))
@@ -457,8 +463,36 @@ def test_many_frames_can_be_explained_with_logits(study, tmp_path):
     out = tmp_path / "o.png"
     found = explain(study, video, "--frames", "40", "--score", "logit", "--out", out)
     assert found.exit_code == 0, found.output
-    assert "some are repeated" in found.output
+    assert "only 16 different frames: some are repeated" in found.output
     assert out.exists()
+
+
+def test_frames_are_sampled_denser_when_more_are_asked_for(study, tmp_path):
+    """A clip has 16 frames, 12 a second; the models are trained on 6 a second, which are 8."""
+    video = next((study.root / VIDEOS).glob("*.webm"))
+    n_max, folder = study.params.scales.n_max, study.folder / "results"
+    few = explain_video(video, "tsn", n_frames=8, n_max=n_max, results=folder, device="cpu")
+    assert (few.fps, few.available) == (6, 8)
+    more = explain_video(video, "tsn", n_frames=12, n_max=n_max, results=folder, device="cpu")
+    assert (more.fps, more.usual_fps) == (12, 6)
+    assert len(set(more.frames.tolist())) == 12
+    options = ("--frames", "12", "--subsequences", "4", "--out", tmp_path / "o.png")
+    said = explain(study, video, *options).output
+    assert "Frames are of 12 a second" in said
+    assert "repeated" not in said
+    assert f"The model knows {len(more.classes)} classes" in said
+
+
+def test_each_file_and_number_of_frames_has_a_picture_of_its_own(study, tmp_path, monkeypatch):
+    video = next((study.root / VIDEOS).glob("*.webm"))
+    monkeypatch.chdir(tmp_path)
+    for name in ("[a] 視頻 $x$.webm", "[a] 視頻 $x$.mkv"):
+        shutil.copy(video, tmp_path / name)
+        for frames in ("4", "5"):
+            found = explain(study, tmp_path / name, "--frames", frames, "--model", "tsn")
+            assert found.exit_code == 0, found.output
+            assert f"Picture: {name}.tsn.{frames}.esv.png" in found.output
+    assert len(list(tmp_path.glob("*.png"))) == 4
 
 
 def test_many_frames_can_be_explained_approximately(study, tmp_path):

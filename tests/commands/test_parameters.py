@@ -32,6 +32,7 @@ OTHER = {
     "frames.videos.seed": 1,
     "frames.decoding.fps": 4,
     "frames.decoding.size": 32,
+    "frames.decoding.shortened": "skip",
     "frames.features.trn": {split: f"other/trn_{split}.h5" for split in SPLITS},
     "frames.features.tsn": {split: f"other/tsn_{split}.h5" for split in SPLITS},
     "frames.features.label": "action",

@@ -109,4 +109,4 @@ def test_a_table_of_ones_own(folder):
         cells = [cell.strip() for cell in line.split("│")]
         if len(cells) > 4 and cells[1] in split.train.names:
             assert float(cells[3]) == pytest.approx(float(cells[4]), abs=2e-4)
-    assert (folder / "my.row17.png").exists()
+    assert (folder / "my.csv.row17.shallow.png").exists()

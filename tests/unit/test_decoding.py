@@ -1,6 +1,7 @@
 """Videos to arrays: what is sampled, and what is refused."""
 
 import pickle
+import struct
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -14,7 +15,7 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 
 from pipeline.data import decoding
-from pipeline.data.decoding import DecodedVideo, VideoError, decode, decode_many
+from pipeline.data.decoding import DecodedVideo, VideoError, decode, decode_frames, decode_many
 
 STEP = 8  # grey levels by which each frame is brighter than the one before
 
@@ -124,6 +125,92 @@ def test_resizes_bilinearly_to_a_square(tmp_path: Path) -> None:
     np.testing.assert_allclose(row, 20 + 3 * (np.arange(16) * 4 + 1.5), atol=4)
 
 
+def write_pictures(
+    path: Path, pictures: np.ndarray, *, matrix: list[int] | None = None, aspect: int = 1
+) -> Path:
+    """Pictures (frame, height, width, 3) as they are, to be shown as the matrix says."""
+    with av.open(path, "w", format="mov") as out:
+        stream = cast(VideoStream, out.add_stream("png", rate=6))
+        stream.height, stream.width = pictures.shape[1:3]
+        stream.pix_fmt = "rgb24"
+        stream.codec_context.sample_aspect_ratio = Fraction(aspect, 1)
+        if matrix is not None:
+            stream.set_display_matrix(matrix)
+        for picture in pictures:
+            out.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        out.mux(stream.encode(None))
+    return path
+
+
+ONE, UNIT = 1 << 16, 1 << 30
+TURNS = {
+    "a quarter to the left": ([0, -ONE, 0, ONE, 0, 0, 0, 0, UNIT], np.rot90),
+    "half": ([-ONE, 0, 0, 0, -ONE, 0, 0, 0, UNIT], lambda p: np.rot90(p, 2)),
+    "a quarter to the right": ([0, ONE, 0, -ONE, 0, 0, 0, 0, UNIT], lambda p: np.rot90(p, 3)),
+    "mirrored": ([-ONE, 0, 0, 0, ONE, 0, 0, 0, UNIT], np.fliplr),
+    "upside down": ([ONE, 0, 0, 0, -ONE, 0, 0, 0, UNIT], np.flipud),
+    "mirrored and turned": ([0, ONE, 0, ONE, 0, 0, 0, 0, UNIT], lambda p: p.swapaxes(0, 1)),
+}
+
+
+@pytest.fixture(scope="module")
+def pictures() -> np.ndarray:
+    """(frame, height, width, 3), smooth and unlike all its turns."""
+    y, x = np.mgrid[:48, :64]
+    channels = [4 * x % 256, 5 * y, 2 * x + 2 * y]
+    return (
+        np.stack([np.stack(channels, axis=-1) + t for t in range(0, 30, 10)])
+        .clip(0, 255)
+        .astype(np.uint8)
+    )
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_frames_are_turned_as_players_turn_them(
+    pictures: np.ndarray, turn: str, tmp_path: Path
+) -> None:
+    matrix, turned = TURNS[turn]
+    expected = np.stack([turned(each) for each in pictures])
+    path = write_pictures(tmp_path / "matrix.mov", pictures, matrix=matrix)
+    pixels = write_pictures(tmp_path / "pixels.mov", expected)
+    np.testing.assert_array_equal(decode(path, fps=6, size=None).frames, expected)
+    np.testing.assert_array_equal(decode_frames(path, [1])[1], expected[1])
+    found, other = (decode(each, fps=6, size=16).frames.astype(int) for each in (path, pixels))
+    assert found.shape == (3, 16, 16, 3)
+    assert np.abs(found - other).max() <= 2
+
+
+def test_pictures_are_shrunk_to_what_is_drawn(pictures: np.ndarray, tmp_path: Path) -> None:
+    matrix = TURNS["a quarter to the left"][0]
+    path = write_pictures(tmp_path / "a.mov", pictures, matrix=matrix, aspect=2)
+    assert decode_frames(path, [0], most=32)[0].shape == (32, 12, 3)
+    assert decode_frames(path, [0], most=500)[0].shape == (128, 48, 3)
+
+
+def test_libavs_own_rotation_means_the_same(pictures: np.ndarray, tmp_path: Path) -> None:
+    for degrees, matrix in ((90, TURNS["a quarter to the left"][0]), (180, TURNS["half"][0])):
+        path = write_pictures(tmp_path / f"{degrees}.mov", pictures, matrix=matrix)
+        with av.open(path) as container:
+            assert next(container.decode(video=0)).rotation % 360 == degrees
+
+
+def test_refuses_angles_other_than_quarter_turns(pictures: np.ndarray, tmp_path: Path) -> None:
+    matrix = [46341, -46341, 0, 46341, 46341, 0, 0, 0, UNIT]
+    path = write_pictures(tmp_path / "a.mov", pictures, matrix=matrix)
+    with pytest.raises(VideoError, match="turned by 45°; only quarter turns"):
+        decode(path, fps=6, size=None)
+
+
+def test_pixels_that_are_not_square_are_made_so(pictures: np.ndarray, tmp_path: Path) -> None:
+    path = write_pictures(tmp_path / "wide.mov", pictures, aspect=2)
+    frames = decode(path, fps=6, size=None).frames
+    assert frames.shape == (3, 48, 128, 3)
+    assert np.abs(frames[:, :, 1::2].astype(int) - pictures).max() <= 4
+    matrix = TURNS["a quarter to the left"][0]
+    turned = write_pictures(tmp_path / "tall.mov", pictures, aspect=2, matrix=matrix)
+    np.testing.assert_array_equal(decode(turned, fps=6, size=None).frames[0], np.rot90(frames[0]))
+
+
 def test_a_cut_file_is_a_shorter_video_or_an_error(webm: Path, tmp_path: Path) -> None:
     data = webm.read_bytes()
     counts = []
@@ -131,13 +218,55 @@ def test_a_cut_file_is_a_shorter_video_or_an_error(webm: Path, tmp_path: Path) -
         path = tmp_path / f"{number}.webm"
         path.write_bytes(data[:end])
         try:
-            counts.append(len(decode(path, fps=12, size=8).frames))
+            video = decode(path, fps=12, size=8)
+            counts.append(len(video.frames))
+            assert (video.decoded, video.announced) == (counts[-1], 24)
         except VideoError as error:
             assert error.path == path
             counts.append(0)
     assert counts[0] == 0
     assert counts == sorted(counts)
     assert 0 < counts[len(counts) // 2] < 24
+
+
+FORMATS = [("libvpx-vp9", "webm"), ("libx264", "mp4"), ("mpeg4", "avi"), ("ffv1", "matroska")]
+
+
+@pytest.mark.parametrize(("codec", "container"), FORMATS)
+@pytest.mark.parametrize("frames", [1, 2, 24])
+@pytest.mark.parametrize("fps", [12, 25])
+def test_a_whole_file_announces_what_is_in_it(
+    tmp_path: Path, codec: str, container: str, frames: int, fps: int
+) -> None:
+    path = write_video(tmp_path / "v", frames=frames, fps=fps, codec=codec, container=container)
+    video = decode(path, fps=fps, size=8)
+    assert (video.decoded, video.announced) == (frames, frames)
+
+
+def test_frames_at_times_of_their_own_are_not_missed(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "v.webm", frames=6, pts=[0, 1, 5, 6, 20, 40])
+    video = decode(path, fps=12, size=8)
+    assert (video.decoded, video.announced) == (6, 6)
+
+
+def test_what_is_lost_inside_a_file_is_missed(webm: Path, tmp_path: Path) -> None:
+    """Bytes that are cut out, put in or overwritten between frames; nothing is told by libav."""
+    data = webm.read_bytes()
+    rng = np.random.default_rng(0)
+    lost = 0
+    for number in range(60):
+        place = int(rng.integers(len(data) // 3, len(data)))
+        rest = data[place + int(rng.integers(0, 300)) :]
+        path = tmp_path / f"{number}.webm"
+        path.write_bytes(data[:place] + rng.bytes(int(rng.integers(0, 300))) + rest)
+        try:
+            video = decode(path, fps=12, size=8)
+        except VideoError:
+            continue
+        assert video.announced >= 24
+        lost += video.decoded < 24
+        assert video.decoded <= video.announced
+    assert lost > 10
 
 
 def test_damage_in_the_middle_is_an_error_not_a_crash(tmp_path: Path) -> None:
@@ -205,10 +334,29 @@ def test_refuses_what_is_not_there(tmp_path: Path) -> None:
         decode(tmp_path / ("v" * 999), fps=12, size=8)
 
 
-def test_refuses_timestamps_that_jump(tmp_path: Path) -> None:
+def test_slides_may_stand_for_minutes_if_the_file_says_so(tmp_path: Path) -> None:
+    path = write_video(tmp_path / "slides.webm", frames=3, pts=[0, 12 * 90, 12 * 180])
+    video = decode(path, fps=0.1, size=8)
+    np.testing.assert_array_equal(video.indices, [0] * 5 + [1] * 9 + [2] * 5)
+
+
+def test_refuses_timestamps_that_jump_beyond_the_end(tmp_path: Path) -> None:
     path = write_video(tmp_path / "v.webm", frames=2, pts=[0, 12 * 3600])
-    with pytest.raises(VideoError, match="jump by 3600 s after frame 0"):
+    data = path.read_bytes()
+    duration = struct.pack(">d", 3_600_083.0)
+    assert data.count(duration) == 1
+    path.write_bytes(data.replace(duration, struct.pack(">d", 10_000.0)).replace(
+        b"01:00:00.083000000", b"00:00:10.000000000"))  # fmt: skip
+    with pytest.raises(VideoError, match=r"jump by 3600 s after frame 0, .* ends after 10 s"):
         decode(path, fps=12, size=8)
+
+
+def test_refuses_more_samples_than_memory_holds(
+    webm: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decoding, "MOST_BYTES", 20 * 8 * 8 * 3)
+    with pytest.raises(VideoError, match=r"too long: with 12 frames a second of 8 × 8 pixels"):
+        decode(webm, fps=12, size=8)
 
 
 def test_a_colon_in_a_path_is_no_protocol(

@@ -16,6 +16,7 @@ from pipeline.data.something import (
     read_classes,
     read_order_pairs,
     read_split,
+    require_videos,
 )
 from pipeline.studies.frames import priors
 from pipeline.studies.frames.feature_files import feature_writer
@@ -59,6 +60,41 @@ def test_reads_a_split_with_labels(tmp_path: Path) -> None:
     assert first.template == "Pushing something"
     assert first.path == tmp_path / "20bn-something-something-v2" / "7.webm"
     assert second.label == 0
+
+
+def test_a_video_is_any_file_named_by_the_id(tmp_path: Path) -> None:
+    rows = [row(id=name) for name in ("7", "8", "9", "a.b")]
+    lay_out(tmp_path, train=rows)
+    folder = tmp_path / "20bn-something-something-v2"
+    folder.mkdir()
+    for name in ("7.mp4", "8.MKV", "8.txt", "a.b.avi", "c.mp4", "._7.mp4"):
+        (folder / name).write_bytes(b"")
+    clips = read_split(tmp_path, "train")
+    assert [clip.path.name for clip in clips] == ["7.mp4", "8.MKV", "9.webm", "a.b.avi"]
+    require_videos(clips, tmp_path, "train")
+    (folder / "7.webm").write_bytes(b"")
+    with pytest.raises(InputError, match=r"7\.mp4, 7\.webm are videos of one id"):
+        read_split(tmp_path, "train")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (None, "2 of 2 videos of the train split are missing; there is no such folder"),
+        ([], "2 of 2 videos of the train split are missing; the folder is empty"),
+        (["x.mp4", "y.mp4", "z.txt"], r"there are 2 files \*\.mp4 and 1 files \*\.txt, none"),
+    ],
+)
+def test_without_any_video_what_is_there_is_said(
+    tmp_path: Path, names: list[str] | None, message: str
+) -> None:
+    lay_out(tmp_path, train=[row(id="7"), row(id="8")])
+    if names is not None:
+        (tmp_path / "20bn-something-something-v2").mkdir()
+    for name in names or []:
+        (tmp_path / "20bn-something-something-v2" / name).write_bytes(b"")
+    with pytest.raises(InputError, match=message):
+        require_videos(read_split(tmp_path, "train"), tmp_path, "train")
 
 
 def test_reads_the_test_split_without_labels(tmp_path: Path) -> None:

@@ -144,5 +144,5 @@ def load_backbone(path: Path) -> tuple[nn.Module, DecodingParams]:
         description["architecture"], description["feature_dim"], description["size"]
     )
     checkpoints.fill(backbone, state, path)
-    decoding = DecodingParams(fps=description["fps"], size=description["size"])
+    decoding = DecodingParams(**{name: description[name] for name in DecodingParams.model_fields})
     return backbone.eval(), decoding

@@ -35,7 +35,13 @@ def clip_reader(
         result = {n: cache[n] for n in wanted if n in cache}
         missing = [n for n in wanted if n not in cache]
         paths = [clips[n].path for n in missing]
-        videos = decode_many(paths, fps=decoding.fps, size=decoding.size, workers=workers)
+        videos = decode_many(
+            paths,
+            fps=decoding.fps,
+            size=decoding.size,
+            workers=workers,
+            whole=decoding.shortened == "skip",
+        )
         for number, video in zip(missing, videos, strict=True):
             if isinstance(video, VideoError):
                 log.warning("left out: %s", video)

@@ -1,5 +1,6 @@
 """Element Shapley Values of one video file, with the trained models."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from pipeline.core.errors import InputError
-from pipeline.data.decoding import decode
+from pipeline.data.decoding import DecodedVideo, decode
 from pipeline.models import checkpoints, devices
 from pipeline.studies.frames import sampling
 from pipeline.studies.frames.approximation import approximate_element_shapley_values
@@ -38,8 +39,14 @@ class Explanation:
     """(class,) v(∅)"""
     esv: NDArray[np.float64]
     """(frame, class)"""
-    repeated: bool
-    """whether the video is so short that frames had to be repeated"""
+    fps: float
+    """samples a second that the frames were chosen from"""
+    usual_fps: float
+    """those of the videos that the model was trained on"""
+    available: int
+    """different frames among the samples; if there are fewer than frames, some are repeated"""
+    shortened: str | None = None
+    """what is missing of the file"""
     sampled: bool = False
     """whether values and scores are approximate"""
 
@@ -84,9 +91,8 @@ def explain_video(
     folder, target = results / "frames", devices.resolve(device)
     weights = _weights(model, folder, n_max)
     backbone, decoding = _backbone_of(weights, folder / "backbone" / f"{model}.pt")
-    decoded = decode(video, fps=decoding.fps, size=decoding.size)
-    length = len(decoded.frames)
-    chosen = sampling.spread(np.array([length]), n_frames)[0]
+    decoded, fps = _sampled(video, decoding, n_frames)
+    chosen = sampling.spread(np.array([len(decoded.frames)]), n_frames)[0]
     # A frame that stands for several players is looked at once.
     kept, inverse = np.unique(chosen, return_inverse=True)
     rows = picture_features(backbone.to(target), [decoded.frames[kept]], target)[0][inverse]
@@ -101,9 +107,23 @@ def explain_video(
         scores=scores,
         empty=empty.double().numpy(),
         esv=esv,
-        repeated=length < n_frames,
+        fps=fps,
+        usual_fps=decoding.fps,
+        available=len(np.unique(decoded.indices)),
+        shortened=decoded.shortened,
         sampled=approximate is not None,
     )
+
+
+def _sampled(video: Path, decoding: DecodingParams, n_frames: int) -> tuple[DecodedVideo, float]:
+    """A video at the rate of the training videos, or at a multiple that has frames enough."""
+    decoded = decode(video, fps=decoding.fps, size=decoding.size)
+    length = len(decoded.frames)
+    if length >= n_frames or decoded.decoded <= length:
+        return decoded, decoding.fps
+    # With a rate above its own, all frames of the video are among the samples.
+    fps = decoding.fps * math.ceil(min(n_frames, decoded.decoded) / length)
+    return decode(video, fps=fps, size=decoding.size), fps
 
 
 def _values(

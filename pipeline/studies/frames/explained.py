@@ -8,7 +8,7 @@ import numpy as np
 from rich.table import Table
 
 from pipeline.core.errors import InputError
-from pipeline.core.plotting import MODEL_NAMES, figure_style, save
+from pipeline.core.plotting import MODEL_NAMES, figure_style, save, signed
 from pipeline.studies.frames.explain import Explanation, Sampling, explain_video
 from pipeline.studies.frames.figures.clips import ExplainedClass, draw_video, frame_pictures
 from pipeline.studies.frames.values import unit_of
@@ -17,7 +17,7 @@ from pipeline.workflow.params import load
 
 def explained(
     video: Path,
-    target: Path,
+    out: Path | None,
     *,
     model: str,
     n_frames: int | None,
@@ -27,12 +27,12 @@ def explained(
     params: Path,
     results: Path,
     device: str | None,
-) -> tuple[Table, list[str]]:
+) -> tuple[Table, list[str], Path]:
     """Explain a video: draw the picture, and give its table and what should be known of it.
 
     Args:
         video, model, class_name: what is explained.
-        target: the picture.
+        out: the picture; None: ``<video's name>.<model>.<frames>.esv.png`` here.
         n_frames, score, device: None for what the parameters say.
         sampled: subsequences and iterations of Algorithm 1; None for exact values.
         params, results: the study's parameters, and where its trained models are.
@@ -51,21 +51,34 @@ def explained(
         device=device or study.device,
     )
     table = explained_table(found, model, score, class_name)
+    target = out or Path(f"{video.name}.{model}.{len(found.frames)}.esv.png")
     draw_explanation(found, video, model, score, class_name, target)
-    return table, _remarks(found)
+    return table, _remarks(found), target
 
 
 def _remarks(found: Explanation) -> list[str]:
     """What should be known of values beside their table."""
     remarks = []
+    if found.shortened:
+        remarks.append(f"The video is cut short, or damaged: {found.shortened}.")
     if found.sampled:
         gap = abs(found.esv.sum(axis=0) - (found.scores - found.empty)).max()
         remarks.append(
             "Values are approximate: subsequences were sampled. Over frames they sum to v(all) − "
             f"v(none) but for {gap:.2g} at most, over all classes."
         )
-    if found.repeated:
-        remarks.append("The video has fewer frames than were asked for: some are repeated.")
+    if found.fps != found.usual_fps:
+        remarks.append(
+            f"Frames are of {found.fps:g} a second, so that there are enough of them; the model "
+            f"was trained on {found.usual_fps:g} a second."
+        )
+    if found.available < len(found.frames):
+        remarks.append(f"The video has only {found.available} different frames: some are repeated.")
+    known = ", ".join(found.classes[:4])
+    remarks.append(
+        f"The model knows {len(found.classes)} classes ({known}, …). Whatever a video shows, it "
+        "names one of these."
+    )
     return remarks
 
 
@@ -93,6 +106,7 @@ def explained_table(
     """
     shown = shown_classes(found, class_name)
     unit = unit_of(score)
+    scale = float(np.abs(found.esv[:, shown]).max())
     title = f"Element Shapley Values, {MODEL_NAMES[model]} ({unit})"
     table = Table(title=title, title_style="bold")
     table.add_column("frame in file", justify="right")
@@ -101,17 +115,19 @@ def explained_table(
         what = "predicted: " if number == 0 else ""
         table.add_column(f"{what}{found.classes[c]}", justify="right")
     for i, frame in enumerate(found.frames):
-        cells = [_coloured(found.esv[i, c]) for c in shown]
+        cells = [_coloured(found.esv[i, c], scale) for c in shown]
         table.add_row(str(frame), f"{found.seconds[i]:.2f}", *cells)
     table.add_section()
-    table.add_row("sum", "", *(f"{found.esv[:, c].sum():+.3f}" for c in shown))
-    table.add_row("no frames", "", *(f"{found.empty[c]:+.3f}" for c in shown))
-    table.add_row("all frames", "", *(f"[bold]{found.scores[c]:+.3f}[/]" for c in shown))
+    table.add_row("sum", "", *(signed(found.esv[:, c].sum(), scale, 3) for c in shown))
+    table.add_row("no frames", "", *(signed(found.empty[c], scale, 3) for c in shown))
+    table.add_row(
+        "all frames", "", *(f"[bold]{signed(found.scores[c], scale, 3)}[/]" for c in shown)
+    )
     return table
 
 
-def _coloured(value: float) -> str:
-    return f"[{'blue' if value > 0 else 'red'}]{value:+.3f}[/]"
+def _coloured(value: float, scale: float) -> str:
+    return f"[{'red' if value > 0 else 'blue'}]{signed(value, scale, 3)}[/]"
 
 
 def draw_explanation(
@@ -126,7 +142,7 @@ def draw_explanation(
     rows = []
     for number, c in enumerate(shown_classes(found, class_name)):
         which = "predicted class" if number == 0 else "class"
-        title = f"{MODEL_NAMES[model]}, {which}: {found.classes[c]} (gets {found.scores[c]:.2f})"
+        title = f"{MODEL_NAMES[model]}, {which}: {found.classes[c]} (gets {found.scores[c]:.3g})"
         rows.append(ExplainedClass(title, found.esv[:, c]))
     with figure_style():
         pictures = frame_pictures(video, found.frames)

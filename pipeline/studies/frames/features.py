@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -18,6 +19,16 @@ log = logging.getLogger(__name__)
 
 CLIPS_AT_ONCE = {"cpu": 8, "cuda": 128}
 
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """What is wrong with a clip, and whether it is used all the same."""
+
+    clip: Clip
+    reason: str
+    is_used: bool
+
+
 Append = Callable[[str, int, np.ndarray, np.ndarray], None]
 
 
@@ -29,7 +40,7 @@ def extract(
     device: torch.device,
     threads: int,
     split: str,
-) -> list[tuple[Clip, VideoError]]:
+) -> list[Trouble]:
     """Decode clips once and write their features of every model.
 
     Args:
@@ -42,36 +53,43 @@ def extract(
         split: stands before the progress.
 
     Returns:
-        The clips that cannot be decoded, with the reason.
+        The clips that cannot be decoded, and those of which frames are missing.
     """
-    failed: list[tuple[Clip, VideoError]] = []
+    found: list[Trouble] = []
     waiting: list[tuple[Clip, DecodedVideo]] = []
 
     def flush() -> None:
         pictures = [video.frames for _, video in waiting]
         for model, network in networks.items():
-            found = picture_features(network, pictures, device)
-            for (clip, video), rows in zip(waiting, found, strict=True):
+            each = picture_features(network, pictures, device)
+            for (clip, video), rows in zip(waiting, each, strict=True):
                 assert clip.label is not None  # of a split with labels
                 writers[model](clip.id, clip.label, rows, video.indices)
         waiting.clear()
 
     videos = decode_many(
-        [clip.path for clip in clips], fps=decoding.fps, size=decoding.size, workers=threads
+        [clip.path for clip in clips],
+        fps=decoding.fps,
+        size=decoding.size,
+        workers=threads,
+        whole=decoding.shortened == "skip",
     )
     with progress(f"frames_features {split}", len(clips), "clips") as advance:
         for clip, video in zip(clips, videos, strict=True):
             if isinstance(video, VideoError):
                 log.warning("left out: %s", video)
-                failed.append((clip, video))
+                found.append(Trouble(clip, str(video), is_used=False))
             else:
+                if video.shortened:
+                    log.warning("used, but shortened: %s: %s", clip.path, video.shortened)
+                    found.append(Trouble(clip, f"{clip.path}: {video.shortened}", is_used=True))
                 waiting.append((clip, video))
             if len(waiting) >= CLIPS_AT_ONCE.get(device.type, 8):
                 flush()
             advance()
         if waiting:
             flush()
-    return failed
+    return found
 
 
 @torch.no_grad()

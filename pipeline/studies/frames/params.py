@@ -39,6 +39,7 @@ class DecodingParams(Section):
 
     fps: Annotated[float, Field(gt=0, le=1000)]
     size: Annotated[Number, Field(ge=8, le=4096)]
+    shortened: Literal["keep", "skip"]
 
 
 class FeatureFiles(Section):

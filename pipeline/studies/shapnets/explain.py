@@ -52,19 +52,20 @@ class ExplainedRow:
 
 
 def explained_row(
-    path: Path, row: int, network: str, target: Path, params: Path, results: Path
-) -> tuple[Printed, list[str]]:
+    path: Path, row: int, network: str, out: Path | None, params: Path, results: Path
+) -> tuple[Printed, list[str], Path]:
     """Explain a row: draw the picture, and give its table and what should be known of it.
 
     Args:
         path, row, network, results: as for :func:`explain_row`.
-        target: the picture.
+        out: the picture; None: ``<table's name>.row<row>.<network>.png`` here.
         params: file of parameters.
     """
     found = explain_row(path, row, network, load(params).shapnets, results)
+    target = out or Path(f"{path.name}.row{row}.{network}.png")
     draw_row(found, target)
     remarks = [] if found.error is None else [f"Standard errors are at most {found.error:.2g}."]
-    return row_table(found), remarks
+    return row_table(found), remarks, target
 
 
 def explain_row(path: Path, row: int, network: str, params: Params, results: Path) -> ExplainedRow:

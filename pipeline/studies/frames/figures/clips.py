@@ -14,13 +14,16 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from pipeline.core.errors import InputError
-from pipeline.core.plotting import DISTRACTS, GREEN, MODEL_NAMES, SUPPORTS
+from pipeline.core.plotting import GREEN, LOWERS, MODEL_NAMES, RAISES, drawable, signed
 from pipeline.data.decoding import VideoError, decode_frames
-from pipeline.data.something import VIDEOS
+from pipeline.data.something import video_files, video_of
 from pipeline.studies.frames.summary import inside_interval
 from pipeline.studies.frames.values import IN_FEATURES, IN_VIDEO, MEANINGS, FrameValues
 
 log = logging.getLogger(__name__)
+
+MOST_PIXELS = 320
+"""Of a frame's longer side. In a figure it is an inch long, or two."""
 
 MOST_NUMBERED = 20
 """Bars up to which each has its number written at its end."""
@@ -59,11 +62,16 @@ def draw_video(
     """
     n = len(frame_numbers)
     width = max(6.0, min(16.0, 1.15 * n + 1.2))
-    # A picture is as high as it is wide, whatever their number.
-    heights = ([(width - 0.9) / n] if pictures is not None else []) + [1.35] * len(rows)
+    heights = [1.35] * len(rows)
+    if pictures is not None:
+        # A tenth more, since titles and labels of the bars take some.
+        heights = [1.2 * (width - 0.9) / n * _aspect(pictures[0]), *heights]
     figure = plt.figure(figsize=(width, sum(heights) + 1.0))
     grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
-    figure.suptitle(title, x=0.01, ha="left", fontsize=12, fontweight="bold")
+    # Names of files may have dollar signs, which would be taken for formulas.
+    figure.suptitle(
+        drawable(title), x=0.01, ha="left", fontsize=12, fontweight="bold", parse_math=False
+    )
     if pictures is not None:
         _draw_pictures(figure.add_subplot(grid[0]), pictures, inside_action)
     limits = _common_limits([row.values for row in rows])
@@ -85,16 +93,21 @@ def _common_limits(values: Sequence[NDArray[np.floating]]) -> tuple[float, float
 def _draw_pictures(
     axes: Axes, pictures: Sequence[NDArray[np.uint8]], inside_action: NDArray[np.bool_] | None
 ) -> None:
-    half = 0.47
+    half, aspect = 0.47, _aspect(pictures[0])
+    top = half * aspect
     for i, picture in enumerate(pictures):
-        axes.imshow(picture, extent=(i - half, i + half, -half, half), aspect="auto")
+        axes.imshow(picture, extent=(i - half, i + half, -top, top))
         if inside_action is not None and inside_action[i]:
-            corner, side = (i - half, -half), 2 * half
-            axes.add_patch(Rectangle(corner, side, side, fill=False, edgecolor=GREEN, lw=3))
-    axes.set(xlim=(-0.5, len(pictures) - 0.5), ylim=(-0.5, 0.5))
+            corner, sides = (i - half, -top), (2 * half, 2 * top)
+            axes.add_patch(Rectangle(corner, *sides, fill=False, edgecolor=GREEN, lw=3))
+    axes.set(xlim=(-0.5, len(pictures) - 0.5), ylim=(-0.5 * aspect, 0.5 * aspect))
     axes.axis("off")
     if inside_action is not None and inside_action.any():
         axes.set_title("framed in green: inside the action", fontsize=9, weight="normal")
+
+
+def _aspect(picture: NDArray[np.uint8]) -> float:
+    return picture.shape[0] / picture.shape[1]
 
 
 def _draw_bars(
@@ -106,14 +119,14 @@ def _draw_bars(
     label: str,
 ) -> None:
     n = len(row.values)
-    colours = [SUPPORTS if value > 0 else DISTRACTS for value in row.values]
+    colours = [RAISES if value > 0 else LOWERS for value in row.values]
     axes.bar(range(n), row.values, color=colours, width=0.7)
     axes.axhline(0, color="black", lw=0.8)
     if n <= MOST_NUMBERED:
         for i, value in enumerate(row.values):
             offset, place = (3, "bottom") if value >= 0 else (-3, "top")
             axes.annotate(
-                f"{value:+.2f}".replace("-", "\N{MINUS SIGN}"),
+                signed(value, max(map(abs, limits))).replace("-", "\N{MINUS SIGN}"),
                 (i, value),
                 (0, offset),
                 textcoords="offset points",
@@ -122,7 +135,7 @@ def _draw_bars(
                 fontsize=8,
             )
     axes.set(xlim=(-0.5, n - 0.5), ylim=limits)
-    axes.set_title(row.title, fontsize=10, weight="normal")
+    axes.set_title(row.title, fontsize=10, weight="normal", parse_math=False)
     axes.set_ylabel(f"ESV\n({unit})", fontsize=9)
     axes.grid(visible=False, axis="x")
     axes.set_xticks(range(n), [str(number) for number in frame_numbers] if label else [])
@@ -168,7 +181,7 @@ def draw_clip(
     true_name = classes[int(first.true_class[first.uids.index(uid)])]
     pictures = None
     if root is not None:
-        pictures = frame_pictures(root / VIDEOS / f"{uid}.webm", frames)
+        pictures = frame_pictures(video_of(uid, root, video_files(root)), frames)
     inside = None
     if uid in intervals:
         inside = inside_interval(frames[None], np.array([intervals[uid]]))[0]
@@ -213,9 +226,9 @@ def _explained(
 
 
 def frame_pictures(path: Path, frames: NDArray[Any]) -> list[NDArray[np.uint8]] | None:
-    """Pictures of some frames of a video file, at their own size; None if it cannot be decoded."""
+    """Pictures of some frames of a video file, no larger than drawn; None if there are none."""
     try:
-        pictures = decode_frames(path, frames.tolist())
+        pictures = decode_frames(path, frames.tolist(), most=MOST_PIXELS)
     except VideoError as error:
         log.warning("drawn without pictures: %s", error)
         return None

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
-from pipeline.data.something import read_classes, read_split
+from pipeline.data.something import read_classes, read_split, require_videos
 from pipeline.models import checkpoints, devices
 from pipeline.studies.frames.backbone import new_backbone, train_backbone
 from pipeline.studies.frames.params import BackboneParams, DecodingParams
 
-VERSION = 1
+VERSION = 2
 
 
 def main(
@@ -35,10 +35,12 @@ def main(
     torch.manual_seed(params.seed)
     backbone = new_backbone(model, params, decoding.size)
     if params.epochs > 0:
+        chosen = read_split(root, "train")[:clips]
+        require_videos(chosen, root, "train")
         train_backbone(
             model,
             backbone,
-            read_split(root, "train")[:clips],
+            chosen,
             len(read_classes(root)),
             params,
             decoding,
@@ -48,7 +50,6 @@ def main(
     description = {
         "architecture": params.architecture,
         "feature_dim": params.feature_dim,
-        "fps": decoding.fps,
-        "size": decoding.size,
+        **decoding.model_dump(),
     }
     checkpoints.save(out, backbone, description)

@@ -8,7 +8,7 @@ import torch
 
 from pipeline.core.errors import InputError
 from pipeline.core.files import replacing
-from pipeline.data.something import read_split
+from pipeline.data.something import read_split, require_videos
 from pipeline.models import checkpoints, devices
 from pipeline.studies.frames.backbone import load_backbone
 from pipeline.studies.frames.feature_files import feature_writer
@@ -16,7 +16,7 @@ from pipeline.studies.frames.features import extract
 from pipeline.studies.frames.params import DecodingParams
 from pipeline.studies.frames.paths import MODELS
 
-VERSION = 1
+VERSION = 2
 
 
 def main(
@@ -35,7 +35,8 @@ def main(
     """Decode every clip of a split once and write its features of both models.
 
     ``backbones`` are those of TRN and TSN, in this order.
-    ``skipped`` becomes a table (CSV) of the clips that cannot be decoded, with the reason;
+    ``skipped`` becomes a table (CSV) of the clips that cannot be decoded, or not all of them, with
+    the reason, and whether they are used;
     ``clips`` limits the split to its first so many.
     """
     target = devices.resolve(device)
@@ -46,6 +47,7 @@ def main(
             raise InputError(f"{path}: is of frames decoded with {trained_with}, not {decoding}")
         networks[model] = network.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
     chosen = read_split(root, split)[:clips]
+    require_videos(chosen, root, split)
     with ExitStack() as stack:
         writers = {
             model: stack.enter_context(
@@ -53,10 +55,11 @@ def main(
             )
             for model, path in (("trn", trn), ("tsn", tsn))
         }
-        failed = extract(chosen, networks, writers, decoding, target, threads, split)
-        if len(failed) == len(chosen):
+        troubles = extract(chosen, networks, writers, decoding, target, threads, split)
+        if not any(each.is_used for each in troubles) and len(troubles) == len(chosen):
             raise InputError(f"{root}: none of the {len(chosen)} {split} clips can be decoded")
     with replacing(skipped) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         table = csv.writer(file)
-        table.writerow(["split", "id", "reason"])
-        table.writerows((split, clip.id, str(error)) for clip, error in failed)
+        table.writerow(["split", "id", "used", "reason"])
+        for each in troubles:
+            table.writerow((split, each.clip.id, "yes" if each.is_used else "no", each.reason))

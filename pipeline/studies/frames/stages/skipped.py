@@ -1,4 +1,4 @@
-"""Stage: which videos could not be decoded, and whether they are too many."""
+"""Stage: which videos could not be decoded, or not all of them, and whether they are too many."""
 
 import csv
 from pathlib import Path
@@ -7,7 +7,7 @@ from pipeline.core.errors import InputError
 from pipeline.core.files import replacing
 from pipeline.studies.frames.feature_files import read_features
 
-VERSION = 1
+VERSION = 2
 
 
 def main(*, tables: list[Path], features: list[Path], max_skipped: float, out: Path) -> None:
@@ -21,10 +21,11 @@ def main(*, tables: list[Path], features: list[Path], max_skipped: float, out: P
         with table.open(newline="", encoding="utf-8") as lines:
             header, *found = csv.reader(lines)
         rows += found
-        total = len(found) + len(read_features(decoded))
-        if len(found) > max_skipped * total:
+        left_out = sum(row[header.index("used")] == "no" for row in found)
+        total = left_out + len(read_features(decoded))
+        if left_out > max_skipped * total:
             raise InputError(
-                f"{len(found)} of {total} videos cannot be decoded, more than the share "
+                f"{left_out} of {total} videos cannot be decoded, more than the share "
                 f"frames.dataset.max_skipped: {max_skipped} allows; {table} names them. Mend or "
                 "remove them, or raise max_skipped"
             )
