@@ -53,6 +53,14 @@ def margin(*errors: float | None) -> float:
     return MARGIN * math.hypot(*(error or 0.0 for error in errors))
 
 
+def apart(*values: float, digits: int = 3) -> list[str]:
+    """Numbers to so many digits, or to as many more as tell different ones apart (9 at most)."""
+    shown = [f"{value:.{digits}g}" for value in values]
+    if len(set(shown)) < len({f"{value:.9g}" for value in values}):
+        return apart(*values, digits=digits + 1)
+    return shown
+
+
 def write_claims(claims: Iterable[Claim], out: Path, table: Path, *, of: str = "of") -> None:
     """Write claims as JSON and as CSV.
 

@@ -6,6 +6,7 @@ suffix), and ``labels.json``,
 (``something-something-v2-train.json``, in ``labels/`` or beside it) and gzipped files are read too.
 """
 
+import csv
 import difflib
 import gzip
 import json
@@ -58,7 +59,9 @@ def read_classes(root: Path) -> tuple[str, ...]:
 
 
 def classes_from(path: Path) -> tuple[str, ...]:
-    """Read the names of the classes from a labels.json (or .json.gz), wherever it lies.
+    """Read the names of the classes from a labels.json (or .json.gz), or a table of them.
+
+    A table (.csv) has the columns ``name`` and ``id``, as Play Fair's has.
 
     Raises:
         InputError: the file is missing or malformed, the numbers are not 0 to C - 1, or two classes
@@ -66,7 +69,7 @@ def classes_from(path: Path) -> tuple[str, ...]:
     """
     if not path.is_file():
         raise InputError(f"{path}: there is no such file of class names; give a labels.json")
-    content = _parse(path)
+    content = _class_table(path) if path.suffix.lower() == ".csv" else _parse(path)
     if not isinstance(content, dict) or not content:
         raise InputError(
             f"{path}: found {_kind(content)}; expected an object that maps at least one template"
@@ -104,6 +107,18 @@ def classes_from(path: Path) -> tuple[str, ...]:
             f" and {beyond[0]} ({by_number[beyond[0]]!r}) is out of range"
         )
     return tuple(by_number[number] for number in range(count))
+
+
+def _class_table(path: Path) -> dict[str, str]:
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = csv.DictReader(file)
+        if not {"name", "id"} <= set(rows.fieldnames or ()):
+            raise InputError(f"{path}: has columns {rows.fieldnames}; expected name and id")
+        names = [(row["name"], row["id"]) for row in rows]
+    twice = [name for name, count in Counter(name for name, _ in names).items() if count > 1]
+    if twice:
+        raise InputError(f"{path}: class {twice[0]!r} stands twice; each name may be used once")
+    return dict(names)
 
 
 def read_split(root: Path, split: str) -> list[Clip]:

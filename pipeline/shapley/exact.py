@@ -94,9 +94,10 @@ def marginals_by_size(values: np.ndarray | Tensor) -> np.ndarray:
         value.
 
     Raises:
-        InputError: if the number of coalitions is no power of two, or a value is NaN or Inf.
+        InputError: what is no table of numbers; if the number of coalitions is no power of two,
+            or a value is NaN or Inf.
     """
-    table = torch.as_tensor(values)
+    table = _table(values)
     n_players = _players(table.shape[-2])
     if not torch.isfinite(table).all():
         raise InputError("the table of coalition values holds NaN or Inf: no Shapley value exists")
@@ -128,6 +129,19 @@ def shapley_values(values: np.ndarray | Tensor) -> np.ndarray:
         InputError: as :func:`marginals_by_size`.
     """
     return marginals_by_size(values).mean(axis=-3)
+
+
+def _table(values: np.ndarray | Tensor) -> Tensor:
+    try:
+        table = torch.as_tensor(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"values are no table of numbers: {error}") from None
+    if table.dim() < 2 or table.is_complex() or table.dtype == torch.bool:
+        raise InputError(
+            f"values are {table.dtype} of shape {tuple(table.shape)}; a complete table is of real "
+            "numbers and of the shape (…, 2**n, output). Of one output give values[:, None]"
+        )
+    return table if table.is_floating_point() else table.double()
 
 
 def _players(n_coalitions: int) -> int:

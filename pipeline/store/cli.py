@@ -65,14 +65,14 @@ def _listing(summaries: list[dict[str, Any]], root: str, *, wide: bool) -> Table
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    table.add_column("store", overflow="fold")
+    table.add_column("store", no_wrap=not wide, overflow="fold")
     for heading in ("study", "game") if wide else ():
         table.add_column(heading, overflow="fold")
     for heading in ("players", "outputs", "done/asked", "size"):
         table.add_column(heading, justify="right", no_wrap=True)
-    for heading in ("weights", "identity"):
-        table.add_column(heading, no_wrap=True)
+    table.add_column("identity", no_wrap=True, overflow="crop")
     if wide:
+        table.add_column("weights", no_wrap=True)
         table.add_column("created with", overflow="fold")
     for summary in summaries:
         name = _below(summary["path"], root).removesuffix(".zarr")
@@ -87,9 +87,8 @@ def _listing(summaries: list[dict[str, Any]], root: str, *, wide: bool) -> Table
             str(len(summary["outputs"])),
             f"{_done_text(summary)}/{summary['instances']}",
             _size_text(summary["bytes"]),
-            summary["weights_sha256"][:8],
             summary["identity"][:8],
-            *([_versions_text(summary)] if wide else ()),
+            *((summary["weights_sha256"][:8], _versions_text(summary)) if wide else ()),
         ]
         table.add_row(*map(Text, cells))
     return table
@@ -154,17 +153,15 @@ def verify_stores(
             place = _resolved(path, root)
             store = open_store(place)
             damages = verify(store)
-        except UnreachableStore as error:
-            typer.echo(f"not verified: {error}")
-            sound = False
-            continue
         except (InputError, OSError) as error:
-            typer.echo(f"damaged: {error}")
             sound = False
             if isinstance(error, DamagedStore):
+                typer.echo(f"damaged: {error}")
                 # Its record cannot be read; stores lie at <root>/<study>/<game>.zarr.
                 study = Path(place).absolute().parent.name
                 remedies[_remedy(place, study)] = None
+            else:
+                typer.echo(f"not verified: {error}")
             continue
         for damage in damages:
             of = f"instance {damage.instance}: " if damage.instance is not None else ""
@@ -304,7 +301,7 @@ def _summary(store: CoalitionStore) -> dict[str, Any]:
     return {
         "path": store.path,
         "set_aside": Path(store.path).parent.name == SET_ASIDE,
-        **{k: v for k, v in record.attributes().items() if k != "n_coalitions"},
+        **{k: v for k, v in record.described().items() if k != "n_coalitions"},
         "coalitions": record.rows,
         "sampled": record.n_coalitions is not None,
         "instances": len(store),

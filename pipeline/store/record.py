@@ -11,7 +11,7 @@ from pipeline.core.errors import InputError
 from pipeline.shapley.coalitions import check_enumerable
 
 FORMAT = "coalition-store"
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -102,8 +102,8 @@ class GameRecord:
         }
         return hashlib.sha256(canonical_json(determining).encode()).hexdigest()
 
-    def attributes(self) -> dict[str, JSON]:
-        """The record as attributes of a zarr group, format and identity included."""
+    def described(self) -> dict[str, JSON]:
+        """The record as JSON, format and identity included."""
         return {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
@@ -121,6 +121,18 @@ class GameRecord:
             "versions": dict(sorted(self.versions.items())),
         }
 
+    def attributes(self) -> dict[str, JSON]:
+        """The record as attributes of a zarr group.
+
+        They are of types that netCDF takes, too: mappings are texts of JSON, and what is None is
+        left out. (Version 1 of the format had mappings and None.)
+        """
+        return {
+            name: json.dumps(value, ensure_ascii=False) if isinstance(value, dict) else value
+            for name, value in self.described().items()
+            if value is not None
+        }
+
     @classmethod
     def from_attributes(cls, attributes: Mapping[str, JSON]) -> "GameRecord":
         """The inverse of :meth:`attributes`.
@@ -131,14 +143,14 @@ class GameRecord:
             study=attributes["study"],
             game=attributes["game"],
             n_players=attributes["n_players"],
-            n_coalitions=attributes["n_coalitions"],
+            n_coalitions=attributes.get("n_coalitions"),
             player=attributes["player"],
             outputs=tuple(attributes["outputs"]),
             value=attributes["value"],
-            specification=attributes["specification"],
+            specification=_mapping(attributes["specification"]),
             weights_sha256=attributes["weights_sha256"],
             evaluator_version=attributes["evaluator_version"],
-            versions=attributes["versions"],
+            versions=_mapping(attributes["versions"]),
         )
         if record.identity != attributes["identity"]:
             raise ValueError(
@@ -146,6 +158,13 @@ class GameRecord:
                 f"{record.identity}"
             )
         return record
+
+
+def _mapping(value: JSON) -> dict[str, JSON]:
+    found = json.loads(value) if isinstance(value, str) else value
+    if not isinstance(found, dict):
+        raise TypeError(f"{value!r} is no JSON object")
+    return found
 
 
 def canonical_json(content: JSON) -> str:

@@ -53,8 +53,11 @@ def vectors(study: str, *names: str) -> list[str]:
 
 
 def reported(study: str, files: str | list[str], caption: str, **more: Any) -> Any:
-    """Files that Snakemake's report shows, under a caption of the study's."""
-    return report(files, caption=f"captions/{caption}.rst", category=study.capitalize(), **more)
+    """Files that Snakemake's report shows, each under its name, with a caption of the study's."""
+    if isinstance(files, list):
+        return [reported(study, file, caption, **more) for file in files]
+    options = {"labels": {"shows": Path(files).stem.replace("_", " ")}, **more}
+    return report(files, caption=f"captions/{caption}.rst", category=study.capitalize(), **options)
 
 
 def gpus(device: str) -> int:

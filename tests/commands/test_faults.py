@@ -232,7 +232,7 @@ def test_a_killed_job_is_run_again_alone_and_a_second_run_is_refused(folder, exp
 def test_a_store_of_a_later_format_is_refused_and_left_alone(built_once, tmp_path):
     folder = clone.copied(built_once, tmp_path / "copy")
     metadata = folder / "results/coalitions/frames/trn.zarr/zarr.json"
-    metadata.write_text(metadata.read_text().replace('"format_version": 1', '"format_version": 99'))
+    metadata.write_text(metadata.read_text().replace('"format_version": 2', '"format_version": 99'))
     content = {p: p.read_bytes() for p in metadata.parent.rglob("*") if p.is_file()}
     for command in (("snakemake", "--cores", "2"), ("dvc", "repro")):
         refused = clone.run(folder, *command, check=False)

@@ -291,6 +291,9 @@ CASES = {
     "given videos": {"dataset": {"root": "own videos"}},
     "given backbones": {"backbone": {"weights": {m: f"own/{m}.pt" for m in MODELS}}},
     "given features": {"features": FEATURES},
+    "given features in groups": {
+        "features": {m: {s: f"own/{m}.h5::{s}" for s in SPLITS} for m in MODELS}
+    },
     "given features and classes": {"features": {**FEATURES, "classes": "own/classes.json"}},
     "given features and videos": {"features": FEATURES, "dataset": {"root": "own videos"}},
     "given videos and classes": {
@@ -358,6 +361,7 @@ def folder(tmp_path_factory):
     folder = clone.new_clone(tmp_path_factory.mktemp("parameters"), {})
     for owner in ("own", "other"):
         files = [*(f"{m}_{s}.h5" for m in MODELS for s in SPLITS), "classes.json"]
+        files += [f"{m}.h5" for m in MODELS]
         files += [f"{model}.pt" for model in (*MODELS, "classifier", "embedding", "rnet")]
         (folder / owner).mkdir()
         for name in files:

@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.core.errors import InputError
 from pipeline.studies.frames.feature_files import feature_writer, read_features
+from pipeline.studies.frames.stages import given as taken
 
 DIM = 3
 
@@ -61,6 +62,28 @@ def test_features_that_are_not_finite_leave_no_file(tmp_path):
     with pytest.raises(InputError, match="features of video y hold NaN or Inf"):
         write(tmp_path / "f.h5", [("x", 0, rows(2)), ("y", 0, bad)])
     assert not list(tmp_path.iterdir())
+
+
+def test_a_group_of_a_file_becomes_a_file(tmp_path):
+    """Both splits in one file, with labels of two kinds, as Play Fair's are."""
+    labels = {"action": np.array([1, 0]), "label": np.array(["x", "y"], dtype="S1")}
+    source = tmp_path / "both.h5"
+    with h5py.File(source, "w", libver="latest") as file:
+        for number, split in enumerate(("train", "validation")):
+            features = [rows(2, number).ravel(), rows(4, number).ravel()]
+            path = given(tmp_path / "one.h5", features=features, labels=labels)
+            with h5py.File(path) as one:
+                one.copy(one, file, split)
+    with pytest.raises(InputError, match=r"only \['train', 'validation'\].*file.h5::train"):
+        read_features(source)
+    taken.main(source=source, given=f"{source}::validation", out=tmp_path / "v.h5")
+    found = read_features(tmp_path / "v.h5", label="action")
+    assert found.labels.tolist() == [1, 0]
+    np.testing.assert_array_equal(found.rows, np.concatenate([rows(2, 1), rows(4, 1)]))
+    for name, message in (("test", "has no group 'test', only"), ("train/uids", "has no group")):
+        with pytest.raises(InputError, match=message):
+            taken.main(source=source, given=f"{source}::{name}", out=tmp_path / "t.h5")
+    assert not (tmp_path / "t.h5").exists()
 
 
 def test_files_of_other_programs_are_read(tmp_path):

@@ -240,6 +240,7 @@ def options_of(study, stage):
         "accuracy": lambda: {
             **both_models(study),
             "params": p.accuracy,
+            "score": p.coalitions.score,
             "curve": folder / "accuracy.csv",
             "root": study.root,
         },

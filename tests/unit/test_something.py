@@ -149,6 +149,21 @@ def test_refuses_bad_classes(tmp_path: Path, labels: Any, message: str) -> None:
         classes_from(tmp_path / "labels" / "labels.json")
 
 
+def test_classes_may_be_a_table(tmp_path: Path) -> None:
+    path = tmp_path / "classes.csv"
+    path.write_text('name,id\nHolding something,1\n"Laying something down, not upright",0\n')
+    assert classes_from(path) == ("Laying something down, not upright", "Holding something")
+    path.write_text("name,number\na,0\n")
+    with pytest.raises(InputError, match=r"has columns \['name', 'number'\]; expected name and id"):
+        classes_from(path)
+    path.write_text("name,id\na,0\na,1\n")
+    with pytest.raises(InputError, match="class 'a' stands twice"):
+        classes_from(path)
+    path.write_text("name,id\na,0\nb,2\n")
+    with pytest.raises(InputError, match="1 is missing"):
+        classes_from(path)
+
+
 def test_classes_of_given_features_are_read_and_refused_alike(tmp_path: Path) -> None:
     features, names = tmp_path / "f.h5", tmp_path / "names.json"
     with feature_writer(features) as append:

@@ -107,6 +107,15 @@ def test_what_is_written_is_read(path: Path) -> None:
         store.read_many(["a", "c"])
 
 
+def test_a_store_of_the_first_version_is_read(path: Path) -> None:
+    fill(plan(path, RECORD, ["a"], ["1"]))
+    content = json.loads((path / "zarr.json").read_text())
+    content["attributes"] = {**RECORD.described(), "format_version": 1}
+    assert content["attributes"]["n_coalitions"] is None
+    (path / "zarr.json").write_text(json.dumps(content))
+    assert open_store(path).record == RECORD
+
+
 def test_plain_zarr_and_xarray_read_it(path: Path) -> None:
     classes = [[0, 2, 1], [1, 1, 0]]
     store = plan(path, RECORD, ["a", "b"], ["1", "2"], output_classes=classes)
@@ -123,6 +132,11 @@ def test_plain_zarr_and_xarray_read_it(path: Path) -> None:
     assert dataset["values"].dtype == np.float32
     assert dataset["output_class"].values.tolist() == classes
     assert dataset.attrs["study"] == "frames" and dataset.attrs["n_players"] == 4
+    dataset.to_netcdf(path.parent / "store.nc", engine="h5netcdf")
+    with xarray.open_dataset(path.parent / "store.nc", engine="h5netcdf") as copied:
+        np.testing.assert_array_equal(copied["values"], dataset["values"])
+        assert json.loads(copied.attrs["specification"]) == RECORD.specification
+        assert copied.attrs["identity"] == RECORD.identity
     assert group["instance"][:].tolist() == ["a", "b"]
     metadata = json.loads((path / "values" / "zarr.json").read_text())
     assert metadata["zarr_format"] == 3
@@ -304,9 +318,9 @@ def test_what_is_no_store_is_refused_and_left_alone(path: Path) -> None:
 
 def test_a_later_format_is_refused_and_left_alone(path: Path) -> None:
     fill(plan(path, RECORD, ["a"], ["1"]))
-    rewrite(path, format_version=2)
+    rewrite(path, format_version=3)
     for attempt in (open_store, lambda p: plan(p, RECORD, ["a"], ["1"])):
-        with pytest.raises(InputError, match="format version 2; versions up to 1") as caught:
+        with pytest.raises(InputError, match="format version 3; versions up to 2") as caught:
             attempt(path)
         assert not isinstance(caught.value, DamagedStore)
     assert (path / "values" / "c.0.0.0").exists()

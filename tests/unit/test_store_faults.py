@@ -380,7 +380,7 @@ def test_a_store_of_a_later_format_is_refused_and_changed_by_nothing(
     opened = filled(path, names)
     opened.erase("v2")
     metadata = json.loads((path / "zarr.json").read_text())
-    metadata["attributes"]["format_version"] = 2
+    metadata["attributes"]["format_version"] = 3
     (path / "zarr.json").write_text(json.dumps(metadata))
     before = {p: (p.stat().st_mtime_ns, p.stat().st_ino) for p in root.rglob("*")}
     (root / "results").mkdir()
@@ -398,7 +398,7 @@ def test_a_store_of_a_later_format_is_refused_and_changed_by_nothing(
             attempt()
         assert not isinstance(caught.value, DamagedStore)
         if attempt is not attempts[-1]:
-            assert "format version 2; versions up to 1" in str(caught.value)
+            assert "format version 3; versions up to 2" in str(caught.value)
     assert evaluated(path) == []
     for command in (
         ["prune", "--yes", "--root", root, "--receipts", root / "results"],
@@ -407,7 +407,7 @@ def test_a_store_of_a_later_format_is_refused_and_changed_by_nothing(
         ["list", root],
     ):
         result = CliRunner().invoke(app, [str(word) for word in command], env={"COLUMNS": "400"})
-        assert "format version 2" in result.output, command
+        assert "format version 3" in result.output, command
         assert result.exit_code == (0 if command[0] == "prune" else 1)
     (root / "results").rmdir()
     assert {p: (p.stat().st_mtime_ns, p.stat().st_ino) for p in root.rglob("*")} == before

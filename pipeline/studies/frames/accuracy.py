@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.progress import progress
 from pipeline.studies.frames import sampling
-from pipeline.studies.frames.coalition_scores import Model, whole_scores
+from pipeline.studies.frames.coalition_scores import Model, Score, whole_scores
 from pipeline.studies.frames.feature_files import FeatureSet
 
 VIDEOS_AT_ONCE = {"cpu": 64, "cuda": 512}
@@ -25,7 +25,7 @@ def counterparts(pairs: Sequence[tuple[str, str]], classes: tuple[str, ...]) -> 
 
 
 def predict(
-    model: Model, features: FeatureSet, n_frames: int, device: torch.device
+    model: Model, features: FeatureSet, n_frames: int, score: Score, device: torch.device
 ) -> NDArray[np.float32]:
     """Scores of every clip from ``n_frames`` frames spread evenly over it: (clip, class)."""
     rows = []
@@ -34,7 +34,7 @@ def predict(
         videos = np.arange(start, min(start + at_once, len(features)))
         frames = sampling.spread(features.lengths[videos], n_frames)
         batch = torch.from_numpy(features.gather(videos, frames)).to(device)
-        rows.append(whole_scores(model, batch).cpu().numpy())
+        rows.append(whole_scores(model, batch, score).cpu().numpy())
     return np.concatenate(rows)
 
 
@@ -75,6 +75,7 @@ def by_frames(
     features: FeatureSet,
     counterpart: NDArray[np.int64],
     counts: Sequence[int],
+    score: Score,
     device: torch.device,
 ) -> dict[str, list[float]]:
     """:func:`accuracies` for each number of frames, a list each.
@@ -85,12 +86,13 @@ def by_frames(
         features: of the clips.
         counterpart: (class,) the other class of a pair, or −1.
         counts: numbers of frames.
+        score: what a class score is: that which is explained.
         device: where it is evaluated.
     """
     measured: dict[str, list[float]] = {}
     with progress(f"frames_accuracy {name}", len(counts), "frame counts") as advance:
         for n_frames in counts:
-            scores = predict(model, features, n_frames, device)
+            scores = predict(model, features, n_frames, score, device)
             for key, value in accuracies(scores, features.labels, counterpart).items():
                 measured.setdefault(key, []).append(value)
             advance()

@@ -107,7 +107,7 @@ def approximate_element_shapley_values(
         InputError: wrong shapes, no sequence, NaN or Inf, too many frames, m or iterations less
             than 1, a negative seed.
     """
-    check(model, features)
+    check(model, features, score, empty)
     if len(features) == 0:
         raise InputError("there is no sequence to explain")
     n_frames = features.shape[1]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.claims import Claim, all_of, claim, margin
+from pipeline.core.claims import Claim, all_of, apart, claim, margin
 from pipeline.core.plotting import MODEL_NAMES
 from pipeline.core.statistics import discoveries
 from pipeline.studies.frames.discard import COMPARED
@@ -55,7 +55,7 @@ def _curve(results: Results, model: str) -> Claim | None:
 
 def _orders(results: Results, model: str) -> Claim:
     areas = results["discard"][model]
-    up, chance, down = (areas[o] for o in ("esv_ascending", "random", "esv_descending"))
+    up, chance, down = _areas(areas, "esv_ascending", "random", "esv_descending")
     compared = results["discard"]["comparisons"][model]
     gaps = [_clear(compared[f"{a} - {b}"]) for a, b in COMPARED[:2]]
     return _claim(
@@ -63,34 +63,33 @@ def _orders(results: Results, model: str) -> Claim:
         model,
         "discarding frames of low ESV first keeps more of the class score than discarding at "
         "random, those of high ESV first less",
-        f"area under the score: {_area(up)} ascending, {_area(chance)} random, {_area(down)} "
-        "descending",
+        f"area under the score: {up} ascending, {chance} random, {down} descending",
         all_of(gaps),
     )
 
 
 def _gains(results: Results, model: str) -> Claim:
     rows = {row["order"]: row for row in _best(results, model)}
-    best = rows["esv_ascending"]
+    whole, most = apart(rows["esv_ascending"]["all"], rows["esv_ascending"]["most"])
     return _claim(
         "Figs. 3a, 12a",
         model,
         "discarding frames of low ESV raises the class score above that of all frames",
-        f"{best['all']:.3f} with all frames, at most {best['most']:.3f}",
+        f"{whole} with all frames, at most {most}",
         _clear(results["discard"]["comparisons"][model]["gain"]),
     )
 
 
 def _other_attributions(results: Results, model: str) -> Claim:
     areas = results["discard"][model]
-    ours, gc, ig = (areas[f"{name}_ascending"] for name in ("esv", "gc", "ig"))
+    ours, gc, ig = _areas(areas, *(f"{name}_ascending" for name in ("esv", "gc", "ig")))
     compared = results["discard"]["comparisons"][model]
     return _claim(
         "Figs. 3c, 12c",
         model,
-        "in ascending order ESV keeps more of the class score than GradCam and Integrated "
+        "in ascending order ESV keeps more of the class score than GradCAM and Integrated "
         "Gradients",
-        f"area: {_area(ours)} ESV, {_area(gc)} GradCam, {_area(ig)} IG",
+        f"area: {ours} ESV, {gc} GradCAM, {ig} IG",
         all_of([_clear(compared[f"{a} - {b}"]) for a, b in COMPARED[2:4]]),
     )
 
@@ -106,13 +105,13 @@ def _descending(results: Results, model: str) -> Claim | None:
         )
         gaps[name] = nearest["difference"]
         errors.append(nearest["error"])
+    tsn, trn = apart(gaps["tsn"], gaps["trn"])
     return _claim(
         "Fig. 12c",
         model,
         "in descending order the gap between ESV and the other attributions is smaller for TSN "
         "than for TRN",
-        f"best other method's area less ESV's: {gaps['tsn']:.3f} for TSN, {gaps['trn']:.3f} for "
-        "TRN",
+        f"best other method's area less ESV's: {tsn} for TSN, {trn} for TRN",
         gaps["trn"] - gaps["tsn"] > margin(*errors),
     )
 
@@ -123,13 +122,15 @@ def _by_scale(results: Results, model: str) -> Claim | None:
         return None
     means = [row["mean_of_frames"] for row in rows]
     least = margin(rows[0]["mean_of_frames_error"], rows[-1]["mean_of_frames_error"])
-    magnitude = np.array([row["upper_quartile"] - row["lower_quartile"] for row in rows])
+    spread = [row["upper_quartile"] - row["lower_quartile"] for row in rows]
+    none, one, all_others = apart(means[0], means[1], means[-1])
+    first, last = apart(spread[0], spread[-1])
     return _claim(
         "Figs. 6a, 11a",
         model,
         "the larger the coalition, the smaller the average marginal contribution of a frame",
-        f"{means[0]:.3f} to no frame, {means[1]:.3f} to one, {means[-1]:.4f} to all others"
-        f"; interquartile range {magnitude[0]:.3f} to {magnitude[-1]:.3f}",
+        f"{none} to no frame, {one} to one, {all_others} to all others; interquartile range "
+        f"{first} to {last}",
         _rises([-mean for mean in means], least),
     )
 
@@ -170,11 +171,12 @@ def _smooth(results: Results, model: str) -> Claim | None:
     rows = results["shift"][model]["by_shift"]
     if len(rows) < 2:
         return None
+    shown = apart(*(row["mean"] for row in rows))
     return _claim(
         "Figs. 6c, 11c",
         model,
         "the further a frame is shifted, the more its ESV changes",
-        ", ".join(f"{row['mean']:.4f} by {row['shift']}" for row in rows),
+        ", ".join(f"{mean} by {row['shift']}" for mean, row in zip(shown, rows, strict=True)),
         _rises(
             [row["mean"] for row in rows],
             margin(rows[0]["standard_error"], rows[-1]["standard_error"]),
@@ -274,8 +276,8 @@ def _best(results: Results, model: str) -> list[dict[str, Any]]:
     ]
 
 
-def _area(area: Mapping[str, Any]) -> str:
-    return f"{area['class_score']:.3f}"
+def _areas(areas: Mapping[str, Any], *orders: str) -> list[str]:
+    return apart(*(areas[order]["class_score"] for order in orders))
 
 
 def _clear(compared: Mapping[str, Any]) -> bool:

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 from math import comb
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -95,8 +95,46 @@ def _indexed(n_players: int, size: int, device: torch.device) -> _Size:
     return _size(n_players, size, device)
 
 
-def check(model: Model, features: Tensor) -> None:
-    """Raise InputError unless the features are finite and of the shape that the model takes."""
+def check(
+    model: Model,
+    features: Tensor,
+    score: Score = "probability",
+    empty: Tensor | None = None,
+    classes: Tensor | None = None,
+) -> None:
+    """Raise InputError unless arguments of :func:`table` fit one another and are finite."""
+    if not isinstance(model, MultiScale | Averaging):
+        raise InputError(
+            f"the model is a {type(model).__name__}; coalitions of frames are evaluated here for "
+            "MultiScale (TRN) and Averaging (TSN). For any other model fill a table of its scores "
+            "of all coalitions and give it to pipeline.shapley.shapley_values"
+        )
+    if score not in get_args(Score):
+        raise InputError(f"score {score!r}: choose one of {', '.join(get_args(Score))}")
+    if not isinstance(features, Tensor) or not features.is_floating_point():
+        kind = str(features.dtype) if isinstance(features, Tensor) else type(features).__name__
+        raise InputError(
+            f"features are of type {kind}; a torch.Tensor of float32 or float64 is needed"
+        )
+    weights = next(model.parameters())
+    if (weights.dtype, weights.device) != (features.dtype, features.device):
+        raise InputError(
+            f"features are {features.dtype} on {features.device}, the model is {weights.dtype} on "
+            f"{weights.device}; bring one to the other with .to(…)"
+        )
+    if not all(torch.isfinite(each).all() for each in model.parameters()):
+        raise InputError("the model's weights hold NaN or Inf")
+    if empty is not None:
+        _check_empty(empty, model.n_classes)
+    if classes is not None and (
+        classes.dim() != 2
+        or len(classes) != len(features)
+        or not ((classes >= 0) & (classes < model.n_classes)).all()
+    ):
+        raise InputError(
+            f"classes have shape {tuple(classes.shape)}; numbers from 0 to {model.n_classes - 1} "
+            f"are needed, (sequence, output) of {len(features)} sequences"
+        )
     if features.dim() != 3 or features.shape[2] != model.feature_dim:
         raise InputError(
             f"features have shape {tuple(features.shape)}; the model takes "
@@ -108,6 +146,17 @@ def check(model: Model, features: Tensor) -> None:
     if bad.any():
         where = torch.nonzero(bad).flatten().tolist()
         raise InputError(f"features hold NaN or Inf in sequence(s) {where[:8]}")
+
+
+def _check_empty(empty: Tensor, n_classes: int) -> None:
+    shape = tuple(empty.shape) if isinstance(empty, Tensor) else type(empty).__name__
+    if shape != (n_classes,):
+        raise InputError(
+            f"the scores of no frames, v(∅), are of shape {shape}; a tensor of ({n_classes},) is "
+            "needed, a score a class"
+        )
+    if not torch.isfinite(empty).all():
+        raise InputError("the scores of no frames, v(∅), hold NaN or Inf")
 
 
 def _check_memory(model: Model, features: Tensor) -> None:
@@ -268,7 +317,7 @@ def table(
     Raises:
         InputError: wrong shapes, too many frames, NaN or Inf.
     """
-    check(model, features)
+    check(model, features, score, empty, classes)
     n_sequences, n_frames, _ = features.shape
     n_outputs = model.n_classes if classes is None else classes.shape[1]
     result = features.new_empty((n_sequences, 2**n_frames, n_outputs))
@@ -351,7 +400,7 @@ def whole_scores(model: Model, features: Tensor, score: Score = "probability") -
     linear, unless a softmax stands behind it hidden units are averaged first and mapped to classes
     once.
     """
-    check(model, features)
+    check(model, features, score)
     n_sequences, n_frames, _ = features.shape
     if isinstance(model, Averaging):
         single = single_scores(model.classifier(features), score)

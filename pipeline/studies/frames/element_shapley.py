@@ -55,9 +55,10 @@ def marginals_by_size(
         Element Shapley Value.
 
     Raises:
-        InputError: wrong shapes, NaN or Inf, or too many frames (26 with probabilities).
+        InputError: another kind of model, arguments of other types or shapes, NaN or Inf, also in
+            the weights, or too many frames (26 with probabilities).
     """
-    check(model, features)
+    check(model, features, score, empty)
     if score != "probability":
         return _linear_marginals(model, features, empty, score)
     n_sequences, n_frames, _ = features.shape

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from pipeline.core.errors import InputError
 from pipeline.core.plotting import MODEL_NAMES, figure_style, save, signed
+from pipeline.shapley.coalitions import MAX_ENUMERABLE
 from pipeline.studies.frames.explain import Explanation, Sampling, explain_video
 from pipeline.studies.frames.figures.clips import ExplainedClass, draw_video, frame_pictures
 from pipeline.studies.frames.values import unit_of
@@ -40,10 +41,17 @@ def explained(
     study = load(params)
     settings = study.frames.coalitions
     score = score or settings.score
+    n_frames = n_frames or settings.n
+    if sampled is None and score != "logit" and n_frames > MAX_ENUMERABLE:
+        raise InputError(
+            f"--frames: {n_frames} players are too many for exact values of a {score}: up to "
+            f"{MAX_ENUMERABLE} are possible. Give fewer, or --subsequences 64 for approximate "
+            "values of up to 64, or --score logit"
+        )
     found = explain_video(
         video,
         model,
-        n_frames=n_frames or settings.n,
+        n_frames=n_frames,
         n_max=study.frames.scales.n_max,
         score=score,
         approximate=None if sampled is None else Sampling(*sampled),

@@ -130,7 +130,7 @@ def _read(path: Path, file: h5py.File, n_classes: int | None, label: str | None)
         if name not in file:
             raise InputError(
                 f"{path}: has no {name!r}, only {sorted(file)}; a feature file holds features, "
-                "uids and labels/<name>"
+                "uids and labels/<name>. If they are in a group of it, name it: file.h5::train"
             )
     features = _dataset(path, file, "features", vlen_kinds="fiu")
     feature_dim = _feature_dim(path, features)

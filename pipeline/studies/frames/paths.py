@@ -51,7 +51,7 @@ def check(frames: Params) -> None:
     for model in MODELS:
         files = getattr(frames.features, model)
         for split in SPLITS:
-            named[f"features.{model}.{split}"] = files and getattr(files, split)
+            named[f"features.{model}.{split}"] = files and feature_source(frames, model, split)[0]
         if isinstance(weights, BackboneWeights):
             named[f"backbone.weights.{model}"] = getattr(weights, model)
     for name, path in named.items():
@@ -110,12 +110,25 @@ def class_files(frames: Params) -> list[str]:
     return videos_at_hand(frames)
 
 
+def feature_source(frames: Params, model: str, split: str) -> tuple[str, str]:
+    """File and group of features made elsewhere; ``file.h5::train`` names a group."""
+    path, _, group = getattr(getattr(frames.features, model), split).partition("::")
+    return path, group
+
+
+def are_grouped(frames: Params) -> bool:
+    """Whether features made elsewhere are in groups of their files."""
+    if frames.features.trn is None:
+        return False
+    return any(feature_source(frames, model, split)[1] for model in MODELS for split in SPLITS)
+
+
 def feature_file(frames: Params, model: str, split: str) -> str:
     """A model's features of a split."""
-    files = getattr(frames.features, model)
-    if files is not None:
-        return str(getattr(files, split))
-    return f"{MADE}/features/{model}_{split}.h5"
+    if frames.features.trn is None:
+        return f"{MADE}/features/{model}_{split}.h5"
+    path, group = feature_source(frames, model, split)
+    return f"{MADE}/features/given_{model}_{split}.h5" if group else path
 
 
 def model_weights(frames: Params, model: str) -> list[str]:

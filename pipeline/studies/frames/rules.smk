@@ -91,6 +91,24 @@ rule frames_features:
         STAGE
 
 
+# Features made elsewhere that are in groups of their files.
+if frames_files.are_grouped(FRAMES):
+
+    rule frames_given:
+        input:
+            source=lambda w: frames_files.feature_source(FRAMES, w.model, w.split)[0],
+        output:
+            out="results/frames/features/given_{model}_{split}.h5",
+        log:
+            "results/logs/frames/given_{model}_{split}.log",
+        conda:
+            ENVIRONMENT
+        params:
+            needs(given="frames.features.{model}.{split}"),
+        shell:
+            STAGE
+
+
 # Early, before anything is trained on too few videos. No stage depends on it: a change of the
 # tolerated share trains nothing again.
 # Features that are given were decoded elsewhere.
@@ -185,7 +203,12 @@ rule frames_accuracy:
     resources:
         gpu=GPUS,
     params:
-        needs(params="frames.accuracy", **FRAMES_ROOT, **FRAMES_COUNTED),
+        needs(
+            params="frames.accuracy",
+            score="frames.coalitions.score",
+            **FRAMES_ROOT,
+            **FRAMES_COUNTED,
+        ),
     shell:
         STAGE
 
@@ -214,7 +237,13 @@ rule frames_figures:
         priors="results/frames/priors.json",
     output:
         vectors("frames", *frames_files.FIGURES["figures"]),
-        clips=reported("frames", FRAMES_CLIPS, "clips", patterns=["{clip}.png"]),
+        clips=reported(
+            "frames",
+            FRAMES_CLIPS,
+            "clips",
+            patterns=["{clip}.png"],
+            labels={"shows": "video {clip}"},
+        ),
         accuracy_figure=FRAMES_SHOWN["accuracy"],
         summary_figure=FRAMES_SHOWN["summary"],
         summary="results/frames/figures/summary.json",

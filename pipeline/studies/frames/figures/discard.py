@@ -41,7 +41,7 @@ _ASCENDING: dict[str, Any] = {"ls": "-", "marker": "^"}
 _DESCENDING: dict[str, Any] = {"ls": "--", "marker": "v"}
 _ATTRIBUTIONS = {
     "esv": ("ESV", BLUE),
-    "gc": ("GradCam", GREEN),
+    "gc": ("GradCAM", GREEN),
     "ig": ("Integrated Gradients", PURPLE),
 }
 ORDER_STYLES: dict[str, dict[str, Any]] = {

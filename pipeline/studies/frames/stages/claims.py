@@ -12,7 +12,7 @@ from pathlib import Path
 from pipeline.core.claims import write_claims
 from pipeline.studies.frames.claims import all_claims
 
-VERSION = 1
+VERSION = 2
 
 
 def main(
