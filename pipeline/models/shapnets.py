@@ -53,7 +53,6 @@ class ShapleyModules(nn.Module):
     """
 
     sets: Tensor
-    shares: Tensor
 
     def __init__(
         self, sets: Sequence[Sequence[int]], channels: int, hidden: Sequence[int], n_outputs: int
@@ -61,7 +60,6 @@ class ShapleyModules(nn.Module):
         super().__init__()
         self.register_buffer("sets", torch.tensor(sets, dtype=torch.int64))
         n_modules, k = self.sets.shape
-        self.register_buffer("shares", combinations(k)[1], persistent=False)
         self.first = _weights(n_modules, k, channels, hidden[0], fan_in=k * channels)
         pairs = itertools.pairwise([*hidden, n_outputs])
         self.weights = nn.ParameterList(_weights(n_modules, a, b, fan_in=a) for a, b in pairs)
@@ -127,16 +125,17 @@ class ShapleyModules(nn.Module):
         """
         # Sums over the players that are there, and over the references of those that are not.
         start = self.biases[0] if other is None else other.sum(dim=1) + self.biases[0]
-        sums = [start.expand(own.shape[0], own.shape[2], own.shape[3])]
-        steps = own if other is None else own - other
-        for number in range(1, self.shares.shape[1]):
+        n_modules, k = self.sets.shape
+        sums = [start.expand(n_modules, own.shape[2], own.shape[3])]
+        steps = (own if other is None else own - other).unbind(1)
+        for number in range(1, 2**k):
             # A subset is the one without its last member, and that member.
             last = number.bit_length() - 1
-            sums.append(sums[number - (1 << last)] + steps[:, last])
+            sums.append(sums[number - (1 << last)] + steps[last])
         hidden = self._after_first(torch.stack(sums, dim=1))
-        parts = torch.matmul(self.shares.to(hidden.dtype), hidden.flatten(2))
-        values = torch.bmm(parts.unflatten(2, hidden.shape[2:]).flatten(1, 2), self.weights[-1])
-        return values.unflatten(1, (self.sets.shape[1], -1))
+        shares = shares_of(k, hidden).expand(n_modules, -1, -1)
+        parts = torch.bmm(shares, hidden.flatten(2)).view(n_modules, -1, hidden.shape[-1])
+        return torch.bmm(parts, self.weights[-1]).unflatten(1, (k, -1))
 
     def total(self, x: Tensor, references: Tensor | None) -> Tensor:
         """The sum of each module's Shapley values, f(x) − f(r): (module, sample, output)."""
@@ -150,7 +149,7 @@ class ShapleyModules(nn.Module):
 
     def products(self, x: Tensor) -> Tensor:
         """The first layer, applied to each player alone: (module, k, sample, hidden)."""
-        products = torch.bmm(x[self.sets.flatten()], self.first.flatten(0, 1))
+        products = torch.bmm(x.index_select(0, self.sets.flatten()), self.first.flatten(0, 1))
         return products.unflatten(0, self.sets.shape)
 
     def _other(self, references: Tensor | None) -> Tensor | None:
@@ -216,7 +215,7 @@ class ShapleyLayer(nn.Module):
         """Shapley values of all players: (player, sample, output)."""
         groups = _each(self.groups, ShapleyModules)
         if self.order is not None:
-            found: Tensor = groups[0](x, references)[self.order]
+            found: Tensor = groups[0](x, references).index_select(0, self.order)
             return found
         found = x.new_zeros(self.n_players, x.shape[1], self.n_outputs)
         for group in groups:
@@ -461,6 +460,19 @@ def combinations(k: int) -> tuple[Tensor, Tensor]:
             weight = 1 / (k * comb(k - 1, others))
             shares[player, row] = weight if member[player] else -weight
     return members.double(), shares
+
+
+def shares_of(k: int, like: Tensor) -> Tensor:
+    """Definition 1 as a matrix (k, 2ᵏ), of a tensor's type and on its device; made only once."""
+    key = (k, like.dtype, like.device)
+    if key not in _SHARES:
+        # A tensor that is made in inference mode could not be used in training.
+        with torch.inference_mode(False):
+            _SHARES[key] = combinations(k)[1].to(like.device, like.dtype)
+    return _SHARES[key]
+
+
+_SHARES: dict[tuple[int, torch.dtype, torch.device], Tensor] = {}
 
 
 def check_sets(sets: Sequence[Sequence[int]], n_players: int) -> None:
