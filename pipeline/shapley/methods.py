@@ -14,3 +14,12 @@ METHODS: dict[str, Method] = {
     )
 }
 """The methods by name."""
+
+TITLES = {
+    "permutation": "permutation sampling",
+    "stratified": "stratified sampling",
+    "regression": "regression (Leverage SHAP)",
+    "regression_adjusted": "regression, error corrected (RegressionMSR)",
+    "msr": "maximum sample reuse",
+}
+"""What figures call them."""

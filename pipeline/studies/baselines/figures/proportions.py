@@ -15,13 +15,11 @@ from pipeline.studies.baselines.figures.style import (
     grouped,
 )
 
-DASHES = ("-", "--", "-.", ":", "-")
-
 
 def draw_proportions(rows: Sequence[Row]) -> Figure:
     """Theorem 2: the normalised probability against coalitions drawn, and what is simulated.
 
-    A panel a game, a line a set of players.
+    A panel a game, a colour a set of players.
 
     Args:
         rows: of a game, set of players and number drawn, as the stage proportions writes them.
@@ -33,8 +31,10 @@ def draw_proportions(rows: Sequence[Row]) -> Figure:
         axes.set_visible(False)
     for axes, (game, of_game) in zip(all_axes.ravel(), games.items(), strict=False):
         lines = list(grouped(of_game, "set").values())
-        for line, (colour, marker), dashes in zip(lines, NETWORK_STYLES, DASHES, strict=False):
-            _draw_line(axes, line, colour, marker, dashes)
+        # Beside one another, since sets of players may have the same probabilities.
+        places = 0.5 * (np.arange(len(lines)) - (len(lines) - 1) / 2)
+        for line, (colour, marker), shift in zip(lines, NETWORK_STYLES, places, strict=False):
+            _draw_points(axes, line, colour, marker, shift)
         top = min(1.04, 1.5 * column(of_game, "high").max())  # leaves room for the legend
         title = "worked example, 6 players" if game == "example" else game_name(game)
         axes.set(title=title, xlabel="coalitions drawn, a player", ylim=(-0.04 * top, top))
@@ -42,14 +42,14 @@ def draw_proportions(rows: Sequence[Row]) -> Figure:
     for axes in all_axes[:, 0]:
         axes.set_ylabel("probability of\na proportional sample")
     figure.suptitle(
-        "Lines: Theorem 2, normalised. Markers: simulation, with 95 % intervals", fontsize=11
+        "Crosses: Theorem 2, normalised. Open signs: simulation, with 95 % intervals", fontsize=11
     )
     return figure
 
 
-def _draw_line(axes: Axes, rows: Sequence[Row], colour: str, marker: str, dashes: str) -> None:
-    drawn, simulated = column(rows, "drawn"), column(rows, "simulated")
-    axes.plot(drawn, column(rows, "probability"), color=colour, ls=dashes, lw=1.5)
+def _draw_points(axes: Axes, rows: Sequence[Row], colour: str, marker: str, shift: float) -> None:
+    drawn, simulated = column(rows, "drawn") + shift, column(rows, "simulated")
+    axes.plot(drawn, column(rows, "probability"), "x", color=colour, ms=5, mew=1.3, zorder=3)
     beyond = np.stack([simulated - column(rows, "low"), column(rows, "high") - simulated])
     axes.errorbar(
         drawn,
@@ -57,7 +57,7 @@ def _draw_line(axes: Axes, rows: Sequence[Row], colour: str, marker: str, dashes
         yerr=np.maximum(0, beyond),
         ls="none",
         marker=marker,
-        ms=5,
+        ms=7,
         mfc="white",
         capsize=3,
         color=colour,

@@ -77,10 +77,9 @@ def _draw_ratios(axes: Axes, methods: Mapping[str, Sequence[Row]], shown: dict[s
             column(rows, "ratio"),
             column(rows, "ratio_sd"),
             ls="none",
-            ms=4.5,
             capsize=2,
             elinewidth=1.2,
-            **style,
+            **{"ms": 4.5, **style},
         )
     by_player(axes, players)
 
@@ -128,9 +127,7 @@ def _draw_errors(axes: Axes, method: str, rows: Sequence[Row]) -> Any:
         evaluations[on],
         error[on],
         yerr=np.stack([below, reach])[:, on],
-        ms=4.5,
         capsize=2,
         elinewidth=1,
-        lw=1.4,
-        **STYLES[method],
+        **{"ms": 4.5, "lw": 1.4, **STYLES[method]},
     )

@@ -10,6 +10,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 
 from pipeline.core.plotting import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
+from pipeline.shapley.methods import TITLES
 
 Floats = NDArray[np.float64]
 Row = Mapping[str, Any]
@@ -23,16 +24,15 @@ LABELS = {
     "effective_unsampled": "Effective Shapley without second sampling",
     "permutation": "permutation sampling, single orders",
     "permutation_pairs": "permutation sampling, antithetic pairs",
-    "stratified": "stratified sampling",
-    "regression": "regression (Leverage SHAP)",
-    "msr": "maximum sample reuse",
+    **{name: TITLES[name] for name in ("stratified", "regression", "msr")},
     "gradients_zero": "Integrated Gradients, empty coalition",
     "gradients_mean": "Integrated Gradients, mean membership",
     "gradients_random": "Integrated Gradients, random coalitions",
 }
 STYLES: dict[str, dict[str, Any]] = {
     "effective": {"color": BLUE, "marker": "o", "ls": "-"},
-    "effective_printed": {"color": SKY, "marker": "P", "ls": (0, (5, 1))},
+    # Broad, since other lines may lie on it.
+    "effective_printed": {"color": SKY, "marker": "o", "ls": "-", "lw": 4, "ms": 9, "alpha": 0.6},
     "effective_averages": {"color": PURPLE, "marker": "D", "ls": ":"},
     "effective_unsampled": {"color": "black", "marker": "*", "ls": ":"},
     "permutation": {"color": VERMILION, "marker": "s", "ls": "--"},

@@ -20,6 +20,7 @@ from pipeline.core.plotting import (
     VERMILION,
 )
 from pipeline.core.statistics import half_interval
+from pipeline.shapley.methods import TITLES
 from pipeline.studies.frames.convergence import ALGORITHM_1
 from pipeline.studies.frames.summaries import Floats
 
@@ -116,7 +117,7 @@ def draw_estimators(
             ms=5.5,
             capsize=2,
             elinewidth=1,
-            label=name,
+            label=TITLES.get(name, name),
             **style,
         )
     if exact_at is not None:

@@ -121,7 +121,7 @@ def draw_position_maps(
             step = 1 if n <= 8 else 2 if n <= 12 else 3
             ticks = np.arange(0, n, step)
             for axis in (panel.xaxis, panel.yaxis):
-                axis.set_ticks(ticks, [str(t + 1) for t in ticks], fontsize=8)
+                axis.set_ticks(ticks, [str(t) for t in ticks], fontsize=8)
             panel.set_title(MODEL_NAMES[model], fontsize=9, weight="normal")
             panel.set_xlabel("position j", fontsize=8.5)
         axes[0].set_ylabel("position i", fontsize=8.5)
@@ -146,7 +146,7 @@ def draw_confusions(found: Mapping[str, ConfusionSummary], *, unit: str) -> Figu
     width = 0.76 / max(1, len(shown))
     for number, (model, summary) in enumerate(shown.items()):
         shift = (number - (len(shown) - 1) / 2) * (width + 0.02)
-        positions = np.arange(1, len(summary.by_position) + 1)
+        positions = np.arange(len(summary.by_position))
         style: dict[str, Any] = {
             "color": MODEL_COLOURS[model],
             "label": f"{MODEL_NAMES[model]}, {summary.videos} videos",

@@ -42,7 +42,7 @@ def draw_summary(
 def _draw_positions(axes: Axes, values: Mapping[str, NDArray[np.floating]], unit: str) -> None:
     for shift, (model, esv) in zip((-0.19, 0.19), values.items(), strict=True):
         error = 1.96 * esv.std(axis=0, ddof=1) / np.sqrt(len(esv)) if len(esv) > 1 else None
-        positions = np.arange(1, esv.shape[1] + 1)
+        positions = np.arange(esv.shape[1])
         axes.bar(
             positions + shift,
             esv.mean(axis=0),
@@ -54,7 +54,10 @@ def _draw_positions(axes: Axes, values: Mapping[str, NDArray[np.floating]], unit
         )
         axes.set_xticks(positions)
     axes.axhline(0, color="black", lw=0.8)
-    axes.set(xlabel="position of the frame in the video", ylabel=f"mean ESV, true class ({unit})")
+    axes.set(
+        xlabel="position of the frame in the video (0: first)",
+        ylabel=f"mean ESV, true class ({unit})",
+    )
     axes.set_title(
         "What a frame is worth, by its position\n(mean and its 95 % interval)", fontsize=10
     )
