@@ -3,10 +3,12 @@
 import copy
 import gzip
 import re
+from difflib import ndiff
 
 import clone
 import pytest
 from dags import planned
+from dvc.utils.hydra import apply_overrides
 from tiny import ROOT, defaults, merged
 
 from pipeline.data.something import VIDEOS
@@ -560,3 +562,16 @@ def test_the_committed_file_is_what_the_parameters_ask_for(folder):
     assert (ROOT / "dvc.yaml").read_text() == written, (
         "dvc.yaml is not what the rules say: `python -m pipeline dvc-yaml` writes it"
     )
+
+
+def test_dvc_writes_the_parameters_as_they_stand_here(tmp_path):
+    """`dvc exp run --set-param` writes all of params.yaml anew: nothing but the value changes."""
+    path, before = tmp_path / "params.yaml", (clone.ROOT / "params.yaml").read_text()
+    path.write_text(before)
+    apply_overrides(path, ["frames.coalitions.n=8"])
+    assert path.read_text() == before
+    apply_overrides(path, ["frames.dataset.root=here", "shapnets.image_explained.flips=[[1,2]]"])
+    lines = list(ndiff(before.splitlines(), path.read_text().splitlines()))
+    added = [line[2:].split("#")[0].strip() for line in lines if line.startswith("+")]
+    assert added == ["root: here", "- - 1", "- 2"]
+    assert len(before.splitlines()) - len(path.read_text().splitlines()) == 6
