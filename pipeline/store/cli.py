@@ -23,6 +23,8 @@ ROOT = "results/coalitions"
 RESULTS = Path("results")
 WIDE = 120
 """Columns of a terminal that has room for all that a list tells."""
+COUNTS = 40
+"""Columns that the numbers in a list take."""
 
 app = typer.Typer(
     no_args_is_help=True, help="Look into the stores of evaluated coalitions, and make room."
@@ -51,31 +53,35 @@ def list_stores(
         typer.echo(f"{root}: no stores")
     else:
         console = Console()
-        console.print(_listing(summaries, root, wide=console.width >= WIDE))
+        console.print(_listing(summaries, root, console.width))
         for text in errors:
             typer.echo(text)
     if errors:
         raise typer.Exit(1)
 
 
-def _listing(summaries: list[dict[str, Any]], root: str, *, wide: bool) -> Table:
+def _listing(summaries: list[dict[str, Any]], root: str, width: int) -> Table:
+    names = [_below(summary["path"], root).removesuffix(".zarr") for summary in summaries]
+    wide = width >= WIDE
+    # Names are not broken where they have room without what tells least.
+    with_identity = wide or max(map(len, names)) + COUNTS + len(" 01234567") <= width
     table = Table(
         title=Text(f"coalition stores under {root}"),
         box=box.SIMPLE,
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    table.add_column("store", no_wrap=not wide, overflow="fold")
+    table.add_column("store", overflow="fold", min_width=min(max(map(len, names)), width - COUNTS))
     for heading in ("study", "game") if wide else ():
         table.add_column(heading, overflow="fold")
     for heading in ("players", "outputs", "done/asked", "size"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("identity", no_wrap=True, overflow="crop")
+    if with_identity:
+        table.add_column("identity", no_wrap=True)
     if wide:
         table.add_column("weights", no_wrap=True)
         table.add_column("created with", overflow="fold")
-    for summary in summaries:
-        name = _below(summary["path"], root).removesuffix(".zarr")
+    for summary, name in zip(summaries, names, strict=True):
         if "error" in summary:
             table.add_row(Text(name), *[""] * (3 if wide else 1), "[red]unreadable[/red]")
             continue
@@ -87,7 +93,7 @@ def _listing(summaries: list[dict[str, Any]], root: str, *, wide: bool) -> Table
             str(len(summary["outputs"])),
             f"{_done_text(summary)}/{summary['instances']}",
             _size_text(summary["bytes"]),
-            summary["identity"][:8],
+            *([summary["identity"][:8]] if with_identity else ()),
             *((summary["weights_sha256"][:8], _versions_text(summary)) if wide else ()),
         ]
         table.add_row(*map(Text, cells))
