@@ -57,7 +57,8 @@ def test_list(root: Path, width: int) -> None:
 
 
 def test_names_in_a_list_are_not_broken(root: Path) -> None:
-    shutil.rmtree(root / SET_ASIDE)
+    for aside in list(root.rglob(SET_ASIDE)):
+        shutil.rmtree(aside)
     name = "a_name_of_thirty_characters_ab"
     (root / "frames" / "tsn.zarr").rename(root / "frames" / f"{name}.zarr")
     assert f"frames/{name} " in call("list", root).output
