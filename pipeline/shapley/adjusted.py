@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.shapley.draws import Membership, pairs_for
-from pipeline.shapley.estimate import Method, Values
+from pipeline.shapley.estimate import Known, Method, Values
 from pipeline.shapley.msr import stratified_errors
 from pipeline.shapley.pairs import Pairs, mean_weights, populations, sampled_pairs
 from pipeline.shapley.regression import solution
@@ -78,7 +78,7 @@ def regression_adjusted(fit: Fit = fit_linear) -> Method:
 METHOD = regression_adjusted()
 
 
-def _cross_fitted(pairs: Pairs, fit: Fit) -> tuple[Values, Values]:
+def _cross_fitted(pairs: Pairs, fit: Fit) -> Known:
     folds, n_folds = _folds(pairs)
     values = np.zeros((pairs.n_players, pairs.values.shape[1]))
     left = np.zeros_like(pairs.values)
@@ -93,7 +93,7 @@ def _cross_fitted(pairs: Pairs, fit: Fit) -> tuple[Values, Values]:
         values += fitted.values + (full - empty) / pairs.n_players
         weights = _weights_of_fold(pairs, own)
         values += (pairs.centred * weights[:, None]).T @ remaining
-    return values / n_folds, stratified_errors(pairs, left)
+    return Known(values / n_folds, *stratified_errors(pairs, left))
 
 
 def _weights_of_fold(pairs: Pairs, own: NDArray[np.bool_]) -> NDArray[np.float64]:

@@ -5,12 +5,13 @@ when to stop is decided here. Round r draws from child r of the seed, and how mu
 depend on the budget, so the samples of a small budget are the first of those of a larger one.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from pipeline.core.errors import InputError
 from pipeline.shapley import coalitions
@@ -25,6 +26,12 @@ Seed = int | np.random.SeedSequence
 MAX_EVALUATIONS = 1 << 20
 """Evaluations at which an estimate with a tolerance and no budget ends."""
 
+MIN_REPLICATES = 8
+"""Replicates below which their spread is not relied upon."""
+
+MOST_SKEWED = 0.3
+"""Skewness of replicates, in parts of the root of their number, up to which intervals are given."""
+
 ROUNDING = 1e-12
 """Standard errors below this part of an output's largest value are float64's own."""
 
@@ -37,6 +44,9 @@ class Estimate:
     """(player, output)"""
     standard_errors: Values
     """(player, output); NaN where they cannot be known from so few samples"""
+    degrees_of_freedom: Values
+    """(player, output) of the standard errors; Inf where values are exact, NaN where standard
+    errors are"""
     evaluations: int
     """Distinct coalitions evaluated, the empty and the full one among them."""
     unbiased: bool
@@ -47,6 +57,29 @@ class Estimate:
     """What was drawn, in the method's own unit; all coalitions if all were evaluated."""
     converged: bool | None
     """Whether the tolerance was reached; None if none was given."""
+
+    def interval(self, level: float = 0.95) -> tuple[Values, Values]:
+        """Lower and upper ends (player, output) of intervals that cover the Shapley values.
+
+        They are Student's, which allows for standard errors that are estimated, too. NaN where
+        standard errors are.
+        """
+        reach = stdtrit(self.degrees_of_freedom, (1 + level) / 2) * self.standard_errors
+        return self.values - reach, self.values + reach
+
+
+class Known(NamedTuple):
+    """What a sample tells: (player, output) each."""
+
+    values: Values
+    standard_errors: Values
+    degrees_of_freedom: Values
+
+    @classmethod
+    def without_errors(cls, values: Values) -> "Known":
+        """Of too small a sample."""
+        unknown = np.full_like(values, np.nan)
+        return cls(values, unknown, unknown)
 
 
 class Sample(Protocol):
@@ -60,8 +93,8 @@ class Sample(Protocol):
     def is_enough(self) -> bool:
         """Whether its standard errors can be relied upon to stop."""
 
-    def estimate(self) -> tuple[Values, Values]:
-        """Values and their standard errors: (player, output) each."""
+    def estimate(self) -> Known:
+        """Values, their standard errors, and the degrees of freedom of these."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +125,8 @@ class Budget:
         """Whether the sample's values are as precise as the tolerance asks for."""
         if self.tolerance is None or not sample.is_enough:
             return False
-        return is_precise(*sample.estimate(), self.tolerance)
+        known = sample.estimate()
+        return is_precise(known.values, known.standard_errors, self.tolerance)
 
 
 @dataclass(frozen=True)
@@ -153,10 +187,11 @@ class Method:
                 break
         if allowed.covers_all and not converged:
             return self._exact(allowed)
-        values, standard_errors = sample.estimate()
+        known = sample.estimate()
         return Estimate(
-            values=values,
-            standard_errors=standard_errors,
+            values=known.values,
+            standard_errors=known.standard_errors,
+            degrees_of_freedom=known.degrees_of_freedom,
             evaluations=allowed.game.evaluations,
             unbiased=self.unbiased,
             method=self.name,
@@ -194,6 +229,7 @@ class Method:
         return Estimate(
             values=values,
             standard_errors=np.zeros_like(values),
+            degrees_of_freedom=np.full_like(values, np.inf),
             evaluations=allowed.game.evaluations,
             unbiased=True,
             method=self.name,
@@ -204,11 +240,15 @@ class Method:
 
 @dataclass
 class Moments:
-    """Running mean and sum of squared deviations of independent replicates (Chan's update)."""
+    """Running mean of independent replicates, and sums of their deviations' squares and cubes.
+
+    (Chan's update and, of cubes, Pébay's.)
+    """
 
     count: int = 0
     mean: Values = field(default_factory=lambda: np.zeros((1, 1)))
     squares: Values = field(default_factory=lambda: np.zeros((1, 1)))
+    cubes: Values = field(default_factory=lambda: np.zeros((1, 1)))
 
     def add(self, replicates: NDArray[np.float64]) -> None:
         """Add replicates: (replicate, player, output)."""
@@ -218,19 +258,61 @@ class Moments:
         total = self.count + n_new
         mean = replicates.mean(axis=0)
         change = mean - self.mean
-        self.squares = (
-            self.squares
-            + ((replicates - mean) ** 2).sum(axis=0)
-            + change**2 * (self.count * n_new / total)
+        squares = ((replicates - mean) ** 2).sum(axis=0)
+        self.cubes = (
+            self.cubes
+            + ((replicates - mean) ** 3).sum(axis=0)
+            + change**3 * (self.count * n_new * (self.count - n_new) / total**2)
+            + 3 * change * (self.count * squares - n_new * self.squares) / total
         )
+        self.squares = self.squares + squares + change**2 * (self.count * n_new / total)
         self.mean = self.mean + change * (n_new / total)
         self.count = total
 
     def standard_errors(self) -> Values:
-        """Of the mean: (player, output); NaN for fewer than two replicates."""
+        """Of the mean: (player, output).
+
+        NaN for fewer than two replicates, and where fewer than :data:`MIN_REPLICATES` are all
+        alike: there may be others.
+        """
         if self.count < 2:
             return np.full_like(self.mean, np.nan)
-        return np.sqrt(self.squares / (self.count * (self.count - 1)))
+        errors = np.sqrt(self.squares / (self.count * (self.count - 1)))
+        return np.where((self.count < MIN_REPLICATES) & self._are_alike(), np.nan, errors)
+
+    def degrees_of_freedom(self) -> Values:
+        """Of the standard errors: (player, output).
+
+        NaN, which is to say that no interval can be relied upon, for fewer than
+        :data:`MIN_REPLICATES`, where all are alike, and where few stand out: the mean of so many is
+        then far from normal. The measure is their skewness, beside the root of their number.
+        """
+        if self.count < MIN_REPLICATES:
+            return np.full_like(self.mean, np.nan)
+        alike = self._are_alike()
+        variance = np.where(alike, 1.0, self.squares / self.count)
+        skewness = np.abs(self.cubes / self.count) / variance**1.5
+        is_known = ~alike & (skewness <= MOST_SKEWED * self.count**0.5)
+        return np.where(is_known, self.count - 1.0, np.nan)
+
+    def _are_alike(self) -> NDArray[np.bool_]:
+        largest = np.abs(self.mean).max(axis=0, initial=0.0)
+        return np.asarray(self.squares <= self.count * (ROUNDING * largest) ** 2)
+
+
+def errors_of(parts: Sequence[tuple[Values, int]], shape: tuple[int, int]) -> tuple[Values, Values]:
+    """Standard errors of a sum of independent means, and Satterthwaite's degrees of freedom.
+
+    Args:
+        parts: variance of each mean (player, output), and its degrees of freedom.
+        shape: (player, output)
+    """
+    variance, squares = np.zeros(shape), np.zeros(shape)
+    for of_mean, freedom in parts:
+        variance += of_mean
+        squares += of_mean**2 / max(freedom, 1)
+    freedom = np.divide(variance**2, squares, out=np.full(shape, np.inf), where=squares > 0)
+    return np.sqrt(variance), freedom
 
 
 def is_precise(values: Values, standard_errors: Values, tolerance: float) -> bool:

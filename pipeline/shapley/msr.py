@@ -18,20 +18,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.shapley.draws import pairs_for
-from pipeline.shapley.estimate import Values
+from pipeline.shapley.estimate import Known, Values, errors_of
 from pipeline.shapley.pairs import Pairs, mean_weights, populations, sampled_pairs
 
+LEAST_PAIRS = 2
+"""Pairs of a stratum below which their spread is not known."""
 
-def _means(pairs: Pairs) -> tuple[Values, Values]:
+
+def _means(pairs: Pairs) -> Known:
     differences = pairs.values - pairs.complements
     counts = np.maximum(pairs.counts(), 1)
     weights = (mean_weights(pairs.n_players) / counts)[pairs.sizes]
     values = (pairs.centred * weights[:, None]).T @ differences
     values += (pairs.full - pairs.empty) / pairs.n_players
-    return values, stratified_errors(pairs, differences)
+    return Known(values, *stratified_errors(pairs, differences))
 
 
-def stratified_errors(pairs: Pairs, differences: NDArray[np.float64]) -> Values:
+def stratified_errors(pairs: Pairs, differences: NDArray[np.float64]) -> tuple[Values, Values]:
     """Standard errors of the weighted sum of the strata's means.
 
     Args:
@@ -40,22 +43,24 @@ def stratified_errors(pairs: Pairs, differences: NDArray[np.float64]) -> Values:
             of them after an adjustment.
 
     Returns:
-        (player, output); NaN where the spread within a stratum cannot be known.
+        They and their degrees of freedom (Satterthwaite's), (player, output) each; NaN where the
+        spread within a stratum cannot be known.
     """
     centred, counts = pairs.centred, pairs.counts()
-    variance = np.zeros((pairs.n_players, differences.shape[1]))
+    parts = []
     weights, all_pairs = mean_weights(pairs.n_players), populations(pairs.n_players)
     for k, count in enumerate(counts):
         if count == all_pairs[k]:
             continue
-        if count < 2:
-            return np.full_like(variance, np.nan)
+        if count < LEAST_PAIRS:
+            unknown = np.full((pairs.n_players, differences.shape[1]), np.nan)
+            return unknown, unknown
         rows = pairs.sizes == k
         squares = (centred[rows] ** 2).T @ differences[rows] ** 2
         squares -= (centred[rows].T @ differences[rows]) ** 2 / count
         of_mean = np.maximum(squares, 0) / (count * (count - 1)) * (1 - count / all_pairs[k])
-        variance += weights[k] ** 2 * of_mean
-    return np.sqrt(variance)
+        parts.append((weights[k] ** 2 * of_mean, count - 1))
+    return errors_of(parts, (pairs.n_players, differences.shape[1]))
 
 
 METHOD = sampled_pairs(

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.shapley.estimate import Budget, Method, Moments, Values, child, ends
+from pipeline.shapley.estimate import MIN_REPLICATES, Budget, Known, Method, Moments, child, ends
 from pipeline.shapley.games import masks_of
 
 Draws = NDArray[np.intp]
@@ -29,9 +29,6 @@ BLOCK_BYTES = 1 << 24
 MAX_LOOKUPS = 4
 """Values looked up for each one evaluated, at most: small games would be walked through forever
 in search of the last coalition that was not seen."""
-
-MIN_REPLICATES = 8
-"""Replicates below which their spread is not relied upon to stop."""
 
 
 @dataclass(frozen=True)
@@ -83,8 +80,8 @@ class _Replicates(Moments):
     def is_enough(self) -> bool:
         return self.count >= MIN_REPLICATES
 
-    def estimate(self) -> tuple[Values, Values]:
-        return self.mean, self.standard_errors()
+    def estimate(self) -> Known:
+        return Known(self.mean, self.standard_errors(), self.degrees_of_freedom())
 
 
 def _rounds(scheme: Scheme, budget: Budget) -> Iterator[_Replicates]:

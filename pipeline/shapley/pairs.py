@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.shapley.draws import draw, population, strata
-from pipeline.shapley.estimate import Budget, Method, Values, ends
+from pipeline.shapley.estimate import Budget, Known, Method, ends
 from pipeline.shapley.games import masks_of
 
 
@@ -75,8 +75,8 @@ def mean_weights(n_players: int) -> NDArray[np.float64]:
     return np.concatenate([[0.0], share * n_players / (k * (n_players - k))])
 
 
-Combine = Callable[[Pairs], tuple[Values, Values]]
-"""Makes values and standard errors, (player, output) each, of evaluated pairs."""
+Combine = Callable[[Pairs], Known]
+"""Makes values and standard errors of evaluated pairs."""
 
 
 def sampled_pairs(
@@ -112,7 +112,7 @@ class _Drawn:
     def is_enough(self) -> bool:
         return self.budget.game.evaluations >= self.budget.smallest
 
-    def estimate(self) -> tuple[Values, Values]:
+    def estimate(self) -> Known:
         self.parts = [_joined(self.parts)]
         return self.combine(self.parts[0])
 

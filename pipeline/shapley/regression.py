@@ -26,7 +26,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.shapley.estimate import Values
+from pipeline.shapley.estimate import Known, Values, errors_of
 from pipeline.shapley.pairs import Pairs, mean_weights, populations, sampled_pairs
 
 _SINGULAR = 1e-10
@@ -71,15 +71,15 @@ def solution(pairs: Pairs, ridge: float = 0.0) -> Solution:
     )
 
 
-def regress(pairs: Pairs) -> tuple[Values, Values]:
-    """The regression's values and their standard errors, (player, output) each."""
+def regress(pairs: Pairs) -> Known:
+    """The regression's values and their standard errors."""
     solved = solution(pairs)
     if solved.rank < pairs.n_players - 1 or len(pairs.sizes) < pairs.n_players:
-        return solved.values, np.full_like(solved.values, np.nan)
+        return Known.without_errors(solved.values)
     leverages = np.einsum("pi,ip->p", pairs.centred, solved.shares)
     # A pair of leverage 1 is fitted whatever its value: it tells nothing of the error.
     enlarged = solved.residuals / np.maximum(1 - leverages, _SINGULAR)[:, None]
-    variance = np.zeros_like(solved.values)
+    parts = []
     all_pairs = populations(pairs.n_players)
     for k, count in enumerate(pairs.counts()):
         if not 0 < count < all_pairs[k]:
@@ -89,8 +89,13 @@ def regress(pairs: Pairs) -> tuple[Values, Values]:
         if count > 1:
             squares -= (solved.shares[:, rows] @ enlarged[rows]) ** 2 / count
             squares *= count / (count - 1)
-        variance += np.maximum(squares, 0) * (1 - count / all_pairs[k])
-    return solved.values, np.sqrt(variance)
+        parts.append((np.maximum(squares, 0) * (1 - count / all_pairs[k]), count - 1))
+    errors, freedom = errors_of(parts, solved.values.shape)
+    # The fit has taken as many degrees of freedom as there are unknowns.
+    left = len(pairs.sizes) - solved.rank
+    if left < pairs.n_players:
+        freedom = np.full_like(freedom, np.nan)
+    return Known(solved.values, errors, np.minimum(freedom, left))
 
 
 def pair_weights(pairs: Pairs) -> NDArray[np.float64]:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import stages
 
+from pipeline.core.claims import apart
 from pipeline.core.tables import plain, write_table
 from pipeline.studies.frames import claims, runtime
 from pipeline.studies.frames.discard import COMPARED
@@ -62,7 +63,14 @@ def results():
     return {
         "accuracy": {
             "frames": [1, 2, 3],
-            **{m: {"top1": [0.2, 0.4, 0.3], "clips": 425} for m in MODELS},
+            **{
+                m: {
+                    "top1": [0.2, 0.4, 0.3],
+                    "clips": 425,
+                    "learning": {"has_learned": True},
+                }
+                for m in MODELS
+            },
         },
         "discard": {"trn": discarded(0.3), "tsn": discarded(0.1)},
         "patterns": {
@@ -309,3 +317,16 @@ def test_plain():
     found = {"a": [[1.0, None], [None, 2.0]], "3": [4, 0.5, [None, True, "x"]], "n": {"x": None}}
     assert plain(value) == found
     assert json.loads(json.dumps(plain(value), allow_nan=False)) == found
+
+
+def test_claims_of_a_model_that_has_not_learned_say_so(results):
+    results["accuracy"]["tsn"]["learning"]["has_learned"] = False
+    for one in claims.all_claims(with_comparisons(results)):
+        assert one.measured.endswith("the model has hardly learned") == (one.of == "TSN")
+
+
+def test_numbers_are_told_apart():
+    assert apart(0.3351, 0.3349, 0.3) == ["0.3351", "0.3349", "0.3"]
+    assert apart(0.5, 0.25) == ["0.5", "0.25"]
+    assert apart(1 / 3, 1 / 3) == ["0.333", "0.333"]
+    assert apart(1e-12, 2e-12) == ["1e-12", "2e-12"]

@@ -241,6 +241,7 @@ def options_of(study, stage):
             **both_models(study),
             "params": p.accuracy,
             "score": p.coalitions.score,
+            **{f"{m}_training": study.features(m, "train") for m in ("trn", "tsn")},
             "curve": folder / "accuracy.csv",
             "root": study.root,
         },

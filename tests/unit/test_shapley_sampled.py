@@ -4,6 +4,7 @@ from itertools import permutations
 import numpy as np
 import oracle
 import pytest
+from scipy.stats import t as student
 
 from pipeline.core.errors import InputError
 from pipeline.shapley import coalitions
@@ -400,6 +401,37 @@ def test_moments_are_the_mean_and_its_error():
     np.testing.assert_allclose(moments.standard_errors(), expected, rtol=1e-8)
 
 
+def test_degrees_of_freedom_are_told_where_replicates_tell_enough():
+    rng = np.random.default_rng(0)
+    normal = rng.normal(size=(40, 1, 1))
+    seldom = np.zeros((40, 1, 1))
+    seldom[:2] = 1
+    both = np.concatenate([normal, seldom, np.ones_like(seldom)], axis=2)
+    moments = shared.Moments()
+    for start, stop in ((0, 7), (7, 8), (8, 40)):
+        moments.add(both[start:stop])
+        if stop == 7:
+            assert np.isnan(moments.degrees_of_freedom()).all()
+            # Replicates that are all alike tell of no spread, unless they are many.
+            assert np.isnan(moments.standard_errors()).tolist() == [[False, False, True]]
+    deviations = both - both.mean(axis=0)
+    np.testing.assert_allclose(moments.cubes, (deviations**3).sum(axis=0), atol=1e-9)
+    np.testing.assert_array_equal(moments.degrees_of_freedom(), [[39, np.nan, np.nan]])
+    assert moments.standard_errors()[0, 2] == 0
+
+
+def test_intervals_are_students():
+    found = permutation_values(table_game(random_table(6)), budget=45, seed=3)
+    low, high = found.interval(0.9)
+    known = ~np.isnan(found.degrees_of_freedom)
+    reach = student.ppf(0.95, found.degrees_of_freedom) * found.standard_errors
+    np.testing.assert_allclose((high - low)[known], 2 * reach[known])
+    exact = permutation_values(table_game(random_table(4)), budget=16)
+    assert np.isinf(exact.degrees_of_freedom).all()
+    for end in exact.interval():
+        np.testing.assert_array_equal(end, exact.values)
+
+
 # Pairs
 
 
@@ -448,7 +480,7 @@ def test_pairs_of_a_size_are_uniform(monkeypatch, listed):
 @pytest.mark.parametrize("n", [3, 4, 6, 7])
 def test_all_pairs_give_the_exact_values(estimate, n):
     table = random_table(n)
-    values, errors = estimate(all_pairs(table, n))
+    values, errors, _ = estimate(all_pairs(table, n))
     np.testing.assert_allclose(values, by_all_orders(table, n), atol=1e-10)
     np.testing.assert_allclose(errors, 0, atol=1e-10)
 

@@ -1,15 +1,22 @@
 """Accuracy of both models against the number of frames that they are given (Fig. 10)."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.preprocessing import StandardScaler
 
 from pipeline.core.progress import progress
 from pipeline.studies.frames import sampling
 from pipeline.studies.frames.coalition_scores import Model, Score, whole_scores
 from pipeline.studies.frames.feature_files import FeatureSet
+
+LINEAR_CLIPS = 2000
+"""Training clips that a linear classifier is fitted to."""
 
 VIDEOS_AT_ONCE = {"cpu": 64, "cuda": 512}
 
@@ -25,13 +32,28 @@ def counterparts(pairs: Sequence[tuple[str, str]], classes: tuple[str, ...]) -> 
 
 
 def predict(
-    model: Model, features: FeatureSet, n_frames: int, score: Score, device: torch.device
+    model: Model,
+    features: FeatureSet,
+    n_frames: int,
+    score: Score,
+    device: torch.device,
+    clips: NDArray[np.int64] | None = None,
 ) -> NDArray[np.float32]:
-    """Scores of every clip from ``n_frames`` frames spread evenly over it: (clip, class)."""
+    """Scores of some clips from ``n_frames`` frames spread evenly over each: (clip, class).
+
+    Args:
+        model: in evaluation mode, on ``device``.
+        features: of the clips.
+        n_frames: that are looked at.
+        score: what a class score is.
+        device: where the model is evaluated.
+        clips: numbers of clips (clip,); None: all.
+    """
     rows = []
+    chosen = np.arange(len(features)) if clips is None else clips
     at_once = VIDEOS_AT_ONCE.get(device.type, 64)
-    for start in range(0, len(features), at_once):
-        videos = np.arange(start, min(start + at_once, len(features)))
+    for start in range(0, len(chosen), at_once):
+        videos = chosen[start : start + at_once]
         frames = sampling.spread(features.lengths[videos], n_frames)
         batch = torch.from_numpy(features.gather(videos, frames)).to(device)
         rows.append(whole_scores(model, batch, score).cpu().numpy())
@@ -97,6 +119,81 @@ def by_frames(
                 measured.setdefault(key, []).append(value)
             advance()
     return measured
+
+
+@dataclass(frozen=True)
+class Learning:
+    """Whether a model has learned what is in its features, beside a linear classifier of their
+    mean over a clip. Shares of clips that are told rightly, 0 … 1."""
+
+    clips: int
+    """training clips that are looked at: all, or some spread over them"""
+    frames: int
+    """that the model is given"""
+    train: float
+    validation: float
+    linear_train: float
+    linear_validation: float
+    most_frequent: float
+    """share of the training clips that are of the most frequent class"""
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether of what the linear classifier gains over chance on training clips, the model
+        gains a half at least."""
+        least = (self.linear_train + self.most_frequent) / 2
+        return self.train >= least
+
+    def told(self) -> dict[str, float | bool]:
+        """For JSON."""
+        return {**asdict(self), "has_learned": self.has_learned}
+
+
+def learning(
+    model: Model,
+    train: FeatureSet,
+    validation: FeatureSet,
+    n_frames: int,
+    score: Score,
+    device: torch.device,
+) -> Learning:
+    """Put a model beside a linear classifier, on :data:`LINEAR_CLIPS` training clips at most.
+
+    Args:
+        model: in evaluation mode, on ``device``.
+        train, validation: features of clips.
+        n_frames: that the model is given.
+        score: what a class score is.
+        device: where it is evaluated.
+    """
+    some = np.linspace(0, len(train) - 1, min(LINEAR_CLIPS, len(train))).round().astype(np.int64)
+    every = np.arange(len(validation))
+    labels = train.labels[some]
+    scaling = StandardScaler().fit(_means(train, some))
+    linear = DummyClassifier() if len(np.unique(labels)) == 1 else LogisticRegression(C=0.1)
+    linear.fit(scaling.transform(_means(train, some)), labels)
+    of_model, of_linear = [], []
+    for features, clips in ((train, some), (validation, every)):
+        true = features.labels[clips]
+        said = predict(model, features, n_frames, score, device, clips).argmax(axis=1)
+        of_model.append(float((said == true).mean()))
+        said = linear.predict(scaling.transform(_means(features, clips)))
+        of_linear.append(float((said == true).mean()))
+    return Learning(
+        clips=len(some),
+        frames=n_frames,
+        train=of_model[0],
+        validation=of_model[1],
+        linear_train=of_linear[0],
+        linear_validation=of_linear[1],
+        most_frequent=float(np.bincount(labels).max() / len(labels)),
+    )
+
+
+def _means(features: FeatureSet, clips: NDArray[np.integer]) -> NDArray[np.float64]:
+    """Mean features of clips: (clip, feature_dim)."""
+    spans = zip(features.starts[clips], features.starts[clips + 1], strict=True)
+    return np.stack([features.rows[a:b].mean(axis=0, dtype=np.float64) for a, b in spans])
 
 
 def by_chance(counterpart: NDArray[np.int64]) -> dict[str, float]:

@@ -8,6 +8,7 @@ is left out.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
@@ -27,7 +28,14 @@ def all_claims(results: Results) -> list[Claim]:
     Args:
         results: content of the stages' JSON files, by stage.
     """
-    found = (judge(results, model) for judge in JUDGES for model in ("trn", "tsn"))
+    found = []
+    for judge in JUDGES:
+        for model in ("trn", "tsn"):
+            one = judge(results, model)
+            learning = results["accuracy"][model]["learning"]
+            if one is not None and not learning["has_learned"]:
+                one = replace(one, measured=f"{one.measured}; but the model has hardly learned")
+            found.append(one)
     return [one for one in found if one is not None]
 
 

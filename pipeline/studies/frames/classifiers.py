@@ -33,7 +33,8 @@ def train_classifier(
         network: what is trained.
         features: of the training clips.
         choose: which frames of each clip are looked at, drawn anew each time.
-        params: batch, draws, epochs, learning_rate.
+        params: batch, draws, epochs, learning_rate; and least_steps, for which there are more
+            epochs if the clips are few.
         seed: of the order and the frames; the weights are the caller's.
         description: what the progress bar says.
         device: a parameter's device.
@@ -58,7 +59,7 @@ def train_classifier(
         network,
         lambda batch: functional.cross_entropy(network(batch[0]), batch[1]),
         batches,
-        epochs=params.epochs,
+        epochs=max(params.epochs, -(-params.least_steps // n_steps)),
         batches_per_epoch=n_steps,
         learning_rate=params.learning_rate,
         description=description,

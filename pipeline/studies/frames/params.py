@@ -100,6 +100,7 @@ class _TrainingParams(Section):
     batch: Count
     draws: Count
     epochs: Count
+    least_steps: Annotated[Number, Field(ge=0)]
     seed: Seed
 
 

@@ -27,6 +27,22 @@ def runtime_table(runtime: Any) -> str:
     return markdown_table(["", "frames", "", "here", f"paper ({gpu})"], rows)
 
 
+def learning_table(accuracy: Any) -> str:
+    """How well the models are trained, beside a linear classifier of mean features.
+
+    Args:
+        accuracy: content of ``frames/accuracy.json``.
+    """
+    rows = []
+    for model in ("trn", "tsn"):
+        found = accuracy[model]["learning"]
+        shares = ("train", "validation", "linear_train", "linear_validation")
+        told = "" if found["has_learned"] else " (has hardly learned)"
+        rows.append([f"{model.upper()}{told}", *(f"{100 * found[name]:.1f} %" for name in shares)])
+    heading = ["", "training clips", "validation clips"]
+    return markdown_table([*heading, "linear: training clips", "validation clips"], rows)
+
+
 def _time(seconds: float, sd: float) -> str:
     """Mean to three digits and standard deviation to two, in ms below one second."""
     factor, unit = (1000, "ms") if seconds < 1 else (1, "s")
@@ -39,6 +55,7 @@ def _digits(value: float, digits: int) -> str:
 
 
 TABLES = {
+    "LEARNING": ("frames/accuracy.json", learning_table),
     "CLAIMS": ("frames/claims.json", claims_by_model),
     "RUNTIME": ("frames/runtime.json", runtime_table),
 }

@@ -1,13 +1,14 @@
 """Stage: accuracy of both models against the number of frames that they are given (Fig. 10)."""
 
 import csv
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.core.files import replacing, write_json
 from pipeline.data.something import read_order_pairs
 from pipeline.models import devices
-from pipeline.studies.frames.accuracy import by_chance, by_frames, counterparts
+from pipeline.studies.frames.accuracy import Learning, by_chance, by_frames, counterparts, learning
 from pipeline.studies.frames.coalition_scores import Score
 from pipeline.studies.frames.feature_files import read_features
 from pipeline.studies.frames.params import AccuracyParams
@@ -16,11 +17,15 @@ from pipeline.studies.frames.trained import load_model
 
 VERSION = 2
 
+log = logging.getLogger(__name__)
+
 
 def main(
     *,
     trn_features: Path,
     tsn_features: Path,
+    trn_training: Path,
+    tsn_training: Path,
     scales: list[Path],
     tsn: Path,
     priors: Path,
@@ -46,12 +51,23 @@ def main(
     frames = range(1, params.max_frames + 1)
     result: dict[str, object] = {"frames": list(frames)}
     columns: dict[str, Sequence[float]] = {"frames": frames}
-    for name, path, weights in (("trn", trn_features, scales), ("tsn", tsn_features, [tsn])):
+    for name, path, training, weights in (
+        ("trn", trn_features, trn_training, scales),
+        ("tsn", tsn_features, tsn_training, [tsn]),
+    ):
         features = read_features(path, n_classes=len(classes), label=label)
         model = load_model(name, weights).to(target)
         measured = by_frames(name, model, features, counterpart, frames, score, target)
         paired = counterpart[features.labels] >= 0
-        result[name] = {"clips": len(features), "clips_of_pairs": int(paired.sum()), **measured}
+        known = read_features(training, n_classes=len(classes), label=label)
+        learned = learning(model, known, features, max(frames), score, target)
+        _tell(name, learned)
+        result[name] = {
+            "clips": len(features),
+            "clips_of_pairs": int(paired.sum()),
+            **measured,
+            "learning": learned.told(),
+        }
         columns[name] = measured["top1"]
     result["chance"] = by_chance(counterpart)
     with replacing(curve) as temporary, temporary.open("w", newline="", encoding="utf-8") as lines:
@@ -59,3 +75,21 @@ def main(
         writer.writerow(columns)
         writer.writerows(zip(*columns.values(), strict=True))
     write_json(out, result)
+
+
+def _tell(name: str, found: Learning) -> None:
+    told = (
+        f"{name.upper()} with {found.frames} frames: {100 * found.train:.1f} % of {found.clips:,} "
+        f"training clips, {100 * found.validation:.1f} % of validation clips; a linear classifier "
+        f"of mean features: {100 * found.linear_train:.1f} % and "
+        f"{100 * found.linear_validation:.1f} %"
+    )
+    if found.has_learned:
+        log.info(told)
+    else:
+        log.warning(
+            "%s. The model has hardly learned: raise least_steps, epochs or learning_rate in "
+            "frames.%s, or look at the labels",
+            told,
+            "scales" if name == "trn" else "tsn",
+        )

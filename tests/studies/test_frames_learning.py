@@ -1,0 +1,53 @@
+"""Whether models of frames have learned anything, beside a linear classifier."""
+
+import numpy as np
+import pytest
+import torch
+
+from pipeline.studies.frames.accuracy import learning
+from pipeline.studies.frames.feature_files import FeatureSet
+from pipeline.studies.frames.params import TsnParams
+from pipeline.studies.frames.tsn import train_averaging
+
+CLASSES, DIM = 9, 16
+CPU = torch.device("cpu")
+
+
+def clips(count, seed):
+    """Clips whose mean features tell their class."""
+    rng = np.random.default_rng(seed)
+    centres = np.random.default_rng(0).normal(size=(CLASSES, DIM))
+    lengths = rng.integers(3, 9, count)
+    labels = np.arange(count) % CLASSES
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    rows = 0.3 * centres[np.repeat(labels, lengths)] + rng.normal(size=(starts[-1], DIM)) / 2
+    uids = tuple(map(str, range(count)))
+    return FeatureSet(uids, labels.astype(np.int64), rows.astype(np.float32), starts)
+
+
+def trained(train, **changes):
+    usual = {"frames": 4, "dropout": 0.1, "learning_rate": 1e-3, "batch": 512, "draws": 1}
+    params = TsnParams.model_validate({**usual, "epochs": 30, "seed": 0, **changes})
+    return train_averaging(train, CLASSES, params, device="cpu")
+
+
+@pytest.mark.parametrize(("least_steps", "has_learned"), [(0, False), (1500, True)])
+def test_few_clips_are_trained_on_for_more_epochs(least_steps, has_learned):
+    """270 clips are one batch: 30 epochs are 30 steps, after which little has been learned."""
+    train, validation = clips(270, 1), clips(90, 2)
+    model = trained(train, least_steps=least_steps)
+    found = learning(model, train, validation, 5, "probability", CPU)
+    assert found.linear_train > 0.9
+    assert found.linear_validation > 0.8
+    assert found.most_frequent == pytest.approx(1 / CLASSES)
+    assert found.has_learned == has_learned
+    assert found.told()["has_learned"] == has_learned
+    assert (found.train > 0.85) == has_learned
+
+
+def test_clips_of_one_class():
+    train = clips(30, 1)
+    alike = FeatureSet(train.uids, np.zeros_like(train.labels), train.rows, train.starts)
+    found = learning(trained(train, least_steps=0), alike, train, 3, "logit", CPU)
+    assert (found.linear_train, found.most_frequent) == (1, 1)
+    assert found.linear_validation == pytest.approx(4 / 30)
