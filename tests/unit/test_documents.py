@@ -10,7 +10,12 @@ from pipeline.__main__ import app
 from pipeline.core.claims import claims_by_model
 from pipeline.core.errors import InputError
 from pipeline.core.tables import markdown_table
-from pipeline.studies.frames.report import runtime_table
+from pipeline.studies.frames.report import (
+    accuracy_table,
+    frames_table,
+    learning_table,
+    runtime_table,
+)
 from pipeline.studies.frames.runtime import PAPER_DEVICE
 from pipeline.workflow import documents
 from pipeline.workflow.documents import TABLES, default_documents, write_documents
@@ -217,3 +222,40 @@ def test_tables_of_a_study_without_results_are_left_as_they_are(root):
     assert "BASELINES_CLAIMS left as it is" in done.output
     assert call("docs/other.md").exit_code == 0
     assert (root / "docs/other.md").read_text() == text
+
+
+def test_tables_of_the_models_of_frames():
+    measured = {
+        "top1": [0.25, 0.5],
+        "within_pairs": [0.5, 1.0],
+        "clips": 100,
+        "clips_of_pairs": 64,
+        "learning": {
+            "has_learned": False,
+            "train": 0.5,
+            "validation": 0.4,
+            "linear_train": 0.9,
+            "linear_validation": 0.8,
+        },
+    }
+    accuracy = {
+        "frames": [1, 2],
+        "trn": measured,
+        "tsn": measured,
+        "chance": {"top1": 0.1, "within_pairs": 0.5},
+    }
+    lines = accuracy_table(accuracy).splitlines()
+    assert lines[0] == "| accuracy with 2 frames | TRN | TSN | chance |"
+    assert lines[2] == "| all clips | 50.0 ± 5.0 % | 50.0 ± 5.0 % | 10.0 % |"
+    assert lines[3].endswith("| 100.0 ± 0.0 % | 100.0 ± 0.0 % | 50.0 % |")
+    assert len(lines) == 4
+    assert "| TRN (has hardly learned) | 50.0 % | 40.0 % | 90.0 % | 80.0 % |" in learning_table(
+        accuracy
+    )
+    of_model = {
+        "supporting_share": 0.75,
+        "highest_in_action": {"inside": 0.5, "chance": 0.25, "standard_error": 0.02},
+    }
+    lines = frames_table({"trn": of_model, "tsn": of_model}).splitlines()
+    assert lines[2].endswith("| 50.0 ± 2.0 % | 50.0 ± 2.0 % | 25.0 % |")
+    assert lines[3] == "| frames that support the true class | 75.0 % | 75.0 % | – |"

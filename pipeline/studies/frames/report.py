@@ -4,7 +4,9 @@ from decimal import Decimal
 from typing import Any
 
 from pipeline.core.claims import claims_by_model
-from pipeline.core.tables import markdown_table
+from pipeline.core.tables import NONE, markdown_table
+
+MODELS = ("trn", "tsn")
 
 
 def runtime_table(runtime: Any) -> str:
@@ -27,6 +29,66 @@ def runtime_table(runtime: Any) -> str:
     return markdown_table(["", "frames", "", "here", f"paper ({gpu})"], rows)
 
 
+def accuracy_table(accuracy: Any) -> str:
+    """Accuracy with 8 frames, or as many as were looked at.
+
+    Args:
+        accuracy: content of ``frames/accuracy.json``.
+    """
+    frames = accuracy["frames"]
+    at = frames.index(8) if 8 in frames else len(frames) - 1
+    rows = []
+    for key, text in ACCURACIES.items():
+        if key not in accuracy["trn"]:
+            continue
+        chance = accuracy["chance"].get(key)
+        shares = [_share(accuracy[model][key][at], accuracy[model], key) for model in MODELS]
+        rows.append([text, *shares, NONE if chance is None else f"{100 * chance:.1f} %"])
+    heading = "1 frame" if frames[at] == 1 else f"{frames[at]} frames"
+    return markdown_table([f"accuracy with {heading}", "TRN", "TSN", "chance"], rows)
+
+
+ACCURACIES = {
+    "top1": "all clips",
+    "within_pairs": "clips of paired classes: which of the two?",
+    "top1_rest": "clips of the other classes",
+    "top1_pair_blind": "all clips, a pair counted as one class",
+}
+
+
+def _share(share: float, of_model: Any, key: str) -> str:
+    """With its standard error, where clips are many enough to tell it."""
+    clips = of_model["clips"]
+    if key == "within_pairs":
+        clips = of_model["clips_of_pairs"]
+    elif key == "top1_rest":
+        clips -= of_model["clips_of_pairs"]
+    error = (share * (1 - share) / clips) ** 0.5
+    return f"{100 * share:.1f} ± {100 * error:.1f} %"
+
+
+def frames_table(summary: Any) -> str:
+    """Where frames of the highest value lie, and how many support the true class.
+
+    Args:
+        summary: content of ``frames/figures/summary.json``.
+    """
+    inside, chances = [], []
+    for model in MODELS:
+        found = summary[model].get("highest_in_action")
+        if found is not None:
+            share, error = 100 * found["inside"], 100 * found["standard_error"]
+            inside.append(f"{share:.1f} ± {error:.1f} %")
+            chances.append(f"{100 * found['chance']:.1f} %")
+    rows = []
+    if inside:
+        text = "the frame of highest value lies inside the action"
+        rows.append([text, *inside, " and ".join(dict.fromkeys(chances))])
+    supporting = [f"{100 * summary[model]['supporting_share']:.1f} %" for model in MODELS]
+    rows.append(["frames that support the true class", *supporting, NONE])
+    return markdown_table(["", "TRN", "TSN", "chance"], rows)
+
+
 def learning_table(accuracy: Any) -> str:
     """How well the models are trained, beside a linear classifier of mean features.
 
@@ -34,7 +96,7 @@ def learning_table(accuracy: Any) -> str:
         accuracy: content of ``frames/accuracy.json``.
     """
     rows = []
-    for model in ("trn", "tsn"):
+    for model in MODELS:
         found = accuracy[model]["learning"]
         shares = ("train", "validation", "linear_train", "linear_validation")
         told = "" if found["has_learned"] else " (has hardly learned)"
@@ -55,6 +117,8 @@ def _digits(value: float, digits: int) -> str:
 
 
 TABLES = {
+    "ACCURACY": ("frames/accuracy.json", accuracy_table),
+    "FRAMES": ("frames/figures/summary.json", frames_table),
     "LEARNING": ("frames/accuracy.json", learning_table),
     "CLAIMS": ("frames/claims.json", claims_by_model),
     "RUNTIME": ("frames/runtime.json", runtime_table),

@@ -191,9 +191,9 @@ rule frames_tsn:
 rule frames_accuracy:
     input:
         frames_files.videos_at_hand(FRAMES),
+        **FRAMES_BOTH,
         trn_training=frames_files.feature_file(FRAMES, "trn", "train"),
         tsn_training=frames_files.feature_file(FRAMES, "tsn", "train"),
-        **FRAMES_BOTH,
     output:
         out="results/frames/accuracy.json",
         curve="results/frames/accuracy.csv",
