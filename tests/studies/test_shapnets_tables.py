@@ -510,6 +510,13 @@ def test_rows_that_cannot_be_explained(own_table, tmp_path):
         explain_row(path, 1, "deep", TINY, results)
 
 
+def test_a_radix_above_the_features_is_left_out_and_said_so(caplog):
+    compared = TINY.compared.model_copy(update={"radix": [2, 3, 4]})
+    made = networks.builders(3, 1, SIZES, compared, bias=False)
+    assert "deep, radix 3" in made and "deep, radix 4" not in made
+    assert "radix: 4 is left out, since the table has 3 features" in caplog.text
+
+
 def test_each_round_is_tested_on_rows_of_its_own(split):
     other = table_data.read_split("synthetic", TINY.tables, round_number=1)
     assert len(other.test) == len(split.test)

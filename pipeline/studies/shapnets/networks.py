@@ -6,6 +6,7 @@ l · ``hidden`` else. With a width of 25 and 50 units they are the paper's for Y
 Cancer, but that the paper counts 100 inputs in layer 2 where two players bring 50.
 """
 
+import logging
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,8 @@ from pipeline.models import checkpoints, harsanyi, shapnets
 from pipeline.models.harsanyi import HarsanyiNet
 from pipeline.models.shapnets import ShapNet
 from pipeline.studies.shapnets.params import ComparedParams, NetworksParams
+
+log = logging.getLogger(__name__)
 
 BLOCKS = 4
 """Residual blocks of a plain network."""
@@ -86,7 +89,11 @@ def builders(
         "dnn, equal parameters": lambda: plain_network(n, n_outputs, size),
     }
     for radix in compared.radix:
-        if radix <= n:
+        if radix > n:
+            log.warning(
+                "shapnets.compared.radix: %d is left out, since the table has %d features", radix, n
+            )
+        else:
             found[f"deep, radix {radix}"] = partial(deep, n, n_outputs, params, radix, bias=bias)
     return found
 
