@@ -83,7 +83,7 @@ class DecodedVideo:
         return f"{self.decoded} of the {self.announced} frames that it announces can be decoded"
 
 
-def decode(path: Path, *, fps: float, size: int | None, whole: bool = False) -> DecodedVideo:
+def decode(path: str | Path, *, fps: float, size: int | None, whole: bool = False) -> DecodedVideo:
     """Decode a video, sampled at ``fps`` frames a second.
 
     Sample k is the frame nearest to k / fps seconds after the first frame (of two equally near,
@@ -105,6 +105,7 @@ def decode(path: Path, *, fps: float, size: int | None, whole: bool = False) -> 
     """
     if not 0 < fps < math.inf or (size is not None and size < 1):
         raise ValueError(f"fps and size must be positive and finite, found fps={fps}, size={size}")
+    path = Path(path)
     with _opened(path) as (container, complaints):
         video = _sample(path, container, complaints, fps, size)
     if whole and video.shortened:
@@ -113,7 +114,7 @@ def decode(path: Path, *, fps: float, size: int | None, whole: bool = False) -> 
 
 
 def decode_frames(
-    path: Path, numbers: Iterable[int], *, most: int | None = None
+    path: str | Path, numbers: Iterable[int], *, most: int | None = None
 ) -> dict[int, NDArray[np.uint8]]:
     """Decode some frames of a video, at its own aspect ratio and as players show them.
 
@@ -128,7 +129,7 @@ def decode_frames(
     Raises:
         VideoError: as :func:`decode`.
     """
-    wanted = set(numbers)
+    path, wanted = Path(path), set(numbers)
     found: dict[int, NDArray[np.uint8]] = {}
     with _opened(path) as (container, _):
         stream = _video_stream(path, container)

@@ -49,16 +49,16 @@ class Clip:
     template: str
 
 
-def read_classes(root: Path) -> tuple[str, ...]:
+def read_classes(root: str | Path) -> tuple[str, ...]:
     """Read the names of the classes: templates without brackets, in the order of their numbers.
 
     Raises:
         InputError: the file is missing, or what :func:`classes_from` refuses.
     """
-    return classes_from(_find(root, "labels"))
+    return classes_from(_find(Path(root), "labels"))
 
 
-def classes_from(path: Path) -> tuple[str, ...]:
+def classes_from(path: str | Path) -> tuple[str, ...]:
     """Read the names of the classes from a labels.json (or .json.gz), or a table of them.
 
     A table (.csv) has the columns ``name`` and ``id``, as Play Fair's has.
@@ -67,6 +67,7 @@ def classes_from(path: Path) -> tuple[str, ...]:
         InputError: the file is missing or malformed, the numbers are not 0 to C - 1, or two classes
             have the same name once the brackets are gone.
     """
+    path = Path(path)
     if not path.is_file():
         raise InputError(f"{path}: there is no such file of class names; give a labels.json")
     content = _class_table(path) if path.suffix.lower() == ".csv" else _parse(path)
@@ -121,7 +122,7 @@ def _class_table(path: Path) -> dict[str, str]:
     return dict(names)
 
 
-def read_split(root: Path, split: str) -> list[Clip]:
+def read_split(root: str | Path, split: str) -> list[Clip]:
     """Read the clips of ``"train"``, ``"validation"`` or ``"test"``, in the order of the file.
 
     Clips without a video are among them: decoding them tells (see :func:`require_videos`).
@@ -132,6 +133,7 @@ def read_split(root: Path, split: str) -> list[Clip]:
     """
     if split not in SPLITS:
         raise InputError(f"split {split!r} does not exist; choose one of {', '.join(SPLITS)}")
+    root = Path(root)
     path = _find(root, split)
     rows = _parse(path)
     if not isinstance(rows, list):

@@ -27,13 +27,14 @@ def save(path: Path, network: nn.Module, description: Mapping[str, Any]) -> None
         temporary.write_bytes(buffer.getvalue())
 
 
-def load(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+def load(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Description and state of a checkpoint; a plain state dict has an empty description.
 
     Raises:
         InputError: if the file is missing, a directory, damaged, holds anything but plain values
             and tensors, or no state.
     """
+    path = Path(path)
     if path.is_dir():
         raise InputError(f"{path}: is a directory; give the file of a checkpoint")
     try:

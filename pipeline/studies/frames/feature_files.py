@@ -101,7 +101,7 @@ def feature_writer(
 
 
 def read_features(
-    path: Path, *, n_classes: int | None = None, label: str | None = None
+    path: str | Path, *, n_classes: int | None = None, label: str | None = None
 ) -> FeatureSet:
     """Read a feature file, made here or elsewhere, into memory.
 
@@ -116,6 +116,7 @@ def read_features(
             does not divide, or whose frame_indices are negative or not one a frame; a repeated or
             unusable uid; a label out of range.
     """
+    path = Path(path)
     try:
         with h5py.File(path, "r") as file:
             return _read(path, file, n_classes, label)

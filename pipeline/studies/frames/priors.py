@@ -10,9 +10,9 @@ from torch import Tensor
 from pipeline.studies.frames.coalition_scores import Score
 
 
-def read_priors(path: Path) -> tuple[tuple[str, ...], np.ndarray]:
+def read_priors(path: str | Path) -> tuple[tuple[str, ...], np.ndarray]:
     """Names of the classes, and how many training clips each has (class,) int64."""
-    content = json.loads(path.read_bytes())
+    content = json.loads(Path(path).read_bytes())
     return tuple(content["classes"]), np.array(content["counts"], dtype=np.int64)
 
 

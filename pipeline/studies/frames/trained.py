@@ -10,7 +10,7 @@ from pipeline.studies.frames.scales import load_scale
 from pipeline.studies.frames.tsn import load_averaging
 
 
-def load_model(name: str, weights: Sequence[Path]) -> Model:
+def load_model(name: str, weights: Sequence[str | Path]) -> Model:
     """The model that is explained, in evaluation mode, on the CPU.
 
     Args:
@@ -20,10 +20,11 @@ def load_model(name: str, weights: Sequence[Path]) -> Model:
     Raises:
         InputError: if a checkpoint cannot be used, or they do not belong together.
     """
+    paths = [Path(path) for path in weights]
     if name == "tsn":
-        return load_averaging(weights[0])
-    scales = [load_scale(path) for path in weights]
-    for size, (scale, path) in enumerate(zip(scales, weights, strict=True), start=1):
+        return load_averaging(paths[0])
+    scales = [load_scale(path) for path in paths]
+    for size, (scale, path) in enumerate(zip(scales, paths, strict=True), start=1):
         shape = (scale.scale, scale.second.out_features, scale.first.out_features)
         expected = (size, scales[0].second.out_features, scales[0].first.out_features)
         if shape != expected:
