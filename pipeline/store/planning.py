@@ -295,6 +295,7 @@ def _set_aside(target: Path, label: str) -> None:
     number = 1
     while (place := folder / f"{target.stem}-{label[:16]}{_suffix(number)}.zarr").exists():
         number += 1
+    _sweep(target)
     target.rename(place)
 
 

@@ -26,6 +26,7 @@ from pipeline.store import (
     plan,
     verify,
 )
+from pipeline.store.planning import SET_ASIDE
 
 RECORD = GameRecord(
     study="frames",
@@ -105,6 +106,15 @@ def test_what_is_written_is_read(path: Path) -> None:
     assert store.done().tolist() == [True, True, False]
     with pytest.raises(MissingInstance, match="'c'"):
         store.read_many(["a", "c"])
+
+
+def test_what_killed_writes_left_is_not_set_aside(path: Path) -> None:
+    fill(plan(path, RECORD, ["a"], ["1"]))
+    (path / "values" / "c.0.0.12.partial").write_bytes(b"debris")
+    plan(path, replace(RECORD, weights_sha256="other"), ["a"], ["1"])
+    (aside,) = (path.parent / SET_ASIDE).iterdir()
+    names = [entry.name for entry in (aside / "values").iterdir()]
+    assert "c.0.0.0" in names and not any(name.endswith(".partial") for name in names)
 
 
 def test_a_store_of_the_first_version_is_read(path: Path) -> None:
