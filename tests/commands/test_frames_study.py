@@ -5,6 +5,7 @@ import json
 import shutil
 from dataclasses import replace
 
+import av
 import h5py
 import numpy as np
 import oracle
@@ -51,6 +52,8 @@ def study(tmp_path_factory):
         run.make_values(made, model)
     run.make(made, "accuracy")
     run.make(made, "figures")
+    (made.folder / "results").mkdir(exist_ok=True)
+    (made.folder / "results/frames").symlink_to(made.folder)
     return made
 
 
@@ -481,6 +484,37 @@ def test_frames_are_sampled_denser_when_more_are_asked_for(study, tmp_path):
     assert "Frames are of 12 a second" in said
     assert "repeated" not in said
     assert f"The model knows {len(more.classes)} classes" in said
+
+
+@pytest.mark.parametrize(("degrees", "turns"), [(90, 1), (180, 2), (270, 3)])
+def test_a_clip_that_is_shown_turned_has_the_values_of_one_that_is(study, tmp_path, degrees, turns):
+    size = study.params.decoding.size
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 255, (8, size, size, 3), dtype=np.uint8)
+
+    def written(name, frames, rotation):
+        path = tmp_path / name
+        with av.open(path, "w", format="mov") as out:
+            stream = out.add_stream("png", rate=6)
+            stream.width, stream.height, stream.pix_fmt = size, size, "rgb24"
+            if rotation:
+                stream.set_display_rotation(rotation)
+            for frame in frames:
+                out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
+            out.mux(stream.encode(None))
+        return path
+
+    of_matrix = written("matrix.mov", pixels, degrees)
+    of_pixels = written("pixels.mov", np.rot90(pixels, turns, axes=(1, 2)), 0)
+    as_is = written("as-is.mov", pixels, 0)
+    where = {"n_max": study.params.scales.n_max, "results": study.folder / "results"}
+    found, expected, other = (
+        explain_video(path, "trn", n_frames=5, device="cpu", **where)
+        for path in (of_matrix, of_pixels, as_is)
+    )
+    np.testing.assert_array_equal(found.frames, expected.frames)
+    np.testing.assert_array_equal(found.esv, expected.esv)
+    assert np.abs(found.esv - other.esv).max() > 0
 
 
 def test_each_file_and_number_of_frames_has_a_picture_of_its_own(study, tmp_path, monkeypatch):

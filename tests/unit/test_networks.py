@@ -116,7 +116,7 @@ def test_trained_models_tell_what_they_were_trained_for(tmp_path):
             append(f"v{label}", label, rng.normal(size=(4, 3)), np.arange(4))
     (tmp_path / "p.json").write_text('{"classes": ["a", "b"], "counts": [1, 1]}')
     common = {"frames": 3, "dropout": 0.0, "learning_rate": 0.1, "batch": 2, "draws": 1}
-    common |= {"epochs": 1, "seed": 0}
+    common |= {"epochs": 1, "least_steps": 0, "seed": 0}
     given = {"features": tmp_path / "f.h5", "priors": tmp_path / "p.json", "device": "cpu"}
     scales = ScaleParams(hidden=4, **common)
     stages.run("frames_scales", **given, scale=2, params=scales, out=tmp_path / "s.pt")

@@ -13,7 +13,7 @@ from pipeline.core.progress import progress, rate_text
 from pipeline.studies.frames.params import TsnParams
 
 SPEC = TsnParams(
-    frames=1, dropout=0.0, learning_rate=0.1, batch=1, draws=1, epochs=1, seed=0
+    frames=1, dropout=0.0, learning_rate=0.1, batch=1, draws=1, epochs=1, least_steps=0, seed=0
 ).model_dump_json()
 
 
