@@ -19,7 +19,7 @@ TITLES = {
     "permutation": "permutation sampling",
     "stratified": "stratified sampling",
     "regression": "regression (Leverage SHAP)",
-    "regression_adjusted": "regression, error corrected (RegressionMSR)",
+    "regression_adjusted": "regression, error corrected",
     "msr": "maximum sample reuse",
 }
 """What figures call them."""

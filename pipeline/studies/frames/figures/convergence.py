@@ -137,7 +137,7 @@ def draw_estimators(
     axes.set_xlabel("distinct coalitions whose score is used, a video")
     axes.set_ylabel(f"mean absolute error of ESVs ({unit})")
     if lines:
-        axes.legend(loc="lower left", handlelength=2.8)
+        axes.legend(loc="lower left", handlelength=2.8, fontsize="small")
     return figure
 
 
