@@ -30,6 +30,7 @@ UTILITY, NETWORKS = "utility functions", "networks in their place"
 PROBABILITY = ("Theorem 2", UTILITY, "is the probability of sampling")
 APPROXIMATES = tuple(("Fig. 2", of, "approximate the ratios") for of in (UTILITY, NETWORKS))
 NEARER_THAN_GRADIENTS = ("Fig. 2", NETWORKS, "nearer than Integrated Gradients from zero")
+SIG_NEARER = ("Fig. 2, Section 5", NETWORKS, "with sampled coalitions as baselines")
 AT_EQUAL_NUMBER = tuple(
     ("Section 4.2", of, "same number of evaluations") for of in (UTILITY, NETWORKS)
 )
@@ -47,6 +48,7 @@ ALL = (
     PROBABILITY,
     *APPROXIMATES,
     NEARER_THAN_GRADIENTS,
+    SIG_NEARER,
     *AT_EQUAL_NUMBER,
     AS_PRINTED,
     REPLACED,
@@ -88,6 +90,9 @@ def of_game(game):
         if row["per_size"] != 2:
             row.update(pearson=0.995, ratio_distance=0.02 if row["per_size"] == 3 else 0.04)
     kinds = ("gradients_zero", "gradients_mean", "gradients_random")
+    rows.append(
+        estimated(game, "networks", "gradients_effective", None, pearson=0.99, distance=0.01)
+    )
     return rows + [
         estimated(game, "networks", kind, None, pearson=0.5, distance=0.3) for kind in kinds
     ]
@@ -260,6 +265,7 @@ def of_effective(column, of, per_size=3, **items):
 
 FIRST, SECOND = ({"game": game} for game in GAMES)
 ZERO = {"method": "gradients_zero"}
+OF_SIG = {"method": "gradients_effective"}
 PERMUTATION = ("ratios", "verdicts_against_permutation")
 SETS = ("proportions", "rows")
 FITS = ("replace", "networks")
@@ -308,7 +314,10 @@ def cases_of_ratios():
         # the difference are 2 √(2 · 0.02²) = 0.0566.
         (nearer, [(estimate(distance, **ZERO, **FIRST), 0.0965)], "in part"),
         (nearer, [(estimate(distance, **ZERO, **FIRST), 0.0967)], "yes"),
-        (nearer, [(estimate(spread, **ZERO, **FIRST), 0.3)], "in part"),
+        # 0.3 − 0.2434 is two standard errors.
+        (SIG_NEARER, [(estimate(distance, **OF_SIG, **FIRST), 0.2435)], "in part"),
+        (SIG_NEARER, [(estimate(distance, **OF_SIG, **FIRST), 0.2433)], "yes"),
+        (SIG_NEARER, [(estimate(distance, **OF_SIG), 0.3)], "no"),
         (nearer, [(of_effective(spread, "networks", **FIRST), 0.3)], "in part"),
         (nearer, [(of_effective(distance, "networks", **SECOND), 0.25)], "in part"),
         (nearer, [(of_effective(distance, "networks", 1, **SECOND), 0.25)], "in part"),
@@ -433,7 +442,7 @@ def leave_out(found, path, **without):
         (
             ("ratios", "rows"),
             {"of": "networks"},
-            {APPROXIMATES[1], NEARER_THAN_GRADIENTS},
+            {APPROXIMATES[1], NEARER_THAN_GRADIENTS, SIG_NEARER},
         ),
     ],
 )
@@ -442,10 +451,17 @@ def test_what_results_say_nothing_of_is_left_out(results, path, without, left_ou
     assert shown(results) == dict.fromkeys([name for name in ALL if name not in left_out], "yes")
 
 
+def test_what_is_not_known_of_a_baseline_is_not_farther(results):
+    change(results, estimate("ratio_distance_se", **ZERO, **FIRST), 0.3)
+    found = shown(results)
+    assert {found[name] for name in (NEARER_THAN_GRADIENTS, SIG_NEARER)} == {"in part"}
+    assert {found[name] for name in ALL} == {"yes", "in part"}
+
+
 def test_without_gradients_nothing_is_nearer_than_they(results):
     for method in GRADIENTS:
         leave_out(results, ("ratios", "rows"), method=method)
-    assert set(ALL) - set(shown(results)) == {NEARER_THAN_GRADIENTS}
+    assert set(ALL) - set(shown(results)) == {NEARER_THAN_GRADIENTS, SIG_NEARER}
 
 
 @pytest.mark.parametrize("counts", [{}, {"networks": {"msr": counted(1, 0, 0)}}])

@@ -278,13 +278,16 @@ def test_gradients_of_a_linear_network_are_its_weights_where_the_baseline_is_abs
     network = nn.Linear(5, 1).requires_grad_(False)
     weights = network.weight[0].numpy()
     seed = np.random.SeedSequence(4)
-    found = estimates.gradient_estimates(network, 5, random_baselines=7, seed=seed)
+    kept = [np.array([0b10, 0b10, 0b110] if player == 0 else [0b1]) for player in range(5)]
+    found = estimates.gradient_estimates(network, 5, random_baselines=7, effective=kept, seed=seed)
     absent = 1 - np.random.default_rng(seed).integers(2, size=(7, 5)).mean(axis=0)
     assert 0 < absent.mean() < 1
     for name, factor in (
         ("gradients_zero", 1),
         ("gradients_mean", 0.5),
         ("gradients_random", absent),
+        # Of seven coalitions four hold player 0, three player 1, and one player 2.
+        ("gradients_effective", 1 - np.array([4, 3, 1, 0, 0]) / 7),
     ):
         np.testing.assert_allclose(found[name].values, factor * weights, atol=1e-6)
     assert found["gradients_random"].evaluations == 7 * found["gradients_zero"].evaluations

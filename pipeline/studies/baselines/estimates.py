@@ -17,16 +17,21 @@ from torch import Tensor, nn
 
 from pipeline.core.errors import InputError
 from pipeline.core.statistics import Verdict, known_mean, mean_and_error, verdict
+from pipeline.shapley.coalitions import Masks
 from pipeline.shapley.games import Game
 from pipeline.shapley.methods import METHODS
 from pipeline.shapley.orders import Draws, Scheme, mean_over_orders
 from pipeline.studies.baselines.effective import Counts, EffectiveShapley, effective_shapley
-from pipeline.studies.baselines.integrated import integrated_gradients
+from pipeline.studies.baselines.integrated import integrated_gradients, shapley_integrated_gradients
 from pipeline.studies.baselines.quality import normalised, ratio_agreement
 
 Floats = NDArray[np.float64]
 
 PERMUTATION = "permutation"
+
+STEPS = 50
+"""Points of the quadrature from each baseline."""
+
 EFFECTIVE: dict[str, str] = {
     "effective": "Effective Shapley values: Algorithm 1, counts weighted by cell, averages times "
     "effective shares",
@@ -47,6 +52,8 @@ GRADIENTS: dict[str, str] = {
     "gradients_zero": "Integrated Gradients from the empty coalition",
     "gradients_mean": "Integrated Gradients from the mean membership, 1/2 of every player",
     "gradients_random": "Integrated Gradients from random coalitions, averaged",
+    "gradients_effective": "Shapley Integrated Gradients (Section 5): from the coalitions that "
+    "Algorithm 1 samples for any player, averaged",
 }
 """What each method does, by its name in tables."""
 
@@ -164,7 +171,12 @@ def estimates(
 
 
 def gradient_estimates(
-    network: nn.Module, n_players: int, *, random_baselines: int, seed: np.random.SeedSequence
+    network: nn.Module,
+    n_players: int,
+    *,
+    random_baselines: int,
+    effective: Sequence[Masks],
+    seed: np.random.SeedSequence,
 ) -> dict[str, Found]:
     """Integrated Gradients of a network of membership, to the full coalition, by baseline.
 
@@ -172,7 +184,8 @@ def gradient_estimates(
         network: membership (batch, player) → values (batch, 1).
         n_players: players.
         random_baselines: coalitions drawn, each player being present or absent evenly.
-        seed: of the draw; nothing else depends on it.
+        effective: coalitions that Algorithm 1 sampled, for each player.
+        seed: of the draw of random ones; nothing else depends on it.
     """
     everybody = torch.ones(n_players)
     drawn = np.random.default_rng(seed).integers(2, size=(random_baselines, n_players))
@@ -185,6 +198,10 @@ def gradient_estimates(
     for name, starts in baselines.items():
         found = integrated_gradients(network, everybody, starts)
         result[name] = Found(found.values.numpy(), found.gradient_evaluations)
+    found = shapley_integrated_gradients(
+        network, everybody, np.arange(n_players), effective, steps=STEPS
+    )
+    result["gradients_effective"] = Found(found.values.numpy(), found.gradient_evaluations)
     return result
 
 

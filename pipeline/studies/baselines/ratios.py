@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.progress import progress
 from pipeline.shapley import shapley_values
+from pipeline.shapley.coalitions import Masks
 from pipeline.store import CoalitionStore
 from pipeline.store.stored_game import StoredGame
 from pipeline.studies.baselines.effective import Counts, EffectiveShapley, ratios
@@ -126,6 +127,7 @@ def compare(
             is_utility = instance == UTILITY
             # An instance's draws depend on its name alone, not on which others there are.
             root = [params.seed, zlib.crc32(f"{game} {instance}".encode())]
+            kept: list[list[Masks]] = []
             for per_size, of_size in sampled.items():
                 of_size.append([])
                 for repeat in range(params.repeats):
@@ -139,6 +141,8 @@ def compare(
                         seed=seed,
                     )
                     of_size[-1].append(estimates(playable, effective, seed=seed))
+                    if per_size == max(params.per_size):
+                        kept.append([one.coalitions for one in effective["weighted"].samples])
                     if is_utility and repeat == 0 and per_size == max(params.per_size):
                         cells += _cells(game, effective)
                     advance(1)
@@ -150,6 +154,7 @@ def compare(
                         networks[instance].network,
                         n,
                         random_baselines=RANDOM_BASELINES,
+                        effective=kept[repeat],
                         seed=np.random.SeedSequence([*root, repeat]),
                     )
                     for repeat in range(params.repeats)

@@ -22,6 +22,7 @@ RATIO_METHODS = {
     "gradients_zero": "IG, empty coalition",
     "gradients_mean": "IG, mean membership",
     "gradients_random": "IG, random coalitions",
+    "gradients_effective": "SIG, effective coalitions",
 }
 """Of utility functions and their networks, in the order of the table."""
 

@@ -28,6 +28,7 @@ LABELS = {
     "gradients_zero": "Integrated Gradients, empty coalition",
     "gradients_mean": "Integrated Gradients, mean membership",
     "gradients_random": "Integrated Gradients, random coalitions",
+    "gradients_effective": "Shapley Integrated Gradients, effective coalitions",
 }
 STYLES: dict[str, dict[str, Any]] = {
     "effective": {"color": BLUE, "marker": "o", "ls": "-"},
@@ -43,6 +44,7 @@ STYLES: dict[str, dict[str, Any]] = {
     "gradients_zero": {"color": GREEN, "marker": "^"},
     "gradients_mean": {"color": ORANGE, "marker": "v"},
     "gradients_random": {"color": PURPLE, "marker": "D"},
+    "gradients_effective": {"color": "black", "marker": "*"},
 }
 NETWORK_STYLES = ((BLUE, "o"), (VERMILION, "s"), (GREEN, "^"), (PURPLE, "D"), (ORANGE, "v"))
 
