@@ -71,7 +71,7 @@ def _draw_ratios(axes: Axes, methods: Mapping[str, Sequence[Row]], shown: dict[s
     shown["exact"] = exact_bars(axes, players, exact)
     drawn = {name: rows for name, rows in methods.items() if name in SHOWN}
     for shift, (name, rows) in zip(shifts(len(drawn)), drawn.items(), strict=True):
-        style = {k: v for k, v in STYLES[name].items() if k != "ls"}
+        style = {k: v for k, v in STYLES[name].items() if k in ("color", "marker")}
         shown[LABELS[name]] = axes.errorbar(
             players + shift,
             column(rows, "ratio"),
@@ -79,7 +79,8 @@ def _draw_ratios(axes: Axes, methods: Mapping[str, Sequence[Row]], shown: dict[s
             ls="none",
             capsize=2,
             elinewidth=1.2,
-            **{"ms": 4.5, **style},
+            ms=4.5,
+            **style,
         )
     by_player(axes, players)
 
