@@ -54,6 +54,8 @@ OTHER = {
     "frames.scales.learning_rate": 1e-4,
     "frames.scales.batch": 64,
     "frames.scales.draws": 1,
+    "frames.scales.least_steps": 500,
+    "frames.tsn.least_steps": 500,
     "frames.scales.epochs": 1,
     "frames.scales.seed": 1,
     "frames.tsn.frames": 4,

@@ -68,7 +68,7 @@ def test_one_command_makes_everything_and_a_log_a_job(built_once):
         assert receipt(built_once, name).evaluations_made == CLIPS * COALITIONS
         assert (made / f"values/{name}.h5").exists()
     assert len(list(made.glob("figures/clips/*.png"))) == 2
-    assert (made / "skipped.csv").read_text().split() == ["split,id,reason"]
+    assert (made / "skipped.csv").read_text().split() == ["split,id,used,reason"]
     logs = [path.stem for path in (built_once / "results/logs/frames").glob("*.log")]
     one_each = ["videos", "skipped", "priors", "tsn", "accuracy", "figures", "runtime", "claims"]
     one_each += ["features_train", "features_validation", "scales_1", "scales_2"]

@@ -100,7 +100,8 @@ def new_toy(folder):
     new_clone(folder, {})
     shutil.copytree(ROOT / "tests/support/toy", folder / "pipeline/studies/toy")
     file = folder / "params.yaml"
-    asked = re.sub(r"^studies: .*$", "studies: [toy]", file.read_text(), flags=re.MULTILINE)
+    listed = r"^studies:.*\n(- \w+\n)+"
+    asked = re.sub(listed, "studies:\n- toy\n", file.read_text(), flags=re.MULTILINE)
     file.write_text(asked + TOY)
     file = folder / "pipeline/studies/__init__.py"
     file.write_text(re.sub(r"^\)", '    "toy",\n)', file.read_text(), flags=re.MULTILINE))
