@@ -21,7 +21,7 @@ from torch.nn import functional
 from benchmarks import measuring
 from benchmarks.measuring import ratio_text, seconds_text, size_text, timed
 from pipeline.models.image_shapnets import SLOPE, ImageShapNet, ImageStage
-from pipeline.models.shapnets import ShapleyLayer, ShapleyModules, ShapNet, deep
+from pipeline.models.shapnets import ShapleyLayer, ShapleyModules, ShapNet, deep, shares_of
 from pipeline.studies.shapnets.image_networks import TRAINED_AT_ONCE
 
 FEATURES, HIDDEN = 16, 100
@@ -122,12 +122,13 @@ class Patches(nn.Module):
             [padded[:, :, y : y + size[0], c : c + size[1]] for y, c in stage.offsets], dim=1
         )
         values: list[Tensor | float] = [0.0] * len(stage.offsets)
+        shares = shares_of(len(stage.offsets), x)
         for row, there in enumerate(stage.subsets):
             shown = patches * there[None, :, None, None, None].to(x.dtype)
             sums = torch.einsum("nkchw,koc->nohw", shown, stage.weight)
             output = functional.leaky_relu(sums + stage.bias[:, None, None], SLOPE)
             for place in range(len(values)):
-                values[place] = values[place] + float(stage.shares[place, row]) * output
+                values[place] = values[place] + float(shares[place, row]) * output
         found = x.new_zeros(len(x), len(stage.bias), height, width)
         for value, (y, c) in zip(values, stage.offsets, strict=True):
             assert isinstance(value, Tensor)

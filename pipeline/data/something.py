@@ -9,6 +9,7 @@ suffix), and ``labels.json``,
 import csv
 import difflib
 import gzip
+import io
 import json
 import zlib
 from collections import Counter
@@ -111,11 +112,13 @@ def classes_from(path: str | Path) -> tuple[str, ...]:
 
 
 def _class_table(path: Path) -> dict[str, str]:
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = csv.DictReader(file)
+    try:
+        rows = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")))
         if not {"name", "id"} <= set(rows.fieldnames or ()):
             raise InputError(f"{path}: has columns {rows.fieldnames}; expected name and id")
         names = [(row["name"], row["id"]) for row in rows]
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: cannot be read as a table: {error}") from None
     twice = [name for name, count in Counter(name for name, _ in names).items() if count > 1]
     if twice:
         raise InputError(f"{path}: class {twice[0]!r} stands twice; each name may be used once")

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.core.errors import InputError
-from pipeline.models.shapnets import MOST, combinations
+from pipeline.models.shapnets import MOST, combinations, shares_of
 
 SLOPE = 0.01
 """Of the leaky ReLU below 0."""
@@ -54,7 +54,6 @@ class ImageStage(nn.Module):
     """
 
     subsets: Tensor
-    shares: Tensor
 
     def __init__(
         self, channels: int, n_outputs: int, window: Window = (2, 2), dilation: int = 1
@@ -73,9 +72,7 @@ class ImageStage(nn.Module):
         self.weight = nn.Parameter(torch.empty(k, n_outputs, channels).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(n_outputs).uniform_(-bound, bound))
         self.activation = nn.LeakyReLU(SLOPE)
-        subsets, shares = combinations(k)
-        self.register_buffer("subsets", subsets, persistent=False)
-        self.register_buffer("shares", shares, persistent=False)
+        self.register_buffer("subsets", combinations(k)[0], persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(image, channel, height, width) → the same with this stage's channels."""
@@ -88,7 +85,7 @@ class ImageStage(nn.Module):
             sums.append((sums[rest - 1] if rest else self.bias[:, None, None]) + views[last])
         # In memory subsets come first, for the product; the module is given a view.
         outputs = self.activation(torch.stack(sums).transpose(0, 1)).transpose(0, 1)
-        values = torch.tensordot(self.shares[:, 1:].to(outputs.dtype), outputs, dims=1)
+        values = torch.tensordot(shares_of(len(views), outputs)[:, 1:], outputs, dims=1)
         # What no member makes is the same at all windows, and each pixel is in k of these and has
         # one kth of it taken away in each.
         found = -functional.leaky_relu(self.bias, SLOPE)[:, None, None]
@@ -145,7 +142,7 @@ class ImageStage(nn.Module):
         views = torch.stack([p[h] for p, h in zip(products, held, strict=True)])
         sums = torch.einsum("sk,kwo->swo", self.subsets.to(views.dtype), views) + self.bias
         outputs = functional.leaky_relu(sums, SLOPE)
-        values = torch.tensordot(self.shares.to(outputs.dtype), outputs, dims=1)
+        values = torch.tensordot(shares_of(len(views), outputs), outputs, dims=1)
         found = values.new_zeros(len(pixels) + 1, values.shape[2])
         for value, here in zip(values, held, strict=True):
             found.index_add_(0, torch.where(here < 0, len(pixels), here), value)

@@ -463,7 +463,11 @@ def combinations(k: int) -> tuple[Tensor, Tensor]:
 
 
 def shares_of(k: int, like: Tensor) -> Tensor:
-    """Definition 1 as a matrix (k, 2ᵏ), of a tensor's type and on its device; made only once."""
+    """Definition 1 as a matrix (k, 2ᵏ), of a tensor's type and on its device; made only once.
+
+    It is no buffer: those follow a network to float32, and would stay as coarse when it is brought
+    back to float64.
+    """
     key = (k, like.dtype, like.device)
     if key not in _SHARES:
         # A tensor that is made in inference mode could not be used in training.

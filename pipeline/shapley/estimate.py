@@ -45,8 +45,8 @@ class Estimate:
     standard_errors: Values
     """(player, output); NaN where they cannot be known from so few samples"""
     degrees_of_freedom: Values
-    """(player, output) of the standard errors; Inf where values are exact, NaN where standard
-    errors are"""
+    """(player, output) of the standard errors; Inf where values are exact, NaN where the sample
+    does not tell enough for an interval"""
     evaluations: int
     """Distinct coalitions evaluated, the empty and the full one among them."""
     unbiased: bool
@@ -62,8 +62,16 @@ class Estimate:
         """Lower and upper ends (player, output) of intervals that cover the Shapley values.
 
         They are Student's, which allows for standard errors that are estimated, too. NaN where
-        standard errors are.
+        the degrees of freedom are.
+
+        Args:
+            level: share of such intervals that cover, more than 0 and less than 1.
+
+        Raises:
+            InputError: another level.
         """
+        if not 0 < level < 1:
+            raise InputError(f"level {level}: it is a share, more than 0 and less than 1")
         reach = stdtrit(self.degrees_of_freedom, (1 + level) / 2) * self.standard_errors
         return self.values - reach, self.values + reach
 
@@ -304,14 +312,20 @@ def errors_of(parts: Sequence[tuple[Values, int]], shape: tuple[int, int]) -> tu
     """Standard errors of a sum of independent means, and Satterthwaite's degrees of freedom.
 
     Args:
-        parts: variance of each mean (player, output), and its degrees of freedom.
+        parts: variance of each mean (player, output), and its degrees of freedom; none if all means
+            are known.
         shape: (player, output)
+
+    Returns:
+        (player, output) each. Degrees of freedom are Inf if all means are known, and NaN where the
+        samples of all others show no spread: they do not tell whether there is any.
     """
     variance, squares = np.zeros(shape), np.zeros(shape)
     for of_mean, freedom in parts:
         variance += of_mean
         squares += of_mean**2 / max(freedom, 1)
-    freedom = np.divide(variance**2, squares, out=np.full(shape, np.inf), where=squares > 0)
+    unknown = np.full(shape, np.nan if parts else np.inf)
+    freedom = np.divide(variance**2, squares, out=unknown, where=squares > 0)
     return np.sqrt(variance), freedom
 
 

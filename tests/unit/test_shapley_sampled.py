@@ -426,6 +426,8 @@ def test_intervals_are_students():
     known = ~np.isnan(found.degrees_of_freedom)
     reach = student.ppf(0.95, found.degrees_of_freedom) * found.standard_errors
     np.testing.assert_allclose((high - low)[known], 2 * reach[known])
+    with pytest.raises(InputError, match="level 95: it is a share"):
+        found.interval(95)
     exact = permutation_values(table_game(random_table(4)), budget=16)
     assert np.isinf(exact.degrees_of_freedom).all()
     for end in exact.interval():

@@ -121,6 +121,16 @@ def test_a_shallow_network_explains_itself_exactly(name, dtype, within):
     assert np.abs(found - exact).max() <= within * max(1.0, np.abs(exact).max())
 
 
+def test_a_network_that_was_in_float32_is_exact_again_in_float64():
+    network, features = made("overlapping")
+    network.float().explain(features.float())
+    exact = scores_by_masks(network.double(), features)
+    with torch.inference_mode():
+        found = network.explain(features).layers[-1].numpy()
+    assert np.abs(found - exact).max() <= 1e-12
+    network.explain(features).scores.sum().backward()
+
+
 @st.composite
 def families(draw, most):
     """Active sets of 1 to 4 features, which may overlap, of up to so many features."""

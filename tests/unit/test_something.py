@@ -156,6 +156,9 @@ def test_classes_may_be_a_table(tmp_path: Path) -> None:
     path.write_text("name,number\na,0\n")
     with pytest.raises(InputError, match=r"has columns \['name', 'number'\]; expected name and id"):
         classes_from(path)
+    path.write_bytes(b"name,id\n\xff,0\n")
+    with pytest.raises(InputError, match=r"classes\.csv: cannot be read as a table"):
+        classes_from(path)
     path.write_text("name,id\na,0\na,1\n")
     with pytest.raises(InputError, match="class 'a' stands twice"):
         classes_from(path)

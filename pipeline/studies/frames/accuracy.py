@@ -8,6 +8,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.dummy import DummyClassifier
 from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pipeline.core.progress import progress
@@ -168,24 +169,25 @@ def learning(
     """
     some = np.linspace(0, len(train) - 1, min(LINEAR_CLIPS, len(train))).round().astype(np.int64)
     every = np.arange(len(validation))
-    labels = train.labels[some]
-    scaling = StandardScaler().fit(_means(train, some))
-    linear = DummyClassifier() if len(np.unique(labels)) == 1 else LogisticRegression(C=0.1)
-    linear.fit(scaling.transform(_means(train, some)), labels)
-    of_model, of_linear = [], []
+    labels, means = train.labels[some], _means(train, some)
+    one_class = len(np.unique(labels)) == 1
+    linear = make_pipeline(
+        StandardScaler(),
+        DummyClassifier() if one_class else LogisticRegression(C=0.1, max_iter=1000),
+    ).fit(means, labels)
+    of_linear = [linear.score(means, labels)]
+    of_linear.append(linear.score(_means(validation, every), validation.labels))
+    of_model = []
     for features, clips in ((train, some), (validation, every)):
-        true = features.labels[clips]
         said = predict(model, features, n_frames, score, device, clips).argmax(axis=1)
-        of_model.append(float((said == true).mean()))
-        said = linear.predict(scaling.transform(_means(features, clips)))
-        of_linear.append(float((said == true).mean()))
+        of_model.append(float((said == features.labels[clips]).mean()))
     return Learning(
         clips=len(some),
         frames=n_frames,
         train=of_model[0],
         validation=of_model[1],
-        linear_train=of_linear[0],
-        linear_validation=of_linear[1],
+        linear_train=float(of_linear[0]),
+        linear_validation=float(of_linear[1]),
         most_frequent=float(np.bincount(labels).max() / len(labels)),
     )
 
