@@ -5,8 +5,7 @@ from typing import Any
 
 from pipeline.core.claims import claims_by_model
 from pipeline.core.tables import NONE, markdown_table
-
-MODELS = ("trn", "tsn")
+from pipeline.studies.frames.paths import MODELS
 
 
 def runtime_table(runtime: Any) -> str:
@@ -57,12 +56,14 @@ ACCURACIES = {
 
 
 def _share(share: float, of_model: Any, key: str) -> str:
-    """With its standard error, where clips are many enough to tell it."""
+    """With its standard error, unless all clips are told alike, which tells no error."""
     clips = of_model["clips"]
     if key == "within_pairs":
         clips = of_model["clips_of_pairs"]
     elif key == "top1_rest":
         clips -= of_model["clips_of_pairs"]
+    if share in (0, 1):
+        return f"{100 * share:.0f} %"
     error = (share * (1 - share) / clips) ** 0.5
     return f"{100 * share:.1f} ± {100 * error:.1f} %"
 

@@ -64,7 +64,7 @@ def draw_video(
     width = max(6.0, min(16.0, 1.15 * n + 1.2))
     heights = [1.35] * len(rows)
     if pictures is not None:
-        # A tenth more, since titles and labels of the bars take some.
+        # A fifth more, since titles and labels of the bars take some.
         heights = [1.2 * (width - 0.9) / n * _aspect(pictures[0]), *heights]
     figure = plt.figure(figsize=(width, sum(heights) + 1.0))
     grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
