@@ -15,7 +15,7 @@ from pipeline.studies.frames.params import AccuracyParams
 from pipeline.studies.frames.priors import read_priors
 from pipeline.studies.frames.trained import load_model
 
-VERSION = 2
+VERSION = 3
 
 log = logging.getLogger(__name__)
 
