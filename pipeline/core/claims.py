@@ -6,7 +6,7 @@ claims stand in documents.
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -51,6 +51,30 @@ def margin(*errors: float | None) -> float:
     Of numbers of the same instances, which go together, it is more than that. None counts as 0.
     """
     return MARGIN * math.hypot(*(error or 0.0 for error in errors))
+
+
+def rises(count: int, above: Callable[[int, int], bool]) -> bool | None:
+    """Whether numbers rise along a row, which is judged alike wherever it is claimed.
+
+    Shown, if the last is clearly above the first, and none clearly below the one before it; in
+    part (None), if only the former holds, or if the last is clearly above another one.
+
+    Args:
+        count: of the numbers.
+        above: whether the second of two, told by their places, is clearly above the first, such as
+            by two standard errors of their difference.
+    """
+    last = count - 1
+    if above(0, last):
+        return None if any(above(i + 1, i) for i in range(last)) else True
+    return None if any(above(i, last) for i in range(last)) else False
+
+
+def clearly_above(
+    means: Sequence[float], errors: Sequence[float | None]
+) -> Callable[[int, int], bool]:
+    """What :func:`rises` asks for, of independent means with these standard errors."""
+    return lambda i, j: means[j] - means[i] > margin(errors[i], errors[j])
 
 
 def apart(*values: float, digits: int = 3) -> list[str]:

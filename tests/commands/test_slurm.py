@@ -102,6 +102,7 @@ def test_a_dry_run_shares_out_the_games_and_asks_for_gpus_where_they_are_used(tm
         "frames_skipped": 1,
         "frames_priors": 1,
         "frames_scales": 8,
+        "frames_joint": 1,
         "frames_tsn": 1,
         "frames_accuracy": 1,
         "frames_plan": 2 * 4,

@@ -145,7 +145,7 @@ def test_a_damaged_store_is_named_and_mended_by_the_command_that_verify_tells(
 def test_one_target_needs_just_what_leads_to_it(new):
     planned = rules_run(snakemake(new, "-n", "results/frames/accuracy.json"))
     models = {"frames_videos", "frames_backbone", "frames_features", "frames_priors"}
-    assert planned == models | {"frames_scales", "frames_tsn", "frames_accuracy"}
+    assert planned == models | {"frames_scales", "frames_joint", "frames_tsn", "frames_accuracy"}
 
 
 def test_the_graph_and_the_report(built_once, tmp_path):

@@ -4,9 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.studies.frames.accuracy import learning
+from pipeline.models.sequences import MultiScale
+from pipeline.studies.frames.accuracy import jointly, learning
 from pipeline.studies.frames.feature_files import FeatureSet
-from pipeline.studies.frames.params import TsnParams
+from pipeline.studies.frames.params import ScalesParams, TsnParams
+from pipeline.studies.frames.sampling import spread
+from pipeline.studies.frames.scales import train_jointly, train_scale
 from pipeline.studies.frames.tsn import train_averaging
 
 CLASSES, DIM = 9, 16
@@ -51,3 +54,27 @@ def test_clips_of_one_class():
     found = learning(trained(train, least_steps=0), alike, train, 3, "logit", CPU)
     assert (found.linear_train, found.most_frequent) == (1, 1)
     assert found.linear_validation == pytest.approx(4 / 30)
+
+
+def test_scales_trained_jointly_beside_those_trained_apart():
+    train, validation = clips(90, 1), clips(45, 2)
+    common = {"frames": 4, "dropout": 0.1, "learning_rate": 1e-2, "batch": 512, "draws": 1}
+    params = ScalesParams(**common, hidden=8, epochs=30, least_steps=0, seed=0, n_max=3)
+    apart = MultiScale([train_scale(train, CLASSES, s, params, device="cpu") for s in (1, 2, 3)])
+    joint = train_jointly(train, CLASSES, params, device="cpu")
+    found = jointly(apart.eval(), joint.eval(), validation, "probability", CPU)
+    rights = {}
+    for name, model in (("apart", apart), ("joint", joint)):
+        alone = []
+        for size in (1, 2, 3):
+            index = validation.starts[:-1, None] + spread(validation.lengths, size)
+            said = model.scale(size)(torch.from_numpy(validation.rows[index])).argmax(dim=1)
+            alone.append(said.numpy() == validation.labels)
+        assert found[name]["alone"] == pytest.approx([right.mean() for right in alone])
+        assert found[name]["mean_alone"] == pytest.approx(np.mean(alone))
+        rights[name] = np.mean(alone, axis=0)
+        assert found[name]["together"] > 2 / CLASSES
+    gap = rights["apart"] - rights["joint"]
+    told = found["differences"]["mean_alone"]
+    assert told["difference"] == pytest.approx(gap.mean())
+    assert told["error"] == pytest.approx(gap.std(ddof=1) / np.sqrt(45))

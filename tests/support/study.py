@@ -132,6 +132,8 @@ def make_models(study):
     of_both = {"priors": study.priors, "device": "cpu"}
     for scale, out in enumerate(study.weights("trn"), start=1):
         run(study, "scales", features=trn_train, scale=scale, params=p.scales, out=out, **of_both)
+    joint = study.folder / "joint.pt"
+    run(study, "joint", features=trn_train, params=p.scales, out=joint, **of_both)
     run(study, "tsn", features=tsn_train, params=p.tsn, out=study.weights("tsn")[0], **of_both)
 
 

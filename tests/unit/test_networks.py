@@ -12,8 +12,8 @@ from pipeline.models import backbones, checkpoints, devices
 from pipeline.models.sequences import Averaging, SingleScale
 from pipeline.models.training import fit
 from pipeline.studies.frames.feature_files import feature_writer
-from pipeline.studies.frames.params import ScaleParams, TsnParams
-from pipeline.studies.frames.scales import load_scale
+from pipeline.studies.frames.params import ScaleParams, ScalesParams, TsnParams
+from pipeline.studies.frames.scales import Joint, load_joint, load_scale
 from pipeline.studies.frames.tsn import load_averaging
 
 
@@ -120,11 +120,29 @@ def test_trained_models_tell_what_they_were_trained_for(tmp_path):
     given = {"features": tmp_path / "f.h5", "priors": tmp_path / "p.json", "device": "cpu"}
     scales = ScaleParams(hidden=4, **common)
     stages.run("frames_scales", **given, scale=2, params=scales, out=tmp_path / "s.pt")
+    together = ScalesParams(hidden=4, n_max=2, **common)
+    stages.run("frames_joint", **given, params=together, out=tmp_path / "j.pt")
     stages.run("frames_tsn", **given, params=TsnParams(**common), out=tmp_path / "a.pt")
     dimensions = {"feature_dim": 3, "n_classes": 2, "backbone_sha256": "ab12"}
     expected = dimensions | {"scale": 2, "hidden": 4}
     assert checkpoints.load(tmp_path / "s.pt")[0] == expected
     assert checkpoints.load(tmp_path / "a.pt")[0] == dimensions
+    assert checkpoints.load(tmp_path / "j.pt")[0] == dimensions | {"n_max": 2, "hidden": 4}
+    joint = load_joint(tmp_path / "j.pt")
+    assert [scale.scale for scale in joint.scales] == [1, 2]
+    assert not joint.training
+
+
+@pytest.mark.parametrize("sizes", [(1,), (1, 2, 3)])
+def test_joint_scales_give_the_mean_of_each_on_its_own_part(sizes):
+    torch.manual_seed(0)
+    scales = [SingleScale(size, 3, 4, 5).eval() for size in sizes]
+    frames = torch.randn(7, sum(sizes), 3)
+    expected, start = torch.zeros(7, 5), 0
+    for scale in scales:
+        expected += scale(frames[:, start : start + scale.scale]) / len(sizes)
+        start += scale.scale
+    torch.testing.assert_close(Joint(scales).eval()(frames), expected)
 
 
 def test_a_state_of_another_network_is_refused_by_name():

@@ -12,6 +12,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from pipeline.core.progress import progress
+from pipeline.core.statistics import mean_and_error
+from pipeline.models.sequences import MultiScale
 from pipeline.studies.frames import sampling
 from pipeline.studies.frames.coalition_scores import Model, Score, whole_scores
 from pipeline.studies.frames.feature_files import FeatureSet
@@ -190,6 +192,56 @@ def learning(
         linear_validation=float(of_linear[1]),
         most_frequent=float(np.bincount(labels).max() / len(labels)),
     )
+
+
+def jointly(
+    apart: MultiScale,
+    joint: MultiScale,
+    features: FeatureSet,
+    score: Score,
+    device: torch.device,
+) -> dict[str, object]:
+    """Single-scale models that are trained one by one, beside such that are trained jointly.
+
+    Args:
+        apart, joint: of equal n_max, in evaluation mode, on ``device``.
+        features: of the clips.
+        score: what a class score is.
+        device: where they are evaluated.
+
+    Returns:
+        ``scales``, their lengths; of ``apart`` and ``joint`` the shares of clips told rightly:
+        ``alone`` by each f^s given s frames, ``mean_alone`` over scales, ``together`` by the whole
+        model given n_max frames; and ``differences`` of the last two, clip by clip, apart less
+        joint.
+    """
+    sizes = range(1, apart.n_max + 1)
+    found: dict[str, object] = {"scales": list(sizes)}
+    each = {}
+    for name, model in (("apart", apart), ("joint", joint)):
+        alone = np.stack([_right_alone(model, features, size, device) for size in sizes])
+        scores = predict(model, features, model.n_max, score, device)
+        each[name] = {"mean_alone": alone.mean(axis=0)}
+        each[name]["together"] = scores.argmax(axis=1) == features.labels
+        shares = {key: float(right.mean()) for key, right in each[name].items()}
+        found[name] = {"alone": alone.mean(axis=1).tolist(), **shares}
+    differences = {}
+    for key, right in each["apart"].items():
+        mean, error = mean_and_error(right.astype(np.float64) - each["joint"][key])
+        differences[key] = {"difference": float(mean), "error": float(error)}
+    return {**found, "differences": differences}
+
+
+def _right_alone(
+    model: MultiScale, features: FeatureSet, size: int, device: torch.device
+) -> NDArray[np.bool_]:
+    """Which clips f^size tells rightly from as many frames, spread over each: (clip,)."""
+    videos = np.arange(len(features))
+    frames = sampling.spread(features.lengths, size)
+    with torch.no_grad():
+        inputs = torch.from_numpy(features.gather(videos, frames)).to(device)
+        said = model.scale(size)(inputs).argmax(dim=1).cpu().numpy()
+    return np.asarray(said == features.labels)
 
 
 def _means(features: FeatureSet, clips: NDArray[np.integer]) -> NDArray[np.float64]:

@@ -170,6 +170,24 @@ rule frames_scales:
         STAGE
 
 
+rule frames_joint:
+    input:
+        features=frames_files.feature_file(FRAMES, "trn", "train"),
+        priors="results/frames/priors.json",
+    output:
+        out="results/frames/joint.pt",
+    log:
+        "results/logs/frames/joint.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        gpu=GPUS,
+    params:
+        needs(params="frames.scales", **FRAMES_LABEL),
+    shell:
+        STAGE
+
+
 rule frames_tsn:
     input:
         features=frames_files.feature_file(FRAMES, "tsn", "train"),
@@ -194,6 +212,7 @@ rule frames_accuracy:
         **FRAMES_BOTH,
         trn_training=frames_files.feature_file(FRAMES, "trn", "train"),
         tsn_training=frames_files.feature_file(FRAMES, "tsn", "train"),
+        joint="results/frames/joint.pt",
     output:
         out="results/frames/accuracy.json",
         curve="results/frames/accuracy.csv",

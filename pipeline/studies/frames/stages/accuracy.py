@@ -2,20 +2,30 @@
 
 import csv
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.core.files import replacing, write_json
 from pipeline.data.something import read_order_pairs
 from pipeline.models import devices
-from pipeline.studies.frames.accuracy import Learning, by_chance, by_frames, counterparts, learning
+from pipeline.models.sequences import MultiScale
+from pipeline.studies.frames.accuracy import (
+    Learning,
+    by_chance,
+    by_frames,
+    counterparts,
+    jointly,
+    learning,
+)
 from pipeline.studies.frames.coalition_scores import Score
 from pipeline.studies.frames.feature_files import read_features
 from pipeline.studies.frames.params import AccuracyParams
 from pipeline.studies.frames.priors import read_priors
+from pipeline.studies.frames.scales import load_joint
 from pipeline.studies.frames.trained import load_model
 
-VERSION = 3
+VERSION = 4
 
 log = logging.getLogger(__name__)
 
@@ -28,6 +38,7 @@ def main(
     tsn_training: Path,
     scales: list[Path],
     tsn: Path,
+    joint: Path,
     priors: Path,
     params: AccuracyParams,
     score: Score,
@@ -42,7 +53,8 @@ def main(
     Predicted is the class of the highest ``score``, which is what the other stages explain.
     ``out`` (JSON) becomes all of it, ``curve`` (CSV) the share of clips predicted rightly. If the
     data set below ``root`` says which pairs of classes only the order of the frames tells apart,
-    ``within_pairs`` is how often such a clip's class scores above its counterpart.
+    ``within_pairs`` is how often such a clip's class scores above its counterpart. ``lengths`` is
+    how many clips have how many frames: of a clip with fewer than are asked for some are repeated.
     """
     target = devices.resolve(device)
     classes, _ = read_priors(priors)
@@ -65,10 +77,14 @@ def main(
         result[name] = {
             "clips": len(features),
             "clips_of_pairs": int(paired.sum()),
+            "lengths": dict(sorted(Counter(features.lengths.tolist()).items())),
             **measured,
             "learning": learned.told(),
         }
         columns[name] = measured["top1"]
+        if isinstance(model, MultiScale):
+            together = load_joint(joint).to(target)
+            result["scales"] = jointly(model, together, features, score, target)
     result["chance"] = by_chance(counterpart)
     with replacing(curve) as temporary, temporary.open("w", newline="", encoding="utf-8") as lines:
         writer = csv.writer(lines)
