@@ -11,7 +11,7 @@ from pipeline.core.claims import COLUMNS
 from pipeline.studies.baselines import claims, proportions, ratios, replace, runtime
 from pipeline.studies.baselines.agreement import MEASURES, summary_columns
 from pipeline.studies.baselines.agreement import PAIRS as COMPARED
-from pipeline.studies.baselines.attribution_files import SIG_ALL
+from pipeline.studies.baselines.attribution_files import SIG_ALL, SIG_LARGER, SIG_SMALLER
 from pipeline.studies.baselines.attributions import IG, SIG
 from pipeline.studies.baselines.estimates import EFFECTIVE, GRADIENTS
 
@@ -24,6 +24,13 @@ TAKEN = (
 )
 MODELS = ("classifier", "distance")
 KINDS = ("utility", "networks")
+PARTS_OF = ("positive", "negative")
+INK = ("ink", "ink_positive", "ink_negative")
+SIZES = (
+    (SIG_SMALLER, SIG_LARGER),
+    ("sig_baselines", SIG_LARGER),
+    (SIG_SMALLER, "sig_baselines"),
+)
 UTILITY, NETWORKS = "utility functions", "networks in their place"
 
 # Source, what it is measured on, and words of the claim.
@@ -31,15 +38,20 @@ PROBABILITY = ("Theorem 2", UTILITY, "is the probability of sampling")
 APPROXIMATES = tuple(("Fig. 2", of, "approximate the ratios") for of in (UTILITY, NETWORKS))
 NEARER_THAN_GRADIENTS = ("Fig. 2", NETWORKS, "nearer than Integrated Gradients from zero")
 SIG_NEARER = ("Fig. 2, Section 5", NETWORKS, "with sampled coalitions as baselines")
-AT_EQUAL_NUMBER = tuple(
-    ("Section 4.2", of, "same number of evaluations") for of in (UTILITY, NETWORKS)
+STABLE = tuple(
+    ("Fig. 2, Section 5", NETWORKS, f"with the {which} evaluations") for which in ("most", "fewest")
 )
 AS_PRINTED = ("Eq. 5", UTILITY, "as Eq. 5 is printed")
 REPLACED = ("Fig. 8", NETWORKS, "almost the same Shapley values")
 EQUAL = ("Fig. 9", NETWORKS, "equal the marginal contributions")
 LINEAR = ("Theorem 3", NETWORKS, "linearly")
-NEARER = tuple(("Figs. 3 to 5", model, "nearer to Shapley values") for model in MODELS)
-ON_INK = ("Figs. 3 to 5", "classifier", "concentrated")
+NEARER = tuple(("Abstract", model, "nearer to Shapley values") for model in MODELS)
+ON_INK = ("Fig. 3", "distance", "concentrated")
+PARTS = tuple(("Fig. 4", "distance", f"of their {part} values") for part in PARTS_OF)
+SIGNS = ("Fig. 4", "distance", "distributed like")
+LIKE_RANDOM = ("Fig. 5", "classifier", "similar to Integrated")
+FOCUSED = ("Fig. 5", "classifier", "more focused")
+SMALLER = tuple(("Section 4.3", model, "the smaller the areas") for model in MODELS)
 ALIKE = ("Figs. 6, 7; B.1", "classifier", "differ little")
 EXPLAINS = ("Fig. 7; B.1", "distance", "explains better than proposal 2")
 AS_FAST = tuple(("Section 5", model, "about as long") for model in MODELS)
@@ -49,13 +61,18 @@ ALL = (
     *APPROXIMATES,
     NEARER_THAN_GRADIENTS,
     SIG_NEARER,
-    *AT_EQUAL_NUMBER,
+    *STABLE,
     AS_PRINTED,
     REPLACED,
     EQUAL,
     LINEAR,
     *NEARER,
     ON_INK,
+    *PARTS,
+    SIGNS,
+    LIKE_RANDOM,
+    FOCUSED,
+    *SMALLER,
     ALIKE,
     EXPLAINS,
     *AS_FAST,
@@ -104,13 +121,13 @@ def proportion(game, printed, logarithm, probability, low, high):
 
 
 def of_method(model, method, distance, ink):
-    ink = ink if model == "classifier" else None
-    errors = {"ratio_distance_se": 0.03, "ink_se": ink and 0.01}
-    return {"model": model, "method": method, "ratio_distance": distance, "ink": ink, **errors}
+    shares = dict.fromkeys(INK, ink) | {f"{name}_se": 0.01 for name in INK}
+    errors = {"ratio_distance_se": 0.03}
+    return {"model": model, "method": method, "ratio_distance": distance, **shares, **errors}
 
 
-def difference(model, against, measure, value):
-    names = {"model": model, "method": "sig_baselines", "against": against, "measure": measure}
+def difference(model, against, measure, value, method="sig_baselines"):
+    names = {"model": model, "method": method, "against": against, "measure": measure}
     return {**names, "difference": value, "standard_error": 0.01, "verdict": "better"}
 
 
@@ -126,6 +143,15 @@ def proposals(model):
     }
 
 
+def alike(model):
+    """How Shapley Integrated Gradients go together with others."""
+    names = ("random_less_zero", "random_less_mean", "focus_gain", "signs_gain")
+    found = {"model": model, "pictures": 20, "focus_pictures": 9}
+    found |= dict.fromkeys(names, 0.3) | {f"{name}_se": 0.1 for name in names}
+    found |= {"random": 0.8, "zero": 0.5, "mean": 0.5, "focus": 0.5, "focus_even": 0.2}
+    return found | {"signs": 0.6, "signs_others": 0.3}
+
+
 def times(median, lowest):
     return {"median": median, "lowest": lowest, "highest": 9.0}
 
@@ -135,11 +161,9 @@ def results():
     """Results of stages that show all that is claimed."""
     plain = ("ig_zero", "ig_mean", "ig_random")
     ours = ("sig_baselines", "sig_inputs", "sig_both")
-    counts = {"effective": {"better": 3, "equal": 1, "worse": 0}}
     taken = {name: times(1.4, 0.1) for name in TAKEN} | {"sig_inputs_to_sig": times(1.6, 1.1)}
     return {
         "ratios": {
-            "verdicts_against_permutation": {of: copy.deepcopy(counts) for of in KINDS},
             "rows": [row for game in GAMES for row in of_game(game)],
         },
         "replace": {
@@ -176,17 +200,27 @@ def results():
             "rows": [
                 of_method(model, method, distance, ink)
                 for model in MODELS
-                for names, distance, ink in ((ours, 0.3, 0.8), (plain, 0.5, 0.6))
+                for names, distance, ink in (
+                    (ours, 0.3, 0.8),
+                    (plain, 0.5, 0.6),
+                    ((SIG_LARGER,), 0.4, 0.6),
+                    ((SIG_SMALLER,), 0.2, 0.6),
+                )
                 for method in names
             ],
             "differences": [
                 difference(model, against, measure, value)
                 for model in MODELS
-                for measure, value in (("ratio_distance", -0.2), ("ink", 0.2))
+                for measure, value in (("ratio_distance", -0.2), *((name, 0.2) for name in INK))
                 for against in (*plain, "sig_inputs")
-                if (model, measure) != ("distance", "ink")
+            ]
+            + [
+                difference(model, against, "ratio_distance", -0.1, method)
+                for model in MODELS
+                for method, against in SIZES
             ],
             "between": [proposals(model) for model in MODELS],
+            "likeness": [alike(model) for model in MODELS],
         },
         "runtime": {"ratios": {model: copy.deepcopy(taken) for model in MODELS}},
     }
@@ -221,6 +255,15 @@ def shown(results):
     return found
 
 
+JUDGED = tuple(name for name in ALL if name not in STABLE)
+"""Claims whose numbers decide no other one. How stable results are is told from the distances
+that decide which are nearer."""
+
+
+def judged(results):
+    return {name: verdict for name, verdict in shown(results).items() if name in JUDGED}
+
+
 def measured(results, name):
     source, of, words = name
     found = claims.all_claims(results)
@@ -229,7 +272,8 @@ def measured(results, name):
 
 
 def test_every_claim_is_made_once_a_model_and_shown(results):
-    assert shown(results) == dict.fromkeys(ALL, "yes")
+    assert judged(results) == dict.fromkeys(JUDGED, "yes")
+    assert set(shown(results)) == set(ALL)
     found = claims.all_claims(results)
     assert len({(claim.source, claim.of, claim.claim) for claim in found}) == len(ALL)
     for claim in found:
@@ -248,7 +292,13 @@ def test_results_are_named_as_the_stages_name_them(results):
     for rows, columns in tables:
         assert all(set(row) <= set(columns) for row in rows)
     assert {row["method"] for row in results["ratios"]["rows"]} <= {*EFFECTIVE, *GRADIENTS}
-    assert {row["method"] for row in results["agreement"]["rows"]} <= {*IG, *SIG, SIG_ALL}
+    assert {row["method"] for row in results["agreement"]["rows"]} <= {
+        *IG,
+        *SIG,
+        SIG_ALL,
+        SIG_LARGER,
+        SIG_SMALLER,
+    }
     assert {row["measure"] for row in results["agreement"]["differences"]} <= set(MEASURES)
     pairs = {(row["method"], row["against"]) for row in results["agreement"]["differences"]}
     assert pairs <= set(COMPARED)
@@ -266,7 +316,7 @@ def of_effective(column, of, per_size=3, **items):
 FIRST, SECOND = ({"game": game} for game in GAMES)
 ZERO = {"method": "gradients_zero"}
 OF_SIG = {"method": "gradients_effective"}
-PERMUTATION = ("ratios", "verdicts_against_permutation")
+LIKE = ("agreement", "likeness")
 SETS = ("proportions", "rows")
 FITS = ("replace", "networks")
 LINES = ("replace", "theorem_3")
@@ -274,10 +324,6 @@ ROWS = ("agreement", "rows")
 PAIRS = ("agreement", "differences")
 BETWEEN = ("agreement", "between")
 TIMES = ("runtime", "ratios")
-
-
-def counted(better, equal, worse):
-    return {"better": better, "equal": equal, "worse": worse}
 
 
 def cases_of_theorem_2():
@@ -336,16 +382,6 @@ def cases_of_ratios():
             "yes",
         ),
     ]
-    for name, of in zip(AT_EQUAL_NUMBER, KINDS, strict=True):
-        path = (*PERMUTATION, of, "effective")
-        found += [
-            (name, [(path, counted(0, 4, 0))], "yes"),
-            (name, [(path, counted(2, 1, 1))], "in part"),
-            (name, [(path, counted(1, 2, 1))], "no"),
-            (name, [(path, counted(0, 0, 4))], "no"),
-            # The counts decide, not the verdicts of rows, which are of all methods.
-            (name, [(estimate("verdict", of=of), "worse")], "yes"),
-        ]
     return found
 
 
@@ -374,7 +410,8 @@ def cases_of_networks():
 def cases_of_pictures():
     found = []
     measures = [*zip(NEARER, MODELS, ["ratio_distance"] * 2, strict=True)]
-    for name, model, measure in [*measures, (ON_INK, "classifier", "ink")]:
+    of_ink = zip((ON_INK, *PARTS), INK, strict=True)
+    for name, model, measure in [*measures, *((name, "distance", ink) for name, ink in of_ink)]:
         of = {"model": model, "measure": measure}
         path = (*PAIRS, of | {"against": "ig_zero"}, "verdict")
         found += [
@@ -396,6 +433,26 @@ def cases_of_pictures():
         (EXPLAINS, [((*PAIRS, proposal_2, "verdict"), "equal")], "no"),
         (EXPLAINS, [((*PAIRS, proposal_2, "verdict"), "worse")], "no"),
     ]
+    of_classifier, of_distance = ((*LIKE, {"model": model}) for model in MODELS)
+    found += [
+        (SIGNS, [((*of_distance, "signs"), 0.49)], "in part"),
+        (SIGNS, [((*of_distance, "signs_gain_se"), 0.151)], "no"),
+        (SIGNS, [((*of_classifier, "signs"), 0.1)], "yes"),
+        (LIKE_RANDOM, [((*of_classifier, "random_less_zero"), -0.3)], "in part"),
+        (LIKE_RANDOM, [((*of_classifier, "random_less_zero_se"), 0.151)], "in part"),
+        (LIKE_RANDOM, [((*of_classifier, f"random_less_{b}"), 0) for b in ("zero", "mean")], "no"),
+        (FOCUSED, [((*of_classifier, "focus_gain_se"), 0.151)], "no"),
+        (FOCUSED, [((*of_distance, "focus_gain"), -1)], "yes"),
+    ]
+    for name, model in zip(SMALLER, MODELS, strict=True):
+        steps = [(*PAIRS, {"model": model, "method": a, "against": b}, "verdict") for a, b in SIZES]
+        (whole, first, second) = steps
+        found += [
+            (name, [(first, "equal")], "yes"),
+            (name, [(first, "worse")], "in part"),
+            (name, [(whole, "equal")], "in part"),
+            (name, [(whole, "equal"), (second, "equal")], "no"),
+        ]
     for name, model in zip(AS_FAST, MODELS, strict=True):
         medians = [(*TIMES, model, row, "median") for row in TAKEN]
         for path in medians:
@@ -419,7 +476,7 @@ def cases_of_pictures():
 def test_numbers_decide_their_claim_alone(results, name, changes, expected):
     for path, value in changes:
         change(results, path, value)
-    assert shown(results) == dict.fromkeys(ALL, "yes") | {name: expected}
+    assert judged(results) == dict.fromkeys(JUDGED, "yes") | {name: expected}
 
 
 def leave_out(found, path, **without):
@@ -433,8 +490,13 @@ def leave_out(found, path, **without):
     ("path", "without", "left_out"),
     [
         (PAIRS, {"measure": "ink"}, {ON_INK}),
-        (PAIRS, {"model": "distance"}, {NEARER[1], EXPLAINS}),
-        (PAIRS, {"model": "distance", "against": "ig_mean"}, {NEARER[1]}),
+        (PAIRS, {"measure": "ink_negative"}, {PARTS[1]}),
+        (PAIRS, {"model": "distance"}, {NEARER[1], ON_INK, *PARTS, SMALLER[1], EXPLAINS}),
+        (PAIRS, {"model": "distance", "against": "ig_mean"}, {NEARER[1], ON_INK, *PARTS}),
+        (LIKE, {"model": "distance"}, {SIGNS}),
+        (LIKE, {"model": "classifier"}, {LIKE_RANDOM, FOCUSED}),
+        (ROWS, {"model": "classifier", "method": SIG_SMALLER}, set()),
+        (ROWS, {"model": "classifier", "method": SIG_LARGER}, set()),
         (PAIRS, {"model": "distance", "against": "sig_inputs"}, {EXPLAINS}),
         (BETWEEN, {"model": "classifier"}, {ALIKE}),
         (SETS, {}, {PROBABILITY}),
@@ -448,26 +510,52 @@ def leave_out(found, path, **without):
 )
 def test_what_results_say_nothing_of_is_left_out(results, path, without, left_out):
     leave_out(results, path, **without)
-    assert shown(results) == dict.fromkeys([name for name in ALL if name not in left_out], "yes")
+    assert judged(results) == dict.fromkeys([n for n in JUDGED if n not in left_out], "yes")
 
 
 def test_what_is_not_known_of_a_baseline_is_not_farther(results):
     change(results, estimate("ratio_distance_se", **ZERO, **FIRST), 0.3)
     found = shown(results)
     assert {found[name] for name in (NEARER_THAN_GRADIENTS, SIG_NEARER)} == {"in part"}
-    assert {found[name] for name in ALL} == {"yes", "in part"}
+    assert {found[name] for name in JUDGED} == {"yes", "in part"}
 
 
 def test_without_gradients_nothing_is_nearer_than_they(results):
     for method in GRADIENTS:
         leave_out(results, ("ratios", "rows"), method=method)
-    assert set(ALL) - set(shown(results)) == {NEARER_THAN_GRADIENTS, SIG_NEARER}
+    assert set(ALL) - set(shown(results)) == {NEARER_THAN_GRADIENTS, SIG_NEARER, *STABLE}
 
 
-@pytest.mark.parametrize("counts", [{}, {"networks": {"msr": counted(1, 0, 0)}}])
-def test_without_counts_nothing_is_said_of_permutation_sampling(results, counts):
-    change(results, PERMUTATION, counts)
-    assert set(ALL) - set(shown(results)) == set(AT_EQUAL_NUMBER)
+@pytest.mark.parametrize(
+    ("zero", "mine", "expected"),
+    [
+        # Distances in two games; those of the other baselines are 0.3 and 0.6.
+        ((0.3, 0.6), (0.02, 0.04), "yes"),
+        ((0.3, 0.31), (0.02, 0.04), "in part"),
+        ((0.6, 0.3), (0.02, 0.04), "yes"),
+        ((0.3, 0.6), (0.02, 0.31), "no"),
+        # Two standard errors of the difference of two differences: 2 √(4 · 0.02²) = 0.08.
+        ((0.3, 0.6), (0.02, 0.235), "yes"),
+        ((0.3, 0.6), (0.02, 0.245), "no"),
+    ],
+)
+def test_what_is_more_stable(results, zero, mine, expected):
+    for game, others, of_zero, own in zip((FIRST, SECOND), (0.3, 0.6), zero, mine, strict=True):
+        for kind in ("mean", "random"):
+            change(results, estimate("ratio_distance", method=f"gradients_{kind}", **game), others)
+        change(results, estimate("ratio_distance", **ZERO, **game), of_zero)
+        change(results, of_effective("ratio_distance", "networks", **game), own)
+    assert shown(results)[STABLE[0]] == expected
+    said = measured(results, STABLE[0])
+    assert said.startswith(
+        "between the games with the least and the largest L1 distance it differs"
+    )
+    assert f"{mine[1] - mine[0]:.3f} (Effective" in said
+
+
+def test_of_one_game_nothing_is_stable(results):
+    leave_out(results, ("ratios", "rows"), **SECOND)
+    assert not set(STABLE) & set(shown(results))
 
 
 def test_networks_that_were_trained_on_everything(results):
@@ -481,7 +569,11 @@ def test_one_picture_has_no_error(results):
     change(results, (*PAIRS, {}, "standard_error"), None)
     change(results, (*PAIRS, {}, "verdict"), None)
     change(results, (*BETWEEN, {}, "ratio_distance_se"), None)
-    assert set(ALL) - set(shown(results)) == {*NEARER, ON_INK, ALIKE, EXPLAINS}
+    for name in ("random_less_zero", "focus_gain", "signs_gain"):
+        change(results, (*LIKE, {}, f"{name}_se"), None)
+    of_likeness = {SIGNS, LIKE_RANDOM, FOCUSED}
+    of_pairs = {*NEARER, ON_INK, *PARTS, *SMALLER, EXPLAINS}
+    assert set(ALL) - set(shown(results)) == {*of_pairs, *of_likeness, ALIKE}
 
 
 @pytest.mark.parametrize("name", ["ratio_distance", "ratio_distance_repeats"])
@@ -502,15 +594,12 @@ def test_cases_that_are_not_open_say_nothing_of_theorem_2(results):
 
 
 def test_what_is_measured_is_said(results):
-    change(results, (*PERMUTATION, "networks", "effective"), counted(12, 34, 56))
     change(results, (*SETS, SECOND, "printed_log10"), 300.0)
     change(results, (*SETS, SECOND, "probability"), 0.75)
     change(results, estimate("ratio_distance", **ZERO, **FIRST), 0.25)
     change(results, (*PAIRS, {"against": "ig_mean"}, "verdict"), "equal")
     change(results, (*PAIRS, {"against": "ig_random"}, "verdict"), "worse")
     change(results, (*LINES, SECOND, "relative_spread"), 1.5)
-    assert measured(results, AT_EQUAL_NUMBER[1]).startswith("nearer in 12, as near in 34, farther ")
-    assert measured(results, AT_EQUAL_NUMBER[0]).startswith("nearer in 3, as near in 1, farther ")
     said = measured(results, PROBABILITY)
     assert "above 1 in 1 of 4 cases" in said
     assert "interval in 1 of the 2 cases in which" in said
@@ -555,4 +644,4 @@ def test_claims_are_written(results, tmp_path):
     assert rows == json.loads((folder / "claims.json").read_bytes())
     assert rows == [vars(claim) for claim in claims.all_claims(results)]
     assert tuple(rows[0]) == COLUMNS
-    assert {row["shows"] for row in rows} == {"yes", "in part"}
+    assert {row["shows"] for row in rows} >= {"yes", "in part"}

@@ -404,7 +404,8 @@ def test_attributions(study, model):
         gap = whole.largest_gap[0, i] + 1e-6
         assert whole.values[0, i].sum() == pytest.approx(table[15, 0] - table[0, 0], abs=gap)
     for name, method in found.methods.items():
-        repeats = 1 if name in ("ig_zero", "ig_mean", "exact") else 2
+        once = ("ig_zero", "ig_mean", "exact", "sig_baselines_smaller")
+        repeats = 1 if name in once else 2
         assert method.values.shape[:2] == (repeats, 3)
         assert np.isfinite(method.values).all()
         of_areas = name in attribution_files.OF_AREAS
@@ -628,7 +629,7 @@ def test_measures_of_pictures(study, model):
         assert float(row["insertion"]) == pytest.approx(np.mean(insertion), abs=1e-5)
         assert bool(row["spread"]) == (len(of_areas) > 1)
         assert bool(row["ratio_distance_negative"]) <= (model == "distance")
-        if model == "distance" or name in attribution_files.OF_AREAS:
+        if name in attribution_files.OF_AREAS:
             assert row["ink"] == ""
             continue
         pixels = found.methods[name].values[:, i].astype(float)
@@ -653,7 +654,7 @@ def test_summaries_and_differences(study):
         )
 
     table = rows_of(study / "agreement.csv")
-    assert len(table) == len(content["rows"]) == 2 * 12
+    assert len(table) == len(content["rows"]) == 2 * 13
     for row in table:
         values = column(row["model"], row["method"], "deletion")
         assert float(row["deletion"]) == pytest.approx(values.mean(), abs=1e-5)
@@ -676,6 +677,7 @@ def test_summaries_and_differences(study):
         ("sig_baselines", "sig_inputs"),
         ("sig_both", "sig_baselines"),
         ("sig_both", "sig_inputs"),
+        ("sig_baselines_smaller", "sig_baselines"),
     }
     curve = next(row for row in content["curves"] if row["method"] == "exact")
     assert curve["insertion"][0] == pytest.approx(curve["deletion"][-1])

@@ -2,7 +2,14 @@
 
 from pipeline.core.claims import claims_by_row
 from pipeline.studies.baselines.agreement import MEASURES as MEASURED
-from pipeline.studies.baselines.attribution_files import EXACT, OF_AREAS, SIG_ALL, SIG_OWN
+from pipeline.studies.baselines.attribution_files import (
+    EXACT,
+    OF_AREAS,
+    SIG_ALL,
+    SIG_LARGER,
+    SIG_OWN,
+    SIG_SMALLER,
+)
 from pipeline.studies.baselines.attributions import IG, SIG
 from pipeline.studies.baselines.estimates import EFFECTIVE, GRADIENTS, PLAIN
 from pipeline.studies.baselines.report import (
@@ -37,7 +44,8 @@ def ratio_row(game, method, evaluations, distance, spread):
 
 def test_every_method_and_measure_has_a_name():
     assert set(RATIO_METHODS) == {*EFFECTIVE, *PLAIN, *GRADIENTS}
-    assert set(METHODS) == {*IG, *SIG, SIG_OWN, SIG_ALL, *OF_AREAS} - {EXACT}
+    of_others = {SIG_OWN, SIG_ALL, SIG_LARGER, SIG_SMALLER}
+    assert set(METHODS) == {*IG, *SIG, *of_others, *OF_AREAS} - {EXACT}
     assert set(MEASURES) <= set(MEASURED)
 
 

@@ -20,10 +20,13 @@ from pipeline.studies.baselines.attribution_files import (
     EXACT,
     OF_AREAS,
     SIG_ALL,
+    SIG_LARGER,
     SIG_OWN,
+    SIG_SMALLER,
     Attributions,
 )
 from pipeline.studies.baselines.attributions import IG, SIG
+from pipeline.studies.baselines.likeness import likeness
 
 Floats = NDArray[np.float64]
 
@@ -35,9 +38,12 @@ PAIRS = (
     ("sig_baselines", "sig_inputs"),
     ("sig_both", "sig_baselines"),
     ("sig_both", "sig_inputs"),
+    (SIG_SMALLER, "sig_baselines"),
+    (SIG_SMALLER, SIG_LARGER),
+    ("sig_baselines", SIG_LARGER),
 )
 """Methods that are compared, the first with the second: each SIG with each IG, and SIG by its
-proposals."""
+proposals and by the size of areas."""
 
 PROPOSALS = ("sig_baselines", "sig_inputs")
 """Proposals 1 and 2 of the paper (Appendix B.1)"""
@@ -61,7 +67,7 @@ MEASURES: dict[str, Measure] = {
     "deletion": Measure("deletion: mean score", "low", of_score=True),
     "ink": Measure("share of absolute values on ink", "high"),
     "ink_positive": Measure("share of positive values on ink", "high"),
-    "ink_negative": Measure("share of negative values on ink", None),
+    "ink_negative": Measure("share of negative values on ink", "high"),
     "pearson_positive": Measure("Pearson's r of positive parts", "high"),
     "pearson_negative": Measure("Pearson's r of negative parts", "high"),
     "ratio_distance_positive": Measure("L1 distance of positive parts' ratios", "low"),
@@ -93,8 +99,8 @@ def compare(found: Attributions, games: Sequence[Game], ink: float) -> list[Comp
     Args:
         found: the attributions, those named ``exact`` among them.
         games: of each picture's areas, one output.
-        ink: pixels brighter than that are ink. Shares on ink are measured of a classifier's
-            pictures of digits alone.
+        ink: pixels brighter than that are ink. Shares on ink are measured of pictures of digits
+            alone.
     """
     exact = found.of_areas(EXACT)[0]
     return [_compared(found, name, exact, games, ink) for name in found.methods]
@@ -150,7 +156,7 @@ def _to_exact(of_areas: Floats, exact: Floats, *, parts: bool) -> dict[str, Floa
 
 def _on_ink(found: Attributions, name: str, ink: float) -> dict[str, Floats]:
     """Shares of a method's values on ink, (repeat, picture); none where nothing is ink."""
-    if found.model != "classifier" or found.source not in GREY_DIGITS or name in OF_AREAS:
+    if found.source not in GREY_DIGITS or name in OF_AREAS:
         return {}
     values = found.methods[name].values
     shares = [
@@ -180,6 +186,7 @@ def all_measures(found: Sequence[tuple[Attributions, Sequence[Compared]]]) -> di
         "rows": [summary(model, one) for model, one in pairs],
         "differences": [row for known, all_ in found for row in differences(known.model, all_)],
         "between": [between(known) for known, _ in found],
+        "likeness": [likeness(known) for known, _ in found],
         "curves": [
             {
                 "model": model,

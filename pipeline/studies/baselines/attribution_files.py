@@ -15,6 +15,7 @@ from pipeline.shapley.coalitions import Masks
 from pipeline.studies.baselines.areas import Areas, area_sums
 
 SIG_OWN, SIG_ALL = "sig_baselines_own", "sig_baselines_all"
+SIG_LARGER, SIG_SMALLER = "sig_baselines_larger", "sig_baselines_smaller"
 EXACT = "exact"
 OF_AREAS = ("effective", "effective_unsampled", "permutation", "permutation_pairs", EXACT)
 """Methods whose values are of areas; those of all others are of pixels."""

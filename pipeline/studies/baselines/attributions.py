@@ -4,6 +4,8 @@
   baselines: zero, the mean of the training pictures, some training pictures at random;
 * ``sig_baselines``, ``sig_inputs``, ``sig_both``: Shapley Integrated Gradients by proposals 1, 2
   and 1 + 2 (:mod:`pipeline.studies.baselines.integrated`), all from one sample of Algorithm 1;
+* ``sig_baselines_larger``, ``sig_baselines_smaller``: proposal 1 with coalitions of larger and of
+  smaller areas (:mod:`pipeline.studies.baselines.sizes`), in the first repeat alone;
 * ``sig_baselines_own`` or ``sig_baselines_all``: proposal 1 with the other rule of which coalitions
   count;
 * ``effective``, ``effective_unsampled``: Effective Shapley values of the areas, from the same
@@ -31,11 +33,14 @@ from pipeline.shapley.games import Game
 from pipeline.shapley.permutation import permutation_values as paired_permutation_values
 from pipeline.store import CoalitionStore
 from pipeline.store.stored_game import StoredGame
+from pipeline.studies.baselines.areas import Areas
 from pipeline.studies.baselines.attribution_files import (
     EXACT,
     OF_AREAS,
     SIG_ALL,
+    SIG_LARGER,
     SIG_OWN,
+    SIG_SMALLER,
     Attributions,
     Method,
     Sampled,
@@ -53,6 +58,7 @@ from pipeline.studies.baselines.integrated import (
     shapley_integrated_gradients,
 )
 from pipeline.studies.baselines.params import AttributionsParams
+from pipeline.studies.baselines.sizes import with_areas
 
 IG = ("ig_zero", "ig_mean", "ig_random")
 SIG: dict[str, Proposal] = {
@@ -82,6 +88,7 @@ def attribute(
     params: AttributionsParams,
     *,
     source: str,
+    others: Mapping[str, Areas] | None = None,
     advance: Callable[[], object],
 ) -> Attributions:
     """Attribute the scores of pictures by all methods.
@@ -94,6 +101,7 @@ def attribute(
         training: (picture, *shape) training pictures, from which baselines are made.
         params: of the methods.
         source: where the pictures are from, for the record.
+        others: areas ``larger`` and ``smaller`` than those whose exact values are known.
         advance: called after each picture and repeat.
     """
     mean = baseline_pictures("mean", training).to(explained.pictures)
@@ -111,6 +119,7 @@ def attribute(
                 fixed = integrated_once(shown, baselines, params, at_once)
                 exact = shapley_values(store.read(i))[:, 0]
                 one = {**fixed, **one, EXACT: One(exact, 0, store.record.rows, float("nan"))}
+                one |= _with_others(explained, shown, others or {}, params, seed)
             found[repeat].append(one)
             sampled[repeat].append(kept)
             advance()
@@ -276,6 +285,30 @@ def values_of_areas(
 def other_counted(counted: Counted) -> tuple[Counted, str]:
     """The rule that is not the parameters', and the name of the method that follows it."""
     return ("own", SIG_OWN) if counted == "all" else ("all", SIG_ALL)
+
+
+def _with_others(
+    explained: Explained,
+    shown: Shown,
+    others: Mapping[str, Areas],
+    params: AttributionsParams,
+    seed: np.random.SeedSequence,
+) -> dict[str, One]:
+    """Proposal 1 with coalitions of other areas."""
+    names = {"larger": SIG_LARGER, "smaller": SIG_SMALLER}
+    return {
+        names[size]: _of_pixels(
+            *with_areas(
+                shown,
+                areas,
+                params,
+                own,
+                evaluated_at_once=explained.batch_size(),
+                batch_size=explained.batch_size(gradients=True),
+            )
+        )
+        for (size, areas), own in zip(others.items(), seed.spawn(len(others)), strict=True)
+    }
 
 
 def _of_pixels(attribution: Attribution, model_evaluations: int = 0) -> One:

@@ -5,10 +5,12 @@ two standard errors of the difference where there are repeats; nobody decides it
 that are set by hand are named.
 """
 
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipeline.core.claims import Claim, all_of, claim, margin
+from pipeline.studies.baselines.picture_claims import of_pictures
 
 Results = Mapping[str, Any]
 
@@ -24,9 +26,6 @@ HALF = 0.5
 EQUAL = 1e-3
 """Part of marginal contributions by which Integrated Gradients may miss them."""
 
-CLOSE = 1.5
-"""How many times as long "close" may take, and what is not "much faster" takes less than."""
-
 NEVER = 1e-6
 """Probability up to which a simulation cannot tell it from 0 (or from 1, as near to that), so that
 to lie in its interval shows nothing."""
@@ -34,10 +33,6 @@ to lie in its interval shows nothing."""
 GRADIENT = 3
 """Evaluations of a score that cost about what one gradient does: a pass there and a longer one
 back."""
-
-PLAIN = ("ig_zero", "ig_mean", "ig_random")
-NAMES = {"ig_zero": "zero", "ig_mean": "mean", "ig_random": "random"}
-WORDS = {"better": "better than that", "equal": "as good as that", "worse": "worse than that"}
 
 
 def all_claims(results: Results) -> list[Claim]:
@@ -51,19 +46,13 @@ def all_claims(results: Results) -> list[Claim]:
         *(_approximates(results, of) for of in ("utility", "networks")),
         _beats_gradients(results),
         _sig_beats_gradients(results),
-        *(_beats_permutation(results, of) for of in ("utility", "networks")),
+        *(_is_more_stable(results, which) for which in ("most", "fewest")),
         _as_printed(results),
         _replaces(results),
         _equals_marginals(results),
         _is_linear(results),
     ]
-    for judge in (_nearer, _on_ink):
-        found += [judge(results, model) for model in ("classifier", "distance")]
-    # The paper says the one of its classifier and the other of its distance (Appendix B.1).
-    found += [_alike(results, "classifier"), _explains_better(results, "distance")]
-    for judge in (_takes, _faster):
-        found += [judge(results, model) for model in ("classifier", "distance")]
-    return [one for one in found if one is not None]
+    return [one for one in found if one is not None] + of_pictures(results)
 
 
 def _smallest(results: Results, method: str, of: str) -> list[Mapping[str, Any]]:
@@ -206,18 +195,35 @@ def _is_nearer(mine: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     return bool(other["ratio_distance"] - mine["ratio_distance"] > least)
 
 
-def _beats_permutation(results: Results, of: str) -> Claim | None:
-    counts = results["ratios"]["verdicts_against_permutation"].get(of, {}).get("effective")
-    if counts is None:
+def _is_more_stable(results: Results, which: str) -> Claim | None:
+    """How much a method's distance depends on the game: no other measure of the paper's word."""
+    own = {"most": _largest, "fewest": _smallest}[which](results, "effective", "networks")
+    if len(own) < 2:
+        return None
+    spreads = {"Effective Shapley values": _game_spread(own)}
+    for kind in ("zero", "mean", "random"):
+        rows = _largest(results, f"gradients_{kind}", "networks")
+        if rows:
+            spreads[f"Integrated Gradients from {kind}"] = _game_spread(rows)
+    (mine, error), *others = spreads.values()
+    if not others:
         return None
     return claim(
-        "Section 4.2",
-        "utility functions" if of == "utility" else "networks in their place",
-        "at the same number of evaluations they are as near as permutation sampling, or nearer",
-        f"nearer in {counts['better']}, as near in {counts['equal']}, farther in "
-        f"{counts['worse']} of the games and numbers of evaluations",
-        True if not counts["worse"] else all_of([counts["better"] > counts["worse"], False]),
+        "Fig. 2, Section 5",
+        "networks in their place",
+        f"with the {which} evaluations their results are more stable than those of the other "
+        "baselines",
+        "between the games with the least and the largest L1 distance it differs by "
+        + ", ".join(f"{spread:.3f} ({name})" for name, (spread, _) in spreads.items()),
+        all_of(spread - mine > margin(error, other) for spread, other in others),
     )
+
+
+def _game_spread(rows: list[Mapping[str, Any]]) -> tuple[float, float]:
+    """Largest less smallest distance over games, and the standard error of that."""
+    low, high = (end(rows, key=lambda row: float(row["ratio_distance"])) for end in (min, max))
+    error = math.hypot(*(row["ratio_distance_se"] or 0.0 for row in (low, high)))
+    return high["ratio_distance"] - low["ratio_distance"], error
 
 
 def _as_printed(results: Results) -> Claim:
@@ -275,126 +281,4 @@ def _is_linear(results: Results) -> Claim:
         f"on the way the gradient varies by {100 * min(spread):.0f} to {100 * max(spread):.0f} % "
         "of a mean marginal contribution",
         all_of(part <= CONNECTED for part in spread),
-    )
-
-
-def _differences(results: Results, model: str, method: str, measure: str) -> dict[str, Any]:
-    return {
-        row["against"]: row
-        for row in results["agreement"]["differences"]
-        if (row["model"], row["method"], row["measure"]) == (model, method, measure)
-    }
-
-
-def _row(results: Results, model: str, method: str) -> Mapping[str, Any]:
-    rows = results["agreement"]["rows"]
-    return next(row for row in rows if (row["model"], row["method"]) == (model, method))
-
-
-def _against(
-    results: Results, model: str, measure: str, said: tuple[str, str, str]
-) -> Claim | None:
-    found = _differences(results, model, "sig_baselines", measure)
-    # One picture has no error, and where nothing was measured there is no verdict.
-    if any(a not in found or found[a]["verdict"] is None for a in PLAIN):
-        return None
-    source, text, unit = said
-    own = _row(results, model, "sig_baselines")[measure]
-    return claim(
-        source,
-        model,
-        text,
-        f"{unit} {own:.3f}; "
-        + ", ".join(
-            f"{NAMES[a]} {_row(results, model, a)[measure]:.3f} ({WORDS[found[a]['verdict']]}: "
-            f"{found[a]['difference']:+.3f} ± {found[a]['standard_error']:.3f})"
-            for a in PLAIN
-        ),
-        all_of(found[a]["verdict"] == "better" for a in PLAIN),
-    )
-
-
-def _nearer(results: Results, model: str) -> Claim | None:
-    text = (
-        "Shapley Integrated Gradients are nearer to Shapley values than Integrated Gradients from "
-        "zero, mean and random baselines"
-    )
-    return _against(results, model, "ratio_distance", ("Figs. 3 to 5", text, "L1 distance"))
-
-
-def _on_ink(results: Results, model: str) -> Claim | None:
-    text = "they are more concentrated on what is shown than those from the other baselines"
-    return _against(results, model, "ink", ("Figs. 3 to 5", text, "share on the ink"))
-
-
-def _alike(results: Results, model: str) -> Claim | None:
-    """Judged by what other draws of coalitions make of proposal 1 alone: no limit is set by hand.
-
-    Who looks at one picture of each could not tell a smaller difference from another draw.
-    """
-    found = [row for row in results["agreement"]["between"] if row["model"] == model]
-    if not found or found[0]["ratio_distance"] is None:
-        return None
-    (row,) = found
-    if row["ratio_distance_se"] is None or row["ratio_distance_repeats"] is None:
-        return None
-    return claim(
-        "Figs. 6, 7; B.1",
-        model,
-        "proposals 1 and 2 differ little (from each other)",
-        f"L1 distance of their ratios {row['ratio_distance']:.3f} ± "
-        f"{row['ratio_distance_se']:.3f}; of two repeats of proposal 1 "
-        f"{row['ratio_distance_repeats']:.3f}{_correlations(row)}",
-        all_of([row["ratio_distance"] <= row["ratio_distance_repeats"]]),
-    )
-
-
-def _correlations(row: Mapping[str, Any]) -> str:
-    names = {"pearson": "areas", "pearson_pixels": "pixels"}
-    known = [f"r of {of} {row[name]:.3f}" for name, of in names.items() if row[name] is not None]
-    return "".join(f"; {text}" for text in known)
-
-
-def _explains_better(results: Results, model: str) -> Claim | None:
-    found = _differences(results, model, "sig_baselines", "ratio_distance").get("sig_inputs")
-    if found is None or found["verdict"] is None:
-        return None
-    first, second, both = (
-        _row(results, model, f"sig_{use}")["ratio_distance"]
-        for use in ("baselines", "inputs", "both")
-    )
-    return claim(
-        "Fig. 7; B.1",
-        model,
-        "proposal 1 explains better than proposal 2",
-        f"L1 distance to exact ratios {first:.3f} and {second:.3f} ({WORDS[found['verdict']]}: "
-        f"{found['difference']:+.3f} ± {found['standard_error']:.3f}), of both together {both:.3f}",
-        all_of([found["verdict"] == "better"]),
-    )
-
-
-def _takes(results: Results, model: str) -> Claim:
-    medians = {name: row["median"] for name, row in results["runtime"]["ratios"][model].items()}
-    alone, whole = medians["sig_to_ig"], medians["sig_with_algorithm_1_to_ig"]
-    plain, whole_plain = medians["sig_to_plain"], medians["sig_with_algorithm_1_to_plain"]
-    return claim(
-        "Section 5",
-        model,
-        "Shapley Integrated Gradients take about as long as Integrated Gradients",
-        f"{plain:.2f} times as long as from one baseline, {whole_plain:.2f} times with the "
-        f"evaluations that find the coalitions; at equal numbers of gradients {alone:.2f} and "
-        f"{whole:.2f} times",
-        all_of(times <= CLOSE for times in (alone, whole, plain, whole_plain)),
-    )
-
-
-def _faster(results: Results, model: str) -> Claim:
-    row = results["runtime"]["ratios"][model]["sig_inputs_to_sig"]
-    return claim(
-        "B.1",
-        model,
-        "proposal 1 is much faster than proposal 2",
-        f"proposal 2 takes {row['median']:.2f} times as long ({row['lowest']:.2f} to "
-        f"{row['highest']:.2f} over runs)",
-        all_of([row["median"] >= CLOSE, row["lowest"] > 1]),
     )

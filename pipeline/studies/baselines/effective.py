@@ -69,6 +69,8 @@ Counts = Literal["weighted", "printed"]
 Allotment = Literal["equal", "proportional"]
 Floats = NDArray[np.float64]
 
+MOST_PLAYERS = 64
+
 MAX_LISTED = 1 << 18
 """Coalitions of a size up to which they are drawn by number; of more, at random until distinct."""
 
@@ -341,8 +343,10 @@ def _check(
     allotment: str,
     output: int,
 ) -> None:
-    if not 1 <= game.n_players <= 64:
-        raise InputError(f"a game of {game.n_players} players; Effective Shapley takes 1 to 64")
+    if not 1 <= game.n_players <= MOST_PLAYERS:
+        raise InputError(
+            f"a game of {game.n_players} players; Effective Shapley takes 1 to {MOST_PLAYERS}"
+        )
     if per_size < 1 or n_kept < 1 or (bins is not None and bins < 1):
         raise InputError(
             f"per_size {per_size}, n_kept {n_kept}, bins {bins}: each must be 1 at least (bins may "

@@ -33,6 +33,8 @@ METHODS = {
     "sig_baselines": "Shapley Integrated Gradients, proposal 1",
     "sig_baselines_own": "… proposal 1, coalitions of the own area",
     "sig_baselines_all": "… proposal 1, coalitions of all areas",
+    "sig_baselines_larger": "… proposal 1, larger areas",
+    "sig_baselines_smaller": "… proposal 1, smaller areas",
     "sig_inputs": "… proposal 2",
     "sig_both": "… both",
     "effective": "Effective Shapley values (of areas)",

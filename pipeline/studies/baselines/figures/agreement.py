@@ -10,7 +10,13 @@ from matplotlib.figure import Figure
 from pipeline.core.plotting import BLUE, GREEN, ORANGE, PURPLE, SKY
 from pipeline.core.statistics import half_interval
 from pipeline.studies.baselines.agreement import MEASURES
-from pipeline.studies.baselines.attribution_files import EXACT, SIG_ALL, SIG_OWN
+from pipeline.studies.baselines.attribution_files import (
+    EXACT,
+    SIG_ALL,
+    SIG_LARGER,
+    SIG_OWN,
+    SIG_SMALLER,
+)
 from pipeline.studies.baselines.figures.pictures import METHOD_NAMES
 
 MODEL_NAMES = {"classifier": "classifier", "distance": "distance of two pictures"}
@@ -23,6 +29,8 @@ _STYLES: dict[str, tuple[str, str, Any]] = {
     "sig_both": (BLUE, "^", ":"),
     SIG_OWN: (SKY, "D", "-."),
     SIG_ALL: (SKY, "D", "-."),
+    SIG_LARGER: (SKY, "<", "-."),
+    SIG_SMALLER: (SKY, ">", "-."),
     "effective": (GREEN, "v", "-"),
     "effective_unsampled": (GREEN, "*", ":"),
     "permutation": (PURPLE, "P", "--"),

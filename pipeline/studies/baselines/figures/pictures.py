@@ -11,7 +11,14 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
-from pipeline.studies.baselines.attribution_files import EXACT, SIG_ALL, SIG_OWN, Attributions
+from pipeline.studies.baselines.attribution_files import (
+    EXACT,
+    SIG_ALL,
+    SIG_LARGER,
+    SIG_OWN,
+    SIG_SMALLER,
+    Attributions,
+)
 
 METHOD_NAMES = {
     "ig_zero": "IG, zero",
@@ -22,6 +29,8 @@ METHOD_NAMES = {
     "sig_both": "SIG 1 + 2",
     SIG_OWN: "SIG 1, own area's",
     SIG_ALL: "SIG 1, all areas'",
+    SIG_LARGER: "SIG 1, larger areas",
+    SIG_SMALLER: "SIG 1, smaller areas",
     "effective": "Effective Shapley",
     "effective_unsampled": "Eff. Shapley, unsampled",
     "permutation": "permutations, single",

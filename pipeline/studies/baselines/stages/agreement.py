@@ -21,7 +21,7 @@ from pipeline.studies.baselines.agreement import (
 from pipeline.studies.baselines.attribution_files import Attributions, read_attributions
 from pipeline.studies.baselines.params import AgreementParams
 
-VERSION = 1
+VERSION = 2
 
 
 def main(

@@ -18,8 +18,9 @@ from pipeline.studies.baselines.chosen import load_pictures
 from pipeline.studies.baselines.explained import read_explained
 from pipeline.studies.baselines.game import pictured_game
 from pipeline.studies.baselines.params import AttributionsParams, PictureGameParams, PicturesParams
+from pipeline.studies.baselines.sizes import other_areas
 
-VERSION = 1
+VERSION = 2
 
 
 def main(
@@ -40,6 +41,8 @@ def main(
     explained = read_explained(pictured, weights, pictures, coalitions, devices.resolve(device))
     training = torch.from_numpy(load_pictures(pictures, "train").pixels)
     game = pictured_game(explained, coalitions)
+    height, width = explained.pictures.shape[2:]
+    others = other_areas(height, width, pictures.area)
     total = len(explained.instances) * params.repeats
     with (
         believing(receipt) as store,
@@ -47,6 +50,12 @@ def main(
     ):
         refuse_other(store, game, (0, 1), remedy="run baselines_plan with the same files")
         found = attribute(
-            explained, store, training, params, source=pictures.source, advance=advance
+            explained,
+            store,
+            training,
+            params,
+            source=pictures.source,
+            others=others,
+            advance=advance,
         )
     write_attributions(out, found)

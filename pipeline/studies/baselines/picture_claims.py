@@ -1,0 +1,254 @@
+"""What the paper says of attributions of pictures, beside what the study's results show.
+
+Judged as in :mod:`pipeline.studies.baselines.claims`.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from pipeline.core.claims import Claim, all_of, claim, margin, rises
+from pipeline.studies.baselines.attribution_files import SIG_LARGER, SIG_SMALLER
+
+Results = Mapping[str, Any]
+
+CLOSE = 1.5
+"""How many times as long "close" may take, and what is not "much faster" takes less than."""
+
+SIMILAR = 0.5
+"""Pearson's r from which distributions that are alike by more than chance are "similar"."""
+
+PLAIN = ("ig_zero", "ig_mean", "ig_random")
+NAMES = {"ig_zero": "zero", "ig_mean": "mean", "ig_random": "random"}
+WORDS = {"better": "better than that", "equal": "as good as that", "worse": "worse than that"}
+MODELS = ("classifier", "distance")
+
+
+def of_pictures(results: Results) -> list[Claim]:
+    """Every claim on pictures, of the model that the paper makes it of."""
+    found = [
+        *(_better(results, model) for model in MODELS),
+        _on_ink(results),
+        *(_part_on_ink(results, part) for part in ("positive", "negative")),
+        _signs_alike(results),
+        _like_random(results),
+        _focuses(results),
+        *(_smaller(results, model) for model in MODELS),
+        _alike(results, "classifier"),
+        _explains_better(results, "distance"),
+        *(judge(results, model) for judge in (_takes, _faster) for model in MODELS),
+    ]
+    return [one for one in found if one is not None]
+
+
+def _differences(results: Results, model: str, method: str, measure: str) -> dict[str, Any]:
+    return {
+        row["against"]: row
+        for row in results["agreement"]["differences"]
+        if (row["model"], row["method"], row["measure"]) == (model, method, measure)
+    }
+
+
+def _row(results: Results, model: str, method: str) -> Mapping[str, Any]:
+    rows = results["agreement"]["rows"]
+    return next(row for row in rows if (row["model"], row["method"]) == (model, method))
+
+
+def _against(
+    results: Results, model: str, measure: str, said: tuple[str, str, str]
+) -> Claim | None:
+    found = _differences(results, model, "sig_baselines", measure)
+    # One picture has no error, and where nothing was measured there is no verdict.
+    if any(a not in found or found[a]["verdict"] is None for a in PLAIN):
+        return None
+    source, text, unit = said
+    own = _row(results, model, "sig_baselines")[measure]
+    return claim(
+        source,
+        model,
+        text,
+        f"{unit} {own:.3f}; "
+        + ", ".join(
+            f"{NAMES[a]} {_row(results, model, a)[measure]:.3f} ({WORDS[found[a]['verdict']]}: "
+            f"{found[a]['difference']:+.3f} ± {found[a]['standard_error']:.3f})"
+            for a in PLAIN
+        ),
+        all_of(found[a]["verdict"] == "better" for a in PLAIN),
+    )
+
+
+def _better(results: Results, model: str) -> Claim | None:
+    text = (
+        "Shapley Integrated Gradients perform much better than common baselines (are nearer to "
+        "Shapley values than Integrated Gradients from zero, mean and random baselines)"
+    )
+    return _against(results, model, "ratio_distance", ("Abstract", text, "L1 distance"))
+
+
+def _on_ink(results: Results) -> Claim | None:
+    text = "they are more concentrated on what is shown than those from the other baselines"
+    return _against(results, "distance", "ink", ("Fig. 3", text, "share on the ink"))
+
+
+def _part_on_ink(results: Results, part: str) -> Claim | None:
+    text = f"the same of their {part} values"
+    return _against(results, "distance", f"ink_{part}", ("Fig. 4", text, "share on the ink"))
+
+
+def _likeness(results: Results, model: str, *needed: str) -> Mapping[str, Any] | None:
+    """What is known of one model, if all that is needed is."""
+    found = [row for row in results["agreement"]["likeness"] if row["model"] == model]
+    return found[0] if found and all(found[0][name] is not None for name in needed) else None
+
+
+def _signs_alike(results: Results) -> Claim | None:
+    row = _likeness(results, "distance", "signs", "signs_gain_se")
+    if row is None:
+        return None
+    above_chance = row["signs_gain"] > margin(row["signs_gain_se"])
+    return claim(
+        "Fig. 4",
+        "distance",
+        "their positive values are distributed like their negative ones",
+        f"r over areas {row['signs']:.2f}; with the negative values in other pictures "
+        f"{row['signs_others']:.2f} (the difference is {row['signs_gain']:.2f} ± "
+        f"{row['signs_gain_se']:.2f})",
+        (True if row["signs"] >= SIMILAR else None) if above_chance else False,
+    )
+
+
+def _like_random(results: Results) -> Claim | None:
+    others = ("zero", "mean")
+    errors = [f"random_less_{name}_se" for name in others]
+    row = _likeness(results, "classifier", "random", *others, *errors)
+    if row is None:
+        return None
+    return claim(
+        "Fig. 5",
+        "classifier",
+        "they are similar to Integrated Gradients from random baselines (more than to those from "
+        "zero and mean)",
+        f"r over areas {row['random']:.2f} with random, {row['zero']:.2f} with zero, "
+        f"{row['mean']:.2f} with mean",
+        all_of(row[f"random_less_{o}"] > margin(row[f"random_less_{o}_se"]) for o in others),
+    )
+
+
+def _focuses(results: Results) -> Claim | None:
+    row = _likeness(results, "classifier", "focus", "focus_gain_se")
+    if row is None:
+        return None
+    return claim(
+        "Fig. 5",
+        "classifier",
+        "they are more focused on areas to which zero and mean baselines pay attention and random "
+        "ones do not",
+        f"{100 * row['focus']:.1f} % of their absolute values are on such areas, which are "
+        f"{100 * row['focus_even']:.1f} % of all ({row['focus_pictures']} of {row['pictures']} "
+        "pictures have some)",
+        row["focus_gain"] > margin(row["focus_gain_se"]),
+    )
+
+
+def _smaller(results: Results, model: str) -> Claim | None:
+    sizes = {
+        SIG_LARGER: "areas of twice the side",
+        "sig_baselines": "the areas themselves",
+        SIG_SMALLER: "the smallest areas",
+    }
+    rows = results["agreement"]["rows"]
+    known = {row["method"]: row for row in rows if row["model"] == model}
+    names = [name for name in sizes if name in known]
+    verdicts = {
+        (row["method"], row["against"]): row["verdict"]
+        for row in results["agreement"]["differences"]
+        if (row["model"], row["measure"]) == (model, "ratio_distance")
+    }
+    if len(names) < 2 or verdicts.get((names[1], names[0])) is None:
+        return None
+
+    def nearer(i: int, j: int) -> bool:
+        one, other = names[max(i, j)], names[min(i, j)]
+        return verdicts[one, other] == ("better" if j > i else "worse")
+
+    return claim(
+        "Section 4.3",
+        model,
+        "the smaller the areas whose coalitions are baselines, the nearer they come to the ratios "
+        "between Shapley values",
+        "L1 distance "
+        + ", ".join(f"{known[name]['ratio_distance']:.3f} with {sizes[name]}" for name in names),
+        rises(len(names), nearer),
+    )
+
+
+def _alike(results: Results, model: str) -> Claim | None:
+    """Judged by what other draws of coalitions make of proposal 1 alone: no limit is set by hand.
+
+    Who looks at one picture of each could not tell a smaller difference from another draw.
+    """
+    found = [row for row in results["agreement"]["between"] if row["model"] == model]
+    if not found or found[0]["ratio_distance"] is None:
+        return None
+    (row,) = found
+    if row["ratio_distance_se"] is None or row["ratio_distance_repeats"] is None:
+        return None
+    return claim(
+        "Figs. 6, 7; B.1",
+        model,
+        "proposals 1 and 2 differ little (from each other)",
+        f"L1 distance of their ratios {row['ratio_distance']:.3f} ± "
+        f"{row['ratio_distance_se']:.3f}; of two repeats of proposal 1 "
+        f"{row['ratio_distance_repeats']:.3f}{_correlations(row)}",
+        all_of([row["ratio_distance"] <= row["ratio_distance_repeats"]]),
+    )
+
+
+def _correlations(row: Mapping[str, Any]) -> str:
+    names = {"pearson": "areas", "pearson_pixels": "pixels"}
+    known = [f"r of {of} {row[name]:.3f}" for name, of in names.items() if row[name] is not None]
+    return "".join(f"; {text}" for text in known)
+
+
+def _explains_better(results: Results, model: str) -> Claim | None:
+    found = _differences(results, model, "sig_baselines", "ratio_distance").get("sig_inputs")
+    if found is None or found["verdict"] is None:
+        return None
+    first, second, both = (
+        _row(results, model, f"sig_{use}")["ratio_distance"]
+        for use in ("baselines", "inputs", "both")
+    )
+    return claim(
+        "Fig. 7; B.1",
+        model,
+        "proposal 1 explains better than proposal 2",
+        f"L1 distance to exact ratios {first:.3f} and {second:.3f} ({WORDS[found['verdict']]}: "
+        f"{found['difference']:+.3f} ± {found['standard_error']:.3f}), of both together {both:.3f}",
+        all_of([found["verdict"] == "better"]),
+    )
+
+
+def _takes(results: Results, model: str) -> Claim:
+    medians = {name: row["median"] for name, row in results["runtime"]["ratios"][model].items()}
+    alone, whole = medians["sig_to_ig"], medians["sig_with_algorithm_1_to_ig"]
+    plain, whole_plain = medians["sig_to_plain"], medians["sig_with_algorithm_1_to_plain"]
+    return claim(
+        "Section 5",
+        model,
+        "Shapley Integrated Gradients take about as long as Integrated Gradients",
+        f"{plain:.2f} times as long as from one baseline, {whole_plain:.2f} times with the "
+        f"evaluations that find the coalitions; at equal numbers of gradients {alone:.2f} and "
+        f"{whole:.2f} times",
+        all_of(times <= CLOSE for times in (alone, whole, plain, whole_plain)),
+    )
+
+
+def _faster(results: Results, model: str) -> Claim:
+    row = results["runtime"]["ratios"][model]["sig_inputs_to_sig"]
+    return claim(
+        "B.1",
+        model,
+        "proposal 1 is much faster than proposal 2",
+        f"proposal 2 takes {row['median']:.2f} times as long ({row['lowest']:.2f} to "
+        f"{row['highest']:.2f} over runs)",
+        all_of([row["median"] >= CLOSE, row["lowest"] > 1]),
+    )

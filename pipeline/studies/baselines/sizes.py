@@ -1,0 +1,84 @@
+"""Proposal 1 with other areas than those that the exact values are of (section 4.3).
+
+"As the area decreases, the result will get closer to [the] ratio between Shapley value": coalitions
+are sampled of larger and of smaller areas, and the attributions that they lead to are summed over
+the areas of the study, of which exact values are known.
+"""
+
+from dataclasses import replace
+
+import numpy as np
+
+from pipeline.studies.baselines.areas import Areas, picture_game, square_areas
+from pipeline.studies.baselines.effective import MOST_PLAYERS, effective_shapley
+from pipeline.studies.baselines.explained import Shown
+from pipeline.studies.baselines.integrated import Attribution, shapley_integrated_gradients
+from pipeline.studies.baselines.params import AttributionsParams
+
+
+def other_areas(height: int, width: int, side: int) -> dict[str, Areas]:
+    """Areas of twice the side, and the smallest that Algorithm 1 takes, where there are such.
+
+    Args:
+        height, width: pixels of the pictures.
+        side: pixels of the study's own areas.
+    """
+
+    def count(of_side: int) -> int:
+        return -(-height // of_side) * -(-width // of_side)
+
+    found = {}
+    if count(2 * side) > 1:
+        found["larger"] = square_areas(height, width, 2 * side)
+    smallest = next(s for s in range(1, side + 1) if s == side or count(s) <= MOST_PLAYERS)
+    if smallest < side:
+        found["smaller"] = square_areas(height, width, smallest)
+    return found
+
+
+def with_areas(
+    shown: Shown,
+    areas: Areas,
+    params: AttributionsParams,
+    seed: np.random.SeedSequence,
+    *,
+    evaluated_at_once: int,
+    batch_size: int,
+) -> tuple[Attribution, int]:
+    """Shapley Integrated Gradients by proposal 1, with coalitions of given areas.
+
+    Args:
+        shown: the picture.
+        areas: the players.
+        params: of Algorithm 1, and of the quadrature.
+        seed: of the draws.
+        evaluated_at_once: pictures that the model scores at once.
+        batch_size: points of gradients that it is given at once.
+
+    Returns:
+        The attribution, and how many coalitions were evaluated.
+    """
+    given = replace(shown, areas=areas)
+    game = picture_game(
+        given.scores, given.picture, areas, baseline=given.absent, batch_size=evaluated_at_once
+    )
+    sample = effective_shapley(
+        game,
+        per_size=params.per_size,
+        n_kept=params.kept,
+        tolerance=params.tolerance,
+        bins=params.bins,
+        seed=seed,
+    )
+    found = shapley_integrated_gradients(
+        given.scores,
+        given.picture,
+        areas,
+        [one.coalitions for one in sample.samples],
+        baseline=given.absent,
+        counted=params.counted,
+        steps=params.steps,
+        rule=params.quadrature,
+        batch_size=batch_size,
+    )
+    return found, sample.evaluations
