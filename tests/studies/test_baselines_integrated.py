@@ -1,6 +1,7 @@
 """Integrated Gradients over baselines against Riemann sums, closed forms, captum and loops."""
 
-from itertools import product
+from itertools import pairwise, product
+from math import comb
 
 import numpy as np
 import oracle
@@ -396,3 +397,61 @@ def test_masks_and_pictures_go_together():
     membership = np.array([[True, False, False, True]])
     shown = masked_pictures(picture, torch.zeros(()), AREAS, membership)[0]
     assert torch.equal(shown, slow_mask(picture, torch.zeros_like(picture), (0, 3)))
+
+
+# Theorem 1, with Eqs. 2 and 4 and Fig. 1
+
+
+def score(points):
+    """A game on two features, as smooth as can be: (point, 2) → (point,)."""
+    first, second = points[:, 0], points[:, 1]
+    return torch.sin(3 * first) + first * second**2 + torch.exp(-second)
+
+
+START, END = torch.tensor([[0.2, -0.4], [1.1, 0.9]], dtype=torch.float64)
+
+
+def of_pieces(count):
+    """Shapley values of two features, each cut into so many equal pieces that are players.
+
+    Any order of the pieces walks from START to END over a grid. After a and b pieces of either
+    feature, which happens in C(m, a) C(m, b) of the C(2 m, a + b) sets of that size, the next
+    one is of the first feature with probability (m − a) / (2 m − a − b).
+    """
+    steps = torch.arange(count + 1, dtype=torch.float64) / count
+    grid = torch.cartesian_prod(steps, steps)
+    values = score(START + grid * (END - START)).reshape(count + 1, count + 1)
+    shares = [0.0, 0.0]
+    for a, b in product(range(count + 1), repeat=2):
+        if a == b == count:
+            continue
+        visited = comb(count, a) * comb(count, b) / comb(2 * count, a + b)
+        for feature, (left, to) in enumerate(((a, (a + 1, b)), (b, (a, b + 1)))):
+            if left < count:
+                gain = float(values[to] - values[a, b])
+                shares[feature] += visited * (count - left) / (2 * count - a - b) * gain
+    return np.array(shares)
+
+
+def test_with_whole_features_for_players_the_shapley_value_is_eq_4():
+    (r_1, r_2), (s_1, s_2) = START.tolist(), END.tolist()
+
+    def v(*point):
+        return float(score(torch.tensor([point], dtype=torch.float64)))
+
+    of_second = (v(r_1, s_2) - v(r_1, r_2)) / 2 + (v(s_1, s_2) - v(s_1, r_2)) / 2
+    table = np.array([v(r_1, r_2), v(s_1, r_2), v(r_1, s_2), v(s_1, s_2)])[:, None]
+    assert of_pieces(1)[1] == pytest.approx(of_second)
+    np.testing.assert_allclose(of_pieces(1), shapley_values(table)[:, 0])
+
+
+def test_with_ever_smaller_players_shapley_values_become_integrated_gradients():
+    """Theorem 1: the values of Eq. 2 (Aumann and Shapley) are Integrated Gradients. Nearly all
+    orders of many small players keep near the straight line, path P_2 of Fig. 1, and the error
+    falls as one over their number. With whole features, on path P_1, it is far from small."""
+    found = integrated_gradients(score, END, START[None], steps=64).values.numpy()
+    errors = [np.abs(of_pieces(count) - found).max() for count in (1, 20, 40, 80)]
+    assert errors[0] > 0.2
+    assert errors[-1] < 0.01
+    for coarse, fine in pairwise(errors[1:]):
+        assert coarse / fine == pytest.approx(2, abs=0.1)
