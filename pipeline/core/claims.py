@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pipeline.core.digits import apart as apart  # noqa: PLC0414 (frames.claims has it from here)
 from pipeline.core.files import write_json
 from pipeline.core.statistics import MARGIN
 from pipeline.core.tables import NONE, markdown_table, write_table
@@ -75,14 +76,6 @@ def clearly_above(
 ) -> Callable[[int, int], bool]:
     """What :func:`rises` asks for, of independent means with these standard errors."""
     return lambda i, j: means[j] - means[i] > margin(errors[i], errors[j])
-
-
-def apart(*values: float, digits: int = 3) -> list[str]:
-    """Numbers to so many digits, or to as many more as tell different ones apart (9 at most)."""
-    shown = [f"{value:.{digits}g}" for value in values]
-    if len(set(shown)) < len({f"{value:.9g}" for value in values}):
-        return apart(*values, digits=digits + 1)
-    return shown
 
 
 def write_claims(claims: Iterable[Claim], out: Path, table: Path, *, of: str = "of") -> None:

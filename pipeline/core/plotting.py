@@ -1,6 +1,5 @@
 """One style for the figures of all studies, colour-blind safe."""
 
-import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,22 +54,6 @@ _FONTS = (
     "DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Hiragino Sans",
     "PingFang SC", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "Noto Sans", "Arial Unicode MS",
 )  # fmt: skip
-
-
-def signed(value: float, largest: float, digits: int = 2) -> str:
-    """A number with its sign, to as many digits as the largest beside it needs.
-
-    Args:
-        value: the number.
-        largest: size of the largest number that it stands beside.
-        digits: that count in the largest one.
-    """
-    magnitude = math.floor(math.log10(largest)) if 0 < largest < math.inf else 0
-    if magnitude < -4 or magnitude > 5:
-        text = f"{value:+.{digits - 1}e}"
-    else:
-        text = f"{value:+.{max(0, digits - 1 - magnitude)}f}"
-    return text if float(text) else text[1:]
 
 
 def drawable(text: str) -> str:

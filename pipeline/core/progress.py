@@ -28,6 +28,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from pipeline.core.digits import significant
+
 log = logging.getLogger(__name__)
 
 LOG_EVERY_SECONDS = 10.0
@@ -46,8 +48,8 @@ class _RateColumn(ProgressColumn):
 def _quantity(value: float) -> str:
     for limit, suffix in ((1e9, "G"), (1e6, "M"), (1e4, "k")):
         if value >= limit:
-            return f"{value / limit * (10 if suffix == 'k' else 1):.3g}{suffix}"
-    return f"{value:.3g}"
+            return significant(value / limit * (10 if suffix == "k" else 1)) + suffix
+    return significant(value)
 
 
 def rate_text(per_second: float, unit: str) -> str:

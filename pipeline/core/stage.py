@@ -24,6 +24,7 @@ from typing import Annotated, Any
 import typer
 from pydantic import TypeAdapter, ValidationError
 
+from pipeline.core.digits import significant
 from pipeline.core.errors import InputError
 from pipeline.core.fields import explain_validation_error
 
@@ -108,7 +109,7 @@ def _command(rule: str, main: Callable[..., None]) -> Callable[..., None]:
             logging.getLogger("pipeline").exception("%s failed", rule)
             raise typer.Exit(1) from None
         seconds = time.monotonic() - start
-        logging.getLogger("pipeline").info("%s: done in %.1f s", rule, seconds)
+        logging.getLogger("pipeline").info("%s: done in %s s", rule, significant(seconds))
 
     keyword = inspect.Parameter.KEYWORD_ONLY
     options = [

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LRScheduler
 
+from pipeline.core.digits import significant
 from pipeline.core.errors import InputError
 from pipeline.core.progress import progress
 
@@ -72,10 +73,10 @@ def fit(
                 losses.append(_step(loss, batch, at_once, optimizer, scheduler))
                 advance(1, note=note)
             history.append(_mean(losses, description, epoch, learning_rate))
-            log.debug("%s: epoch %d/%d, loss %.4f", description, epoch + 1, epochs, history[-1])
+            log.debug("%s: epoch %d/%d, loss %.4g", description, epoch + 1, epochs, history[-1])
     network.eval()
     if history:
-        log.info("%s: loss %.3f after %d epochs", description, history[-1], epochs)
+        log.info("%s: loss %s after %d epochs", description, significant(history[-1]), epochs)
     return history
 
 
@@ -120,4 +121,4 @@ def _mean(losses: list[Tensor], description: str, epoch: int, learning_rate: flo
 
 
 def _last(history: list[float]) -> str:
-    return f", loss {history[-1]:.3f}" if history else ""
+    return f", loss {significant(history[-1])}" if history else ""

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import stages
 
-from pipeline.core.claims import apart
 from pipeline.core.tables import plain, write_table
 from pipeline.studies.frames import claims, runtime
 from pipeline.studies.frames.discard import COMPARED
@@ -376,10 +375,3 @@ def test_claims_of_a_model_that_has_not_learned_say_so(results):
     results["accuracy"]["tsn"]["learning"]["has_learned"] = False
     for one in claims.all_claims(with_comparisons(results)):
         assert one.measured.endswith("the model has hardly learned") == (one.of == "TSN")
-
-
-def test_numbers_are_told_apart():
-    assert apart(0.3351, 0.3349, 0.3) == ["0.3351", "0.3349", "0.3"]
-    assert apart(0.5, 0.25) == ["0.5", "0.25"]
-    assert apart(1 / 3, 1 / 3) == ["0.333", "0.333"]
-    assert apart(1e-12, 2e-12) == ["1e-12", "2e-12"]

@@ -82,14 +82,14 @@ def test_times_have_their_unit_and_significant_digits():
     rows = [
         row(0.0038812, 0.000112, 6.79, 0.01),
         row(0.9999, 0.2341, 0.08, 0.0001),
-        row(1234.5, 99.7, 0.0225, 0.00000004),
+        row(1234.5, 99.7, 0.0225, 0.0000004),
     ]
     assert runtime_table({"rows": rows, "paper_device": PAPER_DEVICE}).splitlines() == [
         "| | frames | | here | paper (GTX 1080 Ti) |",
         "|---|---|---|---|---|",
         "| TRN | 8 | exact | 3.88 ± 0.11 ms | 6.79 ± 0.01 s |",
         "| TRN | 8 | exact | 1000 ± 230 ms | 80 ± 0.1 ms |",
-        "| TRN | 8 | exact | 1230 ± 100 s | 22.5 ± 0.00004 ms |",
+        "| TRN | 8 | exact | 1230 ± 100 s | 22.5 ± 0.0004 ms |",
     ]
 
 

@@ -2,7 +2,8 @@
 
 import pytest
 
-from pipeline.core.plotting import drawable, figure_style, signed
+from pipeline.core.digits import apart, signed, significant, with_error
+from pipeline.core.plotting import drawable, figure_style
 
 
 @pytest.mark.parametrize(
@@ -21,6 +22,72 @@ from pipeline.core.plotting import drawable, figure_style, signed
 )
 def test_digits_follow_the_largest_number(value, largest, expected):
     assert signed(value, largest) == expected
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "expected"),
+    [
+        (0.4, 2, "0.4"),
+        (0.000123456, 3, "0.000123"),
+        (1234.5, 3, "1230"),
+        (99_999.9, 3, "100000"),
+        (1.6e-7, 2, "1.6e-07"),
+        (2.5e8, 3, "2.5e+08"),
+        (0.0, 3, "0"),
+    ],
+)
+def test_a_lone_number_has_significant_digits(value, digits, expected):
+    assert significant(value, digits) == expected
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ((0.3351, 0.3349, 0.3), ["0.3351", "0.3349", "0.3000"]),
+        ((0.5, 0.25), ["0.500", "0.250"]),
+        ((1 / 3, 1 / 3 + 1e-12), ["0.333", "0.333"]),
+        ((0.33512341, 0.33512342), ["0.33512341", "0.33512342"]),
+        ((0.335, 0.0001, 0.0), ["0.3350", "0.0001", "0.0000"]),
+        ((0.335, 1e-7), ["0.335", "1.00e-07"]),
+        ((1e-12, 2e-12), ["1.00e-12", "2.00e-12"]),
+        ((250_000.0, 250_100.0), ["250000", "250100"]),
+        ((None, 12.34, float("nan"), 1.0), ["–", "12.3", "–", "1.0"]),
+        ((0.05, 5e-17), ["0.0500", "0.0000"]),
+        ((), []),
+    ],
+)
+def test_numbers_that_are_compared_are_told_apart(values, expected):
+    assert apart(*values) == expected
+
+
+def test_numbers_that_are_compared_may_have_signs():
+    assert apart(0.02, -0.01, 0.0, digits=2, sign="+") == ["+0.020", "-0.010", "0.000"]
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "expected"),
+    [
+        (0.334, 0.0012, "0.3340 ± 0.0012"),
+        (3.1, 45.0, "3 ± 45"),
+        (-0.0001, 0.012, "0.000 ± 0.012"),
+        (123_456.0, 1234.0, "123456 ± 1234"),
+        (1.6e-7, 2e-8, "(1.60 ± 0.20)e-07"),
+        (-1.2e9, 3e7, "(-1.200 ± 0.030)e+09"),
+        (0.125, None, "0.1250"),
+        (0.125, float("nan"), "0.1250"),
+        (0.125, 3e-17, "0.1250"),
+        (0.0, 0.0, "0.000"),
+        (None, None, "–"),
+        (float("nan"), 0.1, "–"),
+    ],
+)
+def test_an_error_has_two_digits(value, error, expected):
+    assert with_error(value, error) == expected
+
+
+def test_a_number_with_an_error_may_have_a_sign():
+    assert with_error(0.5, 0.1, "+") == "+0.50 ± 0.10"
+    assert with_error(0.5, None, "+") == "+0.5000"
 
 
 def test_characters_that_no_font_has_are_boxes():

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
+from pipeline.core.digits import signed, significant
 from pipeline.core.errors import InputError
-from pipeline.core.plotting import MODEL_NAMES, figure_style, save, signed
+from pipeline.core.plotting import MODEL_NAMES, figure_style, save
 from pipeline.shapley.coalitions import MAX_ENUMERABLE
 from pipeline.studies.frames.explain import Explanation, Sampling, explain_video
 from pipeline.studies.frames.figures.clips import ExplainedClass, draw_video, frame_pictures
@@ -150,7 +151,8 @@ def draw_explanation(
     rows = []
     for number, c in enumerate(shown_classes(found, class_name)):
         which = "predicted class" if number == 0 else "class"
-        title = f"{MODEL_NAMES[model]}, {which}: {found.classes[c]} (gets {found.scores[c]:.3g})"
+        gets = f"gets {significant(found.scores[c])}"
+        title = f"{MODEL_NAMES[model]}, {which}: {found.classes[c]} ({gets})"
         rows.append(ExplainedClass(title, found.esv[:, c]))
     with figure_style():
         pictures = frame_pictures(video, found.frames)

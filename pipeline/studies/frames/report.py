@@ -1,9 +1,9 @@
 """Tables of the study of frames in documents."""
 
-from decimal import Decimal
 from typing import Any
 
 from pipeline.core.claims import claims_by_model
+from pipeline.core.digits import significant, with_error
 from pipeline.core.tables import NONE, markdown_table
 from pipeline.studies.frames.paths import MODELS
 
@@ -65,7 +65,7 @@ def _share(share: float, of_model: Any, key: str) -> str:
     if share in (0, 1):
         return f"{100 * share:.0f} %"
     error = (share * (1 - share) / clips) ** 0.5
-    return f"{100 * share:.1f} ± {100 * error:.1f} %"
+    return f"{with_error(100 * share, 100 * error)} %"
 
 
 def frames_table(summary: Any) -> str:
@@ -79,7 +79,7 @@ def frames_table(summary: Any) -> str:
         found = summary[model].get("highest_in_action")
         if found is not None:
             share, error = 100 * found["inside"], 100 * found["standard_error"]
-            inside.append(f"{share:.1f} ± {error:.1f} %")
+            inside.append(f"{with_error(share, error)} %")
             chances.append(f"{100 * found['chance']:.1f} %")
     rows = []
     if inside:
@@ -109,12 +109,7 @@ def learning_table(accuracy: Any) -> str:
 def _time(seconds: float, sd: float) -> str:
     """Mean to three digits and standard deviation to two, in ms below one second."""
     factor, unit = (1000, "ms") if seconds < 1 else (1, "s")
-    return f"{_digits(factor * seconds, 3)} ± {_digits(factor * sd, 2)} {unit}"
-
-
-def _digits(value: float, digits: int) -> str:
-    """Rounded to so many significant digits, and written without a power of ten."""
-    return format(Decimal(f"{value:.{digits}g}"), "f")
+    return f"{significant(factor * seconds)} ± {significant(factor * sd, 2)} {unit}"
 
 
 TABLES = {

@@ -13,8 +13,9 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
+from pipeline.core.digits import signed, significant
 from pipeline.core.errors import InputError
-from pipeline.core.plotting import GREEN, LOWERS, MODEL_NAMES, RAISES, drawable, signed
+from pipeline.core.plotting import GREEN, LOWERS, MODEL_NAMES, RAISES, drawable
 from pipeline.data.decoding import VideoError, decode_frames
 from pipeline.data.something import video_files, video_of
 from pipeline.studies.frames.summary import inside_interval
@@ -220,7 +221,7 @@ def _explained(
             shown.append(("predicted class", predicted, whole, esv))
         for what, number, score, esv in shown:
             model = MODEL_NAMES[name]
-            title = f"{model}, {what}: {classes[number]} ({model} gives it {score:.2f})"
+            title = f"{model}, {what}: {classes[number]} ({model} gives it {significant(score)})"
             rows.append(ExplainedClass(title, esv))
     return rows
 
