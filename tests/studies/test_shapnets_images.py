@@ -487,3 +487,21 @@ def test_claims_follow_the_numbers(content):
             row.update(accuracy=better, standard_error=0.001)
         other["local_accuracy"]["largest_gap"] = 1e-6 if sign > 0 else 1.0
         assert set(decided(other).values()) == {expected}
+
+
+def test_small_numbers_are_not_written_as_none(content):
+    small = copy.deepcopy(content)
+    for number, row in enumerate(small["pruning"]["areas"]):
+        row["area"] = 1e-4 * (1 + number / 1000)
+    for row in small["pruning"]["spared"]:
+        row.update(difference=1.25e-4, standard_error=1.1e-5)
+    said = {one.claim: one.measured for one in image_claims.image_claims(small)}
+    plain = [row["area"] for row in small["pruning"]["areas"] if row["network"] == "plain"]
+    told = said["pruning values of earlier stages hurts at least as much as of later ones"]
+    found = [float(text) for text in told.partition(": ")[2].split(", ")]
+    assert found == pytest.approx(plain, rel=1e-3)
+    assert len(set(found)) == len(plain)
+    assert (
+        "shares 0.000125 ± 0.000011 less"
+        in said["ℓ1 regularisation makes a network more robust to pruning"]
+    )

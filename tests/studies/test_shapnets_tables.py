@@ -2,6 +2,7 @@
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import oracle
@@ -29,7 +30,7 @@ from pipeline.studies.shapnets import (
     timing,
     trained,
 )
-from pipeline.studies.shapnets.explain import draw_row, explain_row, row_table
+from pipeline.studies.shapnets.explain import ExplainedRow, draw_row, explain_row, row_table
 from pipeline.studies.shapnets.params import NetworksParams, Params
 
 SIZES = NetworksParams(width=3, hidden=4)
@@ -395,17 +396,35 @@ def test_claims_are_decided_by_the_numbers(results):
     assert again == ["no", "no", "yes", "yes", "no", "yes", "yes", *["no"] * 4, "in part"]
 
 
+def test_small_numbers_are_not_written_as_none(results):
+    drawn, distances, timing = results
+    for row in drawn[0]["rows"]:
+        row["score"] *= 1e-4
+    for row in distances[0]["rows"]:
+        row["relative"] *= 1e-4
+    for row in timing["rows"]:
+        row["seconds"] *= 1e-4
+    said = {c.claim: c.measured for c in claims.table_claims(drawn, distances, timing)}
+    assert said["their explanations are comparable to Kernel SHAP (77)"].endswith(
+        ": yeast 9.00e-06 and 1.00e-06"
+    )
+    scores = next(text for claim, text in said.items() if claim.startswith("Deep and Shallow"))
+    assert scores.startswith("accuracy: deep 9.00e-05, shallow 9.10e-05, gam 8.00e-05")
+    times = report.times_table({"timing": timing})
+    assert "| ours | 0.0001 | 0.0002 | 0.0003 | – |" in times
+
+
 def test_tables_for_documents(results):
     drawn, distances, times = results
     content = {"trained": drawn, "distances": distances, "timing": times}
-    assert "| yeast | deep | 3 | accuracy 0.9000 ± 0.0100 | 0.585 |" in report.accuracies_table(
+    assert "| yeast | deep | 3 | accuracy 0.900 ± 0.010 | 0.585 |" in report.accuracies_table(
         content
     )
-    assert "0.09 ± 0" in report.distances_table(content)
+    assert "| yeast | deep | 0.09000 |" in report.distances_table(content)
     peers = report.peers_table(content)
-    assert "| yeast | DNN, FastSHAP | accuracy 0.9200 ± 0.0100 | 0.2 ± 0 | 0.5 |" in peers
-    assert "| yeast | HarsanyiNet, its own | accuracy 0.9000 ± 0.0100 | 2e-07 ± 0 | 3 |" in peers
-    assert "| Deep SHAP | 4.0 |" in report.times_table(content)
+    assert "| yeast | DNN, FastSHAP | accuracy 0.920 ± 0.010 | 0.2000 | 0.5 |" in peers
+    assert "| yeast | HarsanyiNet, its own | accuracy 0.900 ± 0.010 | 2.000e-07 | 3 |" in peers
+    assert "| Deep SHAP | 4 |" in report.times_table(content)
 
 
 def test_a_table_of_ones_own_is_known_before_anything_runs(tmp_path):
@@ -489,6 +508,25 @@ def test_a_row_of_ones_own_table_is_explained_in_its_targets_unit(own_table, tmp
     assert row_table(found).row_count == 5
     draw_row(found, tmp_path / "row.png")
     assert (tmp_path / "row.png").exists()
+
+
+def test_digits_of_a_row_follow_its_values():
+    row = ExplainedRow(
+        names=("a", "b"),
+        given=np.ones(2),
+        output="price",
+        score=3.3e-4,
+        nobody=2e-4,
+        own=np.array([2e-4, -7e-5]),
+        exact=np.array([1.2e-4, 1e-5]),
+        error=None,
+    )
+    table = row_table(row)
+    assert table.title == "price: 0.00033"
+    assert list(table.columns[2].cells) == ["+0.0002000", "-0.0000700", "+0.0001300", "+0.0002000"]
+    sizes = {name: 1e8 * getattr(row, name) for name in ("score", "nobody", "own", "exact")}
+    table = row_table(replace(row, **sizes))
+    assert list(table.columns[3].cells) == ["+12000", "+1000", "+13000", "+20000"]
 
 
 def test_rows_that_cannot_be_explained(own_table, tmp_path):

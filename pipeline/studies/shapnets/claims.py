@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.core.claims import Claim, all_of, claim, margin
+from pipeline.core.digits import apart, significant
 from pipeline.data.tables import INTERACTING
 from pipeline.studies.shapnets.trained import ALL_PAIRS, LEARNED_PAIRS, RANDOM_PAIRS
 
@@ -44,9 +45,7 @@ def _comparable(content: Mapping[str, Any]) -> Claim:
             gap = sign * (rows[name]["score"] - rows[other]["score"])
             errors = [rows[n]["score error"] for n in (name, other)]
             parts.append(gap > -margin(*errors))
-    told = ", ".join(
-        f"{name} {rows[name]['score']:.3g}" for name in ("deep", "shallow", "gam", *others)
-    )
+    told = _scores(rows, ("deep", "shallow", "gam", *others))
     return claim(
         "Sec. 3, Table 1",
         content["source"],
@@ -73,7 +72,7 @@ def _similar(distances: Contents) -> Claim:
         "App. G, Table 3",
         "all tables",
         "explanations of Deep ShapNets are similar to exact Shapley values",
-        "relative distance " + ", ".join(f"{x:.2f}" for x in found),
+        "relative distance " + ", ".join(apart(*found)),
         all_of(x <= CLOSE for x in found),
     )
 
@@ -92,7 +91,9 @@ def _beside(distances: Contents, method: str) -> Claim:
         # The same rows are explained by both; taken for independent, errors are no smaller.
         errors = margin(own["relative error"], other["relative error"])
         nearer.append(own["relative"] < other["relative"] + errors)
-        told.append(f"{content['source']} {own['relative']:.3f} and {other['relative']:.3f}")
+        told.append(
+            f"{content['source']} {' and '.join(apart(own['relative'], other['relative']))}"
+        )
     return claim(
         "Sec. 3, Table 3",
         "trained Deep ShapNets",
@@ -115,7 +116,7 @@ def _norms(trained: Contents) -> list[Claim]:
             own, plain = rows[name], rows["deep"]
             errors = margin(own[f"{measure} error"], plain[f"{measure} error"])
             parts.append(sign * (own[measure] - plain[measure]) > errors)
-            told.append(f"{source} {plain[measure]:.2f} → {own[measure]:.2f}")
+            told.append(f"{source} {' → '.join(apart(plain[measure], own[measure]))}")
         found.append(claim("Sec. 3, Table 4", "all tables", text, "; ".join(told), all_of(parts)))
     return found
 
@@ -129,8 +130,8 @@ def _fast(timing: Mapping[str, Any]) -> Claim:
         "App. F, Table 5",
         "Deep ShapNet of 16 features",
         "its own explanation is faster than any other of it",
-        f"{1000 * seconds['ours']:.1f} ms; "
-        + ", ".join(f"{name} {ratio:.0f} × as long" for name, ratio in others.items()),
+        f"{significant(1000 * seconds['ours'])} ms; "
+        + ", ".join(f"{name} {significant(ratio)} × as long" for name, ratio in others.items()),
         min(others.values()) > 1,
     )
 
@@ -148,14 +149,14 @@ def _consistent(trained: Contents, distances: Contents) -> list[Claim]:
         best = min(drawn, key=lambda name: own[name]["relative"])
         errors = margin(own[best]["relative error"], own["deep"]["relative error"])
         shares = content["non-additive"]
+        numbers = [(own[n]["relative"], rows[n]["score"], shares[n]) for n in ("deep", best)]
+        distance, score, share = (" → ".join(apart(*pair)) for pair in zip(*numbers, strict=True))
         found.append(
             claim(
                 "beyond the paper",
                 content["source"],
                 "a term in the loss makes explanations Shapley values",
-                f"relative distance {own['deep']['relative']:.3f} → {own[best]['relative']:.3f}, "
-                f"score {rows['deep']['score']:.3g} → {rows[best]['score']:.3g}, non-additive "
-                f"share {shares['deep']:.4f} → {shares[best]:.4f}",
+                f"relative distance {distance}, score {score}, non-additive share {share}",
                 own["deep"]["relative"] - own[best]["relative"] > errors,
             )
         )
@@ -175,13 +176,14 @@ def _peers(trained: Contents, distances: Contents) -> list[Claim]:
         shallow, harsanyi = scores["shallow"], scores["harsanyi"]
         gap = sign * (shallow["score"] - harsanyi["score"])
         exact = [told[n, "ours"]["relative"] for n in ("shallow", "harsanyi") if content["exact"]]
-        distances_told = ", relative distances {:.0e} and {:.0e}".format(*exact) if exact else ""
+        distances_told = f", relative distances {' and '.join(apart(*exact))}" if exact else ""
         found.append(
             claim(
                 "beyond the paper",
                 content["source"],
                 "a Shallow ShapNet does as well as a HarsanyiNet, whose values are exact, too",
-                f"score {shallow['score']:.3g} and {harsanyi['score']:.3g}" + distances_told,
+                f"score {' and '.join(apart(shallow['score'], harsanyi['score']))}"
+                + distances_told,
                 gap > -margin(shallow["score error"], harsanyi["score error"]),
             )
         )
@@ -194,7 +196,7 @@ def _peers(trained: Contents, distances: Contents) -> list[Claim]:
                 content["source"],
                 "explanations of a Deep ShapNet are nearer to its Shapley values than FastSHAP's "
                 "of a plain network to that network's",
-                f"relative distance {own['relative']:.3f} and {other['relative']:.3f}",
+                f"relative distance {' and '.join(apart(own['relative'], other['relative']))}",
                 other["relative"] - own["relative"] > errors,
             )
         )
@@ -211,9 +213,7 @@ def _learned(content: Mapping[str, Any]) -> Claim:
         return sign * (own["score"] - rows[name]["score"]), error
 
     (beyond, error), (lost, other) = gap(RANDOM_PAIRS), gap(ALL_PAIRS)
-    told = f"{content['measure']}: " + ", ".join(
-        f"{name} {rows[name]['score']:.4g}" for name in (LEARNED_PAIRS, ALL_PAIRS, RANDOM_PAIRS)
-    )
+    told = f"{content['measure']}: {_scores(rows, (LEARNED_PAIRS, ALL_PAIRS, RANDOM_PAIRS))}"
     if content["source"] == "interactions":
         runs = content["pairs"][LEARNED_PAIRS]
         right = sum(tuple(pair) in INTERACTING for run in runs for pair in run)
@@ -229,6 +229,12 @@ def _learned(content: Mapping[str, Any]) -> Claim:
         told,
         all_of([beyond > error, lost > -other]),
     )
+
+
+def _scores(rows: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> str:
+    """Networks with their scores."""
+    scores = apart(*(rows[name]["score"] for name in names))
+    return ", ".join(f"{name} {score}" for name, score in zip(names, scores, strict=True))
 
 
 def _own(distances: Contents, kind: str, *, trained: bool = False) -> list[Mapping[str, Any]]:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rich.table import Table as Printed
 from torch import nn
 
+from pipeline.core.digits import signed, significant
 from pipeline.core.errors import InputError
 from pipeline.core.plotting import BLUE, ORANGE, figure_style, save
 from pipeline.data.tables import Table, own
@@ -158,16 +159,21 @@ def _exact(
 
 def row_table(found: ExplainedRow) -> Printed:
     """Features as rows, largest values first."""
-    table = Printed(title=f"{found.output}: {found.score:.3f}", title_style="bold")
+    table = Printed(title=f"{found.output}: {significant(found.score)}", title_style="bold")
     exact = "exact" if found.error is None else "estimated"
     for name in ("feature", "in the row", "own explanation", f"{exact} Shapley value"):
         table.add_column(name, justify="left" if name == "feature" else "right")
+    largest = float(np.abs([found.own, found.exact]).max())
+
+    def shown(*numbers: float) -> list[str]:
+        return [signed(number, largest, 4) for number in numbers]
+
     for i in np.argsort(-np.abs(found.exact)):
-        numbers = (f"{found.own[i]:+.4f}", f"{found.exact[i]:+.4f}")
-        table.add_row(found.names[i], f"{found.given[i]:g}", *numbers)
+        given = f"{found.given[i]:g}"
+        table.add_row(found.names[i], given, *shown(found.own[i], found.exact[i]))
     table.add_section()
-    table.add_row("sum", "", f"{found.own.sum():+.4f}", f"{found.exact.sum():+.4f}")
-    table.add_row("all features at their means", "", *[f"{found.nobody:+.4f}"] * 2)
+    table.add_row("sum", "", *shown(found.own.sum(), found.exact.sum()))
+    table.add_row("all features at their means", "", *shown(found.nobody, found.nobody))
     return table
 
 
@@ -189,7 +195,7 @@ def draw_row(found: ExplainedRow, out: Path) -> None:
         axes.set_yticks(places, [f"{found.names[i]} = {found.given[i]:g}" for i in order])
         axes.invert_yaxis()
         axes.axvline(0, color="black", lw=0.8)
-        axes.set(title=f"{found.output}: {found.score:.3f}", xlabel="added to the score")
+        axes.set(title=f"{found.output}: {significant(found.score)}", xlabel="added to the score")
         axes.grid(visible=False, axis="y")
         figure.legend(loc="outside upper center", ncols=2)
         save(figure, out)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.core.claims import Claim, all_of, claim, margin
+from pipeline.core.digits import apart, significant, with_error
 from pipeline.core.statistics import MARGIN, verdict
 from pipeline.studies.shapnets.image_attributions import OTHERS, SHAPNET
 
@@ -60,12 +61,13 @@ def _accurate(content: Content) -> Claim:
     own, other = rows["plain"], rows["cnn"]
     lost = other["accuracy"] - own["accuracy"]
     papers = f" (paper: {own['paper']:.4f} and {other['paper']:.4f})" if own["paper"] else ""
+    accuracies = apart(own["accuracy"], other["accuracy"], digits=4)
     unsure = margin(own["standard_error"], other["standard_error"])
     return claim(
         "Table 2",
         content["source"],
         "a Deep ShapNet is about as accurate as a comparable CNN",
-        f"{own['accuracy']:.4f} and {other['accuracy']:.4f} for the CNN{papers}",
+        f"{' and '.join(accuracies)} for the CNN{papers}",
         True if lost <= COMPARABLE else None if lost - unsure <= COMPARABLE else False,
     )
 
@@ -77,7 +79,7 @@ def _local_accuracy(content: Content) -> Claim:
         content["source"],
         "explanations of Deep ShapNets sum to the score less that of the references",
         f"the largest gap is {found['largest_gap']:.1e}, the largest score "
-        f"{found['largest_score']:.1f}",
+        f"{significant(found['largest_score'])}",
         found["largest_gap"] <= EXACT * found["largest_score"],
     )
 
@@ -88,7 +90,7 @@ def _flips(content: Content, method: str) -> Claim:
         verdict(_number(row["own_more"]), _number(row["own_more_error"]), "high") for row in rows
     ]
     texts = [
-        f"{row['source']} → {row['target']} {'–' if row['t'] is None else format(row['t'], '.1f')}"
+        f"{row['source']} → {row['target']} {'–' if row['t'] is None else format(row['t'], 'z.1f')}"
         for row in rows
     ]
     return claim(
@@ -139,7 +141,7 @@ def _earlier(content: Content) -> Claim:
         f"{content['source']}, plain",
         "pruning values of earlier stages hurts at least as much as of later ones",
         "mean loss of accuracy, first stage to last: "
-        + ", ".join(f"{row['area']:.3f}" for row in rows),
+        + ", ".join(apart(*(row["area"] for row in rows))),
         all_of(held),
     )
 
@@ -156,7 +158,7 @@ def _robust_to_pruning(content: Content) -> list[Claim]:
             "Sec. 3, Fig. 5",
             content["source"],
             text,
-            f"in the mean over stages and shares {difference:.3f} ± {error:.3f} less accuracy is "
+            f"in the mean over stages and shares {with_error(difference, error)} less accuracy is "
             "lost",
             bool(difference > MARGIN * error),
         )
@@ -213,10 +215,12 @@ def _concentrated(content: Content) -> list[Claim]:
         return -gained > margin(rows[name][f"{measure}_error"], plain[f"{measure}_error"])
 
     def text(name: str) -> str:
+        variation, sparsity = (
+            apart(plain[measure], rows[name][measure]) for measure in ("variation", "sparsity")
+        )
         return (
-            f"coefficient of variation {_number(plain['variation']):.2f} without and "
-            f"{_number(rows[name]['variation']):.2f} with, share of values near 0 "
-            f"{plain['sparsity']:.2f} and {rows[name]['sparsity']:.2f}"
+            f"coefficient of variation {' without and '.join(variation)} with, share of values "
+            f"near 0 {' and '.join(sparsity)}"
         )
 
     return [
@@ -242,9 +246,10 @@ def _robust_to_removal(content: Content) -> Claim:
         row for row in content["regularised"]["areas"] if row["network"] in ("l1", "l_infinity")
     ]
     found = [_verdict(row, "low") for row in rows]
+    gained = apart(*(-row["difference"] for row in rows), sign="+")
     texts = [
-        f"{'ℓ1' if row['network'] == 'l1' else 'ℓ∞'}, {row['order']} {-row['difference']:+.3f}"
-        for row in rows
+        f"{'ℓ1' if row['network'] == 'l1' else 'ℓ∞'}, {row['order']} {gain}"
+        for row, gain in zip(rows, gained, strict=True)
     ]
     better, worse = found.count("better"), found.count("worse")
     return claim(
@@ -267,7 +272,8 @@ def _areas(content: Content, kind: str) -> dict[str, Mapping[str, Any]]:
 
 def _in_order(rows: Mapping[str, Mapping[str, Any]]) -> str:
     ordered = sorted(rows.values(), key=lambda row: _number(row["area"]))
-    return ", ".join(f"{NAMES[row['method']]} {row['area']:.3f}" for row in ordered)
+    areas = apart(*(row["area"] for row in ordered))
+    return ", ".join(f"{NAMES[row['method']]} {a}" for row, a in zip(ordered, areas, strict=True))
 
 
 def _number(value: float | None) -> float:

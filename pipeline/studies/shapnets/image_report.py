@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from pipeline.core.digits import with_error
 from pipeline.core.tables import NONE, markdown_table
 from pipeline.studies.shapnets.image_attributions import OTHERS, SHAPNET
 from pipeline.studies.shapnets.image_claims import NAMES
@@ -27,7 +28,7 @@ def image_accuracies_table(images: Any) -> str:
             NETWORKS[row["network"]],
             f"{row['parameters']:,}",
             str(row["networks"]),
-            _with_error(row["accuracy"], row["standard_error"], 4),
+            with_error(row["accuracy"], row["standard_error"]),
             NONE if row["paper"] is None else f"{row['paper']:.4f}",
         ]
         for row in images["accuracies"]
@@ -48,18 +49,14 @@ def image_flips_table(images: Any) -> str:
     for (source, target), by_method in pairs.items():
         own = by_method[SHAPNET]
         cells = [f"{source} → {target}", str(own["degrees"])]
-        cells.append(_with_error(own["mean"], own["standard_error"], 2))
+        cells.append(with_error(own["mean"], own["standard_error"]))
         for method in OTHERS:
             row = by_method[method]
-            t = NONE if row["t"] is None else f"{row['t']:.1f}"
-            cells.append(f"{_with_error(row['mean'], row['standard_error'], 2)} (t = {t})")
+            t = NONE if row["t"] is None else f"{row['t']:z.1f}"
+            cells.append(f"{with_error(row['mean'], row['standard_error'])} (t = {t})")
         rows.append(cells)
     columns = ["", "degrees of freedom", *(NAMES[method] for method in (SHAPNET, *OTHERS))]
     return markdown_table(columns, rows)
-
-
-def _with_error(value: float, error: float | None, digits: int) -> str:
-    return f"{value:.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}")
 
 
 TABLES = {

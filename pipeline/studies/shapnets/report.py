@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.core.claims import claims_by_row
+from pipeline.core.digits import significant, with_error
 from pipeline.core.tables import NONE, markdown_table
 from pipeline.studies.shapnets import image_report
 
@@ -38,7 +39,7 @@ def accuracies_table(content: Mapping[str, Any]) -> str:
                     part["source"],
                     row["network"],
                     f"{row['parameters']:,}",
-                    f"{part['measure']} {_with_error(row['score'], row['score error'], 4)}",
+                    f"{part['measure']} {with_error(row['score'], row['score error'])}",
                     NONE if paper is None else f"{paper:g}",
                 ]
             )
@@ -59,7 +60,7 @@ def distances_table(content: Mapping[str, Any]) -> str:
             cells = [
                 NONE
                 if method not in found
-                else f"{found[method]['relative']:.2g} ± {found[method]['relative error']:.1g}"
+                else with_error(found[method]["relative"], found[method]["relative error"])
                 for method in methods
             ]
             rows.append([part["source"], network, *cells])
@@ -75,7 +76,7 @@ def times_table(content: Mapping[str, Any]) -> str:
     return markdown_table(
         ["ms", *networks],
         [
-            [m, *(f"{known[m, n]:.1f}" if (m, n) in known else NONE for n in networks)]
+            [m, *(significant(known[m, n]) if (m, n) in known else NONE for n in networks)]
             for m in methods
         ],
     )
@@ -109,17 +110,13 @@ def peers_table(content: Mapping[str, Any]) -> str:
                 [
                     part["source"],
                     label,
-                    f"{measure} {_with_error(score['score'], score['score error'], 4)}",
-                    NONE if row is None else f"{row['relative']:.2g} ± {row['relative error']:.1g}",
-                    f"{times[timed, method]:.2g}",
+                    f"{measure} {with_error(score['score'], score['score error'])}",
+                    NONE if row is None else with_error(row["relative"], row["relative error"]),
+                    significant(times[timed, method]),
                 ]
             )
     columns = ["table", "network, explanation", "here", "distance", "ms"]
     return markdown_table(columns, rows)
-
-
-def _with_error(value: float, error: float | None, digits: int) -> str:
-    return f"{value:.{digits}f}" + ("" if error is None else f" ± {error:.{digits}f}")
 
 
 TABLES = {

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from pipeline.core.digits import significant
 from pipeline.core.plotting import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 from pipeline.core.statistics import half_interval
 from pipeline.studies.shapnets.image_attributions import METHODS
@@ -252,7 +253,8 @@ def draw_classes(found: Drawn) -> Figure:
                 axes.set_title(title, fontsize=9, fontweight="normal", loc="center")
         scale = figure.colorbar(drawn, cax=all_axes[number, -1])
         scale.ax.tick_params(labelsize=7)
-        scale.set_ticks([-limit, 0, limit], labels=[f"−{limit:.2g}", "0", f"{limit:.2g}"])
+        end = significant(limit, 2)
+        scale.set_ticks([-limit, 0, limit], labels=[f"−{end}", "0", end])
         if image == 0:
             _label(all_axes[number, 0], NETWORK_STYLES[found.networks[network]]["label"])
     figure.suptitle(
