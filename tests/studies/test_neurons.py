@@ -40,6 +40,7 @@ from pipeline.studies.neurons.params import (
     WalksParams,
 )
 from pipeline.studies.neurons.pictures import largest, portraits
+from pipeline.studies.neurons.report import costs_table
 from pipeline.studies.neurons.values import (
     images_of,
     read_pairs,
@@ -440,10 +441,9 @@ def curves(of, methods, metrics, values):
     ]
 
 
-def test_claims_are_decided_by_the_numbers():
-    """What the paper says, in numbers; and the reverse of it."""
+def as_the_paper_says():
     good, flat = [1.0, 0.2, 0.0], [1.0, 0.99, 0.98]
-    results = {
+    return {
         "search": {
             "searches": [
                 {"method": "Monte Carlo", "samples": [100, 100], "decided": True, "evaluations": 9},
@@ -512,6 +512,11 @@ def test_claims_are_decided_by_the_numbers():
             ],
         },
     }
+
+
+def test_claims_are_decided_by_the_numbers():
+    """What the paper says, in numbers; and the reverse of it."""
+    results = as_the_paper_says()
     results["faces"] = {"left_out": "no network"}
     assert len(all_claims(results)) == 16
     results["faces"] = {"left_out": None, **results["removal"]}
@@ -540,3 +545,23 @@ def test_claims_are_decided_by_the_numbers():
         assert values
     denied = all_claims(reverse)
     assert not [one for one in denied if one.shows == "yes"]
+
+
+def test_small_numbers_are_not_written_as_none():
+    results = as_the_paper_says()
+    for row in results["vulnerable"]["curves"] + results["removal"]["overall"]:
+        row["value"] *= 1e-4
+    for network in results["spread"]["networks"]:
+        network["sd"] *= 1e-4
+    said = {one.claim: one.measured for one in all_claims(results)}
+    falls = next(text for claim, text in said.items() if claim.startswith("without a few filters"))
+    assert "from 0.000100 to 0.000020, and accuracy from 0.000100 to 0.000099" in falls
+    assert said["with filter dropout values are more concentrated around zero"] == (
+        "their standard deviation is (4.00 ± 0.94)e-05 without and (1.00 ± 0.24)e-05 with"
+    )
+    rows = [
+        {"method": m, "evaluations": 1, "standard_error": e, "gain": g}
+        for m, e, g in (("a", 2.1e-5, None), ("b", 2.14e-5, 0.001), ("c", 1e-5, 0.05))
+    ]
+    found = [line.split(" | ")[2:] for line in costs_table({"costs": rows}).splitlines()[2:]]
+    assert found == [["2.10e-05", "– |"], ["2.14e-05", "0.0010 |"], ["1.00e-05", "0.0500 |"]]

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.claims import Claim, all_of, claim, margin
+from pipeline.core.digits import apart, significant, with_error
 
 Results = Mapping[str, Any]
 Floats = NDArray[np.float64]
@@ -70,7 +71,7 @@ def _fewer_samples(results: Results) -> Claim:
         "Sec. 4, Fig. 3a",
         "plain",
         "Algorithm 1 takes around one order of magnitude fewer samples than Monte Carlo",
-        f"{ratio:.1f} times fewer{state}",
+        f"{significant(float(ratio))} times fewer{state}",
         _graded(ratio, TENFOLD),
     )
 
@@ -78,11 +79,12 @@ def _fewer_samples(results: Results) -> Claim:
 def _alike(results: Results) -> Claim:
     found = {name: _known(value) for name, value in results["search"]["agreement"].items()}
     both = [found["r_squared"] >= AGREEING, found["rank_correlation"] >= AGREEING]
+    r_squared, correlation = apart(found["r_squared"], found["rank_correlation"])
     return claim(
         "Sec. 4, App. G",
         "plain",
         "its values are very close to those of Monte Carlo (R² = 0.975, rank correlation 0.988)",
-        f"R² {found['r_squared']:.3f}, rank correlation {found['rank_correlation']:.3f}",
+        f"R² {r_squared}, rank correlation {correlation}",
         all_of(both),
     )
 
@@ -96,7 +98,7 @@ def _truncates(results: Results) -> Claim:
         "Sec. 3, App. D",
         "plain",
         "truncation saves close to another order of magnitude",
-        f"{whole / cut:.1f} times fewer evaluations",
+        f"{significant(whole / cut)} times fewer evaluations",
         _graded(whole / cut, TENFOLD),
     )
 
@@ -110,12 +112,13 @@ def _critical(of: str, stage: Mapping[str, Any], count: int) -> Claim:
     limit = (own[0] + chance) / 2
     destroyed = own[few] + margin(error[few]) < limit
     spared = others[few] - margin(other[few]) > limit
+    whole, without, without_random = apart(own[0], own[few], others[few])
     return claim(
         "Sec. 4, Fig. 1",
         of,
         "a handful of filters of largest values is critical; as many random ones are not",
-        f"accuracy {own[0]:.2f}; without the first {few} of {stage['filters']} {own[few]:.2f}, "
-        f"without {few} random ones {others[few]:.2f}",
+        f"accuracy {whole}; without the first {few} of {stage['filters']} {without}, "
+        f"without {few} random ones {without_random}",
         all_of([bool(destroyed), bool(spared)]),
     )
 
@@ -155,7 +158,7 @@ def _early(results: Results) -> Claim:
         "Sec. 4, Fig. 1",
         "plain",
         "more of the filters of largest values are in the early layers",
-        "shares of the layers' filters, first to last: " + ", ".join(f"{s:.2f}" for s in shares),
+        "shares of the layers' filters, first to last: " + ", ".join(apart(*shares)),
         early > late,
     )
 
@@ -184,7 +187,7 @@ def _deep(results: Results) -> Claim:
         "Sec. 4, Fig. 2c",
         "plain",
         "the classes' own filters are more common in the deeper layers",
-        "shares of the layers' filters, first to last: " + ", ".join(f"{s:.2f}" for s in shares),
+        "shares of the layers' filters, first to last: " + ", ".join(apart(*shares)),
         early < late,
     )
 
@@ -214,7 +217,7 @@ def _keeps_accuracy(results: Results) -> Claim:
             lost.append(accuracy[0] - accuracy[place] - own)
     text = f"half of the recall is gone in {len(lost)} of {len(names)} classes"
     if lost:
-        text += "; by then others have lost " + ", ".join(f"{x:.2f}" for x in lost)
+        text += "; by then others have lost " + ", ".join(apart(*lost))
     spared = [x <= INTACT for x in lost] + [False] * (len(names) - len(lost))
     return claim(
         "Sec. 4, Fig. 2",
@@ -233,13 +236,15 @@ def _repairs(results: Results) -> Claim:
     )
     gained = best["conflicting after"] - best["conflicting before"]
     both = best["both after"] - best["both before"]
+    subgroup, everyone = (
+        " → ".join(apart(best[f"{of} before"], best[f"{of} after"]))
+        for of in ("conflicting", "both")
+    )
     return claim(
         "Sec. 4, Fig. 3b",
         "tinted",
         "without the filters of most negative values the network is fairer and more accurate",
-        f"{best['removed']} filters removed: the subgroup {best['conflicting before']:.2f} → "
-        f"{best['conflicting after']:.2f}, all {best['both before']:.2f} → "
-        f"{best['both after']:.2f}",
+        f"{best['removed']} filters removed: the subgroup {subgroup}, all {everyone}",
         all_of([gained > margin(best["conflicting error"]), both > margin(best["both error"])]),
     )
 
@@ -251,12 +256,13 @@ def _defends(results: Results) -> Claim:
     below = np.flatnonzero(success + margin(*error[:1]) < success[0] / 2)
     shows: bool | None = False
     if not len(below):
-        text = f"it falls from {success[0]:.2f} to {success[-1]:.2f} at most"
+        text = f"it falls from {' to '.join(apart(success[0], success[-1]))} at most"
     else:
         place = int(below[0])
         text = (
-            f"without {place} filters it falls from {success[0]:.2f} to {success[place]:.2f}, and "
-            f"accuracy from {clean[0]:.2f} to {clean[place]:.2f}"
+            f"without {place} filters it falls from "
+            f"{' to '.join(apart(success[0], success[place]))}, and accuracy from "
+            f"{' to '.join(apart(clean[0], clean[place]))}"
         )
         kept = clean[place] / clean[0] > success[place] / success[0]
         shows = None if kept and clean[0] - clean[place] > INTACT else bool(kept)
@@ -275,7 +281,7 @@ def _unlike_accuracy(results: Results) -> Claim:
         "Sec. 4",
         "plain, attacked",
         "these values are hardly correlated with those for accuracy (0.3)",
-        f"rank correlation {found:.2f}",
+        f"rank correlation {significant(found)}",
         True if abs(found) <= HARDLY else None if abs(found) <= HALF else False,
     )
 
@@ -288,7 +294,7 @@ def _foreign(results: Results) -> Claim:
         "Sec. 4",
         "plain, attacked",
         "attacks made with another architecture succeed less often, too (by 37 % on average)",
-        f"without {few} filters {success[0]:.2f} → {success[few]:.2f}",
+        f"without {few} filters {' → '.join(apart(success[0], success[few]))}",
         bool(success[0] - success[few] > margin(error[0], error[few])),
     )
 
@@ -308,15 +314,15 @@ def _dropout(results: Results) -> list[Claim]:
             "App. A, Fig. 4a",
             "plain, dropout",
             "with filter dropout values are more concentrated around zero",
-            f"their standard deviation is {plain['sd']:.4f} ± {unsure[0]:.4f} without and "
-            f"{dropout['sd']:.4f} ± {unsure[1]:.4f} with",
+            f"their standard deviation is {with_error(plain['sd'], unsure[0])} without and "
+            f"{with_error(dropout['sd'], unsure[1])} with",
             bool(plain["sd"] - dropout["sd"] > margin(*unsure)),
         ),
         claim(
             "App. A, Fig. 4b",
             "plain, dropout",
             "with filter dropout the network bears the loss of filters of largest values better",
-            f"without the first {few} {own[few]:.2f} without and {others[few]:.2f} with",
+            f"without the first {few} {' without and '.join(apart(own[few], others[few]))} with",
             bool(others[few] - own[few] > margin(error[few], other[few])),
         ),
         claim(

@@ -3,7 +3,8 @@
 from typing import Any
 
 from pipeline.core.claims import claims_by_row
-from pipeline.core.tables import NONE, markdown_table
+from pipeline.core.digits import apart
+from pipeline.core.tables import markdown_table
 
 
 def searches_table(search: Any) -> str:
@@ -12,14 +13,11 @@ def searches_table(search: Any) -> str:
     Args:
         search: content of ``neurons/search.json``.
     """
+    found = search["searches"]
+    recalls = apart(*(row["recall"] for row in found))
     rows = [
-        [
-            row["method"],
-            f"{row['evaluations']:,}",
-            "yes" if row["decided"] else "no",
-            f"{row['recall']:.2f}",
-        ]
-        for row in search["searches"]
+        [row["method"], f"{row['evaluations']:,}", "yes" if row["decided"] else "no", recall]
+        for row, recall in zip(found, recalls, strict=True)
     ]
     return markdown_table(["", "evaluations", "decided", "recall"], rows)
 
@@ -30,14 +28,11 @@ def costs_table(search: Any) -> str:
     Args:
         search: content of ``neurons/search.json``.
     """
+    found = search["costs"]
+    errors, gains = (apart(*(row[name] for row in found)) for name in ("standard_error", "gain"))
     rows = [
-        [
-            row["method"],
-            f"{row['evaluations']:,}",
-            f"{row['standard_error']:.4f}",
-            NONE if row["gain"] is None else f"{row['gain']:.1f}",
-        ]
-        for row in search["costs"]
+        [row["method"], f"{row['evaluations']:,}", error, gain]
+        for row, error, gain in zip(found, errors, gains, strict=True)
     ]
     return markdown_table(["", "evaluations", "standard error", "gain"], rows)
 
@@ -53,7 +48,7 @@ def repair_table(repair: Any) -> str:
             row["method"],
             str(row["removed"]),
             *(
-                f"{row[f'{group} before']:.2f} → {row[f'{group} after']:.2f}"
+                " → ".join(apart(row[f"{group} before"], row[f"{group} after"]))
                 for group in ("conflicting", "aligned", "both")
             ),
         ]

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from numpy.typing import NDArray
 
+from pipeline.core.digits import with_error
 from pipeline.core.statistics import half_interval
 from pipeline.studies.neurons.figures.curves import ABOVE, MANY, draw_removal
 from pipeline.studies.neurons.pictures import Portraits
@@ -65,8 +66,8 @@ def fill(figure: Figure | SubFigure, portraits: Portraits, places: Sequence[int]
     for row, place in zip(grid, places, strict=True):
         for axes in row:
             axes.set_axis_off()
-        reach = half_interval(portraits.standard_errors[place], MANY)
-        name = f"{portraits.filters[place]}\n{portraits.values[place]:+.3f} ± {reach:.3f}"
+        reach = float(half_interval(portraits.standard_errors[place], MANY))
+        name = f"{portraits.filters[place]}\n{with_error(portraits.values[place], reach, '+')}"
         if portraits.of[place] not in ("accuracy", "probability"):
             name = f"{portraits.of[place]}\n{name}"
         row[0].text(1, 0.5, name, ha="right", va="center", fontsize=8.5)

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
+from pipeline.core.digits import apart
 from pipeline.core.plotting import BLUE, GREEN, GREY, ORANGE, VERMILION
 
 COLOURS = {"plain": BLUE, "dropout": ORANGE}
@@ -20,9 +21,10 @@ def draw_search(content: Mapping[str, Any]) -> Figure:
     colours = [BLUE if row["decided"] else GREY for row in found]
     counts = np.array([row["evaluations"] for row in found]) / 1e6
     left.barh(places, counts, color=colours, height=0.6)
-    for place, count, row in zip(places, counts, found, strict=True):
+    texts = zip(apart(*counts), apart(*(row["recall"] for row in found)), strict=True)
+    for place, count, row, (told, recall) in zip(places, counts, found, texts, strict=True):
         state = "" if row["decided"] else ", undecided"
-        text = f" {count:.2f}, recall {row['recall']:.2f}{state}"
+        text = f" {told}, recall {recall}{state}"
         left.annotate(text, (count, place), va="center", fontsize=8.5)
     left.set_yticks(places, [_short(row["method"]) for row in found])
     left.set(
@@ -116,8 +118,8 @@ def draw_costs(content: Mapping[str, Any]) -> Figure:
     places = np.arange(len(rows))[::-1]
     gains = [row["gain"] for row in rows]
     axes.barh(places, gains, color=[GREY, BLUE, GREEN][: len(rows)], height=0.6)
-    for place, gain in zip(places, gains, strict=True):
-        axes.annotate(f" {gain:.1f}", (gain, place), va="center", fontsize=9)
+    for place, gain, text in zip(places, gains, apart(*gains), strict=True):
+        axes.annotate(f" {text}", (gain, place), va="center", fontsize=9)
     axes.set_yticks(places, [row["method"] for row in rows])
     axes.set(
         title="equal errors, so many times fewer evaluations",
