@@ -67,9 +67,9 @@ def test_ratios_are_those_at_the_most_evaluations():
     assert heading[2:] == ["evaluations", "x 1", "y 2", "against single orders", "against ES"]
     said = "1 better, 2 as good, 3 worse"
     assert rows == [
-        ["utility", "stratified sampling", "20", "0.125 ± < 0.001", "–", "–", said],
+        ["utility", "stratified sampling", "20", "0.12500 ± 0.00030", "–", "–", said],
         ["utility", "maximum sample reuse", "20 to 30", "0.250 ± 0.050", "–", said, "–"],
-        ["utility", "IG, empty coalition", "50 gradients", "0.125", "0.125", "–", "–"],
+        ["utility", "IG, empty coalition", "50 gradients", "0.1250", "0.1250", "–", "–"],
     ]
 
 
@@ -80,9 +80,25 @@ def test_pictures():
     row |= {"kendall_se": None, "gradient_evaluations": 49.6, "model_evaluations": 0.0}
     heading, _, found = cells(pictures_table({"rows": [row]}))
     name = "… proposal 1, coalitions of the own area"
-    assert found[:4] == ["distance", name, "0.500 ± 0.250", "0.500"]
-    assert found[heading.index("spread over repeats (L1)")] == "0.500 ± 0.250"
+    assert found[:4] == ["distance", name, "0.50 ± 0.25", "0.5000"]
+    assert found[heading.index("spread over repeats (L1)")] == "0.50 ± 0.25"
     assert found[-3:] == ["–", "50", "0"]
+
+
+def test_small_numbers_are_not_written_as_none():
+    ratios = {
+        "rows": [
+            ratio_row("x_1", "msr", 10, 0.5e-4, 0.1e-4),
+            ratio_row("x_1", "stratified", 10, 0.25e-4, 0.1e-4),
+        ],
+        "verdicts_against_permutation": {},
+        "verdicts_against_effective": {},
+    }
+    found = [row[3] for row in cells(ratios_table(ratios))[2:]]
+    assert found == ["(2.5 ± 1.0)e-05", "(5.0 ± 1.0)e-05"]
+    row = {"model": "m", "description": "d", "seconds": 3e-6, "ratio_to_plain": 4e-4}
+    row |= {"gradient_evaluations": 2.0, "model_evaluations": 3.0}
+    assert cells(runtime_table({"rows": [row]}))[2][4:] == ["0.003 ms", "0.0004"]
 
 
 def test_runtime():

@@ -4,10 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.core.claims import claims_by_row
+from pipeline.core.digits import significant, with_error
 from pipeline.core.tables import NONE, markdown_table
-
-EQUAL = 1e-6
-"""Spread below which there is none but that of rounding."""
 
 RATIO_METHODS = {
     "effective": "Effective Shapley (ES)",
@@ -96,16 +94,7 @@ def _most(rows: Sequence[Mapping[str, Any]], game: str) -> Mapping[str, Any] | N
 
 
 def _mean(row: Mapping[str, Any] | None, measure: str) -> str:
-    if row is None or row[measure] is None:
-        return NONE
-    return f"{row[measure]:.3f}{_behind(row[f'{measure}_sd'])}"
-
-
-def _behind(spread: float | None) -> str:
-    """± a spread, if there is one."""
-    if spread is None or spread < EQUAL:
-        return ""
-    return f" ± {spread:.3f}" if spread >= 0.0005 else " ± < 0.001"
+    return NONE if row is None else with_error(row[measure], row[f"{measure}_sd"])
 
 
 def _verdicts(verdicts: Any, of: str, method: str) -> str:
@@ -127,16 +116,10 @@ def pictures_table(agreement: Any) -> str:
         for method, text in METHODS.items():
             if method in found:
                 row = found[method]
-                cells = [_with_error(row, measure) for measure in MEASURES]
+                cells = [with_error(row[name], row[f"{name}_se"]) for name in MEASURES]
                 counts = [f"{row[f'{what}_evaluations']:.0f}" for what in ("gradient", "model")]
                 rows.append([model, text, *cells, *counts])
     return markdown_table(["", "method", *MEASURES.values(), "gradients", "scores"], rows)
-
-
-def _with_error(row: Mapping[str, Any], measure: str) -> str:
-    if row[measure] is None:
-        return NONE
-    return f"{row[measure]:.3f}{_behind(row[f'{measure}_se'])}"
 
 
 def runtime_table(runtime: Any) -> str:
@@ -151,8 +134,8 @@ def runtime_table(runtime: Any) -> str:
             row["description"],
             f"{row['gradient_evaluations']:.0f}",
             f"{row['model_evaluations']:.0f}",
-            f"{1000 * row['seconds']:.1f} ms",
-            f"{row['ratio_to_plain']:.2f}",
+            f"{significant(1000 * row['seconds'])} ms",
+            significant(row["ratio_to_plain"]),
         ]
         for row in runtime["rows"]
     ]

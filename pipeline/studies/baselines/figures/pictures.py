@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from numpy.typing import NDArray
 
+from pipeline.core.digits import significant
 from pipeline.studies.baselines.attribution_files import (
     EXACT,
     SIG_ALL,
@@ -125,7 +126,7 @@ def _draw_row(
     of_exact.text(
         0.04,
         0.96,
-        f"{of_areas:.2g}",
+        significant(of_areas, 2),
         transform=of_exact.transAxes,
         va="top",
         fontsize=7,
