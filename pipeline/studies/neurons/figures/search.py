@@ -30,7 +30,7 @@ def draw_search(content: Mapping[str, Any]) -> Figure:
     left.set(
         title=f"until the {content['k']} largest are known",
         xlabel="evaluations of an image (millions)",
-        xlim=(0, 1.55 * counts.max()),
+        xlim=(0, 1.8 * counts.max()),
     )
     left.grid(visible=False, axis="y")
     for row, colour, style in zip(found[:2], (GREY, BLUE), ("--", "-"), strict=True):
