@@ -65,7 +65,9 @@ def explained_row(
     found = explain_row(path, row, network, load(params).shapnets, results)
     target = out or Path(f"{path.name}.row{row}.{network}.png")
     draw_row(found, target)
-    remarks = [] if found.error is None else [f"Standard errors are at most {found.error:.2g}."]
+    remarks = []
+    if found.error is not None:
+        remarks.append(f"Standard errors are at most {significant(found.error, 2)}.")
     return row_table(found), remarks, target
 
 

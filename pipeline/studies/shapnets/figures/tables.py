@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from pipeline.core.digits import significant
 from pipeline.core.plotting import BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VERMILION
 from pipeline.core.statistics import MARGIN
 from pipeline.data.tables import INTERACTING
@@ -80,7 +81,8 @@ def draw_distances(contents: Sequence[Mapping[str, Any]]) -> Figure:
         axes.set_yticks(range(len(names)), names)
         axes.invert_yaxis()
         axes.set_xscale("log")
-        exact = "exact" if content["exact"] else f"to {100 * content['error of estimates']:.1g} %"
+        error = content["error of estimates"]
+        exact = "exact" if content["exact"] else f"to {significant(100 * error, 1)} %"
         axes.set(title=f"{NAMES[content['source']]}\n({exact})", xlabel="relative distance")
     figure.legend(drawn.values(), drawn, loc="outside upper center", ncols=3)
     return figure
