@@ -69,7 +69,8 @@ def with_error(value: float | None, error: float | None, sign: str = "") -> str:
     if magnitude not in PLAIN:
         unit = 10.0**magnitude
         return f"({with_error(value / unit, error / unit, sign)})e{magnitude:+03d}"
-    decimals = max(0, 1 - _magnitude(error))
+    # Rounded first: 0.0998 becomes 0.10.
+    decimals = max(0, 1 - _magnitude(float(f"{error:.1e}")))
     return f"{_unsigned_zero(f'{value:{sign}.{decimals}f}')} ± {error:.{decimals}f}"
 
 
