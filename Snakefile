@@ -11,6 +11,7 @@ sys.path.insert(0, workflow.basedir)
 
 from pipeline.core.errors import InputError
 from pipeline.core.rules import STAGE, OfGame, but, given, needs_of
+from pipeline.core import warm
 from pipeline.core.stage import DEVICE, SCHEDULER
 from pipeline.studies import STUDIES
 from pipeline.workflow import bridge
@@ -74,6 +75,10 @@ rule all:
 
 
 record = bridge.attach(workflow, PARAMS)
+
+
+onstart:
+    warm.start()
 
 
 onsuccess:

@@ -22,7 +22,7 @@ from typing import Any
 
 from pipeline.core.errors import InputError
 
-STAGE = "python -m pipeline.core.stage {params} --threads {threads} --log {log:q}"
+STAGE = "python -m pipeline.core.job {params} --threads {threads} --log {log:q}"
 """The command of every rule."""
 
 Values = Mapping[str, Any]

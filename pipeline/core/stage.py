@@ -1,4 +1,4 @@
-"""Runs a stage as a command: ``python -m pipeline.core.stage <rule> --option value …``.
+"""Runs a stage with options as a command gives them (:mod:`pipeline.core.job`).
 
 Rule ``frames_features`` runs ``main`` of ``pipeline/studies/frames/stages/features.py``, or, where
 a study has no such file, that of ``pipeline/store/stages/``. The options are read off main's
@@ -65,7 +65,9 @@ def run(rule: str, arguments: Sequence[str]) -> int:
     The status is 1 after an :class:`InputError` (message only) or any other exception (traceback
     in the log), and 2 for options that main does not have.
     """
-    _end_with_scheduler()
+    scheduler = os.environ.get(SCHEDULER)
+    if scheduler == str(os.getppid()):
+        end_with_parent(os.getppid())
     try:
         module = module_of(rule)
         main = importlib.import_module(module).main
@@ -150,18 +152,17 @@ def _parsed(name: str, value: str, kind: Any) -> Any:
         raise InputError(f"--{name}: {explain_validation_error(error, kind)}") from None
 
 
-def _end_with_scheduler() -> None:
-    """Have the system end this process when the scheduler that started it is gone.
+def end_with_parent(parent: int) -> None:
+    """Have the system end this process when the one that started it is gone.
 
     A killed scheduler cannot stop its jobs. Left alone they would write the same files as those of
     the next run.
     """
-    scheduler = os.environ.get(SCHEDULER)
-    if scheduler != str(os.getppid()) or not sys.platform.startswith("linux"):
+    if not sys.platform.startswith("linux"):
         return
     set_parent_death_signal = 1
     ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
-    if scheduler != str(os.getppid()):
+    if parent != os.getppid():
         # It was gone before that took effect.
         sys.exit(1)
 
@@ -191,9 +192,3 @@ def _set_up_torch(threads: int) -> None:
             # that is used here does, and the setting takes a second to load.
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True, warn_only=True)
-
-
-if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit("usage: python -m pipeline.core.stage <rule> [--option value …]")
-    sys.exit(run(sys.argv[1], sys.argv[2:]))

@@ -136,7 +136,7 @@ def kill(process, folder, jobs):
         os.kill(scheduler, signal.SIGKILL)
     process.wait()
     deadline = time.monotonic() + 30
-    while processes(folder, jobs):
+    while processes(folder, jobs) or processes(folder, "pipeline.core.warm"):
         assert time.monotonic() < deadline, "jobs live on without their scheduler"
         time.sleep(0.01)
 

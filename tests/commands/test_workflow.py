@@ -315,14 +315,14 @@ def commands(new):
         if line == "None":
             continue  # of a target, which runs nothing
         words = shlex.split(line)
-        assert words[:3] == ["python", "-m", "pipeline.core.stage"]
+        assert words[:3] == ["python", "-m", "pipeline.core.job"]
         found.setdefault(words[3], []).append(words[4:])
     return found
 
 
 def test_every_command_fits_its_stage(commands, monkeypatch):
     """Names and types of all options; no stage is run."""
-    for name in ("_end_with_scheduler", "_start_logging", "_set_up_torch"):
+    for name in ("end_with_parent", "_start_logging", "_set_up_torch"):
         monkeypatch.setattr(stage, name, lambda *arguments: None)
     assert len(commands) > 40
     for rule, jobs in commands.items():
@@ -371,7 +371,7 @@ def test_the_device_reaches_the_jobs_and_a_failed_one_says_why(folder):
 
 def test_a_failed_stage_says_why_and_leaves_its_log(tmp_path):
     log, out = tmp_path / "logs/priors.log", tmp_path / "priors.json"
-    command = [sys.executable, "-m", "pipeline.core.stage", "frames_priors"]
+    command = [sys.executable, "-m", "pipeline.core.job", "frames_priors"]
     options = ["--features", "gone.h5", "--out", str(out), "--log", str(log)]
     failed = clone.run(ROOT, *command, *options, check=False)
     assert failed.returncode == 1
@@ -382,7 +382,7 @@ def test_a_failed_stage_says_why_and_leaves_its_log(tmp_path):
 
 
 def test_parameters_reach_a_stage_as_json_and_are_checked_there(tmp_path):
-    command = [sys.executable, "-m", "pipeline.core.stage", "frames_videos"]
+    command = [sys.executable, "-m", "pipeline.core.job", "frames_videos"]
     spec = json.dumps({**clone.SMALL["frames"]["videos"], "fps": "x"})
     options = ["--out", str(tmp_path / "v"), "--params", spec]
     refused = clone.run(ROOT, *command, *options, check=False)

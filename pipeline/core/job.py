@@ -1,0 +1,69 @@
+"""The command of every job: ``python -m pipeline.core.job <rule> --option value …``.
+
+Hands the job to the warm process of the run (:mod:`pipeline.core.warm`), which has loaded the
+libraries already, and ends as the job ends. Where there is none, as on another machine, the stage
+runs here. This module imports little, so that it starts in a moment.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+WARM = "PIPELINE_WARM"
+"""Environment variable that holds the socket of the run's warm process."""
+
+
+def hand_over(arguments: Sequence[str], address: str) -> int | None:
+    """Have the warm process run a job.
+
+    Args:
+        arguments: rule and options.
+        address: of its socket.
+
+    Returns:
+        The job's exit status, negative for the number of the signal that ended it; None if no
+        warm process took the job.
+    """
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            connection.connect(address)
+        except OSError:
+            return None
+        job: dict[str, Any] = {"arguments": list(arguments), "folder": str(Path.cwd())}
+        job |= {"environment": {**os.environ}}
+        message = json.dumps(job).encode()
+        streams = [0, 1, 2]
+        socket.send_fds(connection, [len(message).to_bytes(8, "big")], streams)
+        connection.sendall(message)
+        answer = b""
+        with contextlib.suppress(ConnectionError):
+            answer = connection.recv(16)
+    # Without an answer the warm process is gone, and the job with it.
+    return int(answer) if answer else -signal.SIGTERM
+
+
+def main() -> None:
+    """Run the job of the command line, and end as it ends."""
+    if len(sys.argv) < 2:
+        sys.exit("usage: python -m pipeline.core.job <rule> [--option value …]")
+    address = os.environ.get(WARM)
+    status = hand_over(sys.argv[1:], address) if address else None
+    if status is None:
+        from pipeline.core.stage import run  # noqa: PLC0415  what this module is to spare
+
+        status = run(sys.argv[1], sys.argv[2:])
+    if status < 0:
+        with contextlib.suppress(OSError):  # nobody handles SIGKILL
+            signal.signal(-status, signal.SIG_DFL)
+        os.kill(os.getpid(), -status)
+    sys.exit(status)
+
+
+if __name__ == "__main__":
+    main()
