@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline.core.digits import apart as apart  # noqa: PLC0414 (frames.claims has it from here)
 from pipeline.core.files import write_json
 from pipeline.core.statistics import MARGIN
 from pipeline.core.tables import NONE, markdown_table, write_table

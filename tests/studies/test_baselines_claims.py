@@ -604,7 +604,7 @@ def test_what_is_measured_is_said(results):
     assert "above 1 in 1 of 4 cases" in said
     assert "interval in 1 of the 2 cases in which" in said
     said = measured(results, NEARER_THAN_GRADIENTS)
-    assert "games 0.040 at 4 evaluations and 0.020 at 14 evaluations; Integrated" in said
+    assert "games 0.0400 at 4 evaluations and 0.0200 at 14 evaluations; Integrated" in said
     assert "from zero 0.250 to 0.300 (50 gradients, which cost about 150 evaluations; " in said
     assert "farther in 2 of 2 games at the fewest, in 2 at the most), mean 0.300 (" in said
     assert measured(results, ON_INK) == (
@@ -617,8 +617,8 @@ def test_what_is_measured_is_said(results):
         "evaluations"
     )
     assert measured(results, ALIKE) == (
-        "L1 distance of their ratios 0.100 ± 0.020; of two repeats of proposal 1 0.150; r of areas "
-        "0.950; r of pixels 0.900"
+        "L1 distance of their ratios 0.100 ± 0.020; of two repeats of proposal 1 0.15; r of areas "
+        "0.95; r of pixels 0.9"
     )
     change(results, (*TIMES, "distance", "sig_with_algorithm_1_to_plain", "median"), 7.0)
     said = measured(results, AS_FAST[1])

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pipeline.core.claims import Claim, all_of, claim, margin
+from pipeline.core.digits import apart, significant
 from pipeline.studies.baselines.picture_claims import of_pictures
 
 Results = Mapping[str, Any]
@@ -82,11 +83,15 @@ def _plain(game: str) -> str:
     return game.replace("_", " ")
 
 
-def _range(rows: Iterable[Mapping[str, Any]], column: str, digits: int) -> str:
+def _range(rows: Iterable[Mapping[str, Any]], column: str) -> str:
     """From the least to the largest, or the one value that there is."""
     values = [row[column] for row in rows]
-    ends = dict.fromkeys(f"{end:.{digits}f}" for end in (min(values), max(values)))
-    return " to ".join(ends)
+    return " to ".join(dict.fromkeys(apart(min(values), max(values))))
+
+
+def _evaluations_range(rows: Iterable[Mapping[str, Any]]) -> str:
+    values = [row["evaluations"] for row in rows]
+    return " to ".join(dict.fromkeys(f"{end:.0f}" for end in (min(values), max(values))))
 
 
 def _theorem_2(results: Results) -> Claim | None:
@@ -146,14 +151,14 @@ def _beats_gradients(results: Results) -> Claim | None:
             shows += [_is_nearer(mine, other) for mine, other in pairs]
         cost = max(row["evaluations"] for row in theirs.values())
         measured.append(
-            f"{kind} {_range(theirs.values(), 'ratio_distance', 3)} ({cost:.0f} gradients, which "
+            f"{kind} {_range(theirs.values(), 'ratio_distance')} ({cost:.0f} gradients, which "
             f"cost about {GRADIENT * cost:.0f} evaluations; farther in {nearer[0]} of "
             f"{len(theirs)} games at the fewest, in {nearer[1]} at the most)"
         )
     if not shows:
         return None
     near = (
-        f"{_range(rows, 'ratio_distance', 3)} at {_range(rows, 'evaluations', 0)} evaluations"
+        f"{_range(rows, 'ratio_distance')} at {_evaluations_range(rows)} evaluations"
         for rows in ends
     )
     return claim(
@@ -175,7 +180,7 @@ def _sig_beats_gradients(results: Results) -> Claim | None:
         nearer = [_is_nearer(row, theirs[game]) for game, row in mine.items() if game in theirs]
         if nearer:
             shows += nearer
-            distances = _range(theirs.values(), "ratio_distance", 3)
+            distances = _range(theirs.values(), "ratio_distance")
             measured.append(f"{kind} {distances} (farther in {sum(nearer)} of {len(nearer)} games)")
     if not shows:
         return None
@@ -184,8 +189,8 @@ def _sig_beats_gradients(results: Results) -> Claim | None:
         "networks in their place",
         "with sampled coalitions as baselines Integrated Gradients are nearer to Shapley values "
         "than from zero, mean and random baselines",
-        f"L1 distance of ratios over the games {_range(mine.values(), 'ratio_distance', 3)} with "
-        f"{_range(mine.values(), 'evaluations', 0)} gradients; from {', '.join(measured)}",
+        f"L1 distance of ratios over the games {_range(mine.values(), 'ratio_distance')} with "
+        f"{_evaluations_range(mine.values())} gradients; from {', '.join(measured)}",
         all_of(shows),
     )
 
@@ -208,13 +213,14 @@ def _is_more_stable(results: Results, which: str) -> Claim | None:
     (mine, error), *others = spreads.values()
     if not others:
         return None
+    shown = apart(*(spread for spread, _ in spreads.values()))
     return claim(
         "Fig. 2, Section 5",
         "networks in their place",
         f"with the {which} evaluations their results are more stable than those of the other "
         "baselines",
         "between the games with the least and the largest L1 distance it differs by "
-        + ", ".join(f"{spread:.3f} ({name})" for name, (spread, _) in spreads.items()),
+        + ", ".join(f"{spread} ({name})" for spread, name in zip(shown, spreads, strict=True)),
         all_of(spread - mine > margin(error, other) for spread, other in others),
     )
 
@@ -229,15 +235,16 @@ def _game_spread(rows: list[Mapping[str, Any]]) -> tuple[float, float]:
 def _as_printed(results: Results) -> Claim:
     rows = _largest(results, "effective_averages", "utility")
     corrected = {row["game"]: row for row in _largest(results, "effective", "utility")}
+    shown = [apart(row["ratio_distance"], corrected[row["game"]]["ratio_distance"]) for row in rows]
     return claim(
         "Eq. 5",
         "utility functions",
         "averages of coalitions counted as Eq. 5 is printed are in the ratios of Shapley values",
         "L1 distance "
         + ", ".join(
-            f"{row['ratio_distance']:.3f} ({_plain(row['game'])}; cells weighted and averages "
-            f"times effective shares: {corrected[row['game']]['ratio_distance']:.3f})"
-            for row in rows
+            f"{printed} ({_plain(row['game'])}; cells weighted and averages times effective "
+            f"shares: {weighted})"
+            for row, (printed, weighted) in zip(rows, shown, strict=True)
         ),
         all_of(row["pearson"] >= ALIKE for row in rows),
     )
@@ -253,7 +260,7 @@ def _replaces(results: Results) -> Claim | None:
         "networks in their place",
         "trained on half or less of the coalitions, networks have almost the same Shapley values",
         f"least r {worst['pearson']:.5f} ({_plain(worst['game'])}), largest L1 distance of ratios "
-        f"{max(row['ratio_distance'] for row in rows):.4f}, least R² of other coalitions "
+        f"{significant(max(row['ratio_distance'] for row in rows))}, least R² of other coalitions "
         f"{min(row['r_squared'] for row in rows):.4f}",
         all_of(row["pearson"] >= ALIKE for row in rows),
     )
@@ -274,11 +281,11 @@ def _equals_marginals(results: Results) -> Claim:
 def _is_linear(results: Results) -> Claim:
     rows = results["replace"]["theorem_3"]
     spread = [row["relative_spread"] for row in rows]
+    ends = apart(100 * min(spread), 100 * max(spread), digits=2)
     return claim(
         "Theorem 3",
         "networks in their place",
         "networks connect S and S ∪ i linearly (which the equality does not need)",
-        f"on the way the gradient varies by {100 * min(spread):.0f} to {100 * max(spread):.0f} % "
-        "of a mean marginal contribution",
+        f"on the way the gradient varies by {' to '.join(ends)} % of a mean marginal contribution",
         all_of(part <= CONNECTED for part in spread),
     )

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pipeline.core.claims import Claim, all_of, claim, margin, rises
+from pipeline.core.digits import apart, significant, with_error
 from pipeline.studies.baselines.attribution_files import SIG_LARGER, SIG_SMALLER
 
 Results = Mapping[str, Any]
@@ -61,16 +62,16 @@ def _against(
     if any(a not in found or found[a]["verdict"] is None for a in PLAIN):
         return None
     source, text, unit = said
-    own = _row(results, model, "sig_baselines")[measure]
+    own, *others = apart(*(_row(results, model, a)[measure] for a in ("sig_baselines", *PLAIN)))
     return claim(
         source,
         model,
         text,
-        f"{unit} {own:.3f}; "
+        f"{unit} {own}; "
         + ", ".join(
-            f"{NAMES[a]} {_row(results, model, a)[measure]:.3f} ({WORDS[found[a]['verdict']]}: "
-            f"{found[a]['difference']:+.3f} ± {found[a]['standard_error']:.3f})"
-            for a in PLAIN
+            f"{NAMES[a]} {other} ({WORDS[found[a]['verdict']]}: "
+            f"{with_error(found[a]['difference'], found[a]['standard_error'], '+')})"
+            for a, other in zip(PLAIN, others, strict=True)
         ),
         all_of(found[a]["verdict"] == "better" for a in PLAIN),
     )
@@ -104,14 +105,14 @@ def _signs_alike(results: Results) -> Claim | None:
     row = _likeness(results, "distance", "signs", "signs_gain_se")
     if row is None:
         return None
+    own, others = apart(row["signs"], row["signs_others"], digits=2)
     above_chance = row["signs_gain"] > margin(row["signs_gain_se"])
     return claim(
         "Fig. 4",
         "distance",
         "their positive values are distributed like their negative ones",
-        f"r over areas {row['signs']:.2f}; with the negative values in other pictures "
-        f"{row['signs_others']:.2f} (the difference is {row['signs_gain']:.2f} ± "
-        f"{row['signs_gain_se']:.2f})",
+        f"r over areas {own}; with the negative values in other pictures {others} (the "
+        f"difference is {with_error(row['signs_gain'], row['signs_gain_se'])})",
         (True if row["signs"] >= SIMILAR else None) if above_chance else False,
     )
 
@@ -127,8 +128,9 @@ def _like_random(results: Results) -> Claim | None:
         "classifier",
         "they are similar to Integrated Gradients from random baselines (more than to those from "
         "zero and mean)",
-        f"r over areas {row['random']:.2f} with random, {row['zero']:.2f} with zero, "
-        f"{row['mean']:.2f} with mean",
+        "r over areas {} with random, {} with zero, {} with mean".format(
+            *apart(*(row[name] for name in ("random", *others)), digits=2)
+        ),
         all_of(row[f"random_less_{o}"] > margin(row[f"random_less_{o}_se"]) for o in others),
     )
 
@@ -166,6 +168,8 @@ def _smaller(results: Results, model: str) -> Claim | None:
     if len(names) < 2 or verdicts.get((names[1], names[0])) is None:
         return None
 
+    shown = apart(*(known[name]["ratio_distance"] for name in names))
+
     def nearer(i: int, j: int) -> bool:
         one, other = names[max(i, j)], names[min(i, j)]
         return verdicts[one, other] == ("better" if j > i else "worse")
@@ -176,7 +180,9 @@ def _smaller(results: Results, model: str) -> Claim | None:
         "the smaller the areas whose coalitions are baselines, the nearer they come to the ratios "
         "between Shapley values",
         "L1 distance "
-        + ", ".join(f"{known[name]['ratio_distance']:.3f} with {sizes[name]}" for name in names),
+        + ", ".join(
+            f"{distance} with {sizes[name]}" for distance, name in zip(shown, names, strict=True)
+        ),
         rises(len(names), nearer),
     )
 
@@ -196,16 +202,18 @@ def _alike(results: Results, model: str) -> Claim | None:
         "Figs. 6, 7; B.1",
         model,
         "proposals 1 and 2 differ little (from each other)",
-        f"L1 distance of their ratios {row['ratio_distance']:.3f} ± "
-        f"{row['ratio_distance_se']:.3f}; of two repeats of proposal 1 "
-        f"{row['ratio_distance_repeats']:.3f}{_correlations(row)}",
+        f"L1 distance of their ratios {with_error(row['ratio_distance'], row['ratio_distance_se'])}"
+        f"; of two repeats of proposal 1 {significant(row['ratio_distance_repeats'])}"
+        f"{_correlations(row)}",
         all_of([row["ratio_distance"] <= row["ratio_distance_repeats"]]),
     )
 
 
 def _correlations(row: Mapping[str, Any]) -> str:
     names = {"pearson": "areas", "pearson_pixels": "pixels"}
-    known = [f"r of {of} {row[name]:.3f}" for name, of in names.items() if row[name] is not None]
+    known = [
+        f"r of {of} {significant(row[name])}" for name, of in names.items() if row[name] is not None
+    ]
     return "".join(f"; {text}" for text in known)
 
 
@@ -213,16 +221,17 @@ def _explains_better(results: Results, model: str) -> Claim | None:
     found = _differences(results, model, "sig_baselines", "ratio_distance").get("sig_inputs")
     if found is None or found["verdict"] is None:
         return None
-    first, second, both = (
-        _row(results, model, f"sig_{use}")["ratio_distance"]
-        for use in ("baselines", "inputs", "both")
+    uses = ("baselines", "inputs", "both")
+    first, second, both = apart(
+        *(_row(results, model, f"sig_{use}")["ratio_distance"] for use in uses)
     )
     return claim(
         "Fig. 7; B.1",
         model,
         "proposal 1 explains better than proposal 2",
-        f"L1 distance to exact ratios {first:.3f} and {second:.3f} ({WORDS[found['verdict']]}: "
-        f"{found['difference']:+.3f} ± {found['standard_error']:.3f}), of both together {both:.3f}",
+        f"L1 distance to exact ratios {first} and {second} ({WORDS[found['verdict']]}: "
+        f"{with_error(found['difference'], found['standard_error'], '+')}), of both together "
+        f"{both}",
         all_of([found["verdict"] == "better"]),
     )
 

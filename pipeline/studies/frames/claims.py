@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.claims import Claim, all_of, apart, claim, clearly_above, margin, rises
+from pipeline.core.claims import Claim, all_of, claim, clearly_above, margin, rises
+from pipeline.core.digits import apart, with_error
 from pipeline.core.plotting import MODEL_NAMES
 from pipeline.core.statistics import discoveries
 from pipeline.studies.frames.discard import COMPARED
@@ -258,7 +259,7 @@ def _exact_in_time(results: Results, model: str) -> Claim | None:
         "Supplement D",
         model,
         "exact values of up to 16 frames take less than 10 s a video",
-        f"{row['frames']} frames: {row['seconds']:.3g} ± {row['sd']:.1g} s on "
+        f"{row['frames']} frames: {with_error(row['seconds'], row['sd'])} s on "
         f"{results['runtime']['device']} ({results['runtime']['threads']} threads)",
         (True if row["frames"] == 16 else None) if row["seconds"] < 10 else False,
     )
