@@ -17,7 +17,9 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from pipeline.core.arguments import one_of, whole
 from pipeline.core.errors import InputError
+from pipeline.models.arguments import called, check_kind, finite, tensor, weight_of
 
 BaselineKind = Literal["zero", "mean"]
 """The zero vector, or the mean feature vector of some rows."""
@@ -60,12 +62,11 @@ def integrated_gradients(
             at once, at most; memory grows with it, and with nothing else.
 
     Raises:
-        InputError: wrong shapes, NaN or Inf, a class that does not exist, steps or internal_batch
-            less than 1.
+        InputError: wrong shapes, NaN or Inf, a class that does not exist, a module that does not
+            take the features, steps or internal_batch less than 1.
     """
-    if steps < 1 or internal_batch < 1:
-        raise InputError(f"steps {steps}, internal_batch {internal_batch}: each must be 1 at least")
-    targets = _checked(module, features, target_classes)
+    steps, internal_batch = whole("steps", steps), whole("internal_batch", internal_batch)
+    features, targets = _checked(module, features, target_classes)
     baselines = _expanded(baseline, features)
     from captum.attr import IntegratedGradients  # noqa: PLC0415  takes seconds to load
 
@@ -111,12 +112,11 @@ def gradcam(
         (sequence, element) float64.
 
     Raises:
-        InputError: wrong shapes, NaN or Inf, a class that does not exist, internal_batch less
-            than 1.
+        InputError: wrong shapes, NaN or Inf, a class that does not exist, a module that does not
+            take the features, internal_batch less than 1.
     """
-    if internal_batch < 1:
-        raise InputError(f"internal_batch {internal_batch}: must be 1 at least")
-    targets = _checked(module, features, target_classes)
+    internal_batch = whole("internal_batch", internal_batch)
+    features, targets = _checked(module, features, target_classes)
     from captum.attr import LayerGradCam  # noqa: PLC0415  takes seconds to load
 
     channels_first = _ChannelsFirst(module)
@@ -142,17 +142,18 @@ def baseline_features(kind: BaselineKind, rows: Tensor) -> Tensor:
         (feature,) of the rows' dtype.
 
     Raises:
-        InputError: another kind, no rows.
+        InputError: another kind, no rows, NaN or Inf.
     """
-    if rows.dim() != 2 or len(rows) == 0:
+    one_of("baseline", kind, BaselineKind)
+    rows = tensor("rows", rows)
+    if rows.dim() != 2 or len(rows) == 0 or not rows.is_floating_point():
         raise InputError(
-            f"rows of shape {tuple(rows.shape)}: (row, feature) with at least one row is needed"
+            f"rows of shape {tuple(rows.shape)}, {rows.dtype}: floats (row, feature) with at least "
+            "one row are needed"
         )
     if kind == "zero":
         return rows.new_zeros(rows.shape[1])
-    if kind == "mean":
-        return rows.mean(dim=0, dtype=torch.float64).to(rows.dtype)
-    raise InputError(f"baseline {kind!r}: must be zero or mean")
+    return finite("the rows", rows).mean(dim=0, dtype=torch.float64).to(rows.dtype)
 
 
 class _ChannelsFirst(nn.Module):
@@ -170,6 +171,7 @@ class _ChannelsFirst(nn.Module):
 
 def _expanded(baseline: Tensor, features: Tensor) -> Tensor:
     """A baseline of each sequence, of the features' shape; raises InputError if it does not fit."""
+    baseline = tensor("the baseline", baseline)
     try:
         baselines = baseline.to(features).expand_as(features)
     except RuntimeError:
@@ -186,8 +188,13 @@ def _batches(n_rows: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
 
 
-def _checked(module: nn.Module, features: Tensor, target_classes: Tensor) -> Tensor:
-    """The classes as int64 on the features' device; raises InputError for what cannot be used."""
+def _checked(
+    module: nn.Module, features: Tensor, target_classes: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Features, and classes as int64 on their device; raises InputError for what cannot be used."""
+    check_kind("module", module, nn.Module, "; wrap a function in one")
+    features = tensor("features", features, weight_of(module))
+    target_classes = tensor("target classes", target_classes)
     if features.dim() != 3 or 0 in features.shape or not features.is_floating_point():
         raise InputError(
             f"features of shape {tuple(features.shape)}, {features.dtype}; floats of shape "
@@ -204,10 +211,16 @@ def _checked(module: nn.Module, features: Tensor, target_classes: Tensor) -> Ten
             f"integer for each of {len(features)} sequences is needed"
         )
     with torch.no_grad():
-        n_classes = module(features[:1]).shape[1]
+        scores = called(module, features[:1], "features")
+    if scores.dim() != 2 or len(scores) != 1:
+        raise InputError(
+            f"the module gives scores of shape {tuple(scores.shape)} for one sequence; (1, class) "
+            "is needed"
+        )
+    n_classes = finite("the module's scores", scores).shape[1]
     lowest, highest = int(target_classes.min()), int(target_classes.max())
     if lowest < 0 or highest >= n_classes:
         raise InputError(
             f"target classes from {lowest} to {highest}; the model has classes 0 to {n_classes - 1}"
         )
-    return target_classes.to(features.device, torch.int64)
+    return features, target_classes.to(features.device, torch.int64)

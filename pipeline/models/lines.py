@@ -12,14 +12,14 @@ batch dimension, so that many short lines take as few passes as one long one.
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal, get_args
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.core.errors import InputError
+from pipeline.core.arguments import one_of, whole
 
 Floats = NDArray[np.float64]
 
@@ -57,10 +57,8 @@ def quadrature(rule: Rule, steps: int) -> tuple[Floats, Floats]:
     Raises:
         InputError: another rule, steps less than 1.
     """
-    if rule not in get_args(Rule):
-        raise InputError(f"quadrature {rule!r}: must be one of {', '.join(get_args(Rule))}")
-    if steps < 1:
-        raise InputError(f"{steps} steps: must be 1 at least")
+    one_of("quadrature", rule, Rule)
+    steps = whole("steps", steps)
     if rule == "midpoint":
         return (np.arange(steps) + 0.5) / steps, np.full(steps, 1 / steps)
     return _gauss_legendre(steps)

@@ -4,13 +4,14 @@ Whatever has players, outputs and values is a game: a model that is evaluated, a
 Estimators ask games for values and know nothing else of them.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.arguments import array
 from pipeline.core.errors import InputError
 
 AT_ONCE = 1 << 14
@@ -129,17 +130,26 @@ def table_game(
     Raises:
         InputError: the rows are no power of two, or there are not as many names as columns.
     """
-    table = np.asarray(values)
+    table = array("a table", values)
     if table.ndim == 1:
         table = table[:, None]
     if table.ndim != 2 or len(table) < 2 or len(table) & (len(table) - 1):
         raise InputError(
             f"a table of shape {np.shape(values)}: a complete one is (2**n, output) with n ≥ 1"
         )
-    names = tuple(map(str, range(table.shape[1]))) if outputs is None else tuple(outputs)
-    if len(names) != table.shape[1]:
-        raise InputError(f"{len(names)} names for a table of {table.shape[1]} outputs")
-    return TableGame(table, names)
+    return TableGame(table, names_of(outputs, table.shape[1], "a table"))
+
+
+def names_of(outputs: Sequence[str] | None, count: int, of: str) -> tuple[str, ...]:
+    """Names of outputs: "0", "1", … if none are given. Raises InputError for another number."""
+    if outputs is None:
+        return tuple(map(str, range(count)))
+    if isinstance(outputs, str) or not isinstance(outputs, Iterable):
+        raise InputError(f"outputs {outputs!r}: give a list of names, one an output")
+    names = tuple(outputs)
+    if len(names) != count:
+        raise InputError(f"{len(names)} names for {of} of {count} outputs")
+    return names
 
 
 class CountedGame:

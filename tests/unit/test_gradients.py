@@ -301,7 +301,7 @@ def test_baselines():
     assert baseline_features("mean", rows).tolist() == [1.5, 6.0]
     assert baseline_features("zero", rows).tolist() == [0.0, 0.0]
     assert baseline_features("mean", rows).dtype == torch.float32
-    with pytest.raises(InputError, match="'middle': must be zero or mean"):
+    with pytest.raises(InputError, match="'middle': must be one of zero, mean"):
         baseline_features("middle", rows)
     with pytest.raises(InputError, match="at least one row"):
         baseline_features("mean", rows[:0])

@@ -18,8 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.core.arguments import array, whole
 from pipeline.core.errors import InputError
+from pipeline.models.arguments import called, finite, tensor, weight_of
 from pipeline.shapley import coalitions
+from pipeline.shapley.games import names_of
 
 Areas = NDArray[np.int64]
 """The player of every feature."""
@@ -39,11 +42,7 @@ def square_areas(height: int, width: int, side: int) -> Areas:
     Raises:
         InputError: a size less than 1.
     """
-    if min(height, width, side) < 1:
-        raise InputError(
-            f"areas of {side} × {side} pixels in a picture of {height} × {width}: each must be 1 "
-            "at least"
-        )
+    height, width, side = whole("height", height), whole("width", width), whole("side", side)
     per_row = -(-width // side)
     rows, columns = np.arange(height) // side, np.arange(width) // side
     return (rows[:, None] * per_row + columns).astype(np.int64)
@@ -55,7 +54,7 @@ def from_membership(membership: NDArray[np.bool_]) -> Areas:
     Raises:
         InputError: a feature belongs to no player, or to several; a player has no feature.
     """
-    table = np.asarray(membership)
+    table = array("membership", membership)
     if table.ndim < 2 or table.dtype != np.bool_ or 0 in table.shape:
         raise InputError(
             f"membership of shape {table.shape}, {table.dtype}: (player, feature) bool, with at "
@@ -75,8 +74,9 @@ def from_membership(membership: NDArray[np.bool_]) -> Areas:
 
 def membership_of(areas: Areas) -> NDArray[np.bool_]:
     """Which features belong to each player: (player, *shape) bool."""
-    players = np.arange(count_players(areas)).reshape(-1, *([1] * areas.ndim))
-    return np.asarray(areas == players)
+    given = checked_areas(areas)
+    players = np.arange(count_players(given)).reshape(-1, *([1] * given.ndim))
+    return np.asarray(given == players)
 
 
 def count_players(areas: Areas, expected: int | None = None) -> int:
@@ -87,17 +87,10 @@ def count_players(areas: Areas, expected: int | None = None) -> int:
         expected: how many there should be; by default the highest number in the map, plus 1.
 
     Raises:
-        InputError: no integers, negative numbers, a player without features.
+        InputError: as :func:`checked_areas`, and if a player has no features.
     """
-    found = np.asarray(areas)
-    if found.dtype.kind not in "iu" or found.size == 0:
-        raise InputError(
-            f"areas of shape {found.shape}, {found.dtype}: the number of a player for each of at "
-            "least one feature is needed"
-        )
-    if found.min() < 0:
-        raise InputError(f"areas hold player {int(found.min())}; players are counted from 0")
-    n_players = int(found.max()) + 1 if expected is None else expected
+    found = checked_areas(areas)
+    n_players = int(found.max()) + 1 if expected is None else whole("expected", expected)
     counts = np.bincount(found.ravel(), minlength=n_players)
     if (counts == 0).any():
         raise InputError(
@@ -105,6 +98,28 @@ def count_players(areas: Areas, expected: int | None = None) -> int:
             "least"
         )
     return n_players
+
+
+def checked_areas(areas: Areas) -> Areas:
+    """An index map as an array; tensors and lists are taken, too.
+
+    Raises:
+        InputError: no integers, no feature, negative numbers, more players than features.
+    """
+    found = array("areas", areas)
+    if found.dtype.kind not in "iu" or found.size == 0:
+        raise InputError(
+            f"areas of shape {found.shape}, {found.dtype}: the number of a player for each of at "
+            "least one feature is needed"
+        )
+    if found.min() < 0:
+        raise InputError(f"areas hold player {int(found.min())}; players are counted from 0")
+    if found.max() >= found.size:
+        raise InputError(
+            f"areas hold player {int(found.max())}, and have {found.size} features; players are "
+            "counted from 0, and each needs a feature"
+        )
+    return found.astype(np.int64, copy=False)
 
 
 def as_membership(masks: NDArray[Any], n_players: int) -> NDArray[np.bool_]:
@@ -117,7 +132,7 @@ def as_membership(masks: NDArray[Any], n_players: int) -> NDArray[np.bool_]:
     Raises:
         InputError: another shape or type; a mask that holds a player who does not exist.
     """
-    given = np.asarray(masks)
+    given, n_players = array("coalitions", masks), whole("n_players", n_players)
     n_bytes = -(-n_players // 8)
     if n_players > 64:
         if given.ndim != 2 or given.shape[1] != n_bytes or given.dtype != np.uint8:
@@ -161,7 +176,8 @@ def masked_pictures(
     Raises:
         InputError: shapes that do not go together.
     """
-    present = presence(picture, areas, membership)
+    picture = tensor("picture", picture)
+    present = presence(picture, checked_areas(areas), array("membership", membership))
     return torch.where(present, picture, fitted_baseline(picture, baseline))
 
 
@@ -174,10 +190,10 @@ def presence(picture: Tensor, areas: Areas, membership: NDArray[np.bool_]) -> Te
         InputError: shapes that do not go together.
     """
     n_players = count_players(areas)
-    if membership.ndim != 2 or membership.shape[1] != n_players:
+    if membership.ndim != 2 or membership.shape[1] != n_players or membership.dtype != np.bool_:
         raise InputError(
-            f"membership of shape {membership.shape}: (coalition, {n_players}) is needed for "
-            f"{n_players} areas"
+            f"membership of shape {membership.shape}, {membership.dtype}: (coalition, {n_players}) "
+            f"bool is needed for {n_players} areas"
         )
     if areas.ndim > picture.dim() or tuple(picture.shape[picture.dim() - areas.ndim :]) != (
         areas.shape
@@ -198,6 +214,7 @@ def fitted_baseline(picture: Tensor, baseline: Tensor) -> Tensor:
     Raises:
         InputError: a shape that cannot be broadcast to the picture's; NaN or Inf.
     """
+    baseline = tensor("the baseline", baseline)
     try:
         fitted = baseline.detach().to(picture).expand_as(picture)
     except RuntimeError:
@@ -225,9 +242,10 @@ def area_sums(values: Tensor, areas: Areas, *, leading: int = 0) -> Tensor:
     Raises:
         InputError: shapes that do not go together.
     """
+    values, areas = tensor("values", values), checked_areas(areas)
     n_players = count_players(areas)
-    beyond = values.dim() - areas.ndim
-    if leading < 0 or beyond < leading or tuple(values.shape[beyond:]) != areas.shape:
+    beyond, leading = values.dim() - areas.ndim, whole("leading", leading, 0)
+    if beyond < leading or tuple(values.shape[beyond:]) != areas.shape:
         raise InputError(
             f"values of shape {tuple(values.shape)} with {leading} leading axes, for areas of "
             f"shape {areas.shape}: the last axes must be those of the areas"
@@ -287,26 +305,28 @@ def picture_game(
         batch_size: pictures that the model is given at once, at most.
 
     Raises:
-        InputError: shapes that do not go together, NaN or Inf, a batch size less than 1, not as
-            many names as outputs.
+        InputError: shapes that do not go together, NaN or Inf, a model that does not take such
+            pictures, a batch size less than 1, not as many names as outputs.
     """
-    if batch_size < 1:
-        raise InputError(f"batch size {batch_size}: must be 1 at least")
-    shown = checked_picture(picture)
+    batch_size = whole("batch size", batch_size)
+    shown, areas = checked_picture(picture, scores), checked_areas(areas)
     absent = fitted_baseline(shown, torch.zeros(()) if baseline is None else baseline)
     n_players = count_players(areas)
     with torch.no_grad():
         everybody = np.ones((1, n_players), dtype=np.bool_)
         probe = masked_pictures(shown, absent, areas, everybody)
-        n_outputs = _columns(scores(probe), 1).shape[1]
-    names = tuple(map(str, range(n_outputs))) if outputs is None else tuple(outputs)
-    if len(names) != n_outputs:
-        raise InputError(f"{len(names)} names for a model of {n_outputs} outputs")
+        found = _columns(called(scores, probe, "pictures"), 1)
+        n_outputs = finite("the model's scores", found).shape[1]
+    names = names_of(outputs, n_outputs, "a model")
     return PictureGame(shown, absent, areas, scores, names, batch_size, n_players)
 
 
-def checked_picture(picture: Tensor) -> Tensor:
-    """The picture without its history; raises InputError unless it is finite floats."""
+def checked_picture(picture: Tensor, scores: Scores | None = None) -> Tensor:
+    """The picture without its history; raises InputError unless it is finite floats.
+
+    An array is taken, too, and is given the dtype and device of the model whose scores are told.
+    """
+    picture = tensor("picture", picture, weight_of(scores))
     if not picture.is_floating_point() or picture.dim() < 1 or picture.numel() == 0:
         raise InputError(
             f"a picture of shape {tuple(picture.shape)}, {picture.dtype}: floats, at least one "

@@ -37,22 +37,25 @@ points on them are one batch dimension, so that a picture takes as few passes as
 allows.
 """
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.core.arguments import one_of, seed_of, whole
 from pipeline.core.errors import InputError
+from pipeline.models.arguments import called, finite, tensor, weight_of
 from pipeline.models.lines import Lines, Rule, integrals_along, quadrature
 from pipeline.studies.baselines.areas import (
     Areas,
     Scores,
     area_sums,
     as_membership,
+    checked_areas,
     checked_picture,
     count_players,
     fitted_baseline,
@@ -102,25 +105,22 @@ def baseline_pictures(
         (baseline, *shape) of the pictures' dtype.
 
     Raises:
-        InputError: another kind, no pictures, more random ones than there are.
+        InputError: another kind, no pictures, NaN or Inf, more random ones than there are.
     """
+    one_of("baseline", kind, BaselineKind)
+    pictures = tensor("pictures", pictures)
     if pictures.dim() < 2 or len(pictures) == 0 or not pictures.is_floating_point():
         raise InputError(
             f"pictures of shape {tuple(pictures.shape)}, {pictures.dtype}: (picture, *shape) "
             "floats with at least one picture are needed"
         )
+    finite("pictures", pictures)
     if kind == "zero":
         return torch.zeros_like(pictures[:1])
     if kind == "mean":
         return pictures.mean(dim=0, keepdim=True, dtype=torch.float64).to(pictures.dtype)
-    if kind != "random":
-        raise InputError(f"baseline {kind!r}: must be one of {', '.join(get_args(BaselineKind))}")
-    if not 1 <= count <= len(pictures) or seed < 0:
-        raise InputError(
-            f"{count} random baselines with seed {seed}: from 1 to the number of pictures, "
-            f"{len(pictures)}, and a seed of 0 at least"
-        )
-    chosen = np.random.default_rng(seed).choice(len(pictures), size=count, replace=False)
+    count = whole("count of random baselines", count, 1, len(pictures))
+    chosen = np.random.default_rng(seed_of(seed)).choice(len(pictures), size=count, replace=False)
     return pictures[torch.from_numpy(chosen).to(pictures.device)]
 
 
@@ -150,10 +150,11 @@ def integrated_gradients(
         batch_size: points that the model is given at once, at most; memory grows with it.
 
     Raises:
-        InputError: shapes that do not go together, no baselines, NaN or Inf, an output that does
-            not exist, steps or batch_size less than 1, another rule.
+        InputError: shapes that do not go together, no baselines, NaN or Inf (of scores or their
+            gradients, too), a model that does not take the picture, an output that does not
+            exist, steps or batch_size less than 1, another rule.
     """
-    shown = checked_picture(picture)
+    shown, baselines = checked_picture(picture, scores), tensor("baselines", baselines)
     if (
         baselines.dim() != shown.dim() + 1
         or baselines.shape[1:] != shown.shape
@@ -212,11 +213,9 @@ def shapley_integrated_gradients(
         InputError: as :func:`integrated_gradients`, and if there are not coalitions for each
             player, or one of them holds a player who does not exist or the player it is for.
     """
-    if proposal not in get_args(Proposal):
-        raise InputError(f"proposal {proposal!r}: must be one of {', '.join(get_args(Proposal))}")
-    if counted not in get_args(Counted):
-        raise InputError(f"counted {counted!r}: must be one of {', '.join(get_args(Counted))}")
-    shown = checked_picture(picture)
+    one_of("proposal", proposal, Proposal)
+    one_of("counted", counted, Counted)
+    shown, areas = checked_picture(picture, scores), checked_areas(areas)
     absent = fitted_baseline(shown, torch.zeros(()) if baseline is None else baseline)
     owners, membership = _sampled(areas, sampled)
     each = ("baselines", "inputs") if proposal == "both" else (proposal,)
@@ -255,7 +254,7 @@ def counted_both_ways(
     Arguments and errors as :func:`shapley_integrated_gradients`; each attribution is what that
     gives, and is said to have taken as many gradients.
     """
-    shown = checked_picture(picture)
+    shown, areas = checked_picture(picture, scores), checked_areas(areas)
     absent = fitted_baseline(shown, torch.zeros(()) if baseline is None else baseline)
     owners, membership = _sampled(areas, sampled)
     distinct, of_all = _weighted(owners, membership, "all", to_coalitions=False)
@@ -276,6 +275,8 @@ def _sampled(
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
     """The player that each coalition was sampled for, and its members: (m,), (m, player)."""
     n_players = count_players(areas)
+    if not isinstance(sampled, Sized):
+        raise InputError(f"coalitions: a {type(sampled).__name__}; a list of those of each player")
     if len(sampled) != n_players:
         raise InputError(
             f"coalitions were sampled for {len(sampled)} players; there are {n_players} areas"
@@ -355,11 +356,10 @@ def _integrate(
         rule: of the quadrature.
         batch_size: points in a pass.
     """
-    if batch_size < 1:
-        raise InputError(f"batch size {batch_size}: must be 1 at least")
+    target, batch_size = whole("target", target, 0), whole("batch size", batch_size)
     points = quadrature(rule, steps)
     with torch.no_grad():
-        _chosen(scores(like[None]), target)
+        finite("the model's scores", _chosen(called(scores, like[None], "pictures"), target))
     n_lines = weightings[0][0].shape[1]
     weights = [weight.T.to(like.device) for weight, _ in weightings]
     indices = [_group_index(group_of, like) for _, group_of in weightings]
@@ -379,6 +379,8 @@ def _integrate(
             weight = weight if index is None else weight[:, index]
             sums[number] += (weight * partial).sum(dim=0)
     gap = _largest_gap(scores, lines, integrals, target, batch_size)
+    for total in sums:
+        finite("the gradients of the model's scores", total)
     return [total.view(like.shape) for total in sums], gap
 
 

@@ -1,0 +1,76 @@
+"""Arguments that people give from Python: they are taken, or it is said what is."""
+
+import operator
+from typing import Any, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.errors import InputError
+
+
+def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
+    """A whole number, of numpy's or torch's too.
+
+    Raises:
+        InputError: anything else (a truth value, 2.0), less than ``least``, more than ``most``.
+    """
+    try:
+        found = None if isinstance(value, bool) else operator.index(value)
+    except TypeError:
+        found = None
+    if found is None or found < least or (most is not None and found > most):
+        allowed = f"{least} at least" if most is None else f"from {least} to {most}"
+        raise InputError(f"{name} {value!r}: must be {allowed}, a whole number")
+    return found
+
+
+def seed_of(value: Any) -> int:
+    """A seed. Raises InputError unless it is a whole number that generators take."""
+    return whole("seed", value, 0, 2**63 - 1)
+
+
+def real(name: str, value: Any) -> float:
+    """A number, which may be NaN or Inf: what range it must be in is asked elsewhere.
+
+    Raises:
+        InputError: text, None, a truth value, several numbers.
+    """
+    try:
+        if not isinstance(value, bool | str | bytes):
+            return float(value)
+    except (TypeError, ValueError, RuntimeError):
+        pass
+    raise InputError(f"{name} {value!r}: must be a number")
+
+
+def one_of(name: str, value: Any, allowed: Any) -> None:
+    """Raise InputError unless a value is one of a Literal's."""
+    if not isinstance(value, str) or value not in get_args(allowed):
+        raise InputError(f"{name} {value!r}: must be one of {', '.join(get_args(allowed))}")
+
+
+def array(name: str, values: Any, *, integers: bool = False) -> NDArray[Any]:
+    """Real numbers (or integers) as an array of any shape; tensors and lists are taken, too.
+
+    Raises:
+        InputError: what holds no such numbers, such as text, or rows of different lengths.
+    """
+    needed = "integers" if integers else "real numbers"
+    try:
+        found = np.asarray(values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise InputError(f"{name}: no array of {needed}: {error}") from None
+    if found.dtype.kind not in ("iu" if integers else "fiub"):
+        is_array = found.ndim or isinstance(values, np.ndarray)
+        given = f"{found.dtype} of shape {found.shape}" if is_array else type(values).__name__
+        raise InputError(f"{name}: of type {given}; {needed} are needed")
+    return found
+
+
+def finite(name: str, values: Any) -> NDArray[np.float64]:
+    """The same as float64. Raises InputError for NaN and Inf, too."""
+    found = array(name, values).astype(np.float64, copy=False)
+    if not np.isfinite(found).all():
+        raise InputError(f"{name}: of shape {found.shape}, with NaN or Inf; finite numbers needed")
+    return found
