@@ -1,6 +1,7 @@
 """Arguments that people give from Python: they are taken, or it is said what is."""
 
 import operator
+from collections.abc import Iterable
 from typing import Any, get_args
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.core.errors import InputError
 
 
-def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int:
+def whole(name: str, value: Any, least: int | None = 1, most: int | None = None) -> int:
     """A whole number, of numpy's or torch's too.
 
     Raises:
@@ -19,10 +20,19 @@ def whole(name: str, value: Any, least: int = 1, most: int | None = None) -> int
         found = None if isinstance(value, bool) else operator.index(value)
     except TypeError:
         found = None
-    if found is None or found < least or (most is not None and found > most):
-        allowed = f"{least} at least" if most is None else f"from {least} to {most}"
-        raise InputError(f"{name} {value!r}: must be {allowed}, a whole number")
+    too_small = found is not None and least is not None and found < least
+    if found is None or too_small or (most is not None and found > most):
+        allowed = f"{least} at least, " if most is None else f"from {least} to {most}, "
+        needed = "a whole number" if least is None else f"{allowed}a whole number"
+        raise InputError(f"{name} {value!r}: must be {needed}")
     return found
+
+
+def wholes(name: str, values: Any, least: int | None = 1) -> list[int]:
+    """Whole numbers of any size. Raises InputError as :func:`whole`, and for what is no list."""
+    if isinstance(values, str | bytes) or not isinstance(values, Iterable):
+        raise InputError(f"{name} {values!r}: give a list of whole numbers")
+    return [whole(name, value, least) for value in values]
 
 
 def seed_of(value: Any) -> int:
@@ -30,18 +40,30 @@ def seed_of(value: Any) -> int:
     return whole("seed", value, 0, 2**63 - 1)
 
 
-def real(name: str, value: Any) -> float:
-    """A number, which may be NaN or Inf: what range it must be in is asked elsewhere.
+def real(
+    name: str,
+    value: Any,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+) -> float:
+    """A number; any, NaN and Inf among them, if no limit is given.
 
     Raises:
-        InputError: text, None, a truth value, several numbers.
+        InputError: text, None, a truth value, several numbers; a number beyond a limit, or NaN.
     """
+    limits = {"at least": least, "above": above, "below": below}
     try:
-        if not isinstance(value, bool | str | bytes):
-            return float(value)
+        found = None if isinstance(value, bool | str | bytes) else float(value)
     except (TypeError, ValueError, RuntimeError):
-        pass
-    raise InputError(f"{name} {value!r}: must be a number")
+        found = None
+    if found is not None:
+        enough = (least is None or found >= least) and (above is None or found > above)
+        if enough and (below is None or found < below):
+            return found
+    words = ", ".join(f"{word} {limit:g}" for word, limit in limits.items() if limit is not None)
+    raise InputError(f"{name} {value!r}: must be a number{words and ' '}{words}")
 
 
 def one_of(name: str, value: Any, allowed: Any) -> None:

@@ -188,9 +188,7 @@ def _batches(n_rows: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
 
 
-def _checked(
-    module: nn.Module, features: Tensor, target_classes: Tensor
-) -> tuple[Tensor, Tensor]:
+def _checked(module: nn.Module, features: Tensor, target_classes: Tensor) -> tuple[Tensor, Tensor]:
     """Features, and classes as int64 on their device; raises InputError for what cannot be used."""
     check_kind("module", module, nn.Module, "; wrap a function in one")
     features = tensor("features", features, weight_of(module))

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.arguments import array, whole
+from pipeline.core.errors import InputError
+
 Floats = NDArray[np.float64]
 
 
@@ -29,16 +32,31 @@ def agreement(
         estimated: (..., player, ...) floats.
         exact: what can be broadcast against ``estimated``.
         axis: which axis the players are.
+
+    Raises:
+        InputError: no numbers, an axis that there is not, shapes that do not go together.
     """
-    first, second = np.broadcast_arrays(
-        np.moveaxis(np.asarray(estimated, np.float64), axis, -1),
-        np.moveaxis(np.asarray(exact, np.float64), axis, -1),
+    first, second = (
+        _players_last(name, values, axis)
+        for name, values in (("estimated", estimated), ("exact", exact))
     )
+    try:
+        first, second = np.broadcast_arrays(first, second)
+    except ValueError:
+        raise InputError(
+            f"estimated and exact with players last are of shape {first.shape} and {second.shape}: "
+            "they cannot be broadcast"
+        ) from None
     return Agreement(
         pearson=pearson(first, second),
         kendall=_correlation(_signs(first), _signs(second)),
         mean_absolute_error=np.abs(first - second).mean(axis=-1),
     )
+
+
+def _players_last(name: str, values: NDArray[np.floating], axis: int) -> Floats:
+    given = array(name, values).astype(np.float64, copy=False)
+    return np.moveaxis(given, whole("axis", axis, -given.ndim, given.ndim - 1), -1)
 
 
 def pearson(first: NDArray[np.floating], second: NDArray[np.floating]) -> Floats:

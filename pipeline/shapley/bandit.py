@@ -17,12 +17,14 @@ corrected for the number of players nor for being looked at after each iteration
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
-from typing import Literal
+from itertools import repeat
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp, ndtri
 
+from pipeline.core.arguments import array, finite, one_of, real, seed_of, whole
 from pipeline.core.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -30,6 +32,9 @@ Bound = Literal["betting", "normal"]
 
 LAMBDAS = 2.0 ** -np.arange(1, 9) * 1.6
 """Bets of the tests."""
+
+ROUNDING = 1e-6
+"""Part of the spread by which rounding may bring marginal contributions further apart."""
 
 AT_ONCE = 1 << 22
 """Numbers that tests multiply at once."""
@@ -97,7 +102,8 @@ def empirical_bernstein(
         failure: δ.
         spread: R, largest less smallest value that a sample can have.
     """
-    log = np.log(2 / failure)
+    variance, count = array("variance", variance), array("count", count)
+    log = np.log(2 / real("failure", failure, above=0, below=1))
     with np.errstate(invalid="ignore", divide="ignore"):
         half = np.sqrt(2 * log * variance / count) + 7 * spread * log / (3 * (count - 1.0))
     return np.where(count > 1, half, np.inf)
@@ -105,10 +111,16 @@ def empirical_bernstein(
 
 def check_k(k: int, n_players: int) -> None:
     """Raise InputError unless some players, but not all, are looked for."""
-    if not 1 <= k < n_players:
+    if not 1 <= whole("k", k, None) < whole("n_players", n_players):
         raise InputError(
             f"k: {k} of {n_players} players; the number that is looked for is 1 to {n_players - 1}"
         )
+
+
+def _check_sought(k: int, n_players: int, epsilon: float, delta: float) -> None:
+    check_k(k, n_players)
+    real("epsilon", epsilon, least=0, below=np.inf)
+    real("delta", delta, above=0, below=1)
 
 
 def tmab(
@@ -137,14 +149,18 @@ def tmab(
         ``evaluations`` counts batches.
 
     Raises:
-        InputError: k that does not fit.
+        InputError: k, epsilon or delta that does not fit, no iterations, one whose order does not
+            name each player once, or that has NaN or Inf.
     """
-    check_k(k, n_players)
+    _check_sought(k, n_players, epsilon, delta)
+    real("truncation", truncation, least=-np.inf)
+    if not isinstance(iterations, Iterable):
+        raise InputError(f"iterations: a {type(iterations).__name__}; pairs of arrays are needed")
     moments, sampled = _Moments.of(n_players), np.ones(n_players, dtype=bool)
     evaluations, trace = 0, []
-    for order, values in iterations:
+    for order, values in map(_checked_iteration, iterations, repeat(n_players)):
         chosen = sampled if adaptive else np.ones(n_players, dtype=bool)
-        cost, marginal = _walked(np.asarray(order), values, chosen, truncation)
+        cost, marginal = _walked(order, values, chosen, truncation)
         evaluations += cost
         players = np.flatnonzero(chosen)
         moments.add(players, marginal[None, players])
@@ -155,7 +171,23 @@ def tmab(
         trace.append((evaluations, int(sampled.sum())))
         if not sampled.any():
             break
+    if not evaluations:
+        raise InputError("no iterations: nothing is known of any player")
     return _top(moments, k, evaluations, not sampled.any(), trace)
+
+
+def _checked_iteration(given: Any, n_players: int) -> tuple[NDArray[np.integer], Floats]:
+    """An order and its values. Raises InputError unless they are of all players, and finite."""
+    if not isinstance(given, tuple | list) or len(given) != 2:
+        raise InputError(f"iterations: a {type(given).__name__}; pairs of arrays are needed")
+    order, values = array("an order", given[0]), finite("an iteration's values", given[1])
+    is_order = np.array_equal(np.sort(order, axis=None), np.arange(n_players))
+    if not is_order or order.dtype.kind not in "iu" or values.shape != (n_players + 1,):
+        raise InputError(
+            f"an order of shape {order.shape}, {order.dtype}, with values of shape {values.shape}: "
+            f"each of {n_players} players once, and {n_players + 1} values, are needed"
+        )
+    return order.ravel(), values
 
 
 def _walked(
@@ -223,15 +255,17 @@ def compared(
         advance: told the number of evaluations as they are made.
 
     Raises:
-        InputError: k that does not fit, or ``before`` of another search.
+        InputError: arguments out of their range, ``before`` of another search; values that are
+            NaN, not as many as coalitions, or further apart than ``spread``.
     """
-    check_k(k, n_players)
+    _check_sought(k, n_players, epsilon, delta)
+    _check_drawn(values, bound, spread, seed, n_instances=n_instances, batch=batch, most=most)
     search = _begun(before, n_players, epsilon, spread)
     while search.open.any() and search.evaluations < most:
         players = np.flatnonzero(search.open)
         for _ in range(max(1, search.rounds // 16)):
             instances, drawn = _drawn(seed, search.rounds, batch, n_instances, n_players)
-            search.add(players, _marginals(values, instances, drawn, players))
+            search.add(players, _marginals(values, instances, drawn, players, spread))
             if advance is not None:
                 advance(batch * (1 + len(players)))
         search.look(k, delta, bound)
@@ -239,12 +273,22 @@ def compared(
     return _top(search.moments, k, search.evaluations, decided, search.trace, search)
 
 
+def _check_drawn(values: Any, bound: str, spread: float, seed: int, **counts: int) -> None:
+    if not callable(values):
+        raise InputError(f"values: a {type(values).__name__}; a function of coalitions is needed")
+    one_of("bound", bound, Bound)
+    real("spread", spread, above=0, below=np.inf)
+    seed_of(seed)
+    for name, number in counts.items():
+        whole(name, number)
+
+
 def _begun(before: TopK | None, n_players: int, epsilon: float, spread: float) -> "_Search":
     """A new search, or a copy of where one ended. Raises InputError if it was another search."""
     if before is None:
         pairs = _Pairs.of(n_players, epsilon, spread)
         return _Search(pairs, _Moments.of(n_players), np.ones(n_players, dtype=bool))
-    state = before.state
+    state = before.state if isinstance(before, TopK) else None
     found = state and (len(state.open), state.pairs.epsilon, state.pairs.spread)
     if state is None or found != (n_players, epsilon, spread):
         raise InputError(
@@ -365,15 +409,28 @@ def _marginals(
     instances: NDArray[np.intp],
     drawn: NDArray[np.bool_],
     players: NDArray[np.intp],
+    spread: float,
 ) -> Floats:
     """v(S ∪ i) − v(S ∖ i) of each sample's coalition S: (sample, player)."""
     other = np.repeat(drawn[:, None], 1 + len(players), axis=1)
     places = np.arange(len(players))
     other[:, 1 + places, players] ^= True
     repeated = np.repeat(instances, 1 + len(players))
-    found = values(repeated, other.reshape(-1, drawn.shape[1])).reshape(len(drawn), -1)
+    told = finite("the values", values(repeated, other.reshape(-1, drawn.shape[1])))
+    if told.shape != repeated.shape:
+        raise InputError(
+            f"values of shape {told.shape} for {len(repeated)} coalitions: one of each is needed"
+        )
+    found = told.reshape(len(drawn), -1)
     there = np.where(drawn[:, players], 1.0, -1.0)
-    return there * (found[:, :1] - found[:, 1:])
+    marginal = there * (found[:, :1] - found[:, 1:])
+    # What is bet would not be fair otherwise, and could be lost more than wholly.
+    if np.ptp(marginal) > spread * (1 + ROUNDING):
+        raise InputError(
+            f"spread {spread}: marginal contributions are {np.ptp(marginal):g} apart; give how far "
+            "apart they can be"
+        )
+    return marginal
 
 
 def _top(

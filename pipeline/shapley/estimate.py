@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import stdtrit
 
+from pipeline.core.arguments import real, whole
 from pipeline.core.errors import InputError
 from pipeline.shapley import coalitions
 from pipeline.shapley.exact import shapley_values
@@ -70,7 +71,7 @@ class Estimate:
         Raises:
             InputError: another level.
         """
-        if not 0 < level < 1:
+        if not 0 < real("level", level) < 1:
             raise InputError(f"level {level}: it is a share, more than 0 and less than 1")
         reach = stdtrit(self.degrees_of_freedom, (1 + level) / 2) * self.standard_errors
         return self.values - reach, self.values + reach
@@ -152,6 +153,7 @@ class Method:
 
     def smallest(self, n_players: int) -> int:
         """The smallest budget that the method takes."""
+        n_players = whole("n_players", n_players)
         return min(self.needs(n_players), 2**n_players)
 
     def estimate(
@@ -216,19 +218,19 @@ class Method:
                 f"{self.name}: neither a budget nor a tolerance; give the most evaluations that "
                 f"may be made, or the standard error at which to stop, or both"
             )
-        if tolerance is not None and not 0 < tolerance < np.inf:
+        if tolerance is not None and not 0 < real(f"{self.name}: tolerance", tolerance) < np.inf:
             raise InputError(
                 f"{self.name}: tolerance {tolerance}; it is a part of the values' spread, more "
                 f"than 0"
             )
         n, smallest = game.n_players, self.smallest(game.n_players)
-        if budget is not None and budget < smallest:
+        if budget is not None and whole(f"{self.name}: budget", budget, 0) < smallest:
             raise InputError(
                 f"{self.name}: a budget of {budget} evaluations; with {n} players it takes "
                 f"{smallest} at least"
             )
         most = max(MAX_EVALUATIONS, smallest) if budget is None else int(budget)
-        return Budget(game, self.needs(n), min(most, 2**n), tolerance, seed)
+        return Budget(game, self.needs(n), min(most, 2**n), tolerance, sequence_of(seed))
 
     def _exact(self, allowed: Budget) -> Estimate:
         """What a budget for all coalitions buys: the exact values, from all of them."""
@@ -346,11 +348,18 @@ def is_precise(values: Values, standard_errors: Values, tolerance: float) -> boo
 
 def child(seed: Seed, index: int) -> np.random.Generator:
     """The generator of one child of a seed; the seed itself is left as it was."""
-    root = seed if isinstance(seed, np.random.SeedSequence) else np.random.SeedSequence(seed)
+    root = sequence_of(seed)
     sequence = np.random.SeedSequence(
         root.entropy, spawn_key=(*root.spawn_key, index), pool_size=root.pool_size
     )
     return np.random.default_rng(sequence)
+
+
+def sequence_of(seed: Seed) -> np.random.SeedSequence:
+    """A seed as numpy's. Raises InputError for anything but a whole number from 0 on."""
+    if isinstance(seed, np.random.SeedSequence):
+        return seed
+    return np.random.SeedSequence(whole("seed", seed, 0))
 
 
 def ends(game: CountedGame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -37,6 +37,15 @@ class Game(Protocol):
         """
 
 
+def check_game(game: Any) -> None:
+    """Raise InputError for what is no game, such as a table that is to be played as one."""
+    if not (callable(game) and hasattr(game, "n_players") and hasattr(game, "outputs")):
+        raise InputError(
+            f"the game is of type {type(game).__name__}; it needs n_players, outputs, and to be "
+            "called with coalitions. pipeline.shapley.games.table_game makes one of a table"
+        )
+
+
 def masks_of(membership: NDArray[np.bool_]) -> NDArray[Any]:
     """Coalitions as games take them, from membership (coalition, player).
 
@@ -114,8 +123,19 @@ class TableGame:
         return len(self.values).bit_length() - 1
 
     def __call__(self, coalitions: NDArray[Any], /) -> NDArray[np.floating[Any]]:
-        """Values of coalitions: (m, output), from masks (m,)."""
-        return self.values[coalitions.astype(np.intp)]
+        """Values of coalitions: (m, output), from masks (m,).
+
+        Raises InputError for what are no masks, or hold players who do not exist.
+        """
+        masks = array("coalitions", coalitions, integers=True)
+        if masks.ndim != 1 or (
+            len(masks) and not 0 <= masks.min() <= masks.max() < len(self.values)
+        ):
+            raise InputError(
+                f"coalitions of shape {masks.shape}: a row of masks from 0 to "
+                f"{len(self.values) - 1} is needed"
+            )
+        return self.values[masks.astype(np.intp)]
 
 
 def table_game(
@@ -210,7 +230,7 @@ class CountedGame:
         parts = []
         for start in range(0, len(coalitions), AT_ONCE):
             asked = coalitions[start : start + AT_ONCE]
-            values = np.asarray(self._game(asked))
+            values = array("the game's values", self._game(asked))
             if values.shape != (len(asked), len(self.outputs)):
                 raise InputError(
                     f"the game gave values of shape {values.shape} for {len(asked)} coalitions and "
@@ -263,8 +283,9 @@ def counted(game: Game, advance: Callable[[int], None] | None = None) -> Counted
         advance: told the number of evaluations as they are made.
 
     Raises:
-        InputError: a game without players or outputs.
+        InputError: what is no game, or a game without players or outputs.
     """
+    check_game(game)
     if game.n_players < 1 or len(game.outputs) < 1:
         raise InputError(
             f"a game of {game.n_players} players and {len(game.outputs)} outputs; it needs at "

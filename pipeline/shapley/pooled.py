@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.arguments import array, finite, real, seed_of, whole
 from pipeline.core.errors import InputError
 
 Floats = NDArray[np.float64]
@@ -37,7 +38,11 @@ class PooledEstimate:
 
 
 def orders_of(seed: int, instances: NDArray[np.integer], number: int, n: int) -> NDArray[np.intp]:
-    """The order of all players that each instance has in a round: (instance, place)."""
+    """The order of all players that each instance has in a round: (instance, place).
+
+    Raises InputError for a seed, numbers of instances or a round that are negative, no player.
+    """
+    instances, number, n = _drawn_for(seed, instances, number, n)
     if not len(instances):
         return np.empty((0, n), dtype=np.intp)
     return np.stack([_stream(seed, WALKS, i, number).permutation(n) for i in instances])
@@ -54,7 +59,12 @@ def pairs_of(
 
     Returns:
         (instance, 2 · count, player) membership, each coalition followed by its complement.
+
+    Raises:
+        InputError: as :func:`orders_of`, and a negative count.
     """
+    instances, number, n = _drawn_for(seed, instances, number, n)
+    count = whole("count", count, 0)
     found = np.zeros((len(instances), 2 * count, n), dtype=np.bool_)
     for row, instance in enumerate(instances):
         rng = _stream(seed, PAIRS, instance, number)
@@ -63,6 +73,20 @@ def pairs_of(
         found[row, ::2] = ranks < sizes[:, None]
     found[:, 1::2] = ~found[:, ::2]
     return found
+
+
+def _drawn_for(
+    seed: int, instances: NDArray[np.integer], number: int, n: int
+) -> tuple[NDArray[np.integer], int, int]:
+    """What coalitions are drawn for. Raises InputError for what none can be drawn for."""
+    seed_of(seed)
+    given = array("instances", instances)
+    if given.ndim != 1 or (given.size and (given.dtype.kind not in "iu" or given.min() < 0)):
+        raise InputError(
+            f"instances of shape {given.shape}, {given.dtype}: their numbers, a row of integers "
+            "counted from 0, are needed"
+        )
+    return given, whole("round", number, 0), whole("n", n)
 
 
 def _stream(seed: int, kind: int, instance: int, number: int) -> np.random.Generator:
@@ -78,7 +102,22 @@ def contributions(values: Floats, orders: NDArray[np.integer]) -> Floats:
 
     Returns:
         (…, player)
+
+    Raises:
+        InputError: shapes that do not fit, orders that do not name each player once.
     """
+    orders, values = array("orders", orders), array("values", values)
+    length = values.shape[-1] - 1 if values.ndim else 0
+    named = orders.dtype.kind in "iu" and orders.shape == (*values.shape[:-1], length)
+    # A player that is named twice leaves another one unnamed.
+    there = np.zeros(orders.shape, dtype=np.bool_)
+    if named and orders.size and 0 <= orders.min() <= orders.max() < length:
+        np.put_along_axis(there, orders, values=True, axis=-1)
+    if not named or not there.all():
+        raise InputError(
+            f"orders of shape {orders.shape}, {orders.dtype}, for values of shape {values.shape}: "
+            f"(…, n) of (…, n + 1) values are needed, with each player, 0 to n − 1, once in a row"
+        )
     found = np.empty(orders.shape)
     np.put_along_axis(found, orders, values[..., :-1] - values[..., 1:], axis=-1)
     return found
@@ -95,10 +134,12 @@ def from_walks(
         weights: (instance,)
 
     Raises:
-        InputError: shapes that do not fit, values that are not finite.
+        InputError: shapes that do not fit, orders that do not name each player once, values or
+            weights that are not finite.
     """
-    _check(values, orders.shape[-1] + 1, weights)
-    marginal = contributions(values.astype(np.float64), orders)
+    orders = array("orders", orders)
+    values, weights = _checked(values, orders.shape[-1] + 1 if orders.ndim else 0, weights)
+    marginal = contributions(values, orders)
     mean = np.tensordot(weights, marginal.mean(axis=1), axes=1)
     rounds = values.shape[1]
     if rounds == 1:
@@ -132,9 +173,13 @@ def until(
         The estimate, its rounds, and whether the tolerance is met.
 
     Raises:
-        InputError: a tolerance that is not above 0, fewer than two rounds.
+        InputError: a tolerance that is not above 0, fewer than two rounds, an estimate that does
+            not tell its errors.
     """
-    if not tolerance > 0 or not 2 <= first <= most:
+    if not callable(estimate):
+        raise InputError(f"estimate: a {type(estimate).__name__}; a function of rounds is needed")
+    first, most = whole("first", first, None), whole("most", most)
+    if not real("tolerance", tolerance) > 0 or not 2 <= first <= most:
         raise InputError(
             f"tolerance {tolerance}, from {first} to {most} rounds: the tolerance must be above 0, "
             "and there must be two rounds at least"
@@ -142,7 +187,11 @@ def until(
     rounds = first
     while True:
         found = estimate(rounds)
+        if not isinstance(found, PooledEstimate):
+            raise InputError(f"estimate gives a {type(found).__name__}, not a PooledEstimate")
         error = float(np.max(found.standard_errors))
+        if np.isnan(error):
+            raise InputError(f"the standard errors of {rounds} rounds are NaN: when is it to end?")
         if advance is not None:
             advance(rounds, error)
         if error <= tolerance or rounds >= most:
@@ -173,14 +222,28 @@ def regress(
         weights: (instance,) negative ones stand for what is subtracted.
 
     Raises:
-        InputError: shapes that do not fit, values that are not finite, too few coalitions for the
-            number of players.
+        InputError: shapes that do not fit, values or weights that are not finite, coalitions of
+            nobody or everybody, too few coalitions for the number of players.
     """
-    _check(values, coalitions.shape[2], weights)
+    coalitions = array("coalitions", coalitions)
+    values, weights = _checked(values, None, weights)
+    nobody, everybody = finite("nobody", nobody), finite("everybody", everybody)
+    if coalitions.dtype != np.bool_ or coalitions.shape[:-1] != values.shape:
+        raise InputError(
+            f"coalitions of shape {coalitions.shape}, {coalitions.dtype}, for values of shape "
+            f"{values.shape}: (instance, round, coalition, player) bool is needed"
+        )
+    if not nobody.shape == everybody.shape == weights.shape:
+        raise InputError(
+            f"nobody of shape {nobody.shape} and everybody of {everybody.shape}: a value of each "
+            f"of {len(weights)} instances is needed"
+        )
     n = coalitions.shape[-1]
     total = float(weights @ (everybody - nobody))
     if n == 1:
         return PooledEstimate(np.array([total]), np.zeros(1))
+    if (coalitions.all(axis=-1) | ~coalitions.any(axis=-1)).any():
+        raise InputError("coalitions: nobody, or everybody, is among them; give these apart")
     found, squares = np.full(n, total / n), np.zeros(n)
     for sign in (1, -1):
         part = np.flatnonzero(sign * weights > 0)
@@ -242,11 +305,18 @@ def _refuse_too_few(product: Floats, coalitions: NDArray[np.bool_]) -> None:
         )
 
 
-def _check(values: NDArray[np.floating], length: int, weights: Weights) -> None:
-    if values.ndim != 3 or values.shape[-1] != length or weights.shape != values.shape[:1]:
+def _checked(
+    values: NDArray[np.floating], length: int | None, weights: Weights
+) -> tuple[Floats, Weights]:
+    values, weights = array("values", values), finite("weights", weights)
+    shape = values.shape
+    fit = len(shape) == 3 and 0 not in shape and weights.shape == shape[:1]
+    if not fit or length not in (None, shape[-1]):
+        last = "coalition" if length is None else length
         raise InputError(
-            f"values of shape {values.shape} and weights of shape {weights.shape}: (instance, "
-            f"round, {length}) and (instance,) are needed"
+            f"values of shape {shape} and weights of shape {weights.shape}: (instance, round, "
+            f"{last}), none of them 0, and (instance,) are needed"
         )
     if not np.isfinite(values).all():
         raise InputError("NaN or Inf among the values: no Shapley value exists")
+    return values.astype(np.float64, copy=False), weights

@@ -144,6 +144,7 @@ def as_membership(masks: NDArray[Any], n_players: int) -> NDArray[np.bool_]:
         if bits[:, n_players:].any():
             raise InputError(f"coalitions hold a player beyond the {n_players} that there are")
         return bits[:, :n_players]
+    given = given.astype(np.uint64) if given.shape == (0,) else given
     if given.ndim != 1 or given.dtype.kind not in "iu":
         raise InputError(
             f"coalitions of shape {given.shape}, {given.dtype}: a row of integers is needed"

@@ -59,10 +59,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.arguments import real, whole
 from pipeline.core.errors import InputError
 from pipeline.shapley.coalitions import Masks, from_bool, membership_of_ranks, to_bool
 from pipeline.shapley.estimate import Seed, child
-from pipeline.shapley.games import CountedGame, Game, counted, masks_of
+from pipeline.shapley.games import CountedGame, Game, check_game, counted, masks_of
 from pipeline.studies.baselines.quality import normalised
 
 Counts = Literal["weighted", "printed"]
@@ -150,7 +151,7 @@ def effective_shapley(
         advance: told the number of evaluations as they are made.
 
     Raises:
-        InputError: an argument out of its range, or a game that gives NaN or Inf.
+        InputError: an argument out of its range, what is no game, or a game that gives NaN or Inf.
     """
     _check(game, per_size, n_kept, tolerance, bins, counts, allotment, output)
     wrapped = counted(game, advance)
@@ -343,20 +344,19 @@ def _check(
     allotment: str,
     output: int,
 ) -> None:
+    check_game(game)
     if not 1 <= game.n_players <= MOST_PLAYERS:
         raise InputError(
             f"a game of {game.n_players} players; Effective Shapley takes 1 to {MOST_PLAYERS}"
         )
-    if per_size < 1 or n_kept < 1 or (bins is not None and bins < 1):
-        raise InputError(
-            f"per_size {per_size}, n_kept {n_kept}, bins {bins}: each must be 1 at least (bins may "
-            f"be None)"
-        )
-    if not 0 <= tolerance < np.inf:
+    whole("per_size", per_size)
+    whole("n_kept", n_kept)
+    if bins is not None:
+        whole("bins", bins)
+    if not 0 <= real("tolerance", tolerance) < np.inf:
         raise InputError(f"tolerance {tolerance}: it must be 0 or more, and finite")
     if counts not in ("weighted", "printed"):
         raise InputError(f"counts {counts!r}: must be weighted or printed")
     if allotment not in ("equal", "proportional"):
         raise InputError(f"allotment {allotment!r}: must be equal or proportional")
-    if not 0 <= output < len(game.outputs):
-        raise InputError(f"output {output}: the game has 0 to {len(game.outputs) - 1}")
+    whole("output", output, 0, len(game.outputs) - 1)

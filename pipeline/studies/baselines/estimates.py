@@ -15,10 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipeline.core.arguments import array, finite, whole
 from pipeline.core.errors import InputError
 from pipeline.core.statistics import Verdict, known_mean, mean_and_error, verdict
 from pipeline.shapley.coalitions import Masks
-from pipeline.shapley.games import Game
+from pipeline.shapley.estimate import Seed, sequence_of
+from pipeline.shapley.games import Game, check_game
 from pipeline.shapley.methods import METHODS
 from pipeline.shapley.orders import Draws, Scheme, mean_over_orders
 from pipeline.studies.baselines.effective import Counts, EffectiveShapley, effective_shapley
@@ -26,6 +28,8 @@ from pipeline.studies.baselines.integrated import integrated_gradients, shapley_
 from pipeline.studies.baselines.quality import normalised, ratio_agreement
 
 Floats = NDArray[np.float64]
+
+COUNTS: tuple[Counts, Counts] = ("weighted", "printed")
 
 PERMUTATION = "permutation"
 
@@ -107,7 +111,7 @@ def sampled_both_ways(
     n_kept: int,
     tolerance: float,
     bins: int | None,
-    seed: np.random.SeedSequence,
+    seed: Seed,
 ) -> dict[Counts, EffectiveShapley]:
     """Algorithm 1 with both kinds of counts, from the same drawn coalitions.
 
@@ -118,9 +122,11 @@ def sampled_both_ways(
         tolerance: largest marginal contribution that counts as zero, in the game's unit.
         bins: classes of marginal contributions.
         seed: of all draws.
+
+    Raises:
+        InputError: as :func:`effective_shapley`.
     """
-    of_draw = np.random.SeedSequence(seed.generate_state(2)[0])
-    kinds: tuple[Counts, ...] = ("weighted", "printed")
+    of_draw = np.random.SeedSequence(sequence_of(seed).generate_state(2)[0])
     return {
         counts: effective_shapley(
             game,
@@ -131,12 +137,12 @@ def sampled_both_ways(
             counts=counts,
             seed=of_draw,
         )
-        for counts in kinds
+        for counts in COUNTS
     }
 
 
 def estimates(
-    game: Game, sampled: Mapping[Counts, EffectiveShapley], *, seed: np.random.SeedSequence
+    game: Game, sampled: Mapping[Counts, EffectiveShapley], *, seed: Seed
 ) -> dict[str, Found]:
     """Estimates by Effective Shapley values, and by the plain estimators at as many evaluations.
 
@@ -148,9 +154,13 @@ def estimates(
     Returns:
         By method. The number of distinct coalitions that Algorithm 1 evaluated is every other
         estimator's budget; those that need more are left out.
+
+    Raises:
+        InputError: what is no game, no sample, or a sample of another number of players.
     """
-    of_plain = np.random.SeedSequence(seed.generate_state(2)[1])
-    weighted, printed = sampled["weighted"], sampled["printed"]
+    check_game(game)
+    of_plain = np.random.SeedSequence(sequence_of(seed).generate_state(2)[1])
+    weighted, printed = _both(sampled, game.n_players)
     budget = weighted.evaluations
     result = {
         "effective": Found(weighted.values, budget),
@@ -170,13 +180,25 @@ def estimates(
     return result
 
 
+def _both(sampled: Any, n_players: int) -> tuple[EffectiveShapley, EffectiveShapley]:
+    """The samples of both counts. Raises InputError unless they are of so many players."""
+    found = sampled if isinstance(sampled, Mapping) else {}
+    both = [each for each in map(found.get, COUNTS) if isinstance(each, EffectiveShapley)]
+    if [len(each.values) for each in both] != [n_players, n_players]:
+        raise InputError(
+            f"sampled: not what sampled_both_ways has of a game of {n_players} players; call it "
+            "with this game"
+        )
+    return both[0], both[1]
+
+
 def gradient_estimates(
     network: nn.Module,
     n_players: int,
     *,
     random_baselines: int,
     effective: Sequence[Masks],
-    seed: np.random.SeedSequence,
+    seed: Seed,
 ) -> dict[str, Found]:
     """Integrated Gradients of a network of membership, to the full coalition, by baseline.
 
@@ -186,9 +208,13 @@ def gradient_estimates(
         random_baselines: coalitions drawn, each player being present or absent evenly.
         effective: coalitions that Algorithm 1 sampled, for each player.
         seed: of the draw of random ones; nothing else depends on it.
+
+    Raises:
+        InputError: as :func:`shapley_integrated_gradients`; no player, no random baseline.
     """
-    everybody = torch.ones(n_players)
-    drawn = np.random.default_rng(seed).integers(2, size=(random_baselines, n_players))
+    everybody = torch.ones(whole("n_players", n_players))
+    size = whole("random_baselines", random_baselines), n_players
+    drawn = np.random.default_rng(sequence_of(seed)).integers(2, size=size)
     baselines: dict[str, Tensor] = {
         "gradients_zero": torch.zeros(1, n_players),
         "gradients_mean": torch.full((1, n_players), 0.5),
@@ -220,7 +246,11 @@ def errors(estimated: Floats, exact: Floats, is_null: NDArray[np.bool_]) -> dict
         and ``_se``, the standard error of the mean over games and repeats, of which only repeats
         are taken for random. The last two are NaN where there are not two repeats. ``undefined``:
         estimates without ratios, all of whose values are 0; they are in no mean.
+
+    Raises:
+        InputError: shapes that do not go together, NaN or Inf.
     """
+    estimated = finite("estimated", estimated)
     result: dict[str, Any] = {}
     for name, values in _measured(estimated, exact, is_null).items():
         of_repeats = known_mean(values)
@@ -242,6 +272,15 @@ def repeated_errors(
 
 def _measured(estimated: Floats, exact: Floats, is_null: NDArray[np.bool_]) -> dict[str, Floats]:
     """Each measure of :func:`errors`: (game, repeat)."""
+    estimated, exact = finite("estimated", estimated), finite("exact", exact)
+    is_null = array("is_null", is_null)
+    shape = estimated.shape
+    fit = len(shape) == 3 and exact.shape == (shape[0], shape[2]) and 0 not in shape
+    if not fit or is_null.shape != shape[2:] or is_null.dtype != np.bool_:
+        raise InputError(
+            f"estimated of shape {shape}, exact of {exact.shape}, is_null of {is_null.shape}, "
+            f"{is_null.dtype}: (game, repeat, player), (game, player) and (player,) bool are needed"
+        )
     # Sums of 2**20 terms: players that are alike may differ in the last digits, and were no tie.
     truth = np.round(exact, 9)[:, None, :]
     found = ratio_agreement(estimated, truth)
@@ -275,8 +314,12 @@ def paired_difference(first: Floats, second: Floats) -> Difference:
 
     Raises InputError unless there are as many of one as of the other.
     """
-    if first.shape != second.shape:
-        raise InputError(f"errors of {first.shape} and {second.shape} repeats cannot be paired")
+    first, second = array("errors", first), array("errors", second)
+    if first.shape != second.shape or first.ndim != 1 or np.isinf([first, second]).any():
+        raise InputError(
+            f"errors of {first.shape} and {second.shape} repeats cannot be paired: (repeat,) of "
+            "both, without Inf, is needed"
+        )
     difference = first - second
     difference = difference[~np.isnan(difference)]
     if len(difference) < 2:

@@ -48,7 +48,7 @@ from torch import Tensor
 
 from pipeline.core.arguments import one_of, seed_of, whole
 from pipeline.core.errors import InputError
-from pipeline.models.arguments import called, finite, tensor, weight_of
+from pipeline.models.arguments import called, finite, tensor
 from pipeline.models.lines import Lines, Rule, integrals_along, quadrature
 from pipeline.studies.baselines.areas import (
     Areas,
@@ -356,7 +356,7 @@ def _integrate(
         rule: of the quadrature.
         batch_size: points in a pass.
     """
-    target, batch_size = whole("target", target, 0), whole("batch size", batch_size)
+    target, batch_size = whole("output", target, 0), whole("batch size", batch_size)
     points = quadrature(rule, steps)
     with torch.no_grad():
         finite("the model's scores", _chosen(called(scores, like[None], "pictures"), target))

@@ -13,6 +13,7 @@ from math import log10
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.arguments import finite, real, whole, wholes
 from pipeline.core.errors import InputError
 from pipeline.studies.baselines.theorems import (
     Frequency,
@@ -51,11 +52,14 @@ def effective_counts(table: NDArray[np.floating], tolerance: float = 0.0) -> lis
         tolerance: largest absolute marginal contribution that counts as zero.
 
     Raises:
-        InputError: the length is no power of two.
+        InputError: the length is no power of two, NaN or Inf, a negative tolerance.
     """
-    n = len(table).bit_length() - 1
+    table = finite("the table", table)
+    n = table.size.bit_length() - 1
     if table.ndim != 1 or n < 1 or len(table) != 2**n:
         raise InputError(f"a table of shape {table.shape}: (2**n,) with n ≥ 1 is needed")
+    if not real("tolerance", tolerance) >= 0:
+        raise InputError(f"tolerance {tolerance}: must be 0 at least")
     counts = []
     for player in range(n):
         # By mask: players above, this player absent or present, players below.
@@ -79,7 +83,8 @@ def proportions(
     Raises:
         InputError: as ``theorems.proportional_probability``.
     """
-    everybody = [population] * len(effective)
+    effective, drawn = wholes("effective", effective, 0), wholes("drawn", drawn, 0)
+    everybody = [whole("population", population)] * len(effective)
     result = []
     for number in drawn:
         if number > population:
@@ -119,8 +124,10 @@ def most_probable(
         The set, ascending; the first of equals; None if there are not so many players.
 
     Raises:
-        InputError: more than ``MOST_SETS`` sets.
+        InputError: more than ``MOST_SETS`` sets, numbers that are no whole ones or too small.
     """
+    effective, drawn = wholes("effective", effective, 0), wholes("drawn", drawn, 0)
+    population, size = whole("population", population), whole("size", size)
     some = [player for player, count in enumerate(effective) if count]
     affordable = [number for number in drawn if number <= population]
     if len(some) < size or not affordable:

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.arguments import array, real, whole
 from pipeline.core.errors import InputError
 from pipeline.shapley.agreement import agreement
-from pipeline.shapley.games import Game, masks_of
+from pipeline.shapley.games import Game, counted, masks_of
 
 Floats = NDArray[np.float64]
 
@@ -66,19 +67,24 @@ def normalised(values: NDArray[np.floating], axis: int = -1, *, empty: float = n
             up, as values that are 0 have no part in anything.
 
     Returns:
-        float64 of the same shape; absolute values sum to 1 over players.
+        float64 of the same shape; absolute values sum to 1 over players. Of players of whom one
+        has NaN, all have.
+
+    Raises:
+        InputError: what holds no numbers, an axis that there is not.
     """
-    given = np.asarray(values, dtype=np.float64)
+    given = array("values", values).astype(np.float64, copy=False)
+    axis = whole("axis", axis, -given.ndim, given.ndim - 1)
     total = np.abs(given).sum(axis=axis, keepdims=True)
-    return np.divide(given, total, out=np.full_like(given, empty), where=total > 0)
+    return np.divide(given, total, out=np.full_like(given, real("empty", empty)), where=total != 0)
 
 
 def parts(values: NDArray[np.floating]) -> tuple[Floats, Floats]:
     """The positive part of values and the negative one, both as numbers ≥ 0.
 
-    The first less the second are the values.
+    The first less the second are the values. Raises InputError for what holds no numbers.
     """
-    given = np.asarray(values, dtype=np.float64)
+    given = array("values", values).astype(np.float64, copy=False)
     return np.maximum(given, 0), np.maximum(-given, 0)
 
 
@@ -105,16 +111,17 @@ def curves(game: Game, values: NDArray[np.floating]) -> Curves:
             in the order of their numbers.
 
     Raises:
-        InputError: not a value for each player, NaN or Inf.
+        InputError: not a value for each player, NaN or Inf, what is no game.
     """
-    given = _checked("values", values)
-    n = game.n_players
+    given, played = _checked("values", values), counted(game)
+    n = played.n_players
     if given.shape != (n,):
         raise InputError(f"values of shape {given.shape} for a game of {n} players")
     rank = np.empty(n, dtype=np.intp)
     rank[np.argsort(-given, kind="stable")] = np.arange(n)
     among_first = rank < np.arange(n + 1)[:, None]
-    scores = np.asarray(game(masks_of(np.concatenate([among_first, ~among_first]))), np.float64)
+    shown = masks_of(np.concatenate([among_first, ~among_first]))
+    scores = played(shown).astype(np.float64)
     insertion, deletion = scores[: n + 1], scores[n + 1 :]
     return Curves(insertion, deletion, _height(insertion), _height(deletion))
 
@@ -143,7 +150,7 @@ def shares_on(values: NDArray[np.floating], chosen: NDArray[np.bool_]) -> Shares
     Raises:
         InputError: shapes that do not go together, NaN or Inf.
     """
-    given, where = _checked("values", values), np.asarray(chosen)
+    given, where = _checked("values", values), array("chosen features", chosen)
     lead = given.ndim - where.ndim
     if where.dtype != np.bool_ or lead < 0 or given.shape[lead:] != where.shape:
         raise InputError(
@@ -182,7 +189,7 @@ def spread(repeats: NDArray[np.floating]) -> Floats:
 
 
 def _checked(name: str, values: NDArray[np.floating]) -> Floats:
-    given = np.asarray(values, dtype=np.float64)
+    given = array(name, values).astype(np.float64, copy=False)
     if given.ndim < 1 or 0 in given.shape or not np.isfinite(given).all():
         raise InputError(
             f"{name} of shape {given.shape}: finite numbers, at least one, are needed"

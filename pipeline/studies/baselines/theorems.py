@@ -32,10 +32,15 @@ from numpy.typing import NDArray
 from scipy.special import gammaln
 from torch import Tensor, nn
 
+from pipeline.core.arguments import seed_of, whole, wholes
 from pipeline.core.errors import InputError
+from pipeline.models.arguments import called, finite, tensor, weight_of
 from pipeline.models.lines import gradients_along, quadrature
 
 Floats = NDArray[np.float64]
+
+MOST_DRAWN_FROM = 10**9
+"""Population from which on numpy draws no hypergeometric numbers."""
 
 
 @dataclass(frozen=True)
@@ -109,9 +114,12 @@ def simulated_frequency(
     Arguments and errors as :func:`proportional_probability`; ``repeats`` is the number of samples.
     """
     e, n, b = _checked(effective, population, drawn)
-    if repeats < 1:
-        raise InputError(f"repeats {repeats}: must be 1 at least")
+    repeats, seed = whole("repeats", repeats), seed_of(seed)
     _check_most(most)
+    if max(n) >= MOST_DRAWN_FROM:
+        raise InputError(
+            f"a population of {max(n)}: numpy draws from {MOST_DRAWN_FROM - 1} at most"
+        )
     generator = np.random.default_rng(seed)
     shape = (repeats, len(e))
     a = generator.hypergeometric(e, np.subtract(n, e), b, size=shape)
@@ -169,17 +177,18 @@ def connection(
         rows_at_once: points that the network is given at once, at most, or one coalition's.
 
     Raises:
-        InputError: wrong shapes, a player that does not exist, steps less than 1.
+        InputError: wrong shapes, NaN or Inf, a network that does not take the membership, a player
+            or an output that does not exist, steps less than 1.
     """
-    if membership.dim() != 2 or not membership.is_floating_point():
+    membership = tensor("membership", membership, weight_of(network))
+    if membership.dim() != 2 or 0 in membership.shape or not membership.is_floating_point():
         raise InputError(
             f"membership of shape {tuple(membership.shape)}, {membership.dtype}; floats of shape "
-            "(coalition, player) are needed"
+            "(coalition, player), one at least, are needed"
         )
-    if not 0 <= player < membership.shape[1]:
-        raise InputError(f"player {player}: there are 0 to {membership.shape[1] - 1}")
-    if steps < 1 or rows_at_once < 1:
-        raise InputError(f"steps {steps}, rows_at_once {rows_at_once}: each must be 1 at least")
+    player = whole("player", player, 0, membership.shape[1] - 1)
+    steps, rows_at_once = whole("steps", steps), whole("rows_at_once", rows_at_once)
+    _check_output(network, finite("the membership", membership), output)
     points, weights = quadrature("gauss-legendre", steps)
 
     def lines(first: int, last: int) -> tuple[Tensor, Tensor]:
@@ -200,6 +209,19 @@ def connection(
             without, with_player = lines(part.lines.start, part.lines.stop)
             marginals.append(values(with_player).double() - values(without).double())
     return Connection(_joined(marginals), _joined(integrated), _joined(spread))
+
+
+def _check_output(network: nn.Module, membership: Tensor, output: int) -> None:
+    with torch.enable_grad():
+        found = called(network, membership[:1].detach().clone().requires_grad_(), "membership")
+    if found.dim() != 2:
+        raise InputError(
+            f"the network gives values of shape {tuple(found.shape)}; (1, output) needed"
+        )
+    whole("output", output, 0, found.shape[1] - 1)
+    finite("the network's values", found)
+    if not found.requires_grad:
+        raise InputError("the network's values do not depend on membership by gradients")
 
 
 def _joined(parts: list[Tensor]) -> Floats:
@@ -230,14 +252,15 @@ def _log_comb(n: Floats, k: Floats) -> Floats:
 
 
 def _check_most(most: int | None) -> None:
-    if most is not None and most < 1:
-        raise InputError(f"most {most}: must be 1 at least, or None")
+    if most is not None:
+        whole("most", most)
 
 
 def _checked(
     effective: Sequence[int], population: Sequence[int], drawn: Sequence[int]
 ) -> tuple[list[int], list[int], list[int]]:
-    e, n, b = ([int(x) for x in numbers] for numbers in (effective, population, drawn))
+    given = {"effective": effective, "population": population, "drawn": drawn}
+    e, n, b = (wholes(name, numbers, least=None) for name, numbers in given.items())
     if not len(e) == len(n) == len(b) or not e:
         raise InputError(
             f"effective, population and drawn are of {len(e)}, {len(n)} and {len(b)} players; the "
