@@ -16,9 +16,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
+from pipeline.core.arguments import array
 from pipeline.core.errors import InputError
 from pipeline.models import devices
-from pipeline.models.units import CONVOLUTIONS, Masked, Site, at_once
+from pipeline.models.arguments import called, check_kind
+from pipeline.models.units import (
+    CONVOLUTIONS,
+    Masked,
+    Site,
+    at_once,
+    check_evaluating,
+    check_sites,
+    checked_images,
+)
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +72,16 @@ def suffixes_of(network: nn.Module, sites: Sequence[Site], image: Tensor) -> Suf
         network: in evaluation mode.
         sites: where its units are.
         image: (1, channel, …) such as it is run with.
+
+    Raises:
+        InputError: a network in training mode, sites of another one, an image that it does not
+            take.
     """
+    check_evaluating(network)
+    check_sites(network, sites)
+    image = checked_images(network, image)[:1]
+    with torch.inference_mode():
+        called(network, image, "images")
     if any(site.kind != "filters" for site in sites):
         return None
     try:
@@ -182,15 +201,26 @@ def walks(
         (walk, removal + 1, output): row k after the first k players were removed.
 
     Raises:
-        InputError: orders that do not fit.
+        InputError: orders or references that do not fit, images that the network does not take,
+            a function that does not say something of each of its samples.
     """
-    n, ascending = len(masked.players), np.sort(orders, axis=-1)
-    fit = orders.ndim == 2 and len(orders) == len(images) and (np.diff(ascending) > 0).all()
+    check_kind("masked", masked, Masked)
+    if suffixes is not None:
+        check_kind("suffixes", suffixes, Suffixes, ", which suffixes_of gives, or None")
+    if not callable(say):
+        raise InputError(f"say: a {type(say).__name__}; a function of scores is needed")
+    images, orders = checked_images(masked.network, images), array("orders", orders)
+    n = len(masked.players)
+    fit = orders.ndim == 2 and len(orders) == len(images) and orders.dtype.kind in "iu"
+    ascending = np.sort(orders, axis=-1) if fit else orders
+    fit = fit and bool((np.diff(ascending) > 0).all())
     if not fit or (orders.size and (ascending.min() < 0 or ascending.max() >= n)):
         raise InputError(
             f"orders of shape {orders.shape} for {len(images)} images and {n} players: each row "
             "must name players by number, none of them twice"
         )
+    if masked.replaced_by.absent == "resample":
+        references = masked.checked_references(references, len(images))
     if suffixes is None:
         return _whole(masked, images, orders, references, say)
     return _Walk(masked, images, orders, references, say, suffixes).run()
@@ -216,8 +246,18 @@ def _whole(
         index = torch.from_numpy(some).to(images.device)
         of = None if references is None else references[index]
         scores = masked(images[index], torch.from_numpy(there).to(images.device), of)
-        found.append(say(scores, some))
+        found.append(_said(say, scores, some))
     return torch.cat(found).reshape(len(images), n + 1, -1)
+
+
+def _said(
+    say: Callable[[Tensor, NDArray[np.intp]], Tensor], scores: Tensor, walks: NDArray[np.intp]
+) -> Tensor:
+    found = say(scores, walks)
+    if not isinstance(found, Tensor) or found.ndim != 2 or len(found) != len(walks):
+        shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise InputError(f"say gives {shape} for {len(walks)} samples: a tensor (m, output) needed")
+    return found
 
 
 class _Walk:
@@ -306,7 +346,7 @@ class _Walk:
         steps.interpreter.env = env
         start = 0 if cut is None else steps.cuts[cut] + 1
         scores = self._run_from(start, env, seen, index, self.images, walks)
-        said = self.say(scores, owner[slots])
+        said = _said(self.say, scores, owner[slots])
         if self.found is None:
             shape = (len(self.orders), self.orders.shape[1] + 1, said.shape[1])
             self.found = said.new_zeros(shape)

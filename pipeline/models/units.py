@@ -13,7 +13,7 @@ makes no difference whether a batch norm that follows is folded into the convolu
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -22,8 +22,10 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from pipeline.core.arguments import one_of
 from pipeline.core.errors import InputError
 from pipeline.models import devices
+from pipeline.models.arguments import called, check_kind, finite, tensor, weight_of
 
 Kind = Literal["filters", "hidden", "heads"]
 Absent = Literal["mean", "zero", "resample"]
@@ -83,9 +85,14 @@ def find_sites(
             modules with channels, such as a ReLU. None: all of the kind.
 
     Raises:
-        InputError: a network in training mode, patterns that fit nothing, no site at all.
+        InputError: a network in training mode, or one that does not take the example; patterns
+            that fit nothing, no site at all.
     """
     check_evaluating(network)
+    one_of("kind", kind, Kind)
+    example = checked_images(network, example)
+    if isinstance(modules, str) or not isinstance(modules, Sequence | None):
+        raise InputError(f"modules {modules!r}: give a list of names or patterns, or None")
     ran = _modules_that_run(network, example)
     last = max((i for i, (_, m, _) in enumerate(ran) if isinstance(m, WEIGHTED)), default=-1)
     found: dict[str, Site] = {}
@@ -111,6 +118,8 @@ def find_sites(
 
 def players_of(sites: Sequence[Site], *, grouped: bool = False) -> tuple[str, ...]:
     """Names of the players: ``<module>:<number>`` of each unit, or one player a site."""
+    for site in sites if isinstance(sites, Iterable) else [sites]:
+        check_kind("sites", site, Site, "; find_sites gives a network's")
     if grouped:
         return tuple(site.name for site in sites)
     return tuple(f"{site.name}:{number}" for site in sites for number in range(site.n_units))
@@ -123,8 +132,15 @@ def replacement(
     """What absent units give, from reference images on the network's device.
 
     Means are taken in float64, over images and positions.
+
+    Raises:
+        InputError: a network in training mode, sites of another one, references that it does not
+            take, NaN or Inf in what it gives.
     """
     check_evaluating(network)
+    check_sites(network, sites)
+    one_of("absent", absent, Absent)
+    references = checked_images(network, references)
     seen: dict[str, list[Tensor]] = {site.name: [] for site in sites}
     kinds = {site.name: site.kind for site in sites}
     for start in range(0, len(references), AT_ONCE):
@@ -140,6 +156,9 @@ def replacement(
     dtype = next(network.parameters()).dtype
     count = 1 if absent == "resample" else len(references)
     given = {name: tuple((t / count).to(dtype) for t in told) for name, told in seen.items()}
+    for name, told in given.items():
+        for each in told:
+            finite(f"what units of {name} give", each)
     return Replacement(absent, given)
 
 
@@ -170,8 +189,13 @@ class Masked:
         *,
         grouped: bool = False,
     ) -> None:
-        """A network in evaluation mode; ``grouped`` makes each site one player."""
+        """A network in evaluation mode; ``grouped`` makes each site one player.
+
+        Raises InputError for sites, or what replaces their units, of another network.
+        """
         check_evaluating(network)
+        check_sites(network, sites)
+        _check_replacement(sites, replaced_by)
         self.network, self.sites, self.replaced_by = network, tuple(sites), replaced_by
         self.players = players_of(sites, grouped=grouped)
         counts = [site.n_units for site in sites]
@@ -197,15 +221,32 @@ class Masked:
         Raises:
             InputError: masks that do not fit, or images that the network does not take.
         """
+        images, present = tensor("images", images), tensor("masks", present)
         if present.shape != (len(images), len(self.players)) or present.dtype != torch.bool:
             raise InputError(
                 f"masks of shape {tuple(present.shape)}, {present.dtype}; for {len(images)} images "
                 f"and {len(self.players)} players ({len(images)}, {len(self.players)}) bool is "
                 "needed"
             )
+        if self.replaced_by.absent == "resample":
+            references = self.checked_references(references, len(images))
         units = self.units(present)
         with _replaced(self.network, self.sites, self._edit(units, references)):
             return run(self.network, images)
+
+    def checked_references(self, references: Tensor | None, count: int) -> Tensor:
+        """References where units are resampled. Raises InputError unless each sample has one."""
+        if references is None:
+            raise InputError("units are resampled: give the reference image of each sample")
+        given = tensor("references", references)
+        held = len(self.replaced_by.outputs[self.sites[0].name][0])
+        whole = not (given.is_floating_point() or given.dtype == torch.bool)
+        if given.shape != (count,) or not whole or not ((given >= 0) & (given < held)).all():
+            raise InputError(
+                f"references of shape {tuple(given.shape)}, {given.dtype}; for each of {count} "
+                f"samples the number of a reference image, 0 to {held - 1}, is needed"
+            )
+        return given
 
     def units(self, present: Tensor) -> Tensor:
         """Masks of players as masks of units: (sample, unit)."""
@@ -227,8 +268,7 @@ class Masked:
         """
         instead = self.replaced_by.outputs[name][number]
         if self.replaced_by.absent == "resample":
-            if references is None:
-                raise InputError("units are resampled: give the reference image of each sample")
+            assert references is not None
             instead = instead[references]
         mask = there.reshape(*there.shape, *([1] * (output.ndim - 2)))
         if not isinstance(self.network.get_submodule(name), CONVOLUTIONS):
@@ -258,14 +298,8 @@ Edit = Callable[[str, int, Tensor], Tensor | None]
 
 def run(network: nn.Module, images: Tensor) -> Tensor:
     """The network's scores of images: (sample, class). Raises InputError if it takes no such."""
-    try:
-        scores: Any = network(images)
-    except RuntimeError as error:
-        raise InputError(
-            f"the network ({type(network).__name__}) does not take images of shape "
-            f"{tuple(images.shape[1:])}: {error}"
-        ) from None
-    if not isinstance(scores, Tensor) or scores.ndim != 2:
+    scores = called(network, tensor("images", images, weight_of(network)), "images")
+    if scores.ndim != 2:
         raise InputError(
             f"the network ({type(network).__name__}) gives no scores (image, class); wrap it so "
             "that it does"
@@ -287,20 +321,17 @@ def rows(scores: Tensor, labels: Tensor, targets: Tensor | None = None) -> Tenso
         their probabilities.
 
     Raises:
-        InputError: NaN or Inf among the scores, labels that are no classes.
+        InputError: NaN or Inf among the scores, labels or targets that are no classes.
     """
+    scores = tensor("scores", scores)
+    labels = _checked_classes("labels", labels, scores)
     if not torch.isfinite(scores).all():
         raise InputError("the network gives NaN or Inf scores; no value can be computed from them")
-    if len(labels) and int(labels.max()) >= scores.shape[1]:
-        raise InputError(
-            f"images of class {int(labels.max())}; the network tells {scores.shape[1]} classes "
-            "apart, counted from 0"
-        )
     probabilities = scores.float().softmax(dim=1)
     predicted = scores.argmax(dim=1)
     said = [(predicted == labels).float(), _of(probabilities, labels), predicted.float()]
     if targets is not None:
-        said.append(_of(probabilities, targets))
+        said.append(_of(probabilities, _checked_classes("targets", targets, scores)))
     return torch.stack(said, dim=1)
 
 
@@ -314,7 +345,12 @@ def at_once(network: nn.Module, sites: Sequence[Site], image: Tensor) -> int:
         network: in evaluation mode.
         sites: where its units are.
         image: (1, channel, …).
+
+    Raises:
+        InputError: sites of another network, an image that it does not take.
     """
+    check_sites(network, sites)
+    image = checked_images(network, image)
     outputs = outputs_of(network, sites, image).values()
     size = image.element_size() * sum(each.numel() for times in outputs for each in times)
     room = CACHED if image.device.type == "cpu" else devices.working_memory(image.device) // 8
@@ -323,10 +359,63 @@ def at_once(network: nn.Module, sites: Sequence[Site], image: Tensor) -> int:
 
 def check_evaluating(network: nn.Module) -> None:
     """Raise InputError if a network is in training mode: dropout would draw its own absences."""
+    check_kind("network", network, nn.Module)
     if network.training:
         raise InputError(
             f"the network ({type(network).__name__}) is in training mode; call network.eval()"
         )
+
+
+def check_sites(network: nn.Module, sites: Sequence[Site]) -> None:
+    """Raise InputError unless there are sites, and they are modules of the network."""
+    check_kind("network", network, nn.Module)
+    if not players_of(sites):
+        raise InputError("sites: there are none; find_sites gives a network's")
+    names = dict(network.named_modules())
+    for site in sites:
+        if site.name not in names:
+            raise InputError(
+                f"sites: the network ({type(network).__name__}) has no module {site.name!r}; "
+                "find_sites gives its own"
+            )
+
+
+def checked_images(network: nn.Module, images: Tensor) -> Tensor:
+    """Images for a network, arrays taken too. Raises InputError for none, and for NaN or Inf."""
+    given = tensor("images", images, weight_of(network))
+    if 0 in given.shape or not given.ndim:
+        raise InputError(f"images of shape {tuple(given.shape)}: (image, …), one at least, needed")
+    return finite("the images", given)
+
+
+def _check_replacement(sites: Sequence[Site], replaced_by: Replacement) -> None:
+    check_kind("replaced_by", replaced_by, Replacement, ", which replacement makes")
+    axis = 1 if replaced_by.absent == "resample" else 0
+    for site in sites:
+        times = replaced_by.outputs.get(site.name, ())
+        if not times or any(output.shape[axis] != site.n_units for output in times):
+            raise InputError(
+                f"replaced_by: holds nothing for the {site.n_units} units of {site.name}; make it "
+                "of the same sites"
+            )
+
+
+def _checked_classes(name: str, classes: Tensor, scores: Tensor) -> Tensor:
+    """Classes as int64. Raises InputError unless each sample has one that there are scores of."""
+    given = tensor(name, classes)
+    whole = not (given.is_floating_point() or given.dtype == torch.bool)
+    if scores.ndim != 2 or given.shape != scores.shape[:1] or not whole:
+        raise InputError(
+            f"{name} of shape {tuple(given.shape)}, {given.dtype}, for scores of shape "
+            f"{tuple(scores.shape)}: integers (sample,) and scores (sample, class) are needed"
+        )
+    wrong = given[(given < 0) | (given >= scores.shape[1])]
+    if len(wrong):
+        raise InputError(
+            f"{name} hold class {int(wrong[0])}; the network tells {scores.shape[1]} classes "
+            "apart, counted from 0"
+        )
+    return given.to(scores.device, torch.int64)
 
 
 def _of(probabilities: Tensor, classes: Tensor) -> Tensor:

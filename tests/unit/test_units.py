@@ -344,7 +344,7 @@ def test_what_cannot_be_masked_is_refused():
     of = masked(network, images)
     with pytest.raises(InputError, match=r"\(12, 9\) bool is needed"):
         of(images, torch.ones(12, 8, dtype=torch.bool))
-    with pytest.raises(InputError, match=r"does not take images of shape \(3, 9, 9\)"):
+    with pytest.raises(InputError, match=r"does not take images of shape \(1, 3, 9, 9\)"):
         of(torch.zeros(1, 3, 9, 9).double(), torch.ones(1, 9, dtype=torch.bool))
     with pytest.raises(InputError, match=r"training mode; call network.eval\(\)"):
         find_sites(network.train(), images[:1])
@@ -366,7 +366,7 @@ def test_what_scores_say():
     torch.testing.assert_close(said, expected.float())
     with pytest.raises(InputError, match="NaN or Inf scores"):
         rows(torch.tensor([[float("nan"), 1]]), torch.tensor([0]))
-    with pytest.raises(InputError, match="images of class 3; the network tells 3 classes"):
+    with pytest.raises(InputError, match="labels hold class 3; the network tells 3 classes"):
         rows(scores, torch.tensor([1, 3]))
 
 
