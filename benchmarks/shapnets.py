@@ -147,7 +147,7 @@ def step(kind: str, at_once: int, width: int, batch: int, threads: int) -> tuple
     """Seconds of a training step, and the peak memory of its process."""
     torch.set_num_threads(threads)
     network, images = image_network(width, (1, 2)), torch.randn(batch, 1, 32, 32)
-    stages = network._stages(images)
+    stages = network._stages()
     loops = nn.ModuleList(Patches(stage) for stage in stages)
 
     def run() -> None:

@@ -1,6 +1,6 @@
 """Tensors and models that people give from Python: they are taken, or it is said what is."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -43,6 +43,39 @@ def check_kind(name: str, value: Any, kind: type, more: str = "") -> None:
     """Raise InputError unless a value is of a kind, a network say; ``more`` says what to do."""
     if not isinstance(value, kind):
         raise InputError(f"{name}: a {type(value).__name__}; a {kind.__name__} is needed{more}")
+
+
+def check_like(name: str, values: Tensor, weight: Tensor) -> None:
+    """Raise InputError unless values have a network's dtype and device."""
+    if (values.dtype, values.device) != (weight.dtype, weight.device):
+        raise InputError(
+            f"{name} are {values.dtype} on {values.device}, the network is {weight.dtype} on "
+            f"{weight.device}; bring one to the other with .to(…)"
+        )
+
+
+def features_for(features: Any, references: Tensor) -> Tensor:
+    """Features for a network of a table, which has such references; arrays are taken, too.
+
+    Raises:
+        InputError: another shape than (sample, feature), another dtype or device.
+    """
+    given = tensor("features", features, references)
+    if given.ndim != 2 or given.shape[1] != len(references):
+        raise InputError(
+            f"features of shape {tuple(given.shape)}: (sample, {len(references)}) are needed"
+        )
+    check_like("features", given, references)
+    return given
+
+
+def check_state(state: Any) -> None:
+    """Raise InputError unless what is said to be a ``state_dict`` can be one."""
+    if not isinstance(state, Mapping):
+        raise InputError(
+            f"a {type(state).__name__}: this is no state of a network; a state_dict is needed, as "
+            "torch.load reads it from a file"
+        )
 
 
 def called(model: Callable[[Tensor], Any], inputs: Tensor, what: str = "inputs") -> Tensor:

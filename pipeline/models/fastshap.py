@@ -18,7 +18,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from pipeline.core.arguments import real, seed_of, whole
 from pipeline.core.errors import InputError
+from pipeline.models.arguments import called, check_kind, check_state, finite, tensor, weight_of
 
 Network = Callable[[Tensor], Tensor]
 """Outputs (sample, output) of features (sample, feature)."""
@@ -43,7 +45,8 @@ class Explainer(nn.Module):
         mean, sd: (feature,) by which features are scaled before they are put in; None: 0 and 1.
 
     Raises:
-        InputError: no feature, output or unit; a mean or an sd of another shape.
+        InputError: no feature, output or unit; a mean or an sd of another shape, NaN or Inf, an sd
+            that is not above 0.
     """
 
     mean: Tensor
@@ -58,18 +61,23 @@ class Explainer(nn.Module):
         sd: Tensor | None = None,
     ) -> None:
         super().__init__()
+        for name, size in (("n_players", n_players), ("n_outputs", n_outputs), ("hidden", hidden)):
+            whole(name, size, None)
         if min(n_players, n_outputs, hidden) < 1:
             raise InputError(
                 f"{n_players} features, {n_outputs} outputs, {hidden} hidden units: there must be "
                 "one of each at least"
             )
-        mean = torch.zeros(n_players) if mean is None else mean
-        sd = torch.ones(n_players) if sd is None else sd
+        mean = torch.zeros(n_players) if mean is None else tensor("mean", mean)
+        sd = torch.ones(n_players) if sd is None else tensor("sd", sd)
         if mean.shape != (n_players,) or sd.shape != (n_players,):
             raise InputError(
                 f"a mean of shape {tuple(mean.shape)} and an sd of shape {tuple(sd.shape)}: "
                 f"{n_players} numbers needed of each"
             )
+        finite("mean and sd", torch.stack([mean, sd]))
+        if not (sd > 0).all():
+            raise InputError(f"an sd of {float(sd.min()):g}: each must be above 0")
         self.register_buffer("mean", mean)
         self.register_buffer("sd", sd)
         self.n_outputs = n_outputs
@@ -123,9 +131,16 @@ def explain(
         references: (feature,) as given in training.
 
     Raises:
-        InputError: arguments of other shapes.
+        InputError: arguments of other shapes, what is no explainer, a network that does not take
+            the features. NaN gives NaN.
     """
-    scores, empty = network(features), network(references[None])[0]
+    check_kind("explainer", explainer, Explainer, ", which train makes")
+    features = tensor("features", features, explainer.mean)
+    references = tensor("references", references, explainer.mean)
+    if references.ndim != 1:
+        raise InputError(f"references of shape {tuple(references.shape)}: (feature,) are needed")
+    scores = called(network, features, "features")
+    empty = called(network, references[None], "references")[0]
     return Explained(scores, explainer(features, scores, empty))
 
 
@@ -160,24 +175,15 @@ def train(
         The explainer, on the features' device, with their dtype, in evaluation mode.
 
     Raises:
-        InputError: arguments of other shapes or out of range; a loss that becomes NaN or Inf.
+        InputError: arguments of other shapes or out of range; a network that does not take the
+            features, or gives NaN or Inf; a loss that becomes NaN or Inf.
     """
-    _check(features, references, steps, batch, coalitions, learning_rate)
+    given = network, features, references
+    features, references = _checked(*given, steps, batch, coalitions, learning_rate)
     device, (n_rows, d) = features.device, features.shape
-    rng = torch.Generator().manual_seed(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        sd = features.std(dim=0, correction=0)
-        explainer = Explainer(
-            d, n_outputs, hidden, features.mean(dim=0), torch.where(sd > 0, sd, torch.ones_like(sd))
-        ).to(features)
-    with torch.no_grad():
-        scores, empty = network(features), network(references[None])[0]
-    if scores.shape != (n_rows, n_outputs):
-        raise InputError(
-            f"the network gives outputs of shape {tuple(scores.shape)}: {(n_rows, n_outputs)} "
-            "are needed"
-        )
+    rng = torch.Generator().manual_seed(seed_of(seed))
+    explainer = _untrained(features, n_outputs, hidden, seed)
+    scores, empty = _scores(network, features, references, n_outputs)
     optimizer = torch.optim.Adam(explainer.parameters(), learning_rate)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
     size, order = min(batch, n_rows), torch.empty(0, dtype=torch.int64)
@@ -197,12 +203,40 @@ def train(
         loss.backward()
         optimizer.step()
         schedule.step()
+    _check_loss(loss, learning_rate)
+    return explainer.eval()
+
+
+def _check_loss(loss: Tensor, learning_rate: float) -> None:
     if not torch.isfinite(loss):
         raise InputError(
             f"FastSHAP: the loss became {loss.item()}; lower the learning rate (now "
             f"{learning_rate}), or check the network's outputs"
         )
-    return explainer.eval()
+
+
+def _untrained(features: Tensor, n_outputs: int, hidden: int, seed: int) -> Explainer:
+    """An explainer as it is first, which scales features by their mean and sd."""
+    sd = features.std(dim=0, correction=0)
+    scales = features.mean(dim=0), torch.where(sd > 0, sd, torch.ones_like(sd))
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return Explainer(features.shape[1], n_outputs, hidden, *scales).to(features)
+
+
+@torch.no_grad()
+def _scores(
+    network: Network, features: Tensor, references: Tensor, n_outputs: int
+) -> tuple[Tensor, Tensor]:
+    """What a network gives for the features and for the references; raises InputError."""
+    scores = called(network, features, "features")
+    if scores.shape != (len(features), n_outputs):
+        raise InputError(
+            f"the network gives outputs of shape {tuple(scores.shape)}: "
+            f"{(len(features), n_outputs)} are needed"
+        )
+    empty = called(network, references[None], "references")
+    return finite("the network's outputs", scores), finite("the network's outputs", empty)[0]
 
 
 def loss_of(values: Tensor, members: Tensor, gains: Tensor) -> Tensor:
@@ -242,6 +276,7 @@ def from_state(state: dict[str, Tensor]) -> Explainer:
     Raises:
         InputError: a state of something else.
     """
+    check_state(state)
     try:
         mean, sd, last = state["mean"], state["sd"], state["inner.4.weight"]
         outputs, hidden = last.shape
@@ -252,25 +287,37 @@ def from_state(state: dict[str, Tensor]) -> Explainer:
     return found
 
 
-def _check(
+def _checked(
+    network: Network,
     features: Tensor,
     references: Tensor,
     steps: int,
     batch: int,
     coalitions: int,
     learning_rate: float,
-) -> None:
-    if features.ndim != 2 or 0 in features.shape or not torch.isfinite(features).all():
+) -> tuple[Tensor, Tensor]:
+    features = tensor("features", features, weight_of(network))
+    references = tensor("references", references, features)
+    finite("features", features)
+    if features.ndim != 2 or 0 in features.shape or not features.is_floating_point():
         raise InputError(
-            f"features of shape {tuple(features.shape)}: (sample, feature) numbers are needed"
+            f"features of shape {tuple(features.shape)}, {features.dtype}: (sample, feature) "
+            "floats are needed"
         )
     if references.shape != features.shape[1:] or not torch.isfinite(references).all():
         raise InputError(
             f"references of shape {tuple(references.shape)}: {features.shape[1]} numbers needed"
         )
+    if references.dtype != features.dtype or references.device != features.device:
+        raise InputError(
+            f"references are {references.dtype} on {references.device}, features {features.dtype} "
+            f"on {features.device}; bring one to the other with .to(…)"
+        )
+    for name, number in (("steps", steps), ("batch", batch), ("coalitions", coalitions)):
+        whole(name, number, None)
     if steps < 0 or batch < 1:
         raise InputError(f"{steps} steps of {batch} samples: 0 steps, of 1 sample, at least")
     if coalitions < 2 or coalitions % 2:
         raise InputError(f"{coalitions} coalitions a sample: an even number from 2 on is needed")
-    if not learning_rate > 0:
-        raise InputError(f"learning rate {learning_rate}: it must be above 0")
+    real("learning rate", learning_rate, above=0, below=float("inf"))
+    return features, references

@@ -28,7 +28,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from pipeline.core.arguments import whole
 from pipeline.core.errors import InputError
+from pipeline.models.arguments import check_state, features_for, tensor
 
 FIRST = (2, 3, 4)
 """Children that units of the first layer start with: so many in turn."""
@@ -107,12 +109,15 @@ class HarsanyiNet(nn.Module):
         references: Tensor | None = None,
     ) -> None:
         super().__init__()
+        given_sizes = {"n_players": n_players, "n_outputs": n_outputs, "units": units}
+        for name, size in (given_sizes | {"layers": layers}).items():
+            whole(name, size, None)
         if min(n_players, n_outputs, units, layers) < 1:
             raise InputError(
                 f"{n_players} features, {n_outputs} outputs, {layers} layers of {units} units: "
                 "there must be one of each at least"
             )
-        given = torch.zeros(n_players) if references is None else references
+        given = torch.zeros(n_players) if references is None else tensor("references", references)
         if given.shape != (n_players,) or not torch.isfinite(given).all():
             raise InputError(
                 f"references of shape {tuple(given.shape)}: {n_players} numbers needed"
@@ -130,7 +135,7 @@ class HarsanyiNet(nn.Module):
         """Scores (sample, output) of features (sample, feature).
 
         Raises:
-            InputError: features of another shape.
+            InputError: features of another shape, dtype or device. NaN gives NaN.
         """
         scores: Tensor = self.last(self.units(features))
         return scores
@@ -141,7 +146,7 @@ class HarsanyiNet(nn.Module):
         A feature that equals its reference counts as absent, and its values are 0.
 
         Raises:
-            InputError: features of another shape.
+            InputError: features of another shape, dtype or device. NaN gives NaN.
         """
         units = self.units(features)
         fields = self.fields().to(units.dtype)
@@ -152,12 +157,7 @@ class HarsanyiNet(nn.Module):
 
     def units(self, features: Tensor) -> Tensor:
         """Units of all layers, lowest first: (sample, layer · unit)."""
-        if features.ndim != 2 or features.shape[1] != len(self.references):
-            raise InputError(
-                f"features of shape {tuple(features.shape)}: (sample, {len(self.references)}) "
-                "are needed"
-            )
-        own = features - self.references
+        own = features_for(features, self.references) - self.references
         found: list[Tensor] = []
         for layer in self.layers:
             found.append(layer(torch.cat([found[-1], own], dim=1) if found else own))
@@ -180,6 +180,7 @@ def from_state(state: Mapping[str, Tensor]) -> HarsanyiNet:
     Raises:
         InputError: a state of something else.
     """
+    check_state(state)
     try:
         references = state["references"]
         n_outputs = len(state["last.bias"])

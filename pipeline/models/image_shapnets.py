@@ -14,13 +14,15 @@ once, images first: hooks such as DeepLIFT's take inputs and references apart al
 
 import itertools
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.core.arguments import real, whole, wholes
 from pipeline.core.errors import InputError
+from pipeline.models.arguments import check_like, check_state, finite, tensor
 from pipeline.models.shapnets import MOST, combinations, shares_of
 
 SLOPE = 0.01
@@ -178,6 +180,8 @@ class ImageShapNet(nn.Module):
         taken: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
+        channels, widths = whole("channels", channels), wholes("widths", widths)
+        dilations = wholes("dilations", dilations, None)
         windows = windows_of(window, len(widths))
         if not len(widths) == len(dilations) == len(windows) >= 1:
             raise InputError(
@@ -199,25 +203,42 @@ class ImageShapNet(nn.Module):
         self.channels = channels
 
     def forward(self, images: Tensor) -> Tensor:
-        """Scores (image, output); the last stage's explanation is not computed."""
-        *before, last = self._stages(images)
+        """Scores (image, output); the last stage's explanation is not computed.
+
+        Raises:
+            InputError: images of another shape, dtype or device, or too small. NaN gives NaN.
+        """
+        images = self._given(images)
+        *before, last = self._stages()
         for stage in before:
             images = _applied(stage, images)
         return last.total(images)
 
     def explain(self, images: Tensor) -> ExplainedImages:
-        """Scores and the Shapley representations of all stages, in one forward pass."""
-        found = []
-        for stage in self._stages(images):
+        """Scores and the Shapley representations of all stages, in one forward pass.
+
+        Raises:
+            InputError: as :meth:`forward`.
+        """
+        images, found = self._given(images), []
+        for stage in self._stages():
             images = _applied(stage, images)
             found.append(images)
         return ExplainedImages(images.sum(dim=(2, 3)), tuple(found))
 
     @torch.inference_mode()
     def pruned(self, images: Tensor, threshold: float) -> tuple[ExplainedImages, list[float]]:
-        """The same with pixels near their references skipped; and shares of windows computed."""
+        """The same with pixels near their references skipped; and shares of windows computed.
+
+        Raises:
+            InputError: as :meth:`forward`; no image, NaN or Inf, a threshold below 0.
+        """
+        real("threshold", threshold, least=0)
+        images = finite("images", self._given(images))
+        if not len(images):
+            raise InputError("no images: of none there are no windows")
         found, shares = [], []
-        for stage in self._stages(images):
+        for stage in self._stages():
             n_taken = stage.weight.shape[2]
             own, share = stage.pruned(images[:, :n_taken], threshold)
             images = torch.cat([images[:, n_taken:], own], dim=1)
@@ -225,8 +246,12 @@ class ImageShapNet(nn.Module):
             shares.append(share)
         return ExplainedImages(images.sum(dim=(2, 3)), tuple(found)), shares
 
-    def _stages(self, images: Tensor) -> list[ImageStage]:
-        stages = [stage for stage in self.stages if isinstance(stage, ImageStage)]
+    def _stages(self) -> list[ImageStage]:
+        return [stage for stage in self.stages if isinstance(stage, ImageStage)]
+
+    def _given(self, images: Tensor) -> Tensor:
+        stages = self._stages()
+        images = tensor("images", images, stages[0].weight)
         if images.ndim != 4 or images.shape[1] != self.channels:
             raise InputError(
                 f"images of shape {tuple(images.shape)}: (image, {self.channels}, height, width) "
@@ -239,7 +264,8 @@ class ImageShapNet(nn.Module):
                 f"images of {height} × {width} pixels: windows reach over {far_y + 1} × "
                 f"{far_x + 1}; take larger images or smaller dilations"
             )
-        return stages
+        check_like("images", images, stages[0].weight)
+        return images
 
 
 def _applied(stage: ImageStage, x: Tensor) -> Tensor:
@@ -255,6 +281,7 @@ def _given(
     channels: int, widths: Sequence[int], taken: Sequence[int] | None
 ) -> list[tuple[int, int]]:
     """How many channels each stage is given, and how many of them it takes."""
+    taken = None if taken is None else wholes("taken", taken, None)
     if taken is not None and len(taken) != len(widths):
         raise InputError(f"taken: {list(taken)} for {len(widths)} stages; give one number a stage")
     found, there = [], channels
@@ -272,14 +299,15 @@ def _given(
 
 
 def windows_of(window: Window | Sequence[Window], n_stages: int) -> list[Window]:
-    """The window of each stage, where one may be given for all."""
-    found: list[Window] = []
-    for each in window:
-        if isinstance(each, int):
-            height, width = window
-            return [(height, width)] * n_stages  # type: ignore[list-item]
-        found.append((each[0], each[1]))
-    return found
+    """The window of each stage, where one may be given for all. Raises InputError for others."""
+    try:
+        given: list[Any] = [window] * n_stages if isinstance(window[0], int) else list(window)
+        sizes = [wholes("window", each, None) for each in given]
+    except (TypeError, IndexError, KeyError):
+        sizes = [[]]
+    if any(len(size) != 2 for size in sizes):
+        raise InputError(f"window {window!r}: give (height, width), or one of each stage")
+    return [(height, width) for height, width in sizes]
 
 
 def from_state(state: dict[str, Tensor]) -> ImageShapNet:
@@ -288,6 +316,7 @@ def from_state(state: dict[str, Tensor]) -> ImageShapNet:
     Raises:
         InputError: a state of something else.
     """
+    check_state(state)
     try:
         structure = state["structure"].tolist()
         weights = [state[f"stages.{i}.weight"] for i in range(len(structure))]

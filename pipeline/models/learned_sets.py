@@ -17,7 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from pipeline.core.arguments import real, whole, wholes
 from pipeline.core.errors import InputError
+from pipeline.models.arguments import check_kind, features_for, finite
 from pipeline.models.shapnets import ShapleyLayer, ShapleyModules, ShapNet
 
 Pair = tuple[int, int]
@@ -27,6 +29,7 @@ def redundant(
     n_players: int, widths: Sequence[int], hidden: Sequence[Sequence[int]], *, bias: bool = False
 ) -> ShapNet:
     """A network of features alone and all pairs in every layer; arguments as of ``ShapNet``."""
+    n_players, widths = whole("n_players", n_players), wholes("widths", widths)
     sets = [(i,) for i in range(n_players)]
     pairs = list(itertools.combinations(range(n_players), 2))
     return ShapNet([[*sets, *pairs]] * len(widths), n_players, widths, hidden, bias=bias)
@@ -40,7 +43,14 @@ def interactions(network: ShapNet, features: Tensor, layer: int) -> dict[tuple[i
         network: evaluated up to the layer.
         features: (sample, feature)
         layer: its number.
+
+    Raises:
+        InputError: another network, no such layer, features of another shape, NaN or Inf, none.
     """
+    _groups(network, layer)
+    features = finite("features", features_for(features, network.references))
+    if not len(features):
+        raise InputError("no features: of no sample there is no mean")
     x: Tensor = features.T[:, :, None]
     references: Tensor | None = network.references[:, None, None]
     for number in range(layer):
@@ -69,12 +79,16 @@ def strip(network: ShapNet, layer: int, kept: int, sizes: Mapping[Any, float]) -
         sizes: of all pairs of the layer, by active set.
 
     Raises:
-        InputError: fewer than 0 pairs.
+        InputError: fewer than 0 pairs; another network, no such layer, pairs without a size.
     """
-    if kept < 0:
+    if whole("pairs to be kept", kept, None) < 0:
         raise InputError(f"{kept} pairs to be kept: 0 at least")
     pairs = [some for group in _groups(network, layer) for some in map(tuple, group.sets.tolist())
              if len(some) > 1]  # fmt: skip
+    if not isinstance(sizes, Mapping) or not set(pairs) <= set(sizes):
+        raise InputError("sizes: not of all pairs of the layer; interactions gives them")
+    for pair in pairs:
+        real(f"the size of {pair}", sizes[pair], least=0)
     stay = set(sorted(pairs, key=lambda some: -sizes[some])[:kept])
     groups = []
     for group in _groups(network, layer):
@@ -92,6 +106,7 @@ def pairs_of(network: ShapNet, layer: int) -> list[Pair]:
 
 
 def _groups(network: ShapNet, layer: int) -> list[ShapleyModules]:
-    found = network.layers[layer]
+    check_kind("network", network, ShapNet)
+    found = network.layers[whole("layer", layer, 0, len(network.layers) - 1)]
     assert isinstance(found, ShapleyLayer)
     return [group for group in found.groups if isinstance(group, ShapleyModules)]

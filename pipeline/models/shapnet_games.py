@@ -15,6 +15,8 @@ from functools import lru_cache
 import torch
 from torch import Tensor
 
+from pipeline.core.errors import InputError
+from pipeline.models.arguments import check_kind, finite, tensor
 from pipeline.models.shapnets import ShapleyLayer, ShapleyModules, ShapNet
 
 AT_ONCE = 1 << 20
@@ -34,7 +36,16 @@ def coalition_values(network: ShapNet, features: Tensor) -> Tensor:
 
     Returns:
         Scores in mask order: feature i is present where bit i of the row's number is set.
+
+    Raises:
+        InputError: another network, features of another shape, NaN or Inf in them or in weights.
     """
+    check_kind("network", network, ShapNet)
+    features = finite("features", tensor("features", features))
+    if features.shape != network.references.shape:
+        raise InputError(
+            f"features of shape {tuple(features.shape)}: ({len(network.references)},) are needed"
+        )
     n = len(network.references)
     tables = list(torch.stack([network.references, features.to(network.references)]).T[:, :, None])
     fields: Fields = [(player,) for player in range(n)]
@@ -43,7 +54,8 @@ def coalition_values(network: ShapNet, features: Tensor) -> Tensor:
     for layer in before:
         tables, fields = _next(layer, tables, fields, references)
         references = None
-    return network.with_bias(_total(last, tables, fields, references))
+    found = network.with_bias(_total(last, tables, fields, references))
+    return finite("the network's scores", found)
 
 
 def _next(

@@ -26,7 +26,9 @@ from typing import NamedTuple, TypeVar
 import torch
 from torch import Tensor, nn
 
+from pipeline.core.arguments import real, whole, wholes
 from pipeline.core.errors import InputError
+from pipeline.models.arguments import check_state, features_for, finite, tensor
 
 MOST = 8
 """Players of an active set, of which all 2ᵏ combinations are evaluated."""
@@ -260,7 +262,8 @@ class ShapNet(nn.Module):
             explanation sums to the scores less the bias.
 
     Raises:
-        InputError: as :class:`ShapleyLayer`, and numbers of layers that do not fit.
+        InputError: as :class:`ShapleyLayer`, numbers of layers that do not fit, references that are
+            not as many or not finite.
     """
 
     references: Tensor
@@ -276,12 +279,17 @@ class ShapNet(nn.Module):
         bias: bool = False,
     ) -> None:
         super().__init__()
+        n_players, widths, hidden = (
+            whole("n_players", n_players),
+            wholes("widths", widths),
+            _hidden(hidden),
+        )
         if not len(layers) == len(widths) == len(hidden) >= 1:
             raise InputError(
                 f"{len(layers)} layers of active sets, {len(widths)} widths and {len(hidden)} "
                 "lists of hidden layers: give one of each a layer"
             )
-        given = torch.zeros(n_players) if references is None else references
+        given = torch.zeros(n_players) if references is None else tensor("references", references)
         if given.shape != (n_players,) or not torch.isfinite(given).all():
             raise InputError(
                 f"references of shape {tuple(given.shape)}: {n_players} numbers needed"
@@ -299,6 +307,9 @@ class ShapNet(nn.Module):
         """Scores (sample, output) of features (sample, feature).
 
         The last layer is evaluated only with all players and with none.
+
+        Raises:
+            InputError: features of another shape, dtype or device. NaN gives NaN.
         """
         *before, last = _each(self.layers, ShapleyLayer)
         x, references = self._given(features)
@@ -308,7 +319,11 @@ class ShapNet(nn.Module):
         return self.with_bias(last.total(x, references))
 
     def explain(self, features: Tensor) -> Explained:
-        """Scores and the Shapley representations of all layers, in one forward pass."""
+        """Scores and the Shapley representations of all layers, in one forward pass.
+
+        Raises:
+            InputError: as :meth:`forward`.
+        """
         x, references = self._given(features)
         found = []
         for layer in self.layers:
@@ -324,8 +339,13 @@ class ShapNet(nn.Module):
         Returns:
             What is said, which is exact for a threshold of 0, and of each layer the share of
             modules' rows that were computed.
+
+        Raises:
+            InputError: features of another shape, NaN or Inf, a threshold below 0.
         """
+        real("threshold", threshold, least=0)
         x, references = self._given(features)
+        finite("features", x)
         found, shares = [], []
         for layer in _each(self.layers, ShapleyLayer):
             x, share = layer.pruned(x, references, threshold)
@@ -335,11 +355,7 @@ class ShapNet(nn.Module):
         return Explained(self.with_bias(x.sum(dim=0)), tuple(found)), shares
 
     def _given(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
-        if features.ndim != 2 or features.shape[1] != len(self.references):
-            raise InputError(
-                f"features of shape {tuple(features.shape)}: (sample, {len(self.references)}) "
-                "are needed"
-            )
+        features = features_for(features, self.references)
         return features.T[:, :, None], self.references[:, None, None]
 
     def with_bias(self, scores: Tensor) -> Tensor:
@@ -357,6 +373,7 @@ def shallow(
     bias: bool = False,
 ) -> ShapNet:
     """A Shallow ShapNet of all pairs of features, or of given sets; of singletons it is a GAM."""
+    n_players = whole("n_players", n_players)
     if sets is None:
         sets = list(itertools.combinations(range(n_players), min(2, n_players)))
     return ShapNet([sets], n_players, [n_outputs], [hidden], references, bias=bias)
@@ -372,6 +389,7 @@ def butterfly(n_players: int, radix: int) -> list[list[tuple[int, ...]]]:
     Raises:
         InputError: a radix below 2 or above what a module can have, no player.
     """
+    n_players, radix = whole("n_players", n_players, None), whole("radix", radix, None)
     if not 2 <= radix <= MOST or n_players < 1:
         raise InputError(
             f"radix {radix} of {n_players} players: 2 to {MOST}, and one player, at least"
@@ -402,7 +420,7 @@ def deep(
     Raises:
         InputError: numbers of widths and hidden layers other than the butterfly's layers.
     """
-    layers = butterfly(n_players, radix)
+    layers, widths, hidden = butterfly(n_players, radix), wholes("widths", widths), _hidden(hidden)
     if not len(layers) == len(widths) == len(hidden):
         raise InputError(
             f"{n_players} features and radix {radix} make {len(layers)} layers; {len(widths)} "
@@ -417,6 +435,7 @@ def from_state(state: Mapping[str, Tensor]) -> ShapNet:
     Raises:
         InputError: a state of something else.
     """
+    check_state(state)
     try:
         sets: list[list[Sequence[int]]] = []
         widths, hidden = [], []
@@ -439,7 +458,7 @@ def from_state(state: Mapping[str, Tensor]) -> ShapNet:
             references.dtype
         )
         found.load_state_dict(dict(state))
-    except (KeyError, RuntimeError, AttributeError, IndexError) as error:
+    except (KeyError, RuntimeError, AttributeError, IndexError, TypeError) as error:
         raise InputError(f"this is no state of a ShapNet: {error}") from None
     return found
 
@@ -451,6 +470,7 @@ def combinations(k: int) -> tuple[Tensor, Tensor]:
         (2ᵏ, k) membership, and (k, 2ᵏ) by which values of all combinations are multiplied to give
         the players' Shapley values; both float64.
     """
+    k = whole("k", k, 0, MOST)
     members = torch.arange(2**k)[:, None] >> torch.arange(k) & 1
     sizes = members.sum(dim=1)
     shares = torch.empty(k, 2**k, dtype=torch.float64)
@@ -481,9 +501,10 @@ _SHARES: dict[tuple[int, torch.dtype, torch.device], Tensor] = {}
 
 def check_sets(sets: Sequence[Sequence[int]], n_players: int) -> None:
     """Raise InputError unless each active set has 1 to MOST different players that are there."""
-    if not sets:
-        raise InputError("no active sets: a layer needs one at least")
-    for some in sets:
+    if isinstance(sets, str) or not isinstance(sets, Sequence) or not len(sets):
+        raise InputError("no active sets: a layer needs a list of one at least")
+    for given in sets:
+        some = wholes("active set", given, None)
         if not 1 <= len(some) <= min(MOST, n_players):
             raise InputError(
                 f"active set {tuple(some)}: {len(some)} of {n_players} features; a set has 1 to "
@@ -493,6 +514,12 @@ def check_sets(sets: Sequence[Sequence[int]], n_players: int) -> None:
             raise InputError(
                 f"active set {tuple(some)}: give different features, 0 to {n_players - 1}"
             )
+
+
+def _hidden(hidden: Sequence[Sequence[int]]) -> list[list[int]]:
+    if not isinstance(hidden, Sequence):
+        raise InputError(f"hidden {hidden!r}: give a list of widths for each layer")
+    return [wholes("hidden layers", each, None) for each in hidden]
 
 
 Kind = TypeVar("Kind", bound=nn.Module)

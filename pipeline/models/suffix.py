@@ -77,18 +77,11 @@ def suffixes_of(network: nn.Module, sites: Sequence[Site], image: Tensor) -> Suf
         InputError: a network in training mode, sites of another one, an image that it does not
             take.
     """
-    check_evaluating(network)
-    check_sites(network, sites)
-    image = checked_images(network, image)[:1]
-    with torch.inference_mode():
-        called(network, image, "images")
+    image = _checked(network, sites, image)
     if any(site.kind != "filters" for site in sites):
         return None
-    try:
-        traced = fx.symbolic_trace(network)
-    except Exception as error:  # whatever a network's own code does with a placeholder
-        kind = type(network).__name__
-        log.info("%s cannot be traced (%s): whole networks are run for each removal", kind, error)
+    traced = _traced(network)
+    if traced is None:
         return None
     nodes = tuple(traced.graph.nodes)
     names = [site.name for site in sites]
@@ -130,6 +123,24 @@ def suffixes_of(network: nn.Module, sites: Sequence[Site], image: Tensor) -> Suf
         cost=float(costs.sum()),
         saved=float(costs.sum() * (sum(units) + 1) / run),
     )
+
+
+@torch.inference_mode()
+def _checked(network: nn.Module, sites: Sequence[Site], image: Tensor) -> Tensor:
+    check_evaluating(network)
+    check_sites(network, sites)
+    image = checked_images(network, image)[:1]
+    called(network, image, "images")
+    return image
+
+
+def _traced(network: nn.Module) -> fx.GraphModule | None:
+    try:
+        return fx.symbolic_trace(network)
+    except Exception as error:  # whatever a network's own code does with a placeholder
+        kind = type(network).__name__
+        log.info("%s cannot be traced (%s): whole networks are run for each removal", kind, error)
+        return None
 
 
 def _needed(

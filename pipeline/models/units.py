@@ -156,8 +156,8 @@ def replacement(
     dtype = next(network.parameters()).dtype
     count = 1 if absent == "resample" else len(references)
     given = {name: tuple((t / count).to(dtype) for t in told) for name, told in seen.items()}
-    for name, told in given.items():
-        for each in told:
+    for name, times in given.items():
+        for each in times:
             finite(f"what units of {name} give", each)
     return Replacement(absent, given)
 

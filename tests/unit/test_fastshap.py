@@ -221,7 +221,7 @@ def test_a_state_holds_the_structure(tmp_path):
     [
         ({"features": torch.zeros(4)}, r"features of shape \(4,\)"),
         ({"features": torch.zeros(0, 4)}, r"features of shape \(0, 4\)"),
-        ({"features": torch.full((3, 4), np.nan)}, "numbers are needed"),
+        ({"features": torch.full((3, 4), np.nan)}, "features hold NaN or Inf"),
         ({"references": torch.zeros(3)}, "4 numbers needed"),
         ({"references": torch.full((4,), np.inf)}, "4 numbers needed"),
         ({"n_outputs": 3}, r"outputs of shape \(200, 2\): \(200, 3\)"),
@@ -230,8 +230,9 @@ def test_a_state_holds_the_structure(tmp_path):
         ({"batch": 0}, "of 0 samples"),
         ({"coalitions": 3}, "3 coalitions a sample: an even number"),
         ({"coalitions": 0}, "an even number"),
-        ({"learning_rate": 0.0}, "it must be above 0"),
-        ({"network": lambda x: additive(x) * np.nan}, "the loss became nan"),
+        ({"learning_rate": 0.0}, "must be a number above 0"),
+        ({"network": lambda x: additive(x) * np.nan}, "outputs hold NaN or Inf"),
+        ({"learning_rate": 1e30, "steps": 4}, "the loss became"),
     ],
 )
 def test_what_does_not_fit_is_refused(changed, message):
