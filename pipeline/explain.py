@@ -25,6 +25,16 @@ class ScoreName(StrEnum):
     mean_of_softmax = "mean_of_softmax"
 
 
+def _check(video: Path, row: int | None, out: Path | None) -> bool:
+    """Whether it is a table. Raises InputError for what cannot be explained or drawn."""
+    is_table = video.suffix.lower() == ".csv"
+    if is_table and row is None:
+        raise InputError(f"--row: which row of {video} is to be explained? The first is 1")
+    if out is not None and (out.suffix.lower() != ".png" or out.is_dir()):
+        raise InputError(f"--out: {out} must name a .png file (an .svg goes beside it)")
+    return is_table
+
+
 def explain(
     video: Annotated[Path, typer.Argument(help="A video file, or a table (.csv).")],
     model: Annotated[ModelName, typer.Option(help="Which of the trained models.")] = ModelName.trn,
@@ -60,11 +70,8 @@ def explain(
     ] = "deep",
 ) -> None:
     """Shapley values of one video's frames, or of one row of a table, in print and as a picture."""
-    is_table = video.suffix.lower() == ".csv"
-    if is_table and row is None:
-        raise InputError(f"--row: which row of {video} is to be explained? The first is 1")
-    if out is not None and (out.suffix.lower() != ".png" or out.is_dir()):
-        raise InputError(f"--out: {out} must name a .png file (an .svg goes beside it)")
+    video, out = Path(video), None if out is None else Path(out)
+    is_table = _check(video, row, out)
     # Here, and not above: `store` should not wait for torch to load.
     if is_table:
         from pipeline.studies.shapnets.explain import explained_row  # noqa: PLC0415

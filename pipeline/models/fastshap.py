@@ -175,11 +175,10 @@ def train(
         The explainer, on the features' device, with their dtype, in evaluation mode.
 
     Raises:
-        InputError: arguments of other shapes or out of range; a network that does not take the
-            features, or gives NaN or Inf; a loss that becomes NaN or Inf.
+        InputError: arguments that do not fit; NaN or Inf of the network, or of the loss.
     """
-    given = network, features, references
-    features, references = _checked(*given, steps, batch, coalitions, learning_rate)
+    limits = steps, batch, coalitions, learning_rate
+    features, references = _checked(network, features, references, *limits)
     device, (n_rows, d) = features.device, features.shape
     rng = torch.Generator().manual_seed(seed_of(seed))
     explainer = _untrained(features, n_outputs, hidden, seed)

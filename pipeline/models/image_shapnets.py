@@ -200,7 +200,7 @@ class ImageShapNet(nn.Module):
             for (size, dilation), (there, _) in zip(shapes, given, strict=True)
         ]
         self.register_buffer("structure", torch.tensor(structure))
-        self.channels = channels
+        self.channels, self.n_outputs = channels, widths[-1]
 
     def forward(self, images: Tensor) -> Tensor:
         """Scores (image, output); the last stage's explanation is not computed.

@@ -37,8 +37,14 @@ class Metric:
         if self.of == "success":
             if targets is None:
                 raise InputError(f"metric {self.name}: these images are not attacked")
+            if targets.shape != said.shape[:1]:
+                raise InputError(
+                    f"targets of shape {targets.shape}: a class of each of {len(said)} images"
+                )
             wanted = targets.reshape(-1, *([1] * (said.ndim - 2)))
             return (said[..., SAYS.index("predicted")] == wanted).astype(np.float64)
+        if self.of not in SAYS:
+            raise InputError(f"metric of {self.of!r}: must be success, or one of {', '.join(SAYS)}")
         return said[..., SAYS.index(self.of)].astype(np.float64)
 
     def total(self, said: NDArray[np.floating], targets: NDArray[np.integer] | None) -> Floats:

@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.arguments import finite
+from pipeline.core.errors import InputError
 from pipeline.core.statistics import mean_and_error
 from pipeline.studies.neurons.competitors import (
     conductance,
@@ -28,8 +30,14 @@ COLUMNS = ("of", "method", "removed", "metric", "value", "standard_error")
 
 
 def largest_first(scores: Floats) -> NDArray[np.intp]:
-    """Players by descending score; equal ones in their own order."""
-    return np.argsort(-scores, kind="stable")
+    """Players by descending score; equal ones in their own order.
+
+    Raises InputError for what is no row of finite numbers.
+    """
+    given = finite("scores", scores)
+    if given.ndim != 1:
+        raise InputError(f"scores of shape {given.shape}: (player,) are needed")
+    return np.argsort(-given, kind="stable")
 
 
 def random_orders(n: int, params: RemovalParams) -> list[NDArray[np.intp]]:
@@ -76,7 +84,12 @@ def rows_of_curve(
 def mean_curve(
     curves: Sequence[Mapping[str, tuple[Floats, Floats]]],
 ) -> dict[str, tuple[Floats, Floats]]:
-    """The mean of the curves of several random orders, with its standard error over them."""
+    """The mean of the curves of several random orders, with its standard error over them.
+
+    Raises InputError if there is none.
+    """
+    if not curves:
+        raise InputError("no curves: the mean of one at least is taken")
     return {
         metric: mean_and_error(np.array([each[metric][0] for each in curves]))
         for metric in curves[0]

@@ -8,6 +8,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.arguments import array
 from pipeline.core.errors import InputError
 from pipeline.core.files import replacing
 from pipeline.shapley.pooled import regress
@@ -83,8 +84,18 @@ def values_of(
     metrics: Sequence[Metric],
     targets: NDArray[np.integer] | None,
 ) -> Values:
-    """Values of the filters by regression over all images' pairs, for every metric."""
-    found = []
+    """Values of the filters by regression over all images' pairs, for every metric.
+
+    Raises:
+        InputError: no metric, shapes that do not go together, and as :func:`regress`.
+    """
+    coalitions, said, found = array("coalitions", coalitions), array("said", said), []
+    if not metrics or said.ndim != 4 or coalitions.shape != (*said.shape[:3], len(players)):
+        raise InputError(
+            f"said of shape {said.shape}, coalitions of {coalitions.shape}, {len(players)} players "
+            f"and {len(metrics)} metrics: (image, round, coalition, output), (image, round, "
+            "coalition, player) and one metric at least are needed"
+        )
     for metric in metrics:
         per_image = metric.per_image(said, targets)
         nobody, everybody = per_image[:, 0, 0], per_image[:, 0, 1]
@@ -98,9 +109,9 @@ def values_of(
     return Values(tuple(players), names, values, errors, everybody, nobody, evaluations)
 
 
-def write_values(path: Path, values: Values) -> None:
+def write_values(path: str | Path, values: Values) -> None:
     """Write values as HDF5."""
-    with replacing(path) as temporary, h5py.File(temporary, "w", track_order=True) as file:
+    with replacing(Path(path)) as temporary, h5py.File(temporary, "w", track_order=True) as file:
         for name in ("players", "metrics"):
             file.create_dataset(name, data=getattr(values, name), dtype=h5py.string_dtype())
         for name in ("values", "standard_errors", "everybody", "nobody"):
@@ -108,7 +119,7 @@ def write_values(path: Path, values: Values) -> None:
         file.attrs["evaluations"] = values.evaluations
 
 
-def read_values(path: Path) -> Values:
+def read_values(path: str | Path) -> Values:
     """Read what :func:`write_values` wrote. Raises InputError for anything else."""
     try:
         with h5py.File(path) as file:

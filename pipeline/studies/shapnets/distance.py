@@ -16,12 +16,14 @@ from captum.attr import DeepLift
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipeline.core.arguments import finite, seed_of, whole
+from pipeline.core.errors import InputError
 from pipeline.core.statistics import known_mean_and_error
-from pipeline.models import fastshap
+from pipeline.models import arguments, fastshap
 from pipeline.models.fastshap import Explainer
 from pipeline.models.harsanyi import HarsanyiNet
 from pipeline.models.shapnets import ShapNet
-from pipeline.shapley.games import Game
+from pipeline.shapley.games import Game, counted
 from pipeline.studies.shapnets.explained import Subject
 from pipeline.studies.shapnets.networks import own_values
 
@@ -42,7 +44,17 @@ def distances(exact: Floats, found: Floats, scores: Floats) -> Floats:
         exact: (feature, output)
         found: (feature, output)
         scores: (output,) of the network; with one output it weighs 1.
+
+    Raises:
+        InputError: shapes that do not go together, NaN or Inf.
     """
+    exact, found, scores = finite("exact", exact), finite("found", found), finite("scores", scores)
+    fit = exact.ndim == 2 and exact.size and exact.shape == found.shape
+    if not fit or scores.shape != exact.shape[1:]:
+        raise InputError(
+            f"exact of shape {exact.shape}, found of {found.shape}, scores of {scores.shape}: "
+            "(feature, output) twice and (output,) are needed"
+        )
     weights = np.exp(scores - scores.max())
     weights /= weights.sum()
     difference = np.abs(found - exact).sum(axis=0)
@@ -108,11 +120,23 @@ def trained_explainer(
 
 
 def deep_shap(network: nn.Module, features: Tensor, references: Tensor) -> Tensor:
-    """Deep SHAP with one reference, which is DeepLIFT's rescale rule: (sample, feature, output)."""
+    """Deep SHAP with one reference, which is DeepLIFT's rescale rule: (sample, feature, output).
+
+    Raises InputError for features of another shape than (sample, feature), or NaN or Inf among
+    them, the references, or what the network gives.
+    """
+    weight = arguments.weight_of(network)
+    references = arguments.tensor("references", references, weight)
+    features = arguments.finite("features", arguments.features_for(features, references))
+    if not len(features):
+        raise InputError("no features: one sample at least is needed")
+    with torch.no_grad():
+        n_outputs = arguments.finite(
+            "the network's scores", arguments.called(network, features[:1], "features")
+        ).shape[1]
+    arguments.finite("references", references)
     method = DeepLift(_Scores(network))
     starts = references[None].expand_as(features)
-    with torch.no_grad():
-        n_outputs = network(features[:1]).shape[1]
     with warnings.catch_warnings():
         # It tells each time that it hooks into activations.
         warnings.simplefilter("ignore", UserWarning)
@@ -136,14 +160,18 @@ class _Scores(nn.Module):
 
 
 def kernel_shap(game: Game, samples: int, seed: int) -> Floats:
-    """Kernel SHAP of the shap package, with so many samples: (feature, output)."""
+    """Kernel SHAP of the shap package, with so many samples: (feature, output).
+
+    Raises InputError for what is no game, or one that gives NaN or Inf, no samples, or no seed.
+    """
+    played, samples, seed = counted(game), whole("samples", samples), seed_of(seed)
     import shap  # noqa: PLC0415  takes seconds to load
 
-    n = game.n_players
+    n = played.n_players
     bits = np.uint64(1) << np.arange(n, dtype=np.uint64)
 
     def values(membership: NDArray[Any]) -> NDArray[np.floating[Any]]:
-        return game((membership > 0.5).astype(np.uint64) @ bits).astype(np.float64)
+        return played((membership > 0.5).astype(np.uint64) @ bits).astype(np.float64)
 
     # The package draws from numpy's global generator.
     state = np.random.get_state()  # noqa: NPY002
@@ -164,7 +192,13 @@ def non_additive(table: Floats) -> float:
 
     Returns:
         0 of additive games; NaN if nothing varies.
+
+    Raises:
+        InputError: no complete table, NaN or Inf.
     """
+    table = finite("the table", table)
+    if table.ndim != 2 or len(table) < 2 or len(table) & (len(table) - 1):
+        raise InputError(f"a table of shape {table.shape}: (2**n, output) with n ≥ 1 is needed")
     n = len(table).bit_length() - 1
     numbers = np.arange(len(table))
     total = table.var(axis=0).sum()

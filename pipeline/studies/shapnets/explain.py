@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from rich.table import Table as Printed
 from torch import nn
 
+from pipeline.core.arguments import whole
 from pipeline.core.digits import signed, significant
 from pipeline.core.errors import InputError
 from pipeline.core.plotting import BLUE, ORANGE, figure_style, save
@@ -53,7 +54,12 @@ class ExplainedRow:
 
 
 def explained_row(
-    path: Path, row: int, network: str, out: Path | None, params: Path, results: Path
+    path: str | Path,
+    row: int,
+    network: str,
+    out: str | Path | None,
+    params: str | Path,
+    results: str | Path,
 ) -> tuple[Printed, list[str], Path]:
     """Explain a row: draw the picture, and give its table and what should be known of it.
 
@@ -62,8 +68,8 @@ def explained_row(
         out: the picture; None: ``<table's name>.row<row>.<network>.png`` here.
         params: file of parameters.
     """
-    found = explain_row(path, row, network, load(params).shapnets, results)
-    target = out or Path(f"{path.name}.row{row}.{network}.png")
+    found = explain_row(path, row, network, load(Path(params)).shapnets, results)
+    target = Path(out or f"{Path(path).name}.row{row}.{network}.png")
     draw_row(found, target)
     remarks = []
     if found.error is not None:
@@ -71,7 +77,9 @@ def explained_row(
     return row_table(found), remarks, target
 
 
-def explain_row(path: Path, row: int, network: str, params: Params, results: Path) -> ExplainedRow:
+def explain_row(
+    path: str | Path, row: int, network: str, params: Params, results: str | Path
+) -> ExplainedRow:
     """Explain a row of a table.
 
     Args:
@@ -89,6 +97,7 @@ def explain_row(path: Path, row: int, network: str, params: Params, results: Pat
             "parameter shapnets.table: names no table; give {path: …, target: …} and make the "
             "study, so that there are networks to explain"
         )
+    path, results, row = Path(path), Path(results), whole("--row:", row, None)
     known = _read(Path(params.table.path), params)
     table = known if path == Path(params.table.path) else _read(path, params)
     if table.names != known.names:

@@ -9,7 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipeline.core.errors import InputError
 from pipeline.models import shapnets
+from pipeline.models.arguments import check_kind, weight_of
 from pipeline.models.harsanyi import HarsanyiNet
 from pipeline.models.shapnets import ShapNet
 from pipeline.studies.shapnets import networks
@@ -71,8 +73,17 @@ def read_subjects(
 
 
 def subject_of(name: str, network: nn.Module) -> Subject:
-    """A network with its own references, or with zeros, which are the features' means."""
+    """A network with its own references, or with zeros, which are the features' means.
+
+    Raises InputError for what is no network, or one whose first weights do not tell its features.
+    """
+    check_kind("network", network, nn.Module)
     if isinstance(network, ShapNet | HarsanyiNet):
         return Subject(name, network, network.references)
-    first = next(network.parameters())
+    first = weight_of(network)
+    if first is None or first.ndim != 2:
+        raise InputError(
+            f"network: the first weights of {type(network).__name__} are no linear layer's; its "
+            "features cannot be told"
+        )
     return Subject(name, network, torch.zeros(first.shape[1]))

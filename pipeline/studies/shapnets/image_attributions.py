@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pipeline.core.errors import InputError
+from pipeline.models.arguments import check_kind, finite, tensor, weight_of
 from pipeline.models.image_shapnets import ImageShapNet
 
 SHAPNET = "shapnet"
@@ -50,7 +52,21 @@ class Explainer:
 
         Returns:
             (image, height, width), on the CPU.
+
+        Raises:
+            InputError: another method, no image, NaN or Inf, targets that are no classes.
         """
+        if method not in METHODS:
+            raise InputError(f"method {method!r}: must be one of {', '.join(METHODS)}")
+        images, targets = checked(self.network, images), tensor("targets", targets)
+        n_classes = self.network.n_outputs
+        whole = not (targets.is_floating_point() or targets.dtype == torch.bool)
+        fit = whole and targets.shape == images.shape[:1]
+        if not fit or not ((targets >= 0) & (targets < n_classes)).all():
+            raise InputError(
+                f"targets of shape {tuple(targets.shape)}, {targets.dtype}: a class from 0 to "
+                f"{n_classes - 1} of each of {len(images)} images is needed"
+            )
         device = next(self.network.parameters()).device
         attribute, each = self._method(method)
         size = max(1, ROWS // each)
@@ -94,12 +110,25 @@ class Explainer:
         return explanation[torch.arange(len(images), device=images.device), targets]
 
 
+def checked(network: ImageShapNet, images: Tensor) -> Tensor:
+    """Images as a tensor. Raises InputError for another network, no image, NaN or Inf."""
+    check_kind("network", network, ImageShapNet)
+    given = tensor("images", images, weight_of(network))
+    if given.ndim != 4 or 0 in given.shape:
+        raise InputError(
+            f"images of shape {tuple(given.shape)}: (image, channel, height, width), none of them "
+            "0, are needed"
+        )
+    return finite("images", given)
+
+
 @torch.no_grad()
 def explanations_of(network: ImageShapNet, images: Tensor) -> list[Tensor]:
     """Representations of all stages, in batches: a tensor (image, channel, …) a stage, on the CPU.
 
-    The last one is the explanation.
+    The last one is the explanation. Raises InputError for another network, no image, NaN or Inf.
     """
+    images = checked(network, images)
     device = next(network.parameters()).device
     parts = [network.explain(part.to(device)).stages for part in images.split(ROWS)]
     return [torch.cat(each).cpu() for each in zip(*parts, strict=True)]

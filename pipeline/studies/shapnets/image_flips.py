@@ -13,8 +13,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipeline.core.arguments import whole, wholes
 from pipeline.core.errors import InputError
 from pipeline.core.statistics import mean_and_error
+from pipeline.models.arguments import finite, tensor
 from pipeline.studies.shapnets.image_attributions import METHODS, SHAPNET, Explainer
 from pipeline.studies.shapnets.image_data import Images
 from pipeline.studies.shapnets.image_networks import scores_of
@@ -105,8 +107,18 @@ def removed(images: Tensor, importance: Tensor, most: int) -> Tensor:
         images: (image, channel, height, width)
         importance: (image, height, width)
         most: pixels that are removed at most.
+
+    Raises:
+        InputError: shapes that do not go together, NaN or Inf among the importance, most below 0.
     """
-    flat = importance.flatten(1)
+    images, importance = tensor("images", images), tensor("importance", importance)
+    most = whole("most", most, 0)
+    if images.ndim != 4 or importance.shape != (len(images), *images.shape[2:]):
+        raise InputError(
+            f"importance of shape {tuple(importance.shape)} for images of shape "
+            f"{tuple(images.shape)}: (image, height, width) is needed"
+        )
+    flat = finite("importance", importance).flatten(1)
     order = flat.argsort(dim=1, descending=True, stable=True)
     chosen = torch.zeros_like(flat, dtype=torch.bool)
     chosen.scatter_(1, order[:, :most], value=True)
@@ -115,9 +127,12 @@ def removed(images: Tensor, importance: Tensor, most: int) -> Tensor:
 
 
 def log_odds(network: nn.Module, images: Tensor, pair: tuple[int, int]) -> Floats:
-    """Log-odds of the first class to the second: (image,)."""
+    """Log-odds of the first class to the second: (image,). Raises InputError for no classes."""
     scores = scores_of(network, images).double().numpy()
-    found: Floats = scores[:, pair[0]] - scores[:, pair[1]]
+    classes = [whole("class", each, 0, scores.shape[1] - 1) for each in wholes("pair", pair, 0)]
+    if len(classes) != 2:
+        raise InputError(f"pair {pair!r}: two classes are needed")
+    found: Floats = scores[:, classes[0]] - scores[:, classes[1]]
     return found
 
 

@@ -11,6 +11,7 @@ from torch.nn import functional
 
 from pipeline.core.errors import InputError
 from pipeline.models import checkpoints
+from pipeline.models.arguments import check_kind, tensor, weight_of
 from pipeline.models.image_shapnets import SLOPE, ImageShapNet, Window, from_state, windows_of
 from pipeline.models.pictures import repeatable
 from pipeline.models.training import fit
@@ -200,7 +201,8 @@ def l_infinity(values: Tensor) -> Tensor:
 @torch.no_grad()
 def scores_of(network: nn.Module, images: Tensor) -> Tensor:
     """Scores of images, in batches: (image, class), on the CPU."""
-    device = next(network.parameters()).device
+    check_kind("network", network, nn.Module)
+    images, device = tensor("images", images, weight_of(network)), next(network.parameters()).device
     return torch.cat([network(part.to(device)).cpu() for part in images.split(AT_ONCE)])
 
 

@@ -8,6 +8,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from pipeline.core.arguments import real, whole
+from pipeline.core.errors import InputError
+from pipeline.models.arguments import check_kind, tensor, weight_of
 from pipeline.models.image_shapnets import ImageShapNet
 from pipeline.studies.shapnets.image_attributions import ROWS, explanations_of
 from pipeline.studies.shapnets.image_flips import Paired
@@ -17,7 +20,16 @@ Floats = NDArray[np.float64]
 
 
 def pruned(values: Tensor, share: float) -> Tensor:
-    """Values (image, channel, height, width) without a share of the pixels of least ℓ1 norm."""
+    """Values (image, channel, height, width) without a share of the pixels of least ℓ1 norm.
+
+    Raises InputError for values of another shape, or a share beyond 0 … 1.
+    """
+    values = tensor("values", values)
+    if values.ndim != 4 or not 0 <= real("share", share) <= 1:
+        raise InputError(
+            f"values of shape {tuple(values.shape)}, share {share}: (image, channel, height, "
+            "width), and 0 to 1, are needed"
+        )
     norms = values.abs().sum(dim=1).flatten(1)
     places = norms.argsort(dim=1, stable=True).argsort(dim=1)
     gone = (places < round(share * norms.shape[1])).unflatten(1, values.shape[2:])
@@ -26,7 +38,13 @@ def pruned(values: Tensor, share: float) -> Tensor:
 
 @torch.no_grad()
 def scores_from(network: ImageShapNet, stage: int, values: Tensor) -> Tensor:
-    """Scores (image, class) of what a stage, counted from 0, passes on; on the CPU."""
+    """Scores (image, class) of what a stage, counted from 0, passes on; on the CPU.
+
+    Raises InputError for another network, or a stage that there is not.
+    """
+    check_kind("network", network, ImageShapNet)
+    stage = whole("stage", stage, 0, len(network.stages) - 1)
+    values = tensor("values", values, weight_of(network))
     device = next(network.parameters()).device
     found = []
     for part in values.split(ROWS):

@@ -8,7 +8,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipeline.core.arguments import seed_of, whole
+from pipeline.core.errors import InputError
 from pipeline.core.statistics import mean_and_error
+from pipeline.models.arguments import tensor, weight_of
 from pipeline.models.image_shapnets import ImageShapNet
 from pipeline.studies.shapnets.image_attributions import METHODS, SHAPNET, Explainer
 from pipeline.studies.shapnets.image_flips import Paired
@@ -32,7 +35,18 @@ def outputs_along(network: nn.Module, images: Tensor, order: Tensor) -> Floats:
         network: that gives the scores.
         images: (image, channel, height, width)
         order: (image, pixel) pixels row by row, the first to go first.
+
+    Raises:
+        InputError: images of another shape, an order that does not name each pixel once.
     """
+    images, order = tensor("images", images, weight_of(network)), tensor("order", order)
+    pixels = tuple(images.flatten(2).shape[::2]) if images.ndim == 4 else None
+    each = torch.arange(order.shape[-1] if order.ndim else 0, device=order.device)
+    if tuple(order.shape) != pixels or not (order.sort(dim=1).values == each).all():
+        raise InputError(
+            f"an order of shape {tuple(order.shape)} for images of shape {tuple(images.shape)}: "
+            "(image, pixel), each pixel once, is needed"
+        )
     places = order.argsort(dim=1).unflatten(1, images.shape[2:])
     found = []
     for share in SHARES:
@@ -42,8 +56,10 @@ def outputs_along(network: nn.Module, images: Tensor, order: Tensor) -> Floats:
 
 
 def random_order(images: Tensor, number: int, seed: int) -> Tensor:
-    """A random order of the pixels of each image: (image, pixel)."""
-    generator = torch.Generator().manual_seed(seed + number)
+    """A random order of the pixels of each image: (image, pixel). Raises InputError for others."""
+    if images.ndim != 4:
+        raise InputError(f"images of shape {tuple(images.shape)}: (image, channel, height, width)")
+    generator = torch.Generator().manual_seed(seed_of(seed) + whole("number", number, 0))
     shape = len(images), images.shape[2] * images.shape[3]
     return torch.rand(shape, generator=generator).argsort(dim=1)
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pipeline.models.arguments import check_kind
 from pipeline.models.shapnets import ShapNet
 
 Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
@@ -38,6 +39,7 @@ def l_infinity(weight: float) -> Loss:
 
 def _regularised(weight: float, norm: Callable[[Tensor], Tensor]) -> Loss:
     def loss(network: nn.Module, features: Tensor, targets: Tensor) -> Tensor:
+        check_kind("network", network, ShapNet)
         assert isinstance(network, ShapNet)
         explained = network.explain(features)
         return of_scores(explained.scores, targets) + weight * norm(explained.layers[-1]).mean()
@@ -62,6 +64,7 @@ def consistent(weight: float, samples: int, seed: int) -> Loss:
     generator = torch.Generator().manual_seed(seed)
 
     def loss(network: nn.Module, features: Tensor, targets: Tensor) -> Tensor:
+        check_kind("network", network, ShapNet)
         assert isinstance(network, ShapNet)
         explained = network.explain(features)
         some = features[:samples]

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from pipeline.core.arguments import array
 from pipeline.core.errors import InputError
 from pipeline.core.statistics import known_mean_and_error
 from pipeline.data.tables import Table
@@ -231,8 +232,13 @@ def variation(values: NDArray[np.float64]) -> float:
 
     Args:
         values: (sample, feature, output)
+
+    Raises:
+        InputError: another shape.
     """
-    sizes = np.abs(values)
+    sizes = np.abs(array("values", values))
+    if sizes.ndim != 3:
+        raise InputError(f"values of shape {sizes.shape}: (sample, feature, output) are needed")
     mean = sizes.mean(axis=1)
     there = mean > 0
     return float((sizes.std(axis=1)[there] / mean[there]).mean()) if there.any() else float("nan")
