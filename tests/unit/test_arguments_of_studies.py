@@ -88,6 +88,10 @@ def deleted(**given):
     return removed(IMAGES, **given)
 
 
+def looked_up(masks):
+    return GAME(masks)
+
+
 REFUSED = [
     (gradients.integrated_gradients, SEQUENCES | {"baseline": torch.zeros(4)}, [
         ({"features": "x"}, "features: of type str; real numbers are needed"),
@@ -175,7 +179,7 @@ REFUSED = [
         ({"game": lambda c: c}, "the game is of type function"), ({"seed": -1}, "seed -1"),
         ({"budget": 7.5}, "budget 7.5"), ({"tolerance": "a"}, "tolerance 'a'"),
     ]),
-    (lambda masks: GAME(masks), {}, [({"masks": [9]}, "masks from 0 to 7 is needed")]),
+    (looked_up, {}, [({"masks": [9]}, "masks from 0 to 7 is needed")]),
     (pooled.orders_of, {"seed": 0, "instances": np.arange(2), "number": 0, "n": 3}, [
         ({"seed": 1.5}, "seed 1.5"), ({"instances": [-1]}, "counted from 0"), ({"n": 0}, "n 0"),
     ]),
