@@ -128,14 +128,14 @@ class TableGame:
         Raises InputError for what are no masks, or hold players who do not exist.
         """
         masks = array("coalitions", coalitions, integers=True)
-        if masks.ndim != 1 or (
-            len(masks) and not 0 <= masks.min() <= masks.max() < len(self.values)
-        ):
+        rows = masks.astype(np.intp)
+        # As unsigned ones, negative numbers are beyond all others.
+        if rows.ndim != 1 or (len(rows) and rows.view(np.uintp).max() >= len(self.values)):
             raise InputError(
                 f"coalitions of shape {masks.shape}: a row of masks from 0 to "
                 f"{len(self.values) - 1} is needed"
             )
-        return self.values[masks.astype(np.intp)]
+        return self.values[rows]
 
 
 def table_game(
