@@ -71,10 +71,20 @@ class Estimate:
         Raises:
             InputError: another level.
         """
-        if not 0 < real("level", level) < 1:
-            raise InputError(f"level {level}: it is a share, more than 0 and less than 1")
-        reach = stdtrit(self.degrees_of_freedom, (1 + level) / 2) * self.standard_errors
-        return self.values - reach, self.values + reach
+        return students_interval(self.values, self.standard_errors, self.degrees_of_freedom, level)
+
+
+def students_interval(
+    values: Values, errors: Values, freedom: Values, level: float
+) -> tuple[Values, Values]:
+    """Ends of Student's intervals of values with these standard errors and degrees of freedom.
+
+    Raises InputError for a level that is no share between 0 and 1.
+    """
+    if not 0 < real("level", level) < 1:
+        raise InputError(f"level {level}: it is a share, more than 0 and less than 1")
+    reach = stdtrit(freedom, (1 + level) / 2) * errors
+    return values - reach, values + reach
 
 
 class Known(NamedTuple):

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.arguments import array, finite, real, seed_of, whole
 from pipeline.core.errors import InputError
+from pipeline.shapley.estimate import students_interval
 
 Floats = NDArray[np.float64]
 Weights = Floats
@@ -35,6 +36,37 @@ class PooledEstimate:
     standard_errors: Floats
     """(player,) of the coalitions drawn, the instances being those that they are; NaN where one
     round alone cannot tell"""
+    degrees_of_freedom: Floats
+    """(player,) of the standard errors (Satterthwaite's); Inf where values are exact, NaN where
+    there are fewer than :data:`LEAST_FREEDOM`"""
+
+    def interval(self, level: float = 0.95) -> tuple[Floats, Floats]:
+        """Lower and upper ends (player,), as :meth:`pipeline.shapley.estimate.Estimate.interval`.
+
+        Raises:
+            InputError: a level that is no share between 0 and 1.
+        """
+        return students_interval(self.values, self.standard_errors, self.degrees_of_freedom, level)
+
+
+LEAST_FREEDOM = 7
+"""Degrees of freedom from which an interval is given: as of eight replicates."""
+
+
+def _estimate(values: Floats, squares: Floats, freedom: Floats | float) -> PooledEstimate:
+    """Values whose squared errors are sums of parts.
+
+    Args:
+        values: (player,)
+        squares: (part, player) squared standard errors.
+        freedom: degrees of freedom of each part.
+    """
+    total = squares.sum(axis=0)
+    parts = (squares**2 / freedom).sum(axis=0)
+    found = np.divide(total**2, parts, out=np.full_like(total, np.nan), where=parts > 0)
+    return PooledEstimate(
+        values, np.sqrt(total), np.where(found >= LEAST_FREEDOM * (1 - 1e-9), found, np.nan)
+    )
 
 
 def orders_of(seed: int, instances: NDArray[np.integer], number: int, n: int) -> NDArray[np.intp]:
@@ -143,9 +175,9 @@ def from_walks(
     mean = np.tensordot(weights, marginal.mean(axis=1), axes=1)
     rounds = values.shape[1]
     if rounds == 1:
-        return PooledEstimate(mean, np.full_like(mean, np.nan))
+        return _unknown(mean)
     spread = marginal.var(axis=1, ddof=1) / rounds
-    return PooledEstimate(mean, np.sqrt(np.tensordot(weights**2, spread, axes=1)))
+    return _estimate(mean, weights[:, None] ** 2 * spread, rounds - 1)
 
 
 def until(
@@ -241,18 +273,28 @@ def regress(
     n = coalitions.shape[-1]
     total = float(weights @ (everybody - nobody))
     if n == 1:
-        return PooledEstimate(np.array([total]), np.zeros(1))
+        return PooledEstimate(np.array([total]), np.zeros(1), np.full(1, np.inf))
     if (coalitions.all(axis=-1) | ~coalitions.any(axis=-1)).any():
         raise InputError("coalitions: nobody, or everybody, is among them; give these apart")
-    found, squares = np.full(n, total / n), np.zeros(n)
+    found, squares = np.full(n, total / n), [np.zeros(n)]
     for sign in (1, -1):
         part = np.flatnonzero(sign * weights > 0)
         if len(part):
             line = nobody[part], everybody[part]
-            solved = _solved(coalitions[part], values[part], *line, np.abs(weights[part]))
-            found += sign * solved.values
-            squares += solved.standard_errors**2
-    return PooledEstimate(found, np.sqrt(squares))
+            own = np.abs(weights[part])
+            # What is solved is the instances' weighted mean.
+            solved = _solved(coalitions[part], values[part], *line, own / own.sum())
+            found += sign * own.sum() * solved.values
+            squares.append((own.sum() * solved.standard_errors) ** 2)
+    if coalitions.shape[1] == 1:
+        return _unknown(found)
+    return _estimate(found, np.stack(squares), coalitions.shape[1] - 1)
+
+
+def _unknown(values: Floats) -> PooledEstimate:
+    """Values of one round, which tells no error."""
+    nothing = np.full_like(values, np.nan)
+    return PooledEstimate(values, nothing, nothing)
 
 
 def _solved(
@@ -262,7 +304,7 @@ def _solved(
     everybody: Floats,
     weights: Weights,
 ) -> PooledEstimate:
-    """Deviations from equal shares, for weights that are positive."""
+    """Deviations from equal shares, for weights that are positive and sum to 1."""
     n, rounds = coalitions.shape[-1], coalitions.shape[1]
     sizes = coalitions.sum(axis=-1)
     kernel = weights[:, None, None] / (sizes * (n - sizes))
@@ -282,14 +324,14 @@ def _solved(
     _refuse_too_few(product, coalitions)
     mean = np.linalg.solve(product + filled, total)
     if rounds == 1:
-        return PooledEstimate(mean, np.full(n, np.nan))
+        return _unknown(mean)
     # A round's equations are computed again: of many players all of them would not fit at once.
     without = np.empty((rounds, n))
     for number in range(rounds):
         own, part = equations(number)
         without[number] = np.linalg.solve(product - own + filled, total - part)
     spread = ((without - without.mean(axis=0)) ** 2).sum(axis=0)
-    return PooledEstimate(mean, np.sqrt(spread * (rounds - 1) / rounds))
+    return _estimate(mean, spread[None] * (rounds - 1) / rounds, rounds - 1)
 
 
 def _refuse_too_few(product: Floats, coalitions: NDArray[np.bool_]) -> None:

@@ -81,7 +81,9 @@ EFFECTIVE = {"game": GAME, "per_size": 2, "n_kept": 4}
 
 
 def walked(**given):
-    return pooled.until(lambda _: pooled.PooledEstimate(np.zeros(2), np.full(2, NAN)), **given)
+    return pooled.until(
+        lambda _: pooled.PooledEstimate(np.zeros(2), *np.full((2, 2), NAN)), **given
+    )
 
 
 def deleted(**given):

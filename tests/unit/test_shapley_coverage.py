@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.shapley import shapley_values
+from pipeline.core.errors import InputError
+from pipeline.shapley import pooled, shapley_values
 from pipeline.shapley.games import table_game
 from pipeline.shapley.methods import METHODS
 
@@ -49,3 +50,48 @@ def test_intervals_cover(name, kind):
     # Of votes most replicates are alike, and from orders little is known.
     few = kind == "vote" and name in ("permutation", "stratified")
     assert given / asked > (0.05 if few else 0.8)
+
+
+def pooled_estimate(method, games, weights, rounds, n, seed):
+    """Of games given as tables (instance, coalition)."""
+    numbers = np.arange(len(games))
+    bits = 1 << np.arange(n)
+    if method == "walks":
+        orders = np.stack([pooled.orders_of(seed, numbers, r, n) for r in range(rounds)], axis=1)
+        removed = np.cumsum(bits[orders], axis=-1)
+        masks = 2**n - 1 - np.concatenate([np.zeros_like(removed[..., :1]), removed], axis=-1)
+        values = np.stack([game[own] for game, own in zip(games, masks, strict=True)])
+        return pooled.from_walks(values, orders, weights)
+    pairs = [pooled.pairs_of(seed, numbers, r, 3 * n, n) for r in range(rounds)]
+    coalitions = np.stack(pairs, axis=1)
+    values = np.stack([g[own @ bits] for g, own in zip(games, coalitions, strict=True)])
+    return pooled.regress(coalitions, values, games[:, 0], games[:, -1], weights)
+
+
+@pytest.mark.parametrize("kind", ["noise", "smooth", "vote"])
+@pytest.mark.parametrize("method", ["walks", "regress"])
+def test_intervals_of_means_over_instances_cover(method, kind):
+    covered = given = asked = 0
+    for n, instances, rounds in ((6, 3, 12), (8, 20, 8), (10, 5, 24)):
+        rng = np.random.default_rng(n)
+        games = np.stack([rng.permuted(tables(n)[kind]) for _ in range(instances)])
+        weights = rng.random(instances) - (0.3 if instances == 20 else 0)
+        exact = shapley_values((weights @ games)[:, None])[:, 0]
+        for seed in range(REPEATS):
+            found = pooled_estimate(method, games, weights, rounds, n, seed)
+            low, high = found.interval()
+            known = ~np.isnan(low)
+            covered += int(((low <= exact) & (exact <= high))[known].sum())
+            given, asked = given + int(known.sum()), asked + known.size
+    assert 0.93 <= covered / given <= 0.97
+    assert given / asked > 0.8
+
+
+def test_intervals_are_not_given_of_few_rounds():
+    games = np.random.default_rng(0).normal(size=(1, 2**6))
+    few, enough = (pooled_estimate("regress", games, np.ones(1), r, 6, 0) for r in (7, 8))
+    assert np.isnan(few.interval()[0]).all()
+    assert few.standard_errors.min() > 0
+    np.testing.assert_allclose(enough.degrees_of_freedom, 7)
+    with pytest.raises(InputError, match="level 2: it is a share"):
+        enough.interval(2)
