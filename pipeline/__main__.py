@@ -45,7 +45,8 @@ def documents(
     paths: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="Markdown files; default: README.md and docs/*.md.", show_default=False
+            help="Markdown files; default: README.md, docs/*.md, docs/results/*.md.",
+            show_default=False,
         ),
     ] = None,
     results: Annotated[Path, typer.Option(help="Where the results are.")] = Path("results"),

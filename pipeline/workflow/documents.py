@@ -9,6 +9,9 @@ A document holds a table between two comments on lines of their own, which nobod
 What is between them is written from the results, by the function that a study's module ``report``
 has for this name in its ``TABLES``; every other line is left as it is. A further table is one more
 function and its line there.
+
+Benchmarks take too long to be part of the results. What a run of one measured is recorded in
+``docs/results/recorded/<name>.json``, and is table ``RECORDED_<NAME>``.
 """
 
 import importlib
@@ -22,16 +25,21 @@ from typing import Any, NamedTuple
 
 from pipeline.core.errors import InputError
 from pipeline.core.files import replacing
+from pipeline.core.tables import markdown_table
 from pipeline.studies import STUDIES
 
 _MARKER = re.compile(r"^<!--[ \t]*(/?)([A-Z][A-Z0-9_]*)[ \t]*-->[ \t]*$", re.MULTILINE)
 
 
+RECORDED = Path(__file__).parents[2] / "docs/results/recorded"
+
+
 class Table(NamedTuple):
     """A table that documents may hold."""
 
-    result: str
-    """the JSON file below the folder of results, as Snakemake makes it"""
+    result: str | Path
+    """the JSON file below the folder of results, as Snakemake makes it; an absolute path of what is
+    recorded"""
     write: Callable[[Any], str]
     """makes Markdown of its content"""
 
@@ -57,7 +65,20 @@ def _tables() -> dict[str, Table]:
         if importlib.util.find_spec(name) is not None:
             own = importlib.import_module(name).TABLES
             found |= {table: Table(*of_table) for table, of_table in own.items()}
+    for path in sorted(RECORDED.glob("*.json")):
+        found[f"RECORDED_{path.stem.upper()}"] = Table(path, recorded_table)
     return found
+
+
+def recorded_table(record: Any) -> str:
+    """What a run of a benchmark measured: its table, its machine and its command.
+
+    Args:
+        record: ``columns`` and ``rows`` of text, ``command``, ``machine`` and ``date``.
+    """
+    table = markdown_table(record["columns"], record["rows"])
+    source = f"`{record['command']}`, {record['machine']}, {record['date']}"
+    return f"{table}\n\n*{source}.*"
 
 
 TABLES = _tables()
@@ -65,8 +86,10 @@ TABLES = _tables()
 
 
 def default_documents(root: Path) -> list[Path]:
-    """``README.md`` and ``docs/*.md`` below a folder."""
-    found = [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+    """``README.md``, ``docs/*.md`` and ``docs/results/*.md`` below a folder."""
+    found = [root / "README.md"]
+    for folder in ("docs", "docs/results"):
+        found += sorted((root / folder).glob("*.md"))
     return [path for path in found if path.is_file() and not path.name.startswith(".")]
 
 
@@ -107,7 +130,8 @@ def _with_tables(path: Path, results: Path, made: dict[str, str]) -> Written:
     parts, names, outdated, left = [], [], [], []
     end = 0
     for name, start, stop in _places(path, text):
-        if not (results / Path(TABLES[name].result).parts[0]).is_dir():
+        result = Path(TABLES[name].result)
+        if not result.is_absolute() and not (results / result.parts[0]).is_dir():
             left.append(name)
             continue
         if name not in made:

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pipeline.core.claims import claims_by_row
-from pipeline.core.digits import significant, with_error
+from pipeline.core.digits import apart, significant, with_error
 from pipeline.core.tables import NONE, markdown_table
 
 RATIO_METHODS = {
@@ -143,7 +143,29 @@ def runtime_table(runtime: Any) -> str:
     return markdown_table(columns, rows)
 
 
+def short_table(agreement: Any) -> str:
+    """L1 distance of ratios to exact ones, by the baseline that gradients are integrated from.
+
+    Args:
+        agreement: content of ``baselines/agreement.json``.
+    """
+    methods = {
+        "ig_zero": "zero",
+        "ig_mean": "mean picture",
+        "ig_random": "random pictures",
+        "sig_baselines": "SIG",
+        "sig_both": "SIG, both proposals",
+    }
+    found = {(row["model"], row["method"]): row["ratio_distance"] for row in agreement["rows"]}
+    rows = [
+        [model, *apart(*(found.get((model, method)) for method in methods))]
+        for model in dict.fromkeys(model for model, _ in found)
+    ]
+    return markdown_table(["distance to exact Shapley values", *methods.values()], rows)
+
+
 TABLES = {
+    "BASELINES_SHORT": ("baselines/agreement.json", short_table),
     "BASELINES_CLAIMS": ("baselines/claims.json", claims_by_row),
     "BASELINES_RATIOS": ("baselines/ratios.json", ratios_table),
     "BASELINES_PICTURES": ("baselines/agreement.json", pictures_table),

@@ -57,7 +57,31 @@ def repair_table(repair: Any) -> str:
     return markdown_table(["", "removed", "conflicting", "aligned", "both"], rows)
 
 
+def short_table(faces: Any) -> str:
+    """A face detector's accuracy without its five filters of largest values.
+
+    Args:
+        faces: content of ``neurons/faces.json``.
+    """
+    if faces["left_out"] is not None:
+        return f"Left out: {faces['left_out']}."
+    found = {
+        (row["method"], row["removed"]): row["value"]
+        for row in faces["overall"]
+        if row["of"] == row["metric"] == "accuracy"
+    }
+    removed = min(5, max(number for _, number in found))
+    cases = {
+        "all filters": ("shapley", 0),
+        f"without the {removed} of largest Shapley value": ("shapley", removed),
+        f"without {removed} random ones": ("random", removed),
+    }
+    shares = [f"{100 * found[case]:.1f} %" for case in cases.values()]
+    return markdown_table(["", *cases], [["accuracy", *shares]])
+
+
 TABLES = {
+    "NEURONS_SHORT": ("neurons/faces.json", short_table),
     "NEURONS_CLAIMS": ("neurons/claims.json", claims_by_row),
     "NEURONS_SEARCHES": ("neurons/search.json", searches_table),
     "NEURONS_COSTS": ("neurons/search.json", costs_table),
