@@ -14,7 +14,7 @@ from pipeline.core.rules import STAGE, OfGame, but, given, needs_of
 from pipeline.core import warm
 from pipeline.core.stage import DEVICE, SCHEDULER
 from pipeline.studies import STUDIES
-from pipeline.workflow import bridge
+from pipeline.workflow import bridge, one_line
 from pipeline.workflow.params import read_config
 from pipeline.workflow.targets import drawn, gpus, reported, targets, vectors
 
@@ -77,12 +77,18 @@ rule all:
 record = bridge.attach(workflow, PARAMS)
 
 
+ENDED = []
+
+
 onstart:
     warm.start()
+    ENDED.append(one_line.begin(workflow))
 
 
 onsuccess:
     record()
+    for tell in ENDED:
+        tell()
 
 
 onerror:

@@ -170,6 +170,9 @@ def end_with_parent(parent: int) -> None:
 def _start_logging(log_file: Path | None) -> None:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     handlers[0].setFormatter(logging.Formatter("%(message)s"))
+    if SCHEDULER in os.environ:
+        # A run prints one line per job; the rest stands in the job's log.
+        handlers[0].setLevel(logging.WARNING)
     if sys.stderr.isatty():
         # There the bar tells the progress; in the log it stands in lines.
         handlers[0].addFilter(lambda record: not getattr(record, "is_progress", False))

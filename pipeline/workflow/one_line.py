@@ -1,0 +1,126 @@
+"""What a run prints: one line per finished job with the time left, and what came of it all.
+
+Snakemake's own messages, with inputs and reasons of several thousand characters, stay in its log
+(``.snakemake/log/``). With ``--printshellcmds`` or ``--verbose``, and in dry runs, they are
+printed, too.
+"""
+
+import json
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from snakemake.logging import logger
+from snakemake_interface_logger_plugins.common import LogEvent
+
+HIDDEN = (
+    LogEvent.JOB_INFO,
+    LogEvent.JOB_FINISHED,
+    LogEvent.PROGRESS,
+    LogEvent.RUN_INFO,
+    LogEvent.RESOURCES_INFO,
+    LogEvent.WORKFLOW_STARTED,
+)
+BEGINNINGS = ("Select jobs to execute", "Execute ", "Building DAG", "Using shell", "Config file")
+"""Of messages that say nothing to people."""
+
+WIDTH = 20
+"""Characters of the bar."""
+
+
+def begin(workflow: Any) -> Callable[[], None]:
+    """Print one line per job from now on; returns a function that prints what came of the run."""
+    settings = workflow.output_settings
+    start = time.time()
+    if not (settings.verbose or settings.printshellcmds):
+        for handler in logger.handlers:
+            if handler.name == "DefaultStreamHandler":
+                handler.addFilter(_short_lines(handler))
+    return lambda: logger.info(summary(Path("results"), start))
+
+
+def _short_lines(handler: logging.Handler) -> Callable[[logging.LogRecord], bool]:
+    """A filter that prints a line for each finished job in place of Snakemake's messages."""
+    begun: dict[int, tuple[str, float]] = {}
+    finished: list[int] = []
+    first = time.monotonic()
+
+    def is_printed(record: logging.LogRecord) -> bool:
+        event, now = getattr(record, "event", None), time.monotonic()
+        told: Any = record
+        if event == LogEvent.JOB_INFO:
+            parts = [f"{name} {value}" for name, value in told.wildcards.items()]
+            begun[told.jobid] = (f"rule {told.rule_name}: {', '.join(parts) or 'one job'}", now)
+        elif event == LogEvent.JOB_FINISHED:
+            finished.append(told.job_id)
+        elif event == LogEvent.PROGRESS:
+            for job in finished:
+                name, since = begun.get(job, ("", now))
+                if name and not name.partition(":")[0].endswith("all"):
+                    line = job_line(name, now - since, told.done, told.total, now - first)
+                    handler.emit(logging.makeLogRecord({"msg": line, "levelno": logging.INFO}))
+            finished.clear()
+        if event in HIDDEN:
+            return False
+        return record.levelno > logging.INFO or not str(record.msg).startswith(BEGINNINGS)
+
+    return is_printed
+
+
+def job_line(name: str, seconds: float, done: int, total: int, elapsed: float) -> str:
+    """One finished job.
+
+    Args:
+        name: rule and wildcards.
+        seconds: that it took.
+        done: jobs that are finished.
+        total: jobs of the run.
+        elapsed: seconds since the run began.
+    """
+    filled = WIDTH * done // max(total, 1)
+    bar = "█" * filled + "░" * (WIDTH - filled)
+    left = elapsed * (total - done) / max(done, 1)
+    soon = f"about {duration(60 * max(1, round(left / 60)))} left" if done < total else "done"
+    took = f"{name}, {duration(seconds)}"
+    return f"{took:<60} {bar} {done} of {total}, {soon}"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as people read them, such as 4.2 s, 1 min, 1 min 5 s or 2 h 3 min."""
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    if minutes >= 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes} min {rest} s" if rest else f"{minutes} min"
+
+
+def summary(results: Path, start: float) -> str:
+    """What a run made: its time, its evaluations, and where to look first.
+
+    Args:
+        results: the folder of results.
+        start: when the run began, in seconds since the epoch.
+    """
+    made = reused = 0
+    for path in results.glob("*/receipts/*.json"):
+        if path.stat().st_mtime >= start:
+            receipt = json.loads(path.read_bytes())
+            made += receipt["evaluations_made"]
+            reused += receipt["evaluations_reused"]
+    lines = [f"Finished in {duration(time.time() - start)}."]
+    if made or reused:
+        lines.append(f"Coalitions: {made:,} evaluated, {reused:,} reused from stores.")
+    looked = [
+        f"{path}/"
+        for path in sorted(results.glob("*/figures"))
+        if any(file.stat().st_mtime >= start for file in path.iterdir())
+    ]
+    if looked:
+        lines.append(f"Look first at {', '.join(looked)} and the claims.csv beside them.")
+    return "\n".join(lines)
