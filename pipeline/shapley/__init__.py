@@ -1,4 +1,4 @@
-"""Shapley values from games or from tables of values; knows no model and no file."""
+"""Shapley values from games or from tables of values, independent of models and files."""
 
 import importlib
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ _EXACT = ("SizeSums", "block_sums", "marginals_by_size", "shapley_values")
 
 
 def __getattr__(name: str) -> Any:
-    # Looked up when asked for: exact values need torch, which takes a second or two to load.
+    # Imported on demand: exact values need torch, which takes a second or two to load.
     if name in _EXACT:
         return getattr(importlib.import_module("pipeline.shapley.exact"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

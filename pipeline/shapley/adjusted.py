@@ -1,23 +1,24 @@
 """Regression-adjusted sampling: a fitted game's exact values, and an unbiased correction.
 
-An approximation to the game whose Shapley values are known exactly is fitted to one part of the
-sample, and the values of what it leaves, game less approximation, are estimated without bias by
-maximum sample reuse from the other part (RegressionMSR; Witter, Liu and Musco, arXiv 2506.11849).
-By linearity the sum of both is an unbiased estimate, whatever the fit; the better it is, the less
-is left to sampling. Parts change roles: each fold of the sample corrects the fit to all others, and
-the mean over folds is the estimate.
+One part of the sample fits an approximation to the game whose Shapley values are known exactly.
+The other part estimates the values of the remainder (game minus approximation) without bias by
+maximum sample reuse (RegressionMSR; Witter, Liu and Musco, arXiv 2506.11849). By linearity the sum
+of both is an unbiased estimate, whatever the fit. The better the fit, the smaller the sampling
+error. The parts change roles: each fold of the sample corrects the fit to all other folds, and the
+estimate is the mean over folds.
 
-The folds are drawn without replacement together, so a fold is not a random sample of all coalitions
-given the others, but of those that the others do not hold. Each fold's estimate is therefore, in
-every stratum, the sum over the others' pairs, which is known, plus the mean over its own times the
-number of the pairs that remain. This is unbiased given the others, and exact once all is drawn.
+The folds together are drawn without replacement. Given the other folds, a fold is therefore a
+random sample of the coalitions that they do not contain. In every stratum the estimate of a fold is
+the known sum over the others' pairs, plus the mean over its own pairs times the number of remaining
+pairs. This is unbiased given the others, and exact once all coalitions are drawn.
 
-There are as many folds as the least sampled size has pairs, 2 to 10. Games that the fit fits
-exactly, additive ones by default, have exact values once all folds but one have 1.5 n pairs.
-Standard errors are those of a stratified sample without replacement, from the spread within each
-stratum of what the fit to the other folds leaves; they leave out the part, small unless the sample
-is, that the folds share by having been fitted to each other. A budget is 2 n at least, or 3 n if n
-is even, for two pairs of each size. The pairs drawn are those of the regression with the same seed.
+The number of folds is the number of pairs of the size sampled least, from 2 to 10. A game that the
+fit reproduces exactly (by default, an additive one) has exact values once all folds but one have
+1.5 n pairs. Standard errors are those of a stratified sample without replacement, from the spread
+within each stratum of the remainder of the fit to the other folds. They leave out the error that
+folds share because they are fitted to each other; it is small unless the sample is small. A budget
+is at least 2 n, or 3 n if n is even, for two pairs of each size. The pairs drawn are the same as
+those of the regression with the same seed.
 """
 
 from collections.abc import Callable
@@ -45,18 +46,18 @@ class Fitted:
     values: Values
     """(player, output), exact"""
     predict: Callable[[Membership], NDArray[np.float64]]
-    """Its value of coalitions, (coalition, output), from membership (coalition, player)"""
+    """its values of coalitions, (coalition, output), from membership (coalition, player)"""
 
 
 Fit = Callable[[Pairs], Fitted]
-"""Fits an approximation to evaluated pairs; all strata are among them, but there may be few."""
+"""Fits an approximation to evaluated pairs. Every stratum has pairs, but there may be few."""
 
 
 def fit_linear(pairs: Pairs) -> Fitted:
     """The additive game of the regression's solution (:mod:`pipeline.shapley.regression`).
 
-    With less than half as many pairs again as unknowns, it is shrunk a little: the solution of so
-    small a sample is erratic. This biases the fit, which it may, not the estimate.
+    With fewer than 1.5 pairs per unknown, the solution is shrunk a little, because it is erratic
+    for so small a sample. This biases the fit but leaves the estimate unbiased.
     """
     n_unknown, n_pairs = pairs.n_players - 1, len(pairs.sizes)
     ridge = SMALL_RIDGE * n_unknown / n_pairs if n_pairs < 1.5 * n_unknown else 0.0
@@ -65,7 +66,7 @@ def fit_linear(pairs: Pairs) -> Fitted:
 
 
 def regression_adjusted(fit: Fit = fit_linear) -> Method:
-    """The method with an approximation of one's own; by default the regression's additive game."""
+    """The method with an approximation of your own; by default the regression's additive game."""
     return sampled_pairs(
         "regression_adjusted",
         "the regression's values, corrected by maximum sample reuse on other folds",
@@ -97,7 +98,7 @@ def _cross_fitted(pairs: Pairs, fit: Fit) -> Known:
 
 
 def _weights_of_fold(pairs: Pairs, own: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Weight of each pair when those of one fold stand for all that the others do not hold."""
+    """Weight of each pair when the pairs of one fold represent all that the others do not hold."""
     length = len(pairs.counts())
     all_pairs = np.maximum(populations(pairs.n_players), 1)
     n_others = np.bincount(pairs.sizes[~own], minlength=length)
@@ -108,7 +109,7 @@ def _weights_of_fold(pairs: Pairs, own: NDArray[np.bool_]) -> NDArray[np.float64
 
 
 def _folds(pairs: Pairs) -> tuple[NDArray[np.intp], int]:
-    """The fold of each pair, in turn within each stratum in the order drawn, and their number."""
+    """Fold of each pair (in turn within each stratum, in the order drawn), and number of folds."""
     counts, all_pairs = pairs.counts(), populations(pairs.n_players)
     incomplete = counts[counts < all_pairs]
     n_folds = int(np.clip(incomplete.min(), 2, MAX_FOLDS)) if len(incomplete) else 2

@@ -13,10 +13,10 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """Of each vector of values, all (...,)."""
+    """Agreement of each vector of values; every field is (...,)."""
 
     pearson: Floats
-    """Pearson's r over players; NaN where either side is constant, or of one player"""
+    """Pearson's r over players; NaN where either side is constant, or for a single player"""
     kendall: Floats
     """Kendall's τ-b over players: 1 where the order is the same, −1 where it is reversed"""
     mean_absolute_error: Floats
@@ -26,15 +26,15 @@ class Agreement:
 def agreement(
     estimated: NDArray[np.floating], exact: NDArray[np.floating], axis: int = -1
 ) -> Agreement:
-    """Compare estimates with exact values, each vector over players with its own.
+    """Compare each vector of estimates over players with the corresponding exact values.
 
     Args:
         estimated: (..., player, ...) floats.
-        exact: what can be broadcast against ``estimated``.
-        axis: which axis the players are.
+        exact: an array that broadcasts against ``estimated``.
+        axis: the axis of the players.
 
     Raises:
-        InputError: no numbers, an axis that there is not, shapes that do not go together.
+        InputError: an input is not numeric, the axis does not exist, or the shapes do not match.
     """
     first, second = (
         _players_last(name, values, axis)
@@ -74,13 +74,13 @@ def pearson(first: NDArray[np.floating], second: NDArray[np.floating]) -> Floats
 
 
 def _signs(values: Floats) -> Floats:
-    """Which of every two players has the higher value: (..., pair), −1, 0 or 1."""
+    """Sign of the difference of every two players' values: (..., pair), −1, 0 or 1."""
     i, j = np.triu_indices(values.shape[-1], k=1)
     return np.sign(values[..., i] - values[..., j])
 
 
 def _correlation(first: Floats, second: Floats) -> Floats:
-    """Of vectors that need no centring; NaN where one is zero."""
+    """Correlation of vectors that need no centring; NaN where one is zero."""
     product = (first * second).sum(axis=-1)
     lengths = np.sqrt((first**2).sum(axis=-1) * (second**2).sum(axis=-1))
     return np.divide(product, lengths, out=np.full_like(product, np.nan), where=lengths > 0)

@@ -1,17 +1,17 @@
-"""Which players have the k largest Shapley values, found without all values being precise.
+"""Find the players with the k largest Shapley values, without estimating all values precisely.
 
 * :func:`tmab` is Algorithm 1 of Neuron Shapley, as printed: Monte Carlo over orders, early
   truncation, and players that are left out of sampling as soon as their bounds exclude the k-th
   largest value. With ``adaptive=False`` all players are sampled to the end (MC-Shapley).
-* :func:`compared` samples the marginal contributions of all players that are not decided yet
-  relative to one random coalition of one instance (CMCS, see there), and stops when each of the k
-  largest is known not to be below any other player by more than a tolerance.
+* :func:`compared` samples the marginal contributions of all undecided players to one random
+  coalition of one instance (CMCS, see there). It stops when each of the k largest is known to be
+  at most a tolerance below any other player.
 
-Print and released code of the paper differ. Followed is the print: the threshold is the k-th value
-(the code takes the next one), the bounds are those of Appendix G with a range of 1, ε counts (the
-code never uses it), and truncation begins at the first value below v_T (the code waits for six).
-A player that is sampled after one that is not costs two evaluations. The bounds are neither
-corrected for the number of players nor for being looked at after each iteration.
+The paper's text and its released code differ. This module follows the text: the threshold is the
+k-th value (the code takes the next one), the bounds are those of Appendix G with a range of 1, ε
+is used (the code never uses it), and truncation begins at the first value below v_T (the code waits
+for six). A player that is sampled after one that is not costs two evaluations. The bounds are not
+corrected for the number of players or for repeated looks (one after each iteration).
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -31,35 +31,35 @@ Floats = NDArray[np.float64]
 Bound = Literal["betting", "normal"]
 
 LAMBDAS = 2.0 ** -np.arange(1, 9) * 1.6
-"""Bets of the tests."""
+"""Bets λ of the tests."""
 
 ROUNDING = 1e-6
-"""Part of the spread by which rounding may bring marginal contributions further apart."""
+"""Relative amount by which rounding may increase the spread of marginal contributions."""
 
 AT_ONCE = 1 << 22
-"""Numbers that tests multiply at once."""
+"""Numbers that the tests multiply in one block."""
 
 
 @dataclass(frozen=True, eq=False)
 class TopK:
-    """The players with the k largest values, as far as they are told apart."""
+    """The players with the k largest values, as far as the samples distinguish them."""
 
     players: NDArray[np.intp]
-    """(k,) those of the largest estimates, largest first"""
+    """(k,) the players with the largest estimates, largest first"""
     values: Floats
     """(player,) estimates"""
     standard_errors: Floats
-    """(player,); NaN of a single sample"""
+    """(player,); NaN for a single sample"""
     samples: NDArray[np.int64]
-    """(player,) marginal contributions that each estimate is the mean of"""
+    """(player,) number of marginal contributions averaged in each estimate"""
     evaluations: int
-    """values of the game that were asked for"""
+    """number of evaluations of the game"""
     decided: bool
     """whether the stopping rule was met"""
     trace: list[tuple[int, int]] = field(default_factory=list)
-    """evaluations so far and players that are still sampled, after each iteration"""
+    """evaluations so far and number of players still sampled, after each iteration"""
     state: "_Search | None" = None
-    """what :func:`compared` goes on from"""
+    """state from which :func:`compared` can continue"""
 
 
 @dataclass
@@ -94,13 +94,13 @@ class _Moments:
 def empirical_bernstein(
     variance: Floats, count: NDArray[np.integer], failure: float, spread: float
 ) -> Floats:
-    """Half the width of the empirical Bernstein bound (Appendix G; Maurer and Pontil, 2009).
+    """Half-width of the empirical Bernstein bound (Appendix G; Maurer and Pontil, 2009).
 
     Args:
-        variance: of the samples.
-        count: samples.
+        variance: variance of the samples.
+        count: number of samples.
         failure: δ.
-        spread: R, largest less smallest value that a sample can have.
+        spread: R, the largest minus the smallest possible value of a sample.
     """
     variance, count = array("variance", variance), array("count", count)
     log = np.log(2 / real("failure", failure, above=0, below=1))
@@ -110,7 +110,7 @@ def empirical_bernstein(
 
 
 def check_k(k: int, n_players: int) -> None:
-    """Raise InputError unless some players, but not all, are looked for."""
+    """Raise InputError unless 1 ≤ k < n_players."""
     if not 1 <= whole("k", k, None) < whole("n_players", n_players):
         raise InputError(
             f"k: {k} of {n_players} players; the number that is looked for is 1 to {n_players - 1}"
@@ -133,24 +133,24 @@ def tmab(
     truncation: float = -np.inf,
     adaptive: bool = True,
 ) -> TopK:
-    """Algorithm 1, on a game whose values are looked up or evaluated as iterations go by.
+    """Algorithm 1, on a game whose values are looked up or evaluated iteration by iteration.
 
     Args:
-        iterations: an order of the players, and the values (n + 1,) of what is left after the
-            first j players of it were removed, of a fresh batch of instances for each.
+        iterations: for each iteration an order of the players, and the values (n + 1,) after the
+            first j players of it were removed, on a fresh batch of instances.
         n_players: players of the game.
-        k: number of the largest values that are looked for.
+        k: number of players to find.
         epsilon: tolerance.
         delta: failure probability of each bound.
-        truncation: v_T, the value below which the game is over.
+        truncation: v_T, the value below which an iteration is truncated.
         adaptive: False samples every player until the rule is met.
 
     Returns:
-        ``evaluations`` counts batches.
+        The result; ``evaluations`` counts batches.
 
     Raises:
-        InputError: k, epsilon or delta that does not fit, no iterations, one whose order does not
-            name each player once, or that has NaN or Inf.
+        InputError: k, epsilon or delta is out of range; there are no iterations; an iteration's
+            order does not name each player once, or its values contain NaN or Inf.
     """
     _check_sought(k, n_players, epsilon, delta)
     real("truncation", truncation, least=-np.inf)
@@ -177,7 +177,7 @@ def tmab(
 
 
 def _checked_iteration(given: Any, n_players: int) -> tuple[NDArray[np.integer], Floats]:
-    """An order and its values. Raises InputError unless they are of all players, and finite."""
+    """An order and its values. Raises InputError unless they cover all players and are finite."""
     if not isinstance(given, tuple | list) or len(given) != 2:
         raise InputError(f"iterations: a {type(given).__name__}; pairs of arrays are needed")
     order, values = array("an order", given[0]), finite("an iteration's values", given[1])
@@ -193,9 +193,9 @@ def _checked_iteration(given: Any, n_players: int) -> tuple[NDArray[np.integer],
 def _walked(
     order: NDArray[np.integer], values: Floats, chosen: NDArray[np.bool_], truncation: float
 ) -> tuple[int, Floats]:
-    """One iteration: evaluations made, and the marginal contribution of each chosen player."""
+    """Evaluations made in one iteration, and the marginal contribution of each chosen player."""
     marginal = np.zeros(len(order))
-    # V(N) is asked for first (line 7); it is also what the first chosen player needs.
+    # V(N) is evaluated first (line 7); the first chosen player needs it too.
     cost, known = 1, 0
     before = values[0]
     for place, player in enumerate(order):
@@ -230,33 +230,33 @@ def compared(
 ) -> TopK:
     """The k largest values of the mean over instances, by comparable marginal contributions.
 
-    A sample is an instance, drawn at random, and a coalition of a size that is uniform on 0 … n; of
-    it the marginal contributions v(S ∪ i) − v(S ∖ i) of all undecided players are taken (CMCS;
-    Kolpaczki, Nielen and Hüllermeier, 2025). Samples are independent, and what a player contributes
-    more than another varies less than what they contribute.
+    A sample is a random instance and a coalition S whose size is uniform on 0 … n. It gives the
+    marginal contributions v(S ∪ i) − v(S ∖ i) of all undecided players (CMCS; Kolpaczki, Nielen and
+    Hüllermeier, 2025). Samples are independent. Differences between players' contributions vary
+    less than the contributions themselves.
 
-    A player of the k largest so far is decided when tests have rejected, for every player outside,
-    that its value is more than ε below that one's (:class:`_Pairs`).
+    A player among the k largest so far is decided when tests have rejected, for every player
+    outside, that its value is more than ε below that player's (:class:`_Pairs`).
 
     Args:
-        values: of instances (m,) and coalitions (m, player): (m,), such as whether a network is
-            right about an image.
+        values: function of instances (m,) and coalitions (m, player) that returns values (m,), such
+            as whether a network classifies an image correctly.
         n_players: players of the game.
-        n_instances: instances, all of the same weight.
-        k: number of the largest values that are looked for.
-        epsilon: a chosen player's value may be as much below that of one that is left out.
+        n_instances: number of instances, all of equal weight.
+        k: number of players to find.
+        epsilon: tolerance: how far a chosen player's value may be below that of one left out.
         delta: failure probability of the whole search.
         bound: ``betting`` (a guarantee) or ``normal`` (for many samples).
-        spread: largest less smallest marginal contribution; 2 where values are 0 or 1.
-        batch: samples between looks, at first; later a sixteenth of those that there are.
-        most: evaluations at which the search ends undecided.
+        spread: largest minus smallest possible marginal contribution; 2 where values are 0 or 1.
+        batch: samples between looks, at first; later a sixteenth of all samples so far.
+        most: number of evaluations at which the search ends undecided.
         seed: of the samples.
-        before: what the same search found until it ended undecided; it goes on from there.
-        advance: told the number of evaluations as they are made.
+        before: result of the same search that ended undecided; the search continues from it.
+        advance: called with the number of new evaluations as they are made.
 
     Raises:
-        InputError: arguments out of their range, ``before`` of another search; values that are
-            NaN, not as many as coalitions, or further apart than ``spread``.
+        InputError: an argument is out of range, ``before`` comes from another search, or values are
+            NaN, differ in number from the coalitions, or are further apart than ``spread``.
     """
     _check_sought(k, n_players, epsilon, delta)
     _check_drawn(values, bound, spread, seed, n_instances=n_instances, batch=batch, most=most)
@@ -284,7 +284,7 @@ def _check_drawn(values: Any, bound: str, spread: float, seed: int, **counts: in
 
 
 def _begun(before: TopK | None, n_players: int, epsilon: float, spread: float) -> "_Search":
-    """A new search, or a copy of where one ended. Raises InputError if it was another search."""
+    """A new search, or a copy of the earlier one. Raises InputError if the earlier one differs."""
     if before is None:
         pairs = _Pairs.of(n_players, epsilon, spread)
         return _Search(pairs, _Moments.of(n_players), np.ones(n_players, dtype=bool))
@@ -300,7 +300,7 @@ def _begun(before: TopK | None, n_players: int, epsilon: float, spread: float) -
 
 @dataclass
 class _Search:
-    """Where a search stands."""
+    """State of a search."""
 
     pairs: "_Pairs"
     moments: _Moments
@@ -318,7 +318,7 @@ class _Search:
         self.evaluations += len(marginal) * (1 + len(players))
 
     def look(self, k: int, delta: float, bound: Bound) -> None:
-        """Find out which players are not decided yet."""
+        """Update which players are still undecided."""
         self.looks += 1
         n, order = len(self.open), np.argsort(-self.moments.mean, kind="stable")
         inside, outside = order[:k], order[k:]
@@ -334,19 +334,19 @@ class _Search:
 
 @dataclass
 class _Pairs:
-    """Tests of how much one player contributes more than another, on the samples of both.
+    """Tests of how much more one player contributes than another, on the samples of both.
 
-    If a search's answer is wrong, a true hypothesis was rejected about one of the k truly largest
-    and one of the others, of which there are k (n − k) pairs: so each test has a failure
+    A wrong answer means that a true hypothesis was rejected about one of the k truly largest
+    players and one of the others. There are k (n − k) such pairs, so each test has a failure
     probability of δ / (k (n − k)).
 
     * ``betting``: a test bets that its hypothesis is false. Its wealth is the mean over some λ of
-      Π (1 + λ y), with y = (difference + ε) / spread. While the hypothesis is true it is a
+      Π (1 + λ y), with y = (difference + ε) / spread. While the hypothesis is true the wealth is a
       supermartingale, so looking at it after every batch needs no correction (Waudby-Smith and
       Ramdas, 2024; Ville's inequality). This is a guarantee.
-    * ``normal``: the mean difference and its standard error, with δ divided among looks as well,
-      and one largest difference counted in addition, since samples that were all alike prove
-      nothing. This holds for many samples.
+    * ``normal``: the mean difference and its standard error, with δ also divided among looks. One
+      difference of the largest possible size is counted in addition, because identical samples
+      prove nothing. This holds for many samples.
     """
 
     epsilon: float
@@ -355,7 +355,7 @@ class _Pairs:
     total: Floats
     squares: Floats
     bets: Floats
-    """(λ, player, player) logarithms of what was won against the first being below the second"""
+    """(λ, player, player) log wealth against the first player being below the second"""
 
     @classmethod
     def of(cls, n: int, epsilon: float, spread: float) -> "_Pairs":
@@ -363,7 +363,7 @@ class _Pairs:
         return cls(epsilon, spread, count, total, squares, np.zeros((len(LAMBDAS), n, n)))
 
     def add(self, players: NDArray[np.intp], marginal: Floats) -> None:
-        """Add marginal contributions (sample, player) of some players; a batch of samples."""
+        """Add a batch of marginal contributions (sample, player) of some players."""
         own, both = marginal.sum(axis=0), marginal.T @ marginal
         square, some = np.diag(both), np.ix_(players, players)
         self.count[some] += len(marginal)
@@ -375,18 +375,18 @@ class _Pairs:
             y = (first - marginal[:, None, :] + self.epsilon) / self.spread
             at = np.ix_(players[start : start + rows], players)
             for number, bet in enumerate(LAMBDAS):
-                # Of a hundred factors the product is far from what a number can hold.
+                # A product of hundreds of factors would overflow or underflow.
                 for part in np.array_split(y, -(-len(y) // 128)):
                     self.bets[number][at] += np.log((1 + bet * part).prod(axis=0))
 
     def log_wealth(self, inside: NDArray[np.intp], outside: NDArray[np.intp]) -> Floats:
-        """Evidence against each of ``inside`` being more than ε below each of ``outside``."""
+        """Log evidence against each of ``inside`` being more than ε below each of ``outside``."""
         bets = self.bets[:, inside[:, None], outside]
         found: Floats = logsumexp(bets, axis=0) - np.log(len(LAMBDAS))
         return found
 
     def lowest(self, inside: NDArray[np.intp], outside: NDArray[np.intp], failure: float) -> Floats:
-        """A lower bound of the difference, by the normal distribution."""
+        """A lower bound of the difference, from the normal distribution."""
         some = np.ix_(inside, outside)
         count = np.maximum(self.count[some], 1)
         mean = self.total[some] / count
@@ -397,7 +397,7 @@ class _Pairs:
 def _drawn(
     seed: int, number: int, batch: int, n_instances: int, n: int
 ) -> tuple[NDArray[np.intp], NDArray[np.bool_]]:
-    """Instances, and a coalition of each: (sample,) and (sample, player)."""
+    """Instances (sample,), and one coalition for each (sample, player)."""
     rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(2, number)))
     ranks = rng.random((batch, n)).argsort(axis=1).argsort(axis=1)
     drawn = ranks < rng.integers(0, n + 1, batch)[:, None]
@@ -411,7 +411,7 @@ def _marginals(
     players: NDArray[np.intp],
     spread: float,
 ) -> Floats:
-    """v(S ∪ i) − v(S ∖ i) of each sample's coalition S: (sample, player)."""
+    """Marginal contributions v(S ∪ i) − v(S ∖ i) to each sample's coalition S: (sample, player)."""
     other = np.repeat(drawn[:, None], 1 + len(players), axis=1)
     places = np.arange(len(players))
     other[:, 1 + places, players] ^= True
@@ -424,7 +424,7 @@ def _marginals(
     found = told.reshape(len(drawn), -1)
     there = np.where(drawn[:, players], 1.0, -1.0)
     marginal = there * (found[:, :1] - found[:, 1:])
-    # What is bet would not be fair otherwise, and could be lost more than wholly.
+    # Otherwise the bets would be unfair, and could lose more than the whole wealth.
     if np.ptp(marginal) > spread * (1 + ROUNDING):
         raise InputError(
             f"spread {spread}: marginal contributions are {np.ptp(marginal):g} apart; give how far "

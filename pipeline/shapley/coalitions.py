@@ -65,11 +65,11 @@ def ranks(n_players: int) -> NDArray[np.uint32]:
 def membership_of_ranks(
     n_players: int, size: int | NDArray[np.integer], ranks: NDArray[np.integer]
 ) -> NDArray[np.bool_]:
-    """Coalitions by their size and their rank among those of it, in mask order: (rank, n_players).
+    """Coalitions from their size and their rank among those of that size, in mask order.
 
-    Each is found from these two numbers alone (the combinatorial number system), so that coalitions
-    can be drawn by number where those of their size are too many to list, or the players too many
-    for a mask.
+    Each coalition follows from these two numbers alone (the combinatorial number system). This
+    allows drawing coalitions by number even where there are too many of their size to list, or too
+    many players for a mask.
 
     Args:
         n_players: any number.
@@ -116,8 +116,8 @@ def _totals(n_players: int) -> NDArray[np.int64]:
 
 @lru_cache(maxsize=1024)
 def _counts_below(n_players: int, size: int) -> NDArray[np.int64]:
-    """How many coalitions of ``size`` the players below each make: (n_players,)."""
-    # Numbers that 64 bits do not hold are above every rank, and so is the largest that fits.
+    """Number of coalitions of ``size`` among the players below each player: (n_players,)."""
+    # Numbers too large for 64 bits exceed every rank; so does the largest that fits.
     largest = np.iinfo(np.int64).max
     counts = np.array([min(comb(p, size), largest) for p in range(n_players)], dtype=np.int64)
     counts.setflags(write=False)

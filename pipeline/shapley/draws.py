@@ -3,14 +3,14 @@
 In the regression whose solution is the Shapley value (KernelSHAP), the leverage score of coalition
 S is 1 / C(n, |S|): every size has the same total (Musco and Witter, "Provably Accurate Shapley
 Value Estimation via Leverage Score Sampling", arXiv 2410.01917). So every size from 1 to n − 1 is
-sampled equally often, a coalition always together with its complement. Where the paper leaves the
-number at a size to chance, here it is fixed, and differs by two coalitions at most between sizes
-that have any left: the sample is stratified, each stratum a simple random sample without
-replacement.
+sampled equally often, and a coalition is always drawn together with its complement. The paper
+leaves the number at each size to chance. Here it is fixed, and differs by at most two coalitions
+between sizes that have any left: the sample is stratified, and each stratum is a simple random
+sample without replacement.
 
-A stratum k = 1 … n // 2 holds the pairs of k players and the n − k others. Pairs are drawn turn by
-turn, one from each stratum; with n / 2 players both coalitions have the same size, and a pair is
-drawn every second turn only.
+A stratum k = 1 … n // 2 holds the pairs of k players and the n − k others. Each turn draws one pair
+from each stratum. With n / 2 players both coalitions have the same size, so a pair is drawn only
+every second turn.
 """
 
 from collections.abc import Iterator
@@ -24,14 +24,14 @@ from pipeline.shapley.estimate import Seed, child
 from pipeline.shapley.games import keys_of, masks_of, no_keys
 
 Membership = NDArray[np.bool_]
-"""(pair, player) of the smaller coalition S; of two of n / 2 players, of that with player 0"""
+"""(pair, player) of the smaller coalition S; for two of n / 2 players, the one with player 0"""
 
 MAX_LISTED = 1 << 18
-"""Pairs of a stratum up to which their order is shuffled beforehand; of larger ones pairs are drawn
-at random, and again where they were drawn before."""
+"""Largest stratum, in pairs, whose order is shuffled beforehand. In larger strata pairs are drawn
+at random, and drawn again if they were drawn before."""
 
 FIRST_TURNS = 8
-"""Turns of the first round; each later round has a quarter of all before it, or as many."""
+"""Turns of the first round; each later round has a quarter of all before it, but at least these."""
 
 
 def strata(n_players: int) -> range:
@@ -40,12 +40,12 @@ def strata(n_players: int) -> range:
 
 
 def population(n_players: int, k: int) -> int:
-    """Pairs that there are of k players and the others."""
+    """Number of pairs of k players and the others."""
     return comb(n_players, k) // (2 if 2 * k == n_players else 1)
 
 
 def draw(n_players: int, seed: Seed) -> Iterator[tuple[Membership, NDArray[np.intp]]]:
-    """Draw rounds of pairs, none twice, until there are none left.
+    """Draw rounds of distinct pairs, until none are left.
 
     Yields:
         (pair, player) membership and (pair,) stratum, in the order drawn.
@@ -70,7 +70,7 @@ def draw(n_players: int, seed: Seed) -> Iterator[tuple[Membership, NDArray[np.in
 
 
 def pairs_for(n_players: int, each: int) -> int:
-    """Pairs to be drawn until every stratum has ``each`` at least, or all that it has."""
+    """Number of pairs to draw until every stratum has at least ``each`` pairs, or all that exist."""
     total = 0
     turns = 2 * each - 1 if n_players % 2 == 0 else each
     for k in strata(n_players):
@@ -90,7 +90,7 @@ def _strata_of_turns(
 
 
 class _Shuffled:
-    """A stratum whose pairs are numbered, and drawn by a random order of the numbers."""
+    """A stratum whose pairs are numbered and drawn in a random order."""
 
     def __init__(self, n_players: int, k: int, generator: np.random.Generator) -> None:
         self.n_players, self.k = n_players, k
@@ -107,7 +107,7 @@ class _Shuffled:
 
 
 class _Remembered:
-    """A stratum with too many pairs to list: what was drawn is remembered."""
+    """A stratum with too many pairs to list; it remembers the pairs already drawn."""
 
     def __init__(self, n_players: int, k: int) -> None:
         self.n_players, self.k = n_players, k
@@ -134,7 +134,7 @@ def _source(n_players: int, k: int, shuffling: np.random.Generator) -> _Shuffled
 
 
 def _random(n_players: int, size: int, count: int, generator: np.random.Generator) -> Membership:
-    """Uniform coalitions of one size; of n / 2 players, each or its complement: the one with 0."""
+    """Uniform coalitions of one size; for size n / 2, the one of each pair that holds player 0."""
     scores = generator.random((count, n_players))
     if 2 * size == n_players:
         scores[:, 0] = -1

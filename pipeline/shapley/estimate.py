@@ -1,8 +1,9 @@
 """What sampled estimators share: their result, the budget, the stopping rule, the draws' seeds.
 
-An estimator (:class:`Method`) draws in rounds and tells after each what it knows (:class:`Sample`);
-when to stop is decided here. Round r draws from child r of the seed, and how much it draws does not
-depend on the budget, so the samples of a small budget are the first of those of a larger one.
+An estimator (:class:`Method`) draws in rounds and reports its estimate after each
+(:class:`Sample`). This module decides when to stop. Round r draws from child r of the seed, and the
+size of a round does not depend on the budget, so the samples of a small budget are the first ones
+of a larger budget.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -25,16 +26,16 @@ Values = NDArray[np.float64]
 Seed = int | np.random.SeedSequence
 
 MAX_EVALUATIONS = 1 << 20
-"""Evaluations at which an estimate with a tolerance and no budget ends."""
+"""Number of evaluations that ends an estimate with a tolerance and no budget."""
 
 MIN_REPLICATES = 8
-"""Replicates below which their spread is not relied upon."""
+"""Fewest replicates whose spread is relied upon."""
 
 MOST_SKEWED = 0.3
-"""Skewness of replicates, in parts of the root of their number, up to which intervals are given."""
+"""Largest skewness of replicates, relative to the root of their number, that allows intervals."""
 
 ROUNDING = 1e-12
-"""Standard errors below this part of an output's largest value are float64's own."""
+"""Standard errors below this part of an output's largest value are float64 rounding."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,32 +45,32 @@ class Estimate:
     values: Values
     """(player, output)"""
     standard_errors: Values
-    """(player, output); NaN where they cannot be known from so few samples"""
+    """(player, output); NaN where the sample is too small to estimate them"""
     degrees_of_freedom: Values
     """(player, output) of the standard errors; Inf where values are exact, NaN where the sample
-    does not tell enough for an interval"""
+    does not allow an interval"""
     evaluations: int
-    """Distinct coalitions evaluated, the empty and the full one among them."""
+    """Distinct coalitions evaluated, including the empty and the full one."""
     unbiased: bool
-    """Whether, over seeds, the values' expectation is the Shapley value. A tolerance, which stops
-    by looking at the samples, biases any estimator slightly; this is said of a budget."""
+    """Whether, over seeds, the values' expectation is the Shapley value. This holds for a budget;
+    a tolerance stops by looking at the samples, which biases any estimator slightly."""
     method: str
     samples: int
-    """What was drawn, in the method's own unit; all coalitions if all were evaluated."""
+    """Number of samples drawn, in the method's own unit; all coalitions if all were evaluated."""
     converged: bool | None
     """Whether the tolerance was reached; None if none was given."""
 
     def interval(self, level: float = 0.95) -> tuple[Values, Values]:
         """Lower and upper ends (player, output) of intervals that cover the Shapley values.
 
-        They are Student's, which allows for standard errors that are estimated, too. NaN where
-        the degrees of freedom are.
+        They are Student's intervals, which allow for the error of the standard errors. They are NaN
+        where the degrees of freedom are NaN.
 
         Args:
             level: share of such intervals that cover, more than 0 and less than 1.
 
         Raises:
-            InputError: another level.
+            InputError: the level is outside this range.
         """
         return students_interval(self.values, self.standard_errors, self.degrees_of_freedom, level)
 
@@ -79,7 +80,7 @@ def students_interval(
 ) -> tuple[Values, Values]:
     """Ends of Student's intervals of values with these standard errors and degrees of freedom.
 
-    Raises InputError for a level that is no share between 0 and 1.
+    Raises InputError unless the level is between 0 and 1.
     """
     if not 0 < real("level", level) < 1:
         raise InputError(f"level {level}: it is a share, more than 0 and less than 1")
@@ -88,7 +89,7 @@ def students_interval(
 
 
 class Known(NamedTuple):
-    """What a sample tells: (player, output) each."""
+    """What is known from a sample: (player, output) each."""
 
     values: Values
     standard_errors: Values
@@ -96,7 +97,7 @@ class Known(NamedTuple):
 
     @classmethod
     def without_errors(cls, values: Values) -> "Known":
-        """Of too small a sample."""
+        """The values of a sample too small for standard errors."""
         unknown = np.full_like(values, np.nan)
         return cls(values, unknown, unknown)
 
@@ -106,23 +107,23 @@ class Sample(Protocol):
 
     @property
     def size(self) -> int:
-        """What was drawn, in the method's own unit."""
+        """Number of samples drawn, in the method's own unit."""
 
     @property
     def is_enough(self) -> bool:
-        """Whether its standard errors can be relied upon to stop."""
+        """Whether its standard errors are reliable enough to stop."""
 
     def estimate(self) -> Known:
-        """Values, their standard errors, and the degrees of freedom of these."""
+        """Values, their standard errors, and the degrees of freedom of the standard errors."""
 
 
 @dataclass(frozen=True, eq=False)
 class Budget:
-    """What one estimate may spend, and what on. Made by :meth:`Method.estimate`."""
+    """The game, budget, tolerance and seed of one estimate. Made by :meth:`Method.estimate`."""
 
     game: CountedGame
     smallest: int
-    """evaluations that the method needs at least"""
+    """fewest evaluations that the method needs"""
     most: int
     """distinct coalitions that may be evaluated"""
     tolerance: float | None
@@ -135,13 +136,13 @@ class Budget:
 
     @property
     def covers_all(self) -> bool:
-        """Whether all coalitions that there are may be evaluated."""
-        # Beyond that many players they cannot be listed, and no budget will cover them.
+        """Whether the budget allows evaluating all coalitions."""
+        # With more players the coalitions cannot be listed, and no budget covers them.
         n = self.game.n_players
         return n <= coalitions.MAX_ENUMERABLE and self.most >= 2**n
 
     def is_reached(self, sample: Sample) -> bool:
-        """Whether the sample's values are as precise as the tolerance asks for."""
+        """Whether the sample's values are as precise as the tolerance requires."""
         if self.tolerance is None or not sample.is_enough:
             return False
         known = sample.estimate()
@@ -156,13 +157,13 @@ class Method:
     description: str
     unbiased: bool
     needs: Callable[[int], int]
-    """Evaluations that it needs for so many players, where there are not fewer coalitions."""
+    """Evaluations that it needs for so many players; there may be fewer coalitions than that."""
     draw: Callable[[Budget], Iterator[Sample]]
-    """Draws and evaluates round after round, up to the budget; a sample that grows is given after
-    each."""
+    """Draws and evaluates round after round, up to the budget; yields the growing sample after
+    each round."""
 
     def smallest(self, n_players: int) -> int:
-        """The smallest budget that the method takes."""
+        """The smallest budget that the method accepts."""
         n_players = whole("n_players", n_players)
         return min(self.needs(n_players), 2**n_players)
 
@@ -177,28 +178,27 @@ class Method:
     ) -> Estimate:
         """Estimate the Shapley values of all players for all outputs.
 
-        The values sum over players to v(N) − v(∅). Where they are exact, what standard errors come
-        from and in which unit samples are counted is said in the method's module.
+        The values sum over players to v(N) − v(∅). Each method's module says where the values are
+        exact, how standard errors are estimated, and in which unit samples are counted.
 
         Args:
             game: any game.
-            budget: most evaluations (distinct coalitions) that may be made, the empty and the full
-                one among them; :meth:`smallest` at least. One for all 2**n coalitions gives the
-                exact values. What is drawn is the first part of what a larger budget draws.
+            budget: most evaluations (distinct coalitions) allowed, including the empty and the full
+                one; at least :meth:`smallest`. A budget of all 2**n coalitions gives the exact
+                values. The samples of a budget are the first samples of any larger budget.
             tolerance: stop when the largest standard error over players is at most this part of the
                 spread of the values, for every output (:func:`is_precise`). At least one of budget
                 and tolerance is needed; whichever comes first ends the sampling. With a tolerance
                 alone it ends at ``MAX_EVALUATIONS``.
-            seed: of the draws: the same one gives the same result.
-            advance: told the number of evaluations as they are made.
-
+            seed: of the draws: the same seed gives the same result.
+            advance: called with the number of new evaluations as they are made.
         Raises:
-            InputError: a budget that is too small, neither budget nor tolerance, a tolerance that
-                is not positive, or a game that gives NaN or Inf.
+            InputError: the budget is too small, neither budget nor tolerance is given, the
+                tolerance is not positive, or the game returns NaN or Inf.
         """
         allowed = self._budget(counted(game, advance), budget, tolerance, seed)
         n_coalitions = 2**game.n_players
-        # A first sample of so few players would hold all coalitions.
+        # With so few players, the first sample would hold all coalitions.
         if allowed.covers_all and (tolerance is None or n_coalitions <= allowed.smallest):
             return self._exact(allowed)
         for sample in self.draw(allowed):
@@ -222,7 +222,7 @@ class Method:
     def _budget(
         self, game: CountedGame, budget: int | None, tolerance: float | None, seed: Seed
     ) -> Budget:
-        """Check what limits an estimate."""
+        """Check the arguments that limit an estimate, and make its budget."""
         if budget is None and tolerance is None:
             raise InputError(
                 f"{self.name}: neither a budget nor a tolerance; give the most evaluations that "
@@ -243,7 +243,7 @@ class Method:
         return Budget(game, self.needs(n), min(most, 2**n), tolerance, sequence_of(seed))
 
     def _exact(self, allowed: Budget) -> Estimate:
-        """What a budget for all coalitions buys: the exact values, from all of them."""
+        """The exact values, from all coalitions."""
         masks = np.arange(2**allowed.game.n_players, dtype=np.uint64)
         values = shapley_values(allowed.game(masks))
         return Estimate(
@@ -260,9 +260,9 @@ class Method:
 
 @dataclass
 class Moments:
-    """Running mean of independent replicates, and sums of their deviations' squares and cubes.
+    """Running mean of independent replicates, and sums of squared and cubed deviations.
 
-    (Chan's update and, of cubes, Pébay's.)
+    Squares use Chan's update, cubes Pébay's.
     """
 
     count: int = 0
@@ -290,10 +290,10 @@ class Moments:
         self.count = total
 
     def standard_errors(self) -> Values:
-        """Of the mean: (player, output).
+        """Standard errors of the mean: (player, output).
 
         NaN for fewer than two replicates, and where fewer than :data:`MIN_REPLICATES` are all
-        alike: there may be others.
+        alike: further ones may differ.
         """
         if self.count < 2:
             return np.full_like(self.mean, np.nan)
@@ -301,11 +301,11 @@ class Moments:
         return np.where((self.count < MIN_REPLICATES) & self._are_alike(), np.nan, errors)
 
     def degrees_of_freedom(self) -> Values:
-        """Of the standard errors: (player, output).
+        """Degrees of freedom of the standard errors: (player, output).
 
-        NaN, which is to say that no interval can be relied upon, for fewer than
-        :data:`MIN_REPLICATES`, where all are alike, and where few stand out: the mean of so many is
-        then far from normal. The measure is their skewness, beside the root of their number.
+        NaN means that no interval is reliable: for fewer than :data:`MIN_REPLICATES`, where all
+        replicates are alike, and where a few stand out, because the mean is then far from normal.
+        A few stand out if the skewness is large relative to the root of the number of replicates.
         """
         if self.count < MIN_REPLICATES:
             return np.full_like(self.mean, np.nan)
@@ -324,13 +324,13 @@ def errors_of(parts: Sequence[tuple[Values, int]], shape: tuple[int, int]) -> tu
     """Standard errors of a sum of independent means, and Satterthwaite's degrees of freedom.
 
     Args:
-        parts: variance of each mean (player, output), and its degrees of freedom; none if all means
-            are known.
+        parts: variance of each mean (player, output), and its degrees of freedom; empty if all
+            means are known.
         shape: (player, output)
 
     Returns:
         (player, output) each. Degrees of freedom are Inf if all means are known, and NaN where the
-        samples of all others show no spread: they do not tell whether there is any.
+        samples of all unknown means show no spread, which does not prove that there is none.
     """
     variance, squares = np.zeros(shape), np.zeros(shape)
     for of_mean, freedom in parts:
@@ -344,10 +344,11 @@ def errors_of(parts: Sequence[tuple[Values, int]], shape: tuple[int, int]) -> tu
 def is_precise(values: Values, standard_errors: Values, tolerance: float) -> bool:
     """The stopping rule: whether every output's values are known well enough.
 
-    An output's are if the largest standard error of its players is at most ``tolerance`` times the
-    spread of its values, their maximum over players less their minimum; or if there is no spread
-    (as with one player); or if the standard errors are no more than rounding. Where all players
-    are worth the same but for the sampling error, only the budget ends the sampling.
+    An output is known well enough in any of three cases. The largest standard error of its players
+    is at most ``tolerance`` times the spread of its values (maximum minus minimum over players).
+    Or there is no spread (as with one player). Or the standard errors are no more than rounding.
+    If all players have the same value except for the sampling error, only the budget ends the
+    sampling.
     """
     spread = values.max(axis=0) - values.min(axis=0)
     error = standard_errors.max(axis=0)
@@ -357,7 +358,7 @@ def is_precise(values: Values, standard_errors: Values, tolerance: float) -> boo
 
 
 def child(seed: Seed, index: int) -> np.random.Generator:
-    """The generator of one child of a seed; the seed itself is left as it was."""
+    """The generator of one child of a seed; leaves the seed unchanged."""
     root = sequence_of(seed)
     sequence = np.random.SeedSequence(
         root.entropy, spawn_key=(*root.spawn_key, index), pool_size=root.pool_size
@@ -366,14 +367,14 @@ def child(seed: Seed, index: int) -> np.random.Generator:
 
 
 def sequence_of(seed: Seed) -> np.random.SeedSequence:
-    """A seed as numpy's. Raises InputError for anything but a whole number from 0 on."""
+    """A seed as numpy's SeedSequence. Raises InputError unless it is a whole number, 0 or more."""
     if isinstance(seed, np.random.SeedSequence):
         return seed
     return np.random.SeedSequence(whole("seed", seed, 0))
 
 
 def ends(game: CountedGame) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Values of the empty and of the full coalition: (output,) each."""
+    """Values of the empty and the full coalition: (output,) each."""
     from_nobody_to_all = np.zeros((2, game.n_players), dtype=np.bool_)
     from_nobody_to_all[1] = True
     values = game(masks_of(from_nobody_to_all)).astype(np.float64)

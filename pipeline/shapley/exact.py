@@ -1,8 +1,8 @@
 """Exact Shapley values of all players and outputs at once, from complete tables of values.
 
-Both the values and the mean marginal contributions by size of coalition follow from two sums a
-size: over the coalitions that hold a player, and over all. With M_k,i the mean value of the
-coalitions of size k that hold i, and M_k,¬i that of those which do not,
+Both the values and the mean marginal contributions by size of coalition follow from two sums per
+size: over the coalitions that hold a player, and over all coalitions. With M_k,i the mean value of
+the coalitions of size k that hold i, and M_k,¬i that of those that do not hold it,
 
     marginal_s,i = M_(s+1),i − M_s,¬i        and        φ_i = mean over s = 0 … n−1 of marginal_s,i
 
@@ -22,12 +22,12 @@ _BLOCK_BYTES = 1 << 23
 
 
 class SizeSums:
-    """Sums of values over the coalitions of each size: what a stream of values is reduced to.
+    """Sums over the coalitions of each size, to which a stream of values is reduced.
 
     Args:
         n_players: number of players.
         shape: shape of one coalition's value, e.g. (instance, output).
-        device: where the values are; sums are kept there, in float64.
+        device: device of the values; sums are kept there, in float64.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class SizeSums:
         self.add_sums(size, *block_sums(membership, values))
 
     def add_sums(self, size: int, holding: Tensor, total: Tensor) -> None:
-        """Add what :func:`block_sums` made of coalitions of one size."""
+        """Add the sums that :func:`block_sums` made from coalitions of one size."""
         self.holding[size] += holding
         self.totals[size] += total
 
@@ -94,8 +94,8 @@ def marginals_by_size(values: np.ndarray | Tensor) -> np.ndarray:
         value.
 
     Raises:
-        InputError: what is no table of numbers; if the number of coalitions is no power of two,
-            or a value is NaN or Inf.
+        InputError: the values are not a table of numbers, the number of coalitions is not a power
+            of two, or a value is NaN or Inf.
     """
     table = _table(values)
     n_players = _players(table.shape[-2])
@@ -135,11 +135,11 @@ def _table(values: np.ndarray | Tensor) -> Tensor:
     try:
         table = torch.as_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"values are no table of numbers: {error}") from None
+        raise InputError(f"values are not a table of numbers: {error}") from None
     if table.dim() < 2 or table.is_complex() or table.dtype == torch.bool:
         raise InputError(
-            f"values are {table.dtype} of shape {tuple(table.shape)}; a complete table is of real "
-            "numbers and of the shape (…, 2**n, output). Of one output give values[:, None]"
+            f"values are {table.dtype} of shape {tuple(table.shape)}; a complete table has real "
+            "numbers and the shape (…, 2**n, output). For one output give values[:, None]"
         )
     return table if table.is_floating_point() else table.double()
 

@@ -1,7 +1,7 @@
-"""Games: a value, or several at once, for every coalition of players.
+"""Games: one value, or several at once, for every coalition of players.
 
-Whatever has players, outputs and values is a game: a model that is evaluated, a table, a store.
-Estimators ask games for values and know nothing else of them.
+Anything with players, outputs and values is a game: a model that is evaluated, a table, a store.
+Estimators ask games for values and know nothing else about them.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -38,7 +38,7 @@ class Game(Protocol):
 
 
 def check_game(game: Any) -> None:
-    """Raise InputError for what is no game, such as a table that is to be played as one."""
+    """Raise InputError unless this is a game; a bare table is not, see :func:`table_game`."""
     if not (callable(game) and hasattr(game, "n_players") and hasattr(game, "outputs")):
         raise InputError(
             f"the game is of type {type(game).__name__}; it needs n_players, outputs, and to be "
@@ -61,21 +61,21 @@ def masks_of(membership: NDArray[np.bool_]) -> NDArray[Any]:
 
 
 def keys_of(masks: NDArray[Any]) -> NDArray[Any]:
-    """Masks as sortable keys, one a coalition: (coalition,) uint64, or bytes past 64 players."""
+    """Masks as sortable keys, one per coalition: (coalition,) uint64; bytes past 64 players."""
     if masks.ndim == 1:
         return masks
     return np.ascontiguousarray(masks).view(f"S{masks.shape[1]}")[:, 0]
 
 
 def checked_keys(masks: NDArray[Any], n_players: int) -> NDArray[Any]:
-    """:func:`keys_of` masks whose kind is not known yet.
+    """:func:`keys_of` for masks of unchecked shape and dtype.
 
     Args:
         masks: (coalition,) integers, or past 64 players (coalition, byte) uint8.
         n_players: players of the game.
 
     Raises:
-        InputError: masks of another shape or dtype. Players who do not exist are not looked for.
+        InputError: another shape or dtype. Bits of players that do not exist are not checked.
     """
     if n_players <= 64:
         if masks.ndim != 1 or masks.dtype.kind not in "iu":
@@ -93,7 +93,7 @@ def checked_keys(masks: NDArray[Any], n_players: int) -> NDArray[Any]:
 
 
 def no_keys(n_players: int) -> NDArray[Any]:
-    """The keys of no coalition: (0,), of the dtype that keys of so many players have."""
+    """An empty array of keys: (0,), of the dtype for so many players."""
     return keys_of(masks_of(np.zeros((0, n_players), dtype=np.bool_)))
 
 
@@ -125,11 +125,11 @@ class TableGame:
     def __call__(self, coalitions: NDArray[Any], /) -> NDArray[np.floating[Any]]:
         """Values of coalitions: (m, output), from masks (m,).
 
-        Raises InputError for what are no masks, or hold players who do not exist.
+        Raises InputError unless they are masks of existing players.
         """
         masks = array("coalitions", coalitions, integers=True)
         rows = masks.astype(np.intp)
-        # As unsigned ones, negative numbers are beyond all others.
+        # Viewed as unsigned, negative numbers exceed all others.
         if rows.ndim != 1 or (len(rows) and rows.view(np.uintp).max() >= len(self.values)):
             raise InputError(
                 f"coalitions of shape {masks.shape}: a row of masks from 0 to "
@@ -144,11 +144,11 @@ def table_game(
     """Play a complete table as a game.
 
     Args:
-        values: (2**n, output) or, of one output, (2**n,), in mask order.
-        outputs: their names; "0", "1", … if none are given.
+        values: (2**n, output) or, for one output, (2**n,), in mask order.
+        outputs: their names; "0", "1", … by default.
 
     Raises:
-        InputError: the rows are no power of two, or there are not as many names as columns.
+        InputError: the number of rows is not a power of two, or names and columns differ in number.
     """
     table = array("a table", values)
     if table.ndim == 1:
@@ -161,11 +161,11 @@ def table_game(
 
 
 def names_of(outputs: Sequence[str] | None, count: int, of: str) -> tuple[str, ...]:
-    """Names of outputs: "0", "1", … if none are given. Raises InputError for another number."""
+    """Names of outputs; "0", "1", … by default. Raises InputError if their number is wrong."""
     if outputs is None:
         return tuple(map(str, range(count)))
     if isinstance(outputs, str) or not isinstance(outputs, Iterable):
-        raise InputError(f"outputs {outputs!r}: give a list of names, one an output")
+        raise InputError(f"outputs {outputs!r}: give a list of names, one per output")
     names = tuple(outputs)
     if len(names) != count:
         raise InputError(f"{len(names)} names for {of} of {count} outputs")
@@ -173,7 +173,7 @@ def names_of(outputs: Sequence[str] | None, count: int, of: str) -> tuple[str, .
 
 
 class CountedGame:
-    """A game that is asked for the value of a coalition once only. Made by :func:`counted`.
+    """A game that evaluates each coalition only once. Made by :func:`counted`.
 
     Attributes:
         n_players: players of the game.
@@ -187,7 +187,7 @@ class CountedGame:
         self.evaluations = 0
         self._game = game
         self._advance = advance
-        # Values stand in the order in which they were asked for; the keys are kept ascending.
+        # Values are in the order of evaluation; the keys are kept ascending.
         self._values = np.empty((0, len(self.outputs)))
         self._keys = no_keys(self.n_players)
         self._rows = np.empty(0, dtype=np.intp)
@@ -195,7 +195,7 @@ class CountedGame:
     def __call__(self, coalitions: NDArray[Any], /) -> NDArray[np.floating[Any]]:
         """Values of coalitions, in any number and with repeats: (m, output).
 
-        Raises InputError if the game gives NaN or Inf, or values of another shape.
+        Raises InputError if the game returns NaN or Inf, or values of another shape.
         """
         keys = keys_of(coalitions)
         _, first = np.unique(keys, return_index=True)
@@ -205,10 +205,10 @@ class CountedGame:
         return self._values[self._rows[np.searchsorted(self._keys, keys)]]
 
     def costs(self, coalitions: NDArray[Any], n_groups: int) -> NDArray[np.int64]:
-        """How many coalitions each group would add to those evaluated and those of groups before.
+        """How many new coalitions each group adds to those evaluated and to the groups before it.
 
         Args:
-            coalitions: masks, group after group, as many in each.
+            coalitions: masks, group after group, equally many per group.
             n_groups: number of groups.
 
         Returns:
@@ -267,7 +267,7 @@ class CountedGame:
     def _store(self, n_known: int, values: NDArray[np.floating[Any]]) -> None:
         needed = n_known + len(values)
         if needed > len(self._values):
-            # Room for half as many again, so that many small additions do not copy all each time.
+            # Grow by half, so that many small additions do not copy everything each time.
             shape = (max(needed, 3 * len(self._values) // 2), values.shape[1])
             larger = np.empty(shape, dtype=self._values.dtype)
             larger[:n_known] = self._values[:n_known]
@@ -276,14 +276,14 @@ class CountedGame:
 
 
 def counted(game: Game, advance: Callable[[int], None] | None = None) -> CountedGame:
-    """Wrap a game: each coalition is asked of it once, and the distinct ones are counted.
+    """Wrap a game: evaluate each coalition only once, and count the distinct ones.
 
     Args:
         game: any game.
-        advance: told the number of evaluations as they are made.
+        advance: called with the number of new evaluations as they are made.
 
     Raises:
-        InputError: what is no game, or a game without players or outputs.
+        InputError: this is not a game, or it has no players or no outputs.
     """
     check_game(game)
     if game.n_players < 1 or len(game.outputs) < 1:

@@ -22,4 +22,4 @@ TITLES = {
     "regression_adjusted": "regression, error corrected",
     "msr": "maximum sample reuse",
 }
-"""What figures call them."""
+"""Their names in figures."""

@@ -1,17 +1,18 @@
-"""Maximum sample reuse: every sampled coalition tells of every player.
+"""Maximum sample reuse: every sampled coalition contributes to the estimate of every player.
 
-Gathered by coalition, a player's Shapley value is a weighted sum of the values of those that hold
-it less one of those that do not, so a random sample of coalitions estimates it for all players at
-once, each coalition weighted by the inverse of its chance to be drawn (MSR; Witter, Liu and Musco,
-"Regression-adjusted Monte Carlo Estimators for Shapley Values and Probabilistic Values",
-arXiv 2506.11849). Here the sample is that of :mod:`pipeline.shapley.draws`, the empty and the full
-coalition are always in it, and the estimate is the sum of the strata's means that
-:func:`pipeline.shapley.pairs.mean_weights` spells out.
+Gathered by coalition, a player's Shapley value is a weighted sum of the values of the coalitions
+that hold it minus one of those that do not. A random sample of coalitions therefore estimates it
+for all players at once, each coalition weighted by its inverse probability of being drawn (MSR;
+Witter, Liu and Musco, "Regression-adjusted Monte Carlo Estimators for Shapley Values and
+Probabilistic Values", arXiv 2506.11849). Here the sample is that of :mod:`pipeline.shapley.draws`,
+the empty and the full coalition are always in it, and the estimate is the sum of the strata's means
+as given by :func:`pipeline.shapley.pairs.mean_weights`.
 
-It is unbiased, and a point of reference: its error is that of the values themselves, not of how far
-they are from additive ones. Standard errors are those of a stratified sample without replacement,
-from the spread within each stratum; NaN where a stratum that has more than one pair has one in the
-sample. A budget is n + 1 at least, or n + 2 if n is even, for one pair of each size.
+The estimate is unbiased and serves as a reference: its error depends on the values themselves, and
+not on their distance from an additive game. Standard errors are those of a stratified sample
+without replacement, from the spread within each stratum. They are NaN where a stratum with more
+than one pair has only one in the sample. A budget is at least n + 1, or n + 2 if n is even, for one
+pair of each size.
 """
 
 import numpy as np
@@ -22,7 +23,7 @@ from pipeline.shapley.estimate import Known, Values, errors_of
 from pipeline.shapley.pairs import Pairs, mean_weights, populations, sampled_pairs
 
 LEAST_PAIRS = 2
-"""Pairs of a stratum below which their spread is not known."""
+"""Fewest pairs of a stratum from which a spread can be estimated."""
 
 
 def _means(pairs: Pairs) -> Known:
@@ -38,13 +39,13 @@ def stratified_errors(pairs: Pairs, differences: NDArray[np.float64]) -> tuple[V
     """Standard errors of the weighted sum of the strata's means.
 
     Args:
-        pairs: of which the strata and the membership are used.
-        differences: (pair, output) of the values of S and of its complement, or of what is left
-            of them after an adjustment.
+        pairs: their strata and membership are used.
+        differences: (pair, output) value of S minus that of its complement, or what remains of it
+            after an adjustment.
 
     Returns:
-        They and their degrees of freedom (Satterthwaite's), (player, output) each; NaN where the
-        spread within a stratum cannot be known.
+        Standard errors and their degrees of freedom (Satterthwaite's), (player, output) each; NaN
+        where the spread within a stratum is unknown.
     """
     centred, counts = pairs.centred, pairs.counts()
     parts = []

@@ -1,13 +1,13 @@
 """Means over random orders of the players: the loop of the methods that draw orders.
 
-A replicate is an order, or a few made of each other: some coalitions that they name, and each
-player's contribution made of their values, whose expectation is the Shapley value. The estimate is
-the replicates' mean, and its standard error theirs.
+A replicate is one order, or a few derived from each other. It names some coalitions, and computes
+each player's contribution from their values; the expectation of a contribution is the Shapley
+value. The estimate is the mean of the replicates, and its standard error comes from their spread.
 
-How many replicates a budget affords is counted in distinct coalitions, which depends on how the
-orders overlap but neither on who the players are nor on any value. Whatever permutes the players
-permutes the orders drawn and leaves their number as it was, so an order picked at random from those
-drawn is still uniform, and the mean over a number of replicates so chosen is still unbiased.
+A budget pays for distinct coalitions, so the number of replicates depends on how the orders
+overlap. It does not depend on the players' identities or on any value. A permutation of the players
+permutes the orders drawn and leaves their number unchanged. An order picked at random from those
+drawn is therefore still uniform, and the mean over the replicates is still unbiased.
 """
 
 import itertools
@@ -24,24 +24,24 @@ Draws = NDArray[np.intp]
 """Random permutations of 0 … n − 1: (replicate, permutation, n)."""
 
 BLOCK_BYTES = 1 << 24
-"""Memory for the coalitions and for the values of a block of replicates."""
+"""Memory for the coalitions, and for the values, of a block of replicates."""
 
 MAX_LOOKUPS = 4
-"""Values looked up for each one evaluated, at most: small games would be walked through forever
-in search of the last coalition that was not seen."""
+"""Most values looked up per evaluation. Without a limit, small games would be sampled forever in
+search of the last unseen coalition."""
 
 
 @dataclass(frozen=True)
 class Scheme:
-    """What a method makes of random permutations."""
+    """How a method uses random permutations."""
 
     first_round: int
-    """Replicates in it; each later round has a quarter of all before it, or as many."""
+    """Replicates of the first round; each later one has a quarter of all before, at least these."""
     n_permutations: int
-    """Permutations that make a replicate."""
+    """Permutations per replicate."""
     n_orders: Callable[[int], int]
-    """Orders that so many players' replicate has: as many coalitions begin each as there are
-    players, less one, and none of them is empty or full."""
+    """Orders per replicate, for so many players. Each order names n − 1 coalitions, its beginnings,
+    none of them empty or full."""
     coalitions: Callable[[Draws], NDArray[np.bool_]]
     """(replicate, coalition, player) membership"""
     contributions: Callable[
@@ -51,7 +51,7 @@ class Scheme:
     """From values (replicate, coalition, output), v(∅) and v(N): (replicate, player, output)"""
 
     def n_coalitions(self, n_players: int) -> int:
-        """Coalitions that a replicate names; 1 of one player, who has none."""
+        """Coalitions named by a replicate; 1 for a single player, which has none."""
         return max(1, self.n_orders(n_players) * (n_players - 1))
 
 
@@ -105,7 +105,7 @@ def _play_round(
     found: Moments,
     from_nobody_to_all: tuple[NDArray[np.float64], NDArray[np.float64]],
 ) -> bool:
-    """Add the replicates that can be afforded; return whether some could not."""
+    """Add the replicates that the budget affords; return whether any had to be left out."""
     game, n_coalitions = budget.game, scheme.n_coalitions(budget.game.n_players)
     replicate_bytes = n_coalitions * max(game.n_players, 8 * len(game.outputs))
     at_once = max(1, BLOCK_BYTES // replicate_bytes)

@@ -35,7 +35,7 @@ class Pairs:
 
     @property
     def centred(self) -> NDArray[np.float64]:
-        """Membership of S less its mean over players: (pair, player); that of N∖S is opposite."""
+        """Membership of S minus its mean over players: (pair, player); opposite for N∖S."""
         return self.membership - self.sizes[:, None] / self.n_players
 
     def counts(self) -> NDArray[np.intp]:
@@ -55,7 +55,7 @@ class Pairs:
 
 
 def populations(n_players: int) -> NDArray[np.float64]:
-    """Pairs that there are of each stratum: (n // 2 + 1,), the first entry is 0."""
+    """Total number of pairs in each stratum: (n // 2 + 1,), the first entry is 0."""
     return np.array([0.0, *(float(population(n_players, k)) for k in strata(n_players))])
 
 
@@ -66,9 +66,9 @@ def mean_weights(n_players: int) -> NDArray[np.float64]:
 
         φ = (v(N) − v(∅)) / n + sum over strata k of weight_k · (mean of z d over the stratum).
 
-    It is the Shapley value gathered by coalition: one of k players weighs 1 / k (in the mean over
-    its size) in the values of those in it and −1 / (n − k) in those of the others, which is
-    n z / (k (n − k)). With n / 2 players a pair stands for two of the same size.
+    This is the Shapley value gathered by coalition. A coalition of k players has the weight 1 / k
+    (in the mean over its size) for its members and −1 / (n − k) for the others, which is
+    n z / (k (n − k)). With n / 2 players a pair stands for two coalitions of the same size.
     """
     k = np.arange(1, n_players // 2 + 1)
     share = np.where(2 * k == n_players, 0.5, 1.0)
@@ -76,7 +76,7 @@ def mean_weights(n_players: int) -> NDArray[np.float64]:
 
 
 Combine = Callable[[Pairs], Known]
-"""Makes values and standard errors of evaluated pairs."""
+"""Computes values and standard errors from evaluated pairs."""
 
 
 def sampled_pairs(
@@ -84,8 +84,8 @@ def sampled_pairs(
 ) -> Method:
     """The method that combines the values of sampled pairs.
 
-    The pairs are the same for all such methods, and its samples are coalitions, neither empty nor
-    full.
+    The pairs are the same for all such methods. Samples are coalitions, without the empty and the
+    full one.
     """
     return Method(
         name=name,

@@ -1,14 +1,14 @@
 """Permutation sampling with antithetic pairs.
 
 The Shapley value of a player is the mean, over all orders in which the players may enter, of what
-it adds to those before it. Each order that is drawn is used together with its reverse: what a
-player adds when it comes early and what it adds when it comes late err in opposite directions in
-many games, and their mean errs less (Mitchell, Cooper, Frank and Holmes, "Sampling Permutations for
-Shapley Value Estimation", JMLR 2022, Section 3.2).
+it adds to those before it. Each order drawn is used together with its reverse: in many games a
+player's early and late contributions err in opposite directions, so their mean errs less (Mitchell,
+Cooper, Frank and Holmes, "Sampling Permutations for Shapley Value Estimation", JMLR 2022,
+Section 3.2).
 
-The estimate is unbiased, and exact for additive games and those whose players interact in pairs
-only. Standard errors come from the spread of the pairs of orders. A budget is 2 n at least; samples
-are orders, two a pair.
+The estimate is unbiased, and exact for additive games and for games with pairwise interactions
+only. Standard errors come from the spread of the pairs of orders. A budget is at least 2 n. Samples
+are orders, two per pair.
 """
 
 import numpy as np
@@ -20,7 +20,7 @@ from pipeline.shapley.orders import Draws, Scheme, mean_over_orders
 def _coalitions(draws: Draws) -> NDArray[np.bool_]:
     """The first 1 … n − 1 players of each order, then the last n − 1 … 1.
 
-    A permutation that is drawn is the players' places in the order.
+    A permutation drawn gives the players' places in the order.
     """
     places, n = draws[:, 0], draws.shape[2]
     begins = places[:, None, :] < np.arange(1, n)[:, None]
@@ -35,7 +35,7 @@ def _contributions(
 ) -> NDArray[np.float64]:
     places = draws[:, 0]
     n_orders, n = places.shape
-    # Row s of `first` is the value of the first s players, of `last` that of all the others.
+    # Row s of `first` is the value of the first s players; of `last`, that of all the others.
     first = np.empty((n_orders, n + 1, values.shape[2]))
     last = np.empty_like(first)
     first[:, 0], first[:, n] = empty, full

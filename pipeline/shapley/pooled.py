@@ -1,12 +1,13 @@
-"""Shapley values of a mean over many instances' games, each of which can be asked alone.
+"""Shapley values of a mean over many instances, each of which can be evaluated alone.
 
 The value of a coalition is V(S) = Σ_i g_i v_i(S) over instances i, such as images, with weights g.
-The Shapley value is linear, so it is the same weighted sum of the instances' own. Each instance may
-therefore be asked of coalitions of its own, and their errors cancel in the sum: a batch that shares
-one order, as in the paper's Algorithm 1, tells hardly more of the order than one instance does.
+The Shapley value is linear, so it is the same weighted sum of the instances' own Shapley values.
+Each instance may therefore be evaluated on its own coalitions, and the errors cancel in the sum. A
+batch that shares one order, as in the paper's Algorithm 1, says barely more about the order than
+one instance does.
 
 Coalitions are a function of a seed, the instance and the number of a *round*. So any number of
-processes draw the same ones, and further rounds leave those before as they are.
+processes draw the same ones, and further rounds leave earlier rounds unchanged.
 """
 
 from collections.abc import Callable
@@ -34,8 +35,8 @@ class PooledEstimate:
     values: Floats
     """(player,)"""
     standard_errors: Floats
-    """(player,) of the coalitions drawn, the instances being those that they are; NaN where one
-    round alone cannot tell"""
+    """(player,) error due to the coalitions drawn, for fixed instances; NaN where a single round
+    does not allow an estimate"""
     degrees_of_freedom: Floats
     """(player,) of the standard errors (Satterthwaite's); Inf where values are exact, NaN where
     there are fewer than :data:`LEAST_FREEDOM`"""
@@ -44,17 +45,17 @@ class PooledEstimate:
         """Lower and upper ends (player,), as :meth:`pipeline.shapley.estimate.Estimate.interval`.
 
         Raises:
-            InputError: a level that is no share between 0 and 1.
+            InputError: the level is not between 0 and 1.
         """
         return students_interval(self.values, self.standard_errors, self.degrees_of_freedom, level)
 
 
 LEAST_FREEDOM = 7
-"""Degrees of freedom from which an interval is given: as of eight replicates."""
+"""Fewest degrees of freedom for an interval: those of eight replicates."""
 
 
 def _estimate(values: Floats, squares: Floats, freedom: Floats | float) -> PooledEstimate:
-    """Values whose squared errors are sums of parts.
+    """An estimate whose squared standard errors are sums over parts.
 
     Args:
         values: (player,)
@@ -70,9 +71,9 @@ def _estimate(values: Floats, squares: Floats, freedom: Floats | float) -> Poole
 
 
 def orders_of(seed: int, instances: NDArray[np.integer], number: int, n: int) -> NDArray[np.intp]:
-    """The order of all players that each instance has in a round: (instance, place).
+    """The order of all players for each instance in a round: (instance, place).
 
-    Raises InputError for a seed, numbers of instances or a round that are negative, no player.
+    Raises InputError if the seed, an instance or the round is negative, or there is no player.
     """
     instances, number, n = _drawn_for(seed, instances, number, n)
     if not len(instances):
@@ -83,9 +84,9 @@ def orders_of(seed: int, instances: NDArray[np.integer], number: int, n: int) ->
 def pairs_of(
     seed: int, instances: NDArray[np.integer], number: int, count: int, n: int
 ) -> NDArray[np.bool_]:
-    """Pairs of a coalition and all other players, that each instance has in a round.
+    """Pairs of a coalition and its complement, for each instance in a round.
 
-    All sizes from 1 to n − 1 are equally likely, and with one size all coalitions: sampling by
+    All sizes from 1 to n − 1 are equally likely, and within a size all coalitions: sampling by
     leverage scores (Musco and Witter, "Provably accurate Shapley value estimation via leverage
     score sampling", 2025).
 
@@ -93,7 +94,7 @@ def pairs_of(
         (instance, 2 · count, player) membership, each coalition followed by its complement.
 
     Raises:
-        InputError: as :func:`orders_of`, and a negative count.
+        InputError: as :func:`orders_of`, or the count is negative.
     """
     instances, number, n = _drawn_for(seed, instances, number, n)
     count = whole("count", count, 0)
@@ -110,7 +111,7 @@ def pairs_of(
 def _drawn_for(
     seed: int, instances: NDArray[np.integer], number: int, n: int
 ) -> tuple[NDArray[np.integer], int, int]:
-    """What coalitions are drawn for. Raises InputError for what none can be drawn for."""
+    """Check and convert the arguments of a draw. Raises InputError if they are invalid."""
     seed_of(seed)
     given = array("instances", instances)
     if given.ndim != 1 or (given.size and (given.dtype.kind not in "iu" or given.min() < 0)):
@@ -129,19 +130,19 @@ def contributions(values: Floats, orders: NDArray[np.integer]) -> Floats:
     """Marginal contributions along walks.
 
     Args:
-        values: (…, n + 1) the value after the first k players of the order were removed.
+        values: (…, n + 1) the value after the first k players of the order are removed.
         orders: (…, n) the players in the order in which they are removed.
 
     Returns:
         (…, player)
 
     Raises:
-        InputError: shapes that do not fit, orders that do not name each player once.
+        InputError: the shapes do not match, or an order does not name each player once.
     """
     orders, values = array("orders", orders), array("values", values)
     length = values.shape[-1] - 1 if values.ndim else 0
     named = orders.dtype.kind in "iu" and orders.shape == (*values.shape[:-1], length)
-    # A player that is named twice leaves another one unnamed.
+    # If a player is named twice, another one is missing.
     there = np.zeros(orders.shape, dtype=np.bool_)
     if named and orders.size and 0 <= orders.min() <= orders.max() < length:
         np.put_along_axis(there, orders, values=True, axis=-1)
@@ -166,8 +167,8 @@ def from_walks(
         weights: (instance,)
 
     Raises:
-        InputError: shapes that do not fit, orders that do not name each player once, values or
-            weights that are not finite.
+        InputError: the shapes do not match, an order does not name each player once, or values or
+            weights are not finite.
     """
     orders = array("orders", orders)
     values, weights = _checked(values, orders.shape[-1] + 1 if orders.ndim else 0, weights)
@@ -188,25 +189,25 @@ def until(
     most: int = 1 << 20,
     advance: Callable[[int, float], None] | None = None,
 ) -> tuple[PooledEstimate, int, bool]:
-    """An estimate from as many rounds as bring its largest standard error to a tolerance.
+    """Add rounds until the largest standard error meets a tolerance.
 
-    Errors fall with the square root of the rounds, so each step goes to as many rounds as that
-    asks for, and to half as many again at least. Rounds that were asked before need not be asked
-    again, since they are the same (:func:`orders_of`, :func:`pairs_of`).
+    Errors fall with the square root of the number of rounds, so each step uses as many rounds as
+    that predicts, and at least half as many again. Rounds evaluated before need no new evaluation,
+    since they stay the same (:func:`orders_of`, :func:`pairs_of`).
 
     Args:
-        estimate: from a number of rounds.
-        tolerance: largest standard error that is borne.
-        first: rounds of the first step, two at least.
-        most: rounds at which it ends all the same.
-        advance: told the rounds and the largest standard error after each step.
+        estimate: makes an estimate from a number of rounds.
+        tolerance: largest standard error allowed.
+        first: rounds of the first step, at least two.
+        most: number of rounds that ends the search in any case.
+        advance: called with the rounds and the largest standard error after each step.
 
     Returns:
         The estimate, its rounds, and whether the tolerance is met.
 
     Raises:
-        InputError: a tolerance that is not above 0, fewer than two rounds, an estimate that does
-            not tell its errors.
+        InputError: the tolerance is not above 0, there are fewer than two rounds, or the
+            estimate's standard errors are NaN.
     """
     if not callable(estimate):
         raise InputError(f"estimate: a {type(estimate).__name__}; a function of rounds is needed")
@@ -223,7 +224,9 @@ def until(
             raise InputError(f"estimate gives a {type(found).__name__}, not a PooledEstimate")
         error = float(np.max(found.standard_errors))
         if np.isnan(error):
-            raise InputError(f"the standard errors of {rounds} rounds are NaN: when is it to end?")
+            raise InputError(
+                f"the standard errors of {rounds} rounds are NaN: the tolerance cannot be checked"
+            )
         if advance is not None:
             advance(rounds, error)
         if error <= tolerance or rounds >= most:
@@ -241,21 +244,21 @@ def regress(
 ) -> PooledEstimate:
     """Shapley values by weighted least squares over all instances' coalitions; consistent.
 
-    The Shapley value is the solution of a least-squares problem over coalitions whose weights are
-    1 / (s (n − s)) where sizes s are equally likely. An instance's values are taken from the line
-    between v_i(∅) and v_i(N), so what differs between instances cancels. The values sum to
+    The Shapley value is the solution of a least-squares problem over coalitions, with weights
+    1 / (s (n − s)) where sizes s are equally likely. An instance's values are taken relative to the
+    line between v_i(∅) and v_i(N), so differences between instances cancel. The values sum to
     V(N) − V(∅). Errors are those of the jackknife over rounds, with rounds − 1 degrees of freedom.
 
     Args:
-        coalitions: (instance, round, coalition, player) as :func:`pairs_of` gives them.
+        coalitions: (instance, round, coalition, player) from :func:`pairs_of`.
         values: (instance, round, coalition)
         nobody: (instance,) v_i(∅)
         everybody: (instance,) v_i(N)
-        weights: (instance,) negative ones stand for what is subtracted.
+        weights: (instance,); negative weights subtract an instance.
 
     Raises:
-        InputError: shapes that do not fit, values or weights that are not finite, coalitions of
-            nobody or everybody, too few coalitions for the number of players.
+        InputError: the shapes do not match, values or weights are not finite, the empty or the full
+            coalition is among the coalitions, or there are too few coalitions for the players.
     """
     coalitions = array("coalitions", coalitions)
     values, weights = _checked(values, None, weights)
@@ -275,14 +278,17 @@ def regress(
     if n == 1:
         return PooledEstimate(np.array([total]), np.zeros(1), np.full(1, np.inf))
     if (coalitions.all(axis=-1) | ~coalitions.any(axis=-1)).any():
-        raise InputError("coalitions: nobody, or everybody, is among them; give these apart")
+        raise InputError(
+            "coalitions: the empty or the full one is among them; leave them out, and give their "
+            "values as nobody and everybody"
+        )
     found, squares = np.full(n, total / n), [np.zeros(n)]
     for sign in (1, -1):
         part = np.flatnonzero(sign * weights > 0)
         if len(part):
             line = nobody[part], everybody[part]
             own = np.abs(weights[part])
-            # What is solved is the instances' weighted mean.
+            # This solves for the instances' weighted mean.
             solved = _solved(coalitions[part], values[part], *line, own / own.sum())
             found += sign * own.sum() * solved.values
             squares.append((own.sum() * solved.standard_errors) ** 2)
@@ -292,7 +298,7 @@ def regress(
 
 
 def _unknown(values: Floats) -> PooledEstimate:
-    """Values of one round, which tells no error."""
+    """Values of a single round, which does not allow an estimate of the error."""
     nothing = np.full_like(values, np.nan)
     return PooledEstimate(values, nothing, nothing)
 
@@ -304,7 +310,7 @@ def _solved(
     everybody: Floats,
     weights: Weights,
 ) -> PooledEstimate:
-    """Deviations from equal shares, for weights that are positive and sum to 1."""
+    """Deviations from equal shares, for positive weights that sum to 1."""
     n, rounds = coalitions.shape[-1], coalitions.shape[1]
     sizes = coalitions.sum(axis=-1)
     kernel = weights[:, None, None] / (sizes * (n - sizes))
@@ -319,13 +325,13 @@ def _solved(
     product, total = np.zeros((n, n)), np.zeros(n)
     for number in range(rounds):
         product, total = (a + b for a, b in zip((product, total), equations(number), strict=True))
-    # Centred memberships sum to 0 over players: so do the solutions, with any number added here.
+    # Centred memberships sum to 0 over players, and so do the solutions, whatever is added here.
     filled = np.full((n, n), np.trace(product) / n**2)
     _refuse_too_few(product, coalitions)
     mean = np.linalg.solve(product + filled, total)
     if rounds == 1:
         return _unknown(mean)
-    # A round's equations are computed again: of many players all of them would not fit at once.
+    # A round's equations are computed again: for many players they would not all fit in memory.
     without = np.empty((rounds, n))
     for number in range(rounds):
         own, part = equations(number)
@@ -335,15 +341,15 @@ def _solved(
 
 
 def _refuse_too_few(product: Floats, coalitions: NDArray[np.bool_]) -> None:
-    """Raise InputError unless the coalitions tell players apart, also without any one round."""
+    """Raise InputError unless the coalitions determine the values, also without any one round."""
     n, rounds = coalitions.shape[-1], coalitions.shape[1]
-    # A coalition and its complement tell one equation.
+    # A coalition and its complement give only one equation.
     pairs = int(np.prod(coalitions.shape[:3])) // 2
     left = pairs if rounds == 1 else pairs - pairs // rounds
     if left < n - 1 or np.linalg.matrix_rank(product, hermitian=True) < n - 1:
         raise InputError(
-            f"{pairs} pairs of coalitions in {rounds} rounds do not tell {n} players apart: "
-            "evaluate more pairs, or more rounds"
+            f"{pairs} pairs of coalitions in {rounds} rounds do not determine the values of {n} "
+            "players: evaluate more pairs, or more rounds"
         )
 
 

@@ -2,17 +2,17 @@
 
 The Shapley value is the mean over sizes s = 0 … n − 1 of a player's expected marginal contribution
 to coalitions of s others (Play Fair, supplement, Eq. 22: the conditional-expectation form). Here
-every player is given equally many marginal contributions at every size: n orders are drawn at a
-time that form a random Latin square, every player standing in each place in exactly one of them.
-With two random permutations, the players' seats in a circle and τ, player i has in order r the
-place τ((seat_i − r) mod n). Each order by itself is uniform, and a coalition that it names serves
-the player that completes it and the one that joins it, as in permutation sampling; but which player
-meets which size, there left to chance, is balanced.
+every player gets equally many marginal contributions at every size. Orders are drawn n at a time
+and form a random Latin square: every player has each place in exactly one of them. Two random
+permutations, the players' seats in a circle and τ, give player i in order r the place
+τ((seat_i − r) mod n). Each order by itself is uniform. As in permutation sampling, a coalition
+serves both the player that completes it and the one that joins it. Permutation sampling leaves to
+chance which player meets which size; here this is balanced.
 
-The number of marginal contributions of a player at a size is fixed, not random, so their mean is
-unbiased size by size and in all; it is exact for additive games. Standard errors come from the
-spread of the squares. A budget is n (n − 1) + 2 at least, and twice that for standard errors; what
-does not suffice for a whole square is not spent. Samples are orders, n a square.
+The number of marginal contributions of a player at a size is fixed, so their mean is unbiased for
+each size and overall. It is exact for additive games. Standard errors come from the spread of the
+squares. A budget is at least n (n − 1) + 2, and twice that for standard errors. Budget that does
+not suffice for a whole square is left unspent. Samples are orders, n per square.
 """
 
 import numpy as np

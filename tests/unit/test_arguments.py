@@ -80,8 +80,8 @@ def test_classes_of_a_table(classes, found):
     [
         (np.zeros(8), r"of shape \(8,\); .* Of one output give values\[:, None\]"),
         (np.zeros((8, 1), dtype=complex), "values are torch.complex128"),
-        ([["a"]], "values are no table of numbers"),
-        (np.array([["a"]]), "values are no table of numbers"),
+        ([["a"]], "values are not a table of numbers"),
+        (np.array([["a"]]), "values are not a table of numbers"),
         (np.zeros((7, 1)), "has 2\\*\\*n rows"),
         (np.full((8, 1), np.nan), "NaN or Inf"),
     ],

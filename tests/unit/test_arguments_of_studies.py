@@ -192,7 +192,7 @@ REFUSED = [
     ]),
     (pooled.regress, REGRESSED, [
         ({"coalitions": PAIRS[:1]}, r"coalitions of shape \(1, 2, 8, 3\)"),
-        ({"coalitions": PAIRS & False}, "nobody, or everybody, is among them"),
+        ({"coalitions": PAIRS & False}, "the empty or the full one is among them"),
         ({"nobody": 0.0}, r"nobody of shape \(\)"), ({"everybody": [NAN, 1]}, "everybody: .* NaN"),
     ]),
     (walked, {"tolerance": 0.5}, [({}, "standard errors of 2 rounds are NaN")]),
