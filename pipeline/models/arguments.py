@@ -1,4 +1,4 @@
-"""Tensors and models that people give from Python: they are taken, or it is said what is."""
+"""Checks of tensors and models given from Python: convert them, or report what is wrong."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -12,15 +12,15 @@ from pipeline.core.errors import InputError
 
 
 def tensor(name: str, values: Any, like: Tensor | None = None) -> Tensor:
-    """A tensor as it is; arrays and lists as tensors, floats of the dtype and device of ``like``.
+    """A tensor, unchanged; arrays and lists are converted, floats to ``like``'s dtype and device.
 
     Raises:
-        InputError: what is none of these, or holds no numbers.
+        InputError: the values are none of these, or not numbers.
     """
     if isinstance(values, Tensor):
         return values
     given = arguments.array(name, values)
-    # A copy: of arrays that cannot be written to, or run backwards, torch makes none.
+    # A copy: torch cannot share memory with read-only arrays or negative strides.
     found = torch.from_numpy(np.array(given))
     if like is None:
         return found
@@ -28,25 +28,25 @@ def tensor(name: str, values: Any, like: Tensor | None = None) -> Tensor:
 
 
 def finite(name: str, values: Tensor) -> Tensor:
-    """A tensor as it is. Raises InputError if it holds NaN or Inf; one of no data holds none."""
+    """The tensor, unchanged. Raises InputError for NaN or Inf; tensors without data always pass."""
     if values.device.type != "meta" and not torch.isfinite(values).all():
         raise InputError(f"{name} hold NaN or Inf")
     return values
 
 
 def weight_of(model: Any) -> Tensor | None:
-    """A weight that tells a model's dtype and device; None of a function, which tells neither."""
+    """A weight with the model's dtype and device; None for a plain function, which has neither."""
     return next(model.parameters(), None) if isinstance(model, nn.Module) else None
 
 
 def check_kind(name: str, value: Any, kind: type, more: str = "") -> None:
-    """Raise InputError unless a value is of a kind, a network say; ``more`` says what to do."""
+    """Raise InputError unless a value is an instance of ``kind``; ``more`` says what to do."""
     if not isinstance(value, kind):
         raise InputError(f"{name}: a {type(value).__name__}; a {kind.__name__} is needed{more}")
 
 
 def check_like(name: str, values: Tensor, weight: Tensor) -> None:
-    """Raise InputError unless values have a network's dtype and device."""
+    """Raise InputError unless values have the network's dtype and device."""
     if (values.dtype, values.device) != (weight.dtype, weight.device):
         raise InputError(
             f"{name} are {values.dtype} on {values.device}, the network is {weight.dtype} on "
@@ -55,10 +55,10 @@ def check_like(name: str, values: Tensor, weight: Tensor) -> None:
 
 
 def features_for(features: Any, references: Tensor) -> Tensor:
-    """Features for a network of a table, which has such references; arrays are taken, too.
+    """Features for a network of a table, checked against its references; arrays are converted.
 
     Raises:
-        InputError: another shape than (sample, feature), another dtype or device.
+        InputError: the shape is not (sample, feature), or the dtype or device differs.
     """
     given = tensor("features", features, references)
     if given.ndim != 2 or given.shape[1] != len(references):
@@ -70,7 +70,7 @@ def features_for(features: Any, references: Tensor) -> Tensor:
 
 
 def check_state(state: Any) -> None:
-    """Raise InputError unless what is said to be a ``state_dict`` can be one."""
+    """Raise InputError unless the argument can be a ``state_dict``."""
     if not isinstance(state, Mapping):
         raise InputError(
             f"a {type(state).__name__}: this is no state of a network; a state_dict is needed, as "
@@ -79,10 +79,10 @@ def check_state(state: Any) -> None:
 
 
 def called(model: Callable[[Tensor], Any], inputs: Tensor, what: str = "inputs") -> Tensor:
-    """What a model gives, of any shape.
+    """Output of a model, of any shape.
 
     Raises:
-        InputError: what is no model, a model that does not take the inputs, no tensor.
+        InputError: the model is not callable, rejects the inputs, or does not return a tensor.
     """
     kind = type(model).__name__
     if not callable(model):

@@ -12,7 +12,7 @@ from pipeline.core.errors import InputError
 
 Architecture = Literal["small", "resnet50"]
 
-# Of ImageNet, in RGB: what torchvision's weights were trained with.
+# Mean and standard deviation of ImageNet, in RGB; torchvision's weights were trained with them.
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 
@@ -37,7 +37,7 @@ class _Residual(nn.Module):
 class SmallResidual(nn.Module):
     """A residual network for small pictures of moving things.
 
-    The last feature map is not pooled: where a thing is matters as much as what it is.
+    The last feature map is not pooled: position matters as much as appearance.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class ResNet50(nn.Module):
         weights = models.ResNet50_Weights.IMAGENET1K_V2
         try:
             self.trunk = models.resnet50(weights=weights if pretrained else None)
-        except OSError as error:  # what urllib raises without a connection is one
+        except OSError as error:  # urllib's connection errors are OSErrors
             file = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
             raise InputError(
                 f"frames.backbone.weights: imagenet: there is no {file}, and {weights.url} cannot "

@@ -1,4 +1,4 @@
-"""Weights on disk, with what is needed to build the network that they belong to."""
+"""Weights on disk, with the values needed to build their network."""
 
 import io
 from collections.abc import Callable, Mapping, Sequence
@@ -17,8 +17,9 @@ Network = TypeVar("Network", bound=nn.Module)
 
 
 def save(path: Path, network: nn.Module, description: Mapping[str, Any]) -> None:
-    """Write a network's state and its description (plain values) so that the bytes depend on
-    nothing else.
+    """Write a network's state and its description (plain values).
+
+    The bytes depend on nothing else.
     """
     state = {name: value.detach().cpu() for name, value in network.state_dict().items()}
     buffer = io.BytesIO()
@@ -31,8 +32,8 @@ def load(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """Description and state of a checkpoint; a plain state dict has an empty description.
 
     Raises:
-        InputError: if the file is missing, a directory, damaged, holds anything but plain values
-            and tensors, or no state.
+        InputError: the file is missing, a directory, damaged, holds anything other than plain
+            values and tensors, or holds no state.
     """
     path = Path(path)
     if path.is_dir():
@@ -41,7 +42,7 @@ def load(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such checkpoint") from None
-    except Exception as error:  # bytes that are no checkpoint can end in any exception
+    except Exception as error:  # torch.load may raise any exception for other files
         first_line = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise InputError(
             f"{path}: cannot be read as a checkpoint of weights alone ({first_line}); save it with "
@@ -65,16 +66,16 @@ def load(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
 
 
 def build(path: Path, kind: Callable[..., Network], keys: Sequence[str]) -> Network:
-    """The network of a checkpoint: constructed as its description says, with its state.
+    """Build the network of a checkpoint from its description, and load its state.
 
     Args:
         path: the checkpoint.
         kind: class of the network.
-        keys: what of the description goes to the constructor, by name.
+        keys: entries of the description that are passed to the constructor by name.
 
     Raises:
-        InputError: as :func:`load` and :func:`fill`, and if the description is that of another
-            kind of network.
+        InputError: as :func:`load` and :func:`fill`, and if the description belongs to another kind
+            of network.
     """
     description, state = load(path)
     name = getattr(kind, "__name__", "network")
@@ -100,7 +101,7 @@ def fill(network: nn.Module, state: Mapping[str, Tensor], source: Path) -> None:
     """Load a state into a network.
 
     Raises:
-        InputError: naming the parameters that are missing, left over or of another shape.
+        InputError: parameters are missing, left over or of another shape; the message names them.
     """
     own = network.state_dict()
     missing = sorted(own.keys() - state.keys())

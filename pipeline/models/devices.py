@@ -9,13 +9,13 @@ from pipeline.core.errors import InputError
 
 
 def resolve(device: str) -> torch.device:
-    """The device that a parameter asks for.
+    """The device for a parameter value.
 
     Args:
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:<number>``.
 
     Raises:
-        InputError: if a GPU is asked for that is not there.
+        InputError: the GPU does not exist, or the value is none of these.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -41,9 +41,10 @@ def describe(device: torch.device) -> str:
 
 
 def working_memory(device: torch.device) -> int:
-    """Bytes that a batch of evaluations may take: a quarter of a GPU's memory, 1 GiB elsewhere.
+    """Memory in bytes for a batch of evaluations: a quarter of a GPU's memory, 1 GiB elsewhere.
 
-    Not of what is free just now: the size of batches is part of what makes results repeatable.
+    It does not depend on the memory that is free at the moment: results are repeatable only for
+    the same batch size.
     """
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[1] // 4
@@ -51,7 +52,7 @@ def working_memory(device: torch.device) -> int:
 
 
 def cpu_name() -> str:
-    """What the processor is called, as far as the system tells."""
+    """The processor's name, as far as the system reports it."""
     info = Path("/proc/cpuinfo")
     if info.exists():
         for line in info.read_text(encoding="utf-8").splitlines():

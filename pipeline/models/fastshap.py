@@ -1,15 +1,15 @@
-"""FastSHAP for tables: a network that is trained to tell another network's Shapley values.
+"""FastSHAP for tables: a network trained to predict another network's Shapley values.
 
 Jethani, Sudarshan, Covert, Lee and Ranganath, "FastSHAP: Real-Time Shapley Value Estimation",
 ICLR 2022. The value v(S) of a coalition is the frozen network's output with references in place of
-absent features, so no surrogate is needed. The explainer φ is trained to the least mean, over
+absent features, so no surrogate is needed. The explainer φ is trained to minimise the mean, over
 samples and over coalitions S from the Shapley kernel, of
 
     (v(S) − v(∅) − Σ φᵢ)²        over the features i in S
 
 As in the paper, coalitions come in pairs, each with its complement, and outputs are normalised:
-each feature gets an equal share of what is missing to f(x) − f(r) (additive efficient
-normalisation). Among all functions the Shapley values are the minimum.
+each feature gets an equal share of the difference to f(x) − f(r) (additive efficient
+normalisation). Among all functions, the Shapley values attain the minimum.
 """
 
 from collections.abc import Callable
@@ -27,7 +27,7 @@ Network = Callable[[Tensor], Tensor]
 
 
 class Explained(NamedTuple):
-    """What a network says, and what the explainer says of it."""
+    """Scores of a network, and the explainer's values for them."""
 
     scores: Tensor
     """(sample, output) of the network"""
@@ -36,17 +36,17 @@ class Explained(NamedTuple):
 
 
 class Explainer(nn.Module):
-    """A feedforward network that tells another network's Shapley values.
+    """A feedforward network that predicts another network's Shapley values.
 
     Args:
-        n_players: features.
-        n_outputs: of the network that is explained.
+        n_players: number of features.
+        n_outputs: number of outputs of the explained network.
         hidden: units of each of the two hidden layers.
-        mean, sd: (feature,) by which features are scaled before they are put in; None: 0 and 1.
+        mean, sd: (feature,) used to scale the features; None: 0 and 1.
 
     Raises:
-        InputError: no feature, output or unit; a mean or an sd of another shape, NaN or Inf, an sd
-            that is not above 0.
+        InputError: there is no feature, output or unit; the mean or the sd has another shape or
+            holds NaN or Inf; the sd is not above 0.
     """
 
     mean: Tensor
@@ -90,7 +90,7 @@ class Explainer(nn.Module):
         )
 
     def forward(self, features: Tensor, scores: Tensor, empty: Tensor) -> Tensor:
-        """Values (sample, player, output), which sum to the scores less those of the references.
+        """Values (sample, player, output), which sum to the scores minus the references' scores.
 
         Args:
             features: (sample, feature)
@@ -98,7 +98,7 @@ class Explainer(nn.Module):
             empty: (output,) of the network for the references.
 
         Raises:
-            InputError: arguments of other shapes.
+            InputError: an argument has another shape.
         """
         n, d = len(features), len(self.mean)
         if features.shape != (n, d):
@@ -113,7 +113,7 @@ class Explainer(nn.Module):
 
 
 def normalised(values: Tensor, total: Tensor) -> Tensor:
-    """Values (sample, player, output) with the same added to each, so that they sum to a total."""
+    """Values (sample, player, output), shifted equally so that they sum to a total."""
     missing = total - values.sum(dim=1)
     return values + (missing / values.shape[1])[:, None]
 
@@ -122,7 +122,7 @@ def normalised(values: Tensor, total: Tensor) -> Tensor:
 def explain(
     explainer: Explainer, network: Network, features: Tensor, references: Tensor
 ) -> Explained:
-    """Scores of a network and the explainer's values of them.
+    """Scores of a network, and the explainer's values for them.
 
     Args:
         explainer: as trained for the network.
@@ -131,8 +131,8 @@ def explain(
         references: (feature,) as given in training.
 
     Raises:
-        InputError: arguments of other shapes, what is no explainer, a network that does not take
-            the features. NaN gives NaN.
+        InputError: an argument has another shape, the explainer is of another type, or the network
+            rejects the features. NaN gives NaN.
     """
     check_kind("explainer", explainer, Explainer, ", which train makes")
     features = tensor("features", features, explainer.mean)
@@ -157,25 +157,25 @@ def train(
     coalitions: int = 8,
     learning_rate: float = 1e-3,
 ) -> Explainer:
-    """An explainer trained for a network, which must be in evaluation mode and is left as it is.
+    """Train an explainer for a network, which must be in evaluation mode and is left unchanged.
 
     Args:
-        network: a function of features, that gives the same for the same features.
+        network: a deterministic function of features.
         features: (sample, feature) to train on; the explainer scales them by their mean and sd.
         references: (feature,) values of absent features.
-        n_outputs: of the network.
-        steps: of Adam, whose learning rate falls to 0 along a cosine.
+        n_outputs: number of outputs of the network.
+        steps: steps of Adam, whose learning rate falls to 0 along a cosine.
         hidden: units of each of the explainer's two hidden layers.
-        seed: of first weights, batches and coalitions. Global random numbers are left alone.
-        batch: samples of a step, drawn without repeats until all were; at most all of them.
-        coalitions: of each sample in a step; an even number, for they come in pairs.
-        learning_rate: at first.
+        seed: of initial weights, batches and coalitions. The global random state is not touched.
+        batch: samples per step, drawn without repeats until all were used; at most all of them.
+        coalitions: coalitions per sample and step; an even number, since they come in pairs.
+        learning_rate: initial learning rate.
 
     Returns:
         The explainer, on the features' device, with their dtype, in evaluation mode.
 
     Raises:
-        InputError: arguments that do not fit; NaN or Inf of the network, or of the loss.
+        InputError: an argument is invalid, or the network's outputs or the loss are NaN or Inf.
     """
     limits = steps, batch, coalitions, learning_rate
     features, references = _checked(network, features, references, *limits)
@@ -215,7 +215,7 @@ def _check_loss(loss: Tensor, learning_rate: float) -> None:
 
 
 def _untrained(features: Tensor, n_outputs: int, hidden: int, seed: int) -> Explainer:
-    """An explainer as it is first, which scales features by their mean and sd."""
+    """An untrained explainer, which scales features by their mean and sd."""
     sd = features.std(dim=0, correction=0)
     scales = features.mean(dim=0), torch.where(sd > 0, sd, torch.ones_like(sd))
     with torch.random.fork_rng(devices=[]):
@@ -227,7 +227,7 @@ def _untrained(features: Tensor, n_outputs: int, hidden: int, seed: int) -> Expl
 def _scores(
     network: Network, features: Tensor, references: Tensor, n_outputs: int
 ) -> tuple[Tensor, Tensor]:
-    """What a network gives for the features and for the references; raises InputError."""
+    """The network's outputs for the features and the references; raises InputError."""
     scores = called(network, features, "features")
     if scores.shape != (len(features), n_outputs):
         raise InputError(
@@ -239,7 +239,7 @@ def _scores(
 
 
 def loss_of(values: Tensor, members: Tensor, gains: Tensor) -> Tensor:
-    """Mean squared error of what coalitions gain, over samples, coalitions and outputs.
+    """Mean squared error of coalitions' gains, over samples, coalitions and outputs.
 
     Args:
         values: (sample, player, output)
@@ -252,8 +252,8 @@ def loss_of(values: Tensor, members: Tensor, gains: Tensor) -> Tensor:
 def kernel_coalitions(pairs: int, n_players: int, generator: torch.Generator) -> Tensor:
     """Coalitions drawn from the Shapley kernel, each followed by its complement.
 
-    A size k from 1 to d − 1 has probability ∝ 1 / (k (d − k)), and coalitions of a size are alike.
-    One player alone makes no such coalition: then they are empty ones, and all players.
+    A size k from 1 to d − 1 has probability ∝ 1 / (k (d − k)); coalitions of one size are equally
+    likely. A single player has no such coalition; its pairs are the empty and the full coalition.
 
     Returns:
         (2 · pair, player) bool.
@@ -270,10 +270,10 @@ def kernel_coalitions(pairs: int, n_players: int, generator: torch.Generator) ->
 
 
 def from_state(state: dict[str, Tensor]) -> Explainer:
-    """The explainer of a ``state_dict``, which holds the structure.
+    """The explainer of a ``state_dict``, whose shapes give the structure.
 
     Raises:
-        InputError: a state of something else.
+        InputError: the state belongs to something else.
     """
     check_state(state)
     try:

@@ -1,14 +1,14 @@
-"""What a model's output is owed to by its gradients: Integrated Gradients and GradCAM, by captum.
+"""Attributions of a model's output by its gradients: Integrated Gradients and GradCAM, by captum.
 
 Both explain a module that maps sequences of feature vectors (batch, element, feature) to scores
-(batch, class), and give one number an element.
+(batch, class), and give one number per element.
 
 * Integrated Gradients (Sundararajan, Taly, Yan 2017): the gradient integrated along the straight
   line from a baseline x' to the input x, times x − x', summed over an element's features. The sum
-  over elements is f(x) − f(x'), but for the error of the quadrature.
+  over elements is f(x) − f(x'), up to the quadrature error.
 * GradCAM (Selvaraju et al. 2017) with the features as channels and the elements as places: a
-  channel's weight is the mean over elements of the gradient, and an element's value the weighted
-  sum of its channels. The paper keeps positive values alone; a ranking needs the signed ones.
+  channel's weight is the mean over elements of the gradient, and an element's value is the weighted
+  sum of its channels. The paper keeps only positive values; a ranking needs the signed ones.
 """
 
 from dataclasses import dataclass
@@ -22,17 +22,17 @@ from pipeline.core.errors import InputError
 from pipeline.models.arguments import called, check_kind, finite, tensor, weight_of
 
 BaselineKind = Literal["zero", "mean"]
-"""The zero vector, or the mean feature vector of some rows."""
+"""The zero vector, or the mean of the rows' feature vectors."""
 
 
 @dataclass(frozen=True)
 class Integrated:
-    """Integrated Gradients, and how far they are from complete."""
+    """Integrated Gradients, and their deviation from completeness."""
 
     values: Tensor
     """(sequence, element) float64"""
     gap: Tensor
-    """(sequence,) float64: the sum of the values, less f(x) − f(x')"""
+    """(sequence,) float64: the sum of the values, minus f(x) − f(x')"""
 
 
 def integrated_gradients(
@@ -46,9 +46,9 @@ def integrated_gradients(
 ) -> Integrated:
     """Integrated Gradients of every element for one class of each sequence.
 
-    The integral is a Gauss-Legendre sum. captum rounds its weights to float32, which keeps the gap
-    from falling much below 1e-7 of the values, in float64 too; and it adds up the points of float32
-    features in float32, where :mod:`pipeline.models.lines` does so in float64.
+    The integral is a Gauss-Legendre sum. captum rounds its weights to float32, so even in float64
+    the gap does not fall much below 1e-7 of the values. It also sums the points of float32 features
+    in float32, whereas :mod:`pipeline.models.lines` sums in float64.
 
     Args:
         module: (batch, element, feature) → (batch, class), differentiable, in evaluation mode, on
@@ -58,12 +58,12 @@ def integrated_gradients(
         baseline: x', of a shape that can be broadcast to the features', e.g. (feature,) or
             (element, feature).
         steps: points of the quadrature.
-        internal_batch: rows (a point on the line of one sequence each) that the module is given
-            at once, at most; memory grows with it, and with nothing else.
+        internal_batch: most rows (points on the lines of the sequences) evaluated at once. Memory
+            grows only with it.
 
     Raises:
-        InputError: wrong shapes, NaN or Inf, a class that does not exist, a module that does not
-            take the features, steps or internal_batch less than 1.
+        InputError: a shape is wrong, values are NaN or Inf, a class does not exist, the module
+            rejects the features, or steps or internal_batch is less than 1.
     """
     steps, internal_batch = whole("steps", steps), whole("internal_batch", internal_batch)
     features, targets = _checked(module, features, target_classes)
@@ -104,16 +104,16 @@ def gradcam(
         module: as :func:`integrated_gradients`.
         features: (sequence, element, feature) float32 or float64.
         target_classes: (sequence,) integers, counted from 0.
-        relu: whether negative values become zero, as in the paper's maps. Elements that speak
-            against the class cannot be told apart then.
-        internal_batch: rows that the module is given at once, at most.
+        relu: whether negative values become zero, as in the paper's maps. Elements that count
+            against the class cannot be distinguished then.
+        internal_batch: most rows evaluated at once.
 
     Returns:
         (sequence, element) float64.
 
     Raises:
-        InputError: wrong shapes, NaN or Inf, a class that does not exist, a module that does not
-            take the features, internal_batch less than 1.
+        InputError: a shape is wrong, values are NaN or Inf, a class does not exist, the module
+            rejects the features, or internal_batch is less than 1.
     """
     internal_batch = whole("internal_batch", internal_batch)
     features, targets = _checked(module, features, target_classes)
@@ -123,7 +123,7 @@ def gradcam(
     method = LayerGradCam(channels_first, channels_first.channels)
     parts = []
     for rows in _batches(len(features), internal_batch):
-        # The weights may be constants: then nothing but the input leads to a gradient.
+        # The module's weights may be frozen: only the input then leads to a gradient.
         channels = features[rows].detach().transpose(1, 2).clone().requires_grad_()
         maps = method.attribute(channels, target=targets[rows], relu_attributions=relu)
         parts.append(maps.detach().double()[:, 0])
@@ -131,18 +131,18 @@ def gradcam(
 
 
 def baseline_features(kind: BaselineKind, rows: Tensor) -> Tensor:
-    """The feature vector that stands for the absence of information.
+    """The feature vector that represents the absence of information.
 
     Args:
         kind: ``zero`` or ``mean``.
-        rows: (row, feature) feature vectors, e.g. of all training frames; they tell the dtype and
-            the device, and their mean is taken in float64.
+        rows: (row, feature) feature vectors, e.g. of all training frames. They set the dtype and
+            the device; their mean is taken in float64.
 
     Returns:
         (feature,) of the rows' dtype.
 
     Raises:
-        InputError: another kind, no rows, NaN or Inf.
+        InputError: the kind is unknown, there are no rows, or rows hold NaN or Inf.
     """
     one_of("baseline", kind, BaselineKind)
     rows = tensor("rows", rows)
@@ -170,7 +170,7 @@ class _ChannelsFirst(nn.Module):
 
 
 def _expanded(baseline: Tensor, features: Tensor) -> Tensor:
-    """A baseline of each sequence, of the features' shape; raises InputError if it does not fit."""
+    """One baseline per sequence, of the features' shape; raises InputError if it does not fit."""
     baseline = tensor("the baseline", baseline)
     try:
         baselines = baseline.to(features).expand_as(features)
@@ -189,7 +189,7 @@ def _batches(n_rows: int, size: int) -> list[slice]:
 
 
 def _checked(module: nn.Module, features: Tensor, target_classes: Tensor) -> tuple[Tensor, Tensor]:
-    """Features, and classes as int64 on their device; raises InputError for what cannot be used."""
+    """Features, and classes as int64 on their device; raises InputError if they are unusable."""
     check_kind("module", module, nn.Module, "; wrap a function in one")
     features = tensor("features", features, weight_of(module))
     target_classes = tensor("target classes", target_classes)

@@ -1,24 +1,24 @@
 """Harsanyi networks for tables, whose Shapley values are exact in one forward pass.
 
 Chen, Lou, Zhang, Huang and Zhang, "HarsanyiNet: Computing Accurate Shapley Values in a Single
-Forward Propagation", ICML 2023. Units have *children*, which learned gates choose among units of
-the layer below and features. A unit is active only if all its children are non-zero (the paper's
-AND operation). A feature counts as 0 where it equals its reference:
+Forward Propagation", ICML 2023. Units have *children*: learned gates choose them among the units of
+the layer below and the features. A unit is active only if all its children are non-zero (the
+paper's AND operation). A feature counts as 0 where it equals its reference:
 
     z = ReLU(Σ wᶜ zᶜ) · Π 1[zᶜ ≠ 0]        over the children c
 
-The *field* of a unit is the features below it: its children's fields together. If one of them is
-absent the unit is 0, and features outside the field do not change the unit. So what a unit adds to
-the scores is part of the Harsanyi interaction of its field, and each feature there owns an equal
-share. A feature's Shapley value is the sum of its shares.
+The *field* of a unit is the set of features below it: the union of its children's fields. If one of
+them is absent the unit is 0, and features outside the field do not change the unit. So the unit's
+contribution to the scores is part of the Harsanyi interaction of its field, and each feature of the
+field gets an equal share of it. A feature's Shapley value is the sum of its shares.
 
 As in the paper, scores are linear in the units of all layers, and units have no bias. Three things
 differ from the authors' code:
 
-* Features are offered to the units of every layer.
-* The scores have a bias, which is what they are where all features are absent.
-* The AND operation is exact in training too, and only its gradient is a soft one's. The authors'
-  code has tanh(100 |z|) in place of 1[z ≠ 0].
+* The units of every layer can choose features.
+* The scores have a bias: their value where all features are absent.
+* The AND operation is exact in training too; only its gradient is that of a soft version. The
+  authors' code has tanh(100 |z|) in place of 1[z ≠ 0].
 """
 
 import itertools
@@ -33,34 +33,34 @@ from pipeline.core.errors import InputError
 from pipeline.models.arguments import check_state, features_for, tensor
 
 FIRST = (2, 3, 4)
-"""Children that units of the first layer start with: so many in turn."""
+"""Numbers of children that units of the first layer start with, in turn."""
 
 UNITS, FEATURES = 1, 1
 """Units of the layer below and features that units of further layers start with as children. With
 more units, few samples would make all children of a unit in a deep layer non-zero."""
 
 GATE = 0.05
-"""Where gates start, on either side of 0. Adam's steps are at first as large as its learning rate,
-so with 1e-3 a gate needs 50 of them to switch."""
+"""Initial distance of gates from 0, on either side. Adam's first steps are as large as its learning
+rate, so with 1e-3 a gate needs 50 of them to switch."""
 
 SLOPE = 10.0
-"""Of the sigmoid whose gradient the gates are given. Adam makes little of its size."""
+"""Slope of the sigmoid whose gradient the gates get. It has little effect with Adam."""
 
 
 class Explained(NamedTuple):
-    """What a network says, and why."""
+    """Scores of a network, and their Shapley values."""
 
     scores: Tensor
     """(sample, output)"""
     values: Tensor
-    """Shapley values (sample, player, output); with the bias they sum to the scores"""
+    """Shapley values (sample, player, output); their sum plus the bias is the scores"""
 
 
 class HarsanyiLayer(nn.Module):
     """Units of one layer.
 
     Args:
-        children: (unit, candidate) bool: which candidates the units start with.
+        children: (unit, candidate) bool: initial children of each unit.
     """
 
     def __init__(self, children: Tensor) -> None:
@@ -71,7 +71,7 @@ class HarsanyiLayer(nn.Module):
         self.weight = nn.Parameter(bound * torch.empty_like(start).uniform_(-1, 1))
 
     def forward(self, candidates: Tensor) -> Tensor:
-        """Units (sample, unit), given what may be their children: (sample, candidate)."""
+        """Units (sample, unit), from their candidate children (sample, candidate)."""
         soft = torch.sigmoid(SLOPE * self.gates)
         gates = _hard(self.chosen, soft)
         absent = nn.functional.linear((candidates == 0).to(gates.dtype), gates)
@@ -88,14 +88,15 @@ class HarsanyiNet(nn.Module):
     """A Harsanyi network.
 
     Args:
-        n_players: features.
-        n_outputs: scores.
-        units: of each layer.
+        n_players: number of features.
+        n_outputs: number of scores.
+        units: units per layer.
         layers: number of layers.
-        references: (feature,) values of absent features; None where all are 0.
+        references: (feature,) values of absent features; None: all 0.
 
     Raises:
-        InputError: no feature, output, unit or layer; references of another shape, or NaN or Inf.
+        InputError: there is no feature, output, unit or layer, or the references have another shape
+            or hold NaN or Inf.
     """
 
     references: Tensor
@@ -135,7 +136,7 @@ class HarsanyiNet(nn.Module):
         """Scores (sample, output) of features (sample, feature).
 
         Raises:
-            InputError: features of another shape, dtype or device. NaN gives NaN.
+            InputError: features have another shape, dtype or device. NaN gives NaN.
         """
         scores: Tensor = self.last(self.units(features))
         return scores
@@ -146,12 +147,12 @@ class HarsanyiNet(nn.Module):
         A feature that equals its reference counts as absent, and its values are 0.
 
         Raises:
-            InputError: features of another shape, dtype or device. NaN gives NaN.
+            InputError: features have another shape, dtype or device. NaN gives NaN.
         """
         units = self.units(features)
         fields = self.fields().to(units.dtype)
         shares = fields / fields.sum(dim=1, keepdim=True).clamp(min=1)
-        # For each output, what units add to it times the shares of players.
+        # For each output, the units' contributions times the players' shares.
         added = units[:, None, :] * self.last.weight
         return Explained(self.last(units), torch.matmul(added, shares).transpose(1, 2))
 
@@ -164,7 +165,7 @@ class HarsanyiNet(nn.Module):
         return torch.cat(found, dim=1)
 
     def fields(self) -> Tensor:
-        """Features that units depend on: (layer · unit, feature) bool."""
+        """Features that each unit depends on: (layer · unit, feature) bool."""
         own = torch.eye(len(self.references), dtype=torch.bool, device=self.references.device)
         found: list[Tensor] = []
         for layer in self.layers:
@@ -175,10 +176,10 @@ class HarsanyiNet(nn.Module):
 
 
 def from_state(state: Mapping[str, Tensor]) -> HarsanyiNet:
-    """The network of a ``state_dict``, which holds the structure.
+    """The network of a ``state_dict``, whose shapes give the structure.
 
     Raises:
-        InputError: a state of something else.
+        InputError: the state belongs to something else.
     """
     check_state(state)
     try:
@@ -200,7 +201,7 @@ def _hard(chosen: Tensor, soft: Tensor) -> Tensor:
 
 
 def _drawn(n_units: int, n_candidates: int, counts: Iterable[int]) -> Tensor:
-    """Random candidates, so many of them for each unit: (unit, candidate) bool."""
+    """Random candidates for each unit, as many as its count: (unit, candidate) bool."""
     found = torch.zeros(n_units, n_candidates, dtype=torch.bool)
     for row, count in zip(found, counts, strict=False):
         row[torch.randperm(n_candidates)[:count]] = True

@@ -2,14 +2,14 @@
 
 Wang, Wang and Inouye, "Shapley Explanation Networks", ICLR 2021, Sections 2.3 and 2.5, App. I.3. A
 stage slides a window over the image. Its inner network is one linear layer and a leaky ReLU of the
-window's pixels; each pixel gets the sum of its Shapley values in all windows that hold it, as many
-channels as the stage puts out. Dilations let far pixels meet, and so do windows that change from
-stage to stage: pairs in a row, then pairs in a column. References are 0 everywhere; what lies
-outside the image is at its reference. Scores are sums over pixels.
+window's pixels. Each pixel gets the sum of its Shapley values over all windows that hold it, with
+as many channels as the stage's output. Distant pixels interact through dilations, and through
+windows that change from stage to stage: pairs in a row, then pairs in a column. References are 0
+everywhere; pixels outside the image are at their reference. Scores are sums over pixels.
 
-A stage is one product of each pixel with the weights of every place in the window, shifted views
-of these, and 2ᵏ sums: no copy of patches is made. Its leaky ReLU is a module that each pass calls
-once, images first: hooks such as DeepLIFT's take inputs and references apart along them.
+A stage multiplies each pixel by the weights of every place in the window, shifts the products, and
+takes 2ᵏ sums. It makes no copies of patches. Each pass calls the stage's leaky ReLU module once,
+with images first, because hooks such as DeepLIFT's separate inputs and references along that axis.
 """
 
 import itertools
@@ -26,33 +26,33 @@ from pipeline.models.arguments import check_like, check_state, finite, tensor
 from pipeline.models.shapnets import MOST, combinations, shares_of
 
 SLOPE = 0.01
-"""Of the leaky ReLU below 0."""
+"""Slope of the leaky ReLU below 0."""
 
 Window = tuple[int, int]
 """Height and width in pixels."""
 
 
 class ExplainedImages(NamedTuple):
-    """What a network says, and why."""
+    """Scores of a network, and their explanation."""
 
     scores: Tensor
     """(image, output)"""
     stages: tuple[Tensor, ...]
-    """of each stage its Shapley representation (image, channel, height, width), the last one being
-    the explanation: as many channels as outputs"""
+    """the Shapley representation (image, channel, height, width) of each stage; the last one is the
+    explanation and has one channel per output"""
 
 
 class ImageStage(nn.Module):
     """A Shapley transform of an image.
 
     Args:
-        channels: of the input.
+        channels: channels of the input.
         n_outputs: channels of the output.
-        window: pixels of the window, (height, width).
-        dilation: distance of its pixels.
+        window: (height, width) of the window in pixels.
+        dilation: distance between the window's pixels.
 
     Raises:
-        InputError: a window of too many pixels, a dilation below 1.
+        InputError: the window has too many pixels, or the dilation is below 1.
     """
 
     subsets: Tensor
@@ -77,19 +77,19 @@ class ImageStage(nn.Module):
         self.register_buffer("subsets", combinations(k)[0], persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(image, channel, height, width) → the same with this stage's channels."""
+        """Map (image, channel, height, width) to the same shape with this stage's channels."""
         views = self._views(x)
         sums: list[Tensor] = []
         for number in range(1, len(self.subsets)):
-            # A subset is the one without its last member, and that member.
+            # A subset is the subset without its last member, plus that member.
             last = number.bit_length() - 1
             rest = number - (1 << last)
             sums.append((sums[rest - 1] if rest else self.bias[:, None, None]) + views[last])
-        # In memory subsets come first, for the product; the module is given a view.
+        # Subsets come first in memory, for the product; the module gets a transposed view.
         outputs = self.activation(torch.stack(sums).transpose(0, 1)).transpose(0, 1)
         values = torch.tensordot(shares_of(len(views), outputs)[:, 1:], outputs, dims=1)
-        # What no member makes is the same at all windows, and each pixel is in k of these and has
-        # one kth of it taken away in each.
+        # The output for an empty window is the same in all windows. Each pixel is in k windows, and
+        # a k-th of this output is subtracted in each.
         found = -functional.leaky_relu(self.bias, SLOPE)[:, None, None]
         height, width = x.shape[2:]
         for value, (y, column) in zip(values.unbind(), self.offsets, strict=True):
@@ -98,7 +98,7 @@ class ImageStage(nn.Module):
         return found
 
     def total(self, x: Tensor) -> Tensor:
-        """The sum of the output over pixels: (image, output). It takes one sum, not 2ᵏ."""
+        """The output summed over pixels: (image, output). It takes one sum instead of 2ᵏ."""
         sums = torch.stack(self._views(x)).sum(dim=0) + self.bias[:, None, None]
         rest = functional.leaky_relu(self.bias, SLOPE)
         pixels = sums.shape[2] * sums.shape[3]
@@ -106,7 +106,7 @@ class ImageStage(nn.Module):
         return found
 
     def _views(self, x: Tensor) -> list[Tensor]:
-        """What each place of the window adds, at every window: (image, output, …) a place."""
+        """Contribution of each place of the window, at every window: (image, output, …) each."""
         weight = self.weight.flatten(0, 1)[:, :, None, None]
         products = functional.conv2d(x, weight).unflatten(1, self.weight.shape[:2]).unbind(1)
         (far_y, far_x) = self.reach
@@ -117,14 +117,13 @@ class ImageStage(nn.Module):
 
     @torch.inference_mode()
     def pruned(self, x: Tensor, threshold: float) -> tuple[Tensor, float]:
-        """The output where pixels near their references are skipped (Section 2.5), image by image.
+        """The output with pixels near their references skipped (Section 2.5), image by image.
 
-        Only pixels of which some channel is further than the threshold from 0 are multiplied, and
-        only windows that hold one of these are computed.
+        Only pixels with a channel further than the threshold from 0 are multiplied, and only
+        windows that hold such a pixel are computed.
 
         Returns:
-            The output, which is exact for a threshold of 0, and the share of the windows that were
-            computed.
+            The output, which is exact for a threshold of 0, and the share of windows computed.
         """
         n, _, height, width = x.shape
         active = x.abs().amax(dim=1) > threshold  # (image, height, width)
@@ -133,13 +132,13 @@ class ImageStage(nn.Module):
         inside = rows[:, far_y : far_y + height, far_x : far_x + width]
         inside[active] = torch.arange(int(active.sum()), device=x.device)
         size = (height + far_y, width + far_x)
-        # Which active pixel each place of each window holds, or -1: (place, image, window …).
+        # Index of the active pixel at each place of each window, or -1: (place, image, window …).
         held = torch.stack([rows[:, y : y + size[0], c : c + size[1]] for y, c in self.offsets])
         windows = (held >= 0).any(dim=0)
         held = held[:, windows]  # (place, window)
         pixels = x.permute(0, 2, 3, 1)[active]
         products = torch.einsum("pc,koc->kpo", pixels, self.weight)
-        # The last row stands for what is at its reference.
+        # The last row stands for pixels at their reference.
         products = functional.pad(products, (0, 0, 0, 1))
         views = torch.stack([p[h] for p, h in zip(products, held, strict=True)])
         sums = torch.einsum("sk,kwo->swo", self.subsets.to(views.dtype), views) + self.bias
@@ -157,16 +156,16 @@ class ImageShapNet(nn.Module):
     """A Deep ShapNet for images.
 
     Args:
-        channels: of the images.
-        widths: channels that each stage puts out; the last are the outputs.
-        dilations: of each stage.
-        window: pixels of a window, (height, width): of each stage, or one for all of them.
-        taken: how many channels each stage takes (Section 2.3), which are its first; None: all.
-            The others are passed on before those that it puts out, so the next stage takes them
-            first. The last stage takes all.
+        channels: channels of the images.
+        widths: output channels of each stage; the last number is the number of outputs.
+        dilations: dilation of each stage.
+        window: (height, width) in pixels, one for all stages or one per stage.
+        taken: number of channels that each stage uses (Section 2.3): its first ones; None: all. The
+            others are passed on in front of the stage's output, so the next stage uses them first.
+            The last stage uses all.
 
     Raises:
-        InputError: as :class:`ImageStage`, and numbers of stages or of channels that do not fit.
+        InputError: as :class:`ImageStage`, or the numbers of stages or channels do not match.
     """
 
     structure: Tensor
@@ -186,7 +185,7 @@ class ImageShapNet(nn.Module):
         if not len(widths) == len(dilations) == len(windows) >= 1:
             raise InputError(
                 f"{len(widths)} widths and {len(dilations)} dilations with {len(windows)} windows: "
-                "give one of each a stage"
+                "give one of each per stage"
             )
         given = _given(channels, widths, taken)
         shapes = list(zip(windows, dilations, strict=True))
@@ -194,7 +193,7 @@ class ImageShapNet(nn.Module):
             ImageStage(some, width, *shape)
             for (_, some), width, shape in zip(given, widths, shapes, strict=True)
         )
-        # A row a stage: height and width of its window, dilation, channels that it is given.
+        # One row per stage: height and width of its window, dilation, channels available to it.
         structure = [
             [*size, dilation, there]
             for (size, dilation), (there, _) in zip(shapes, given, strict=True)
@@ -206,7 +205,7 @@ class ImageShapNet(nn.Module):
         """Scores (image, output); the last stage's explanation is not computed.
 
         Raises:
-            InputError: images of another shape, dtype or device, or too small. NaN gives NaN.
+            InputError: images have another shape, dtype or device, or are too small. NaN gives NaN.
         """
         images = self._given(images)
         *before, last = self._stages()
@@ -228,15 +227,16 @@ class ImageShapNet(nn.Module):
 
     @torch.inference_mode()
     def pruned(self, images: Tensor, threshold: float) -> tuple[ExplainedImages, list[float]]:
-        """The same with pixels near their references skipped; and shares of windows computed.
+        """As :meth:`explain`, skipping pixels near their references; also shares of windows used.
 
         Raises:
-            InputError: as :meth:`forward`; no image, NaN or Inf, a threshold below 0.
+            InputError: as :meth:`forward`; there is no image, images hold NaN or Inf, or the
+                threshold is below 0.
         """
         real("threshold", threshold, least=0)
         images = finite("images", self._given(images))
         if not len(images):
-            raise InputError("no images: of none there are no windows")
+            raise InputError("no images: give at least one")
         found, shares = [], []
         for stage in self._stages():
             n_taken = stage.weight.shape[2]
@@ -269,7 +269,7 @@ class ImageShapNet(nn.Module):
 
 
 def _applied(stage: ImageStage, x: Tensor) -> Tensor:
-    """A stage's output, after the channels that it does not take."""
+    """A stage's output, preceded by the channels that it does not use."""
     n_taken = stage.weight.shape[2]
     if n_taken == x.shape[1]:
         own: Tensor = stage(x)
@@ -280,10 +280,12 @@ def _applied(stage: ImageStage, x: Tensor) -> Tensor:
 def _given(
     channels: int, widths: Sequence[int], taken: Sequence[int] | None
 ) -> list[tuple[int, int]]:
-    """How many channels each stage is given, and how many of them it takes."""
+    """For each stage, the number of channels available and the number that it uses."""
     taken = None if taken is None else wholes("taken", taken, None)
     if taken is not None and len(taken) != len(widths):
-        raise InputError(f"taken: {list(taken)} for {len(widths)} stages; give one number a stage")
+        raise InputError(
+            f"taken: {list(taken)} for {len(widths)} stages; give one number per stage"
+        )
     found, there = [], channels
     for number, width in enumerate(widths):
         some = there if taken is None else taken[number]
@@ -299,14 +301,14 @@ def _given(
 
 
 def windows_of(window: Window | Sequence[Window], n_stages: int) -> list[Window]:
-    """The window of each stage, where one may be given for all. Raises InputError for others."""
+    """The window of each stage; a single window applies to all. Raises InputError if invalid."""
     try:
         given: list[Any] = [window] * n_stages if isinstance(window[0], int) else list(window)
         sizes = [wholes("window", each, None) for each in given]
     except (TypeError, IndexError, KeyError):
         sizes = [[]]
     if any(len(size) != 2 for size in sizes):
-        raise InputError(f"window {window!r}: give (height, width), or one of each stage")
+        raise InputError(f"window {window!r}: give (height, width), or one such pair per stage")
     return [(height, width) for height, width in sizes]
 
 
@@ -314,7 +316,7 @@ def from_state(state: dict[str, Tensor]) -> ImageShapNet:
     """The network of a ``state_dict``, which holds the structure.
 
     Raises:
-        InputError: a state of something else.
+        InputError: the state belongs to something else.
     """
     check_state(state)
     try:

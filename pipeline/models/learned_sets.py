@@ -1,13 +1,14 @@
-"""Shapley explanation networks that learn which features meet (Wang et al., 2021, App. E).
+"""Shapley explanation networks that learn which features interact (Wang et al., 2021, App. E).
 
-Each layer begins with every feature alone and with all pairs of features, which is more than is
-needed. In training pairs are stripped away from the last layer to the first. The paper tells a
-redundant module by inputs near 0. Here it is told by what it gives beyond its features alone,
+Each layer begins with every single feature and all pairs of features, which is more than needed.
+During training, pairs are removed from the last layer to the first. The paper identifies a
+redundant module by inputs near 0. Here it is identified by its output beyond that of its single
+features,
 
     f(both) − f(first) − f(second) + f(nobody)        in the mean over samples of the ℓ1 norm,
 
-which is near 0 then, too, and also where features matter and do not interact. Modules of one
-feature stay, so that no feature is lost.
+which is then near 0 too, and is also near 0 where features matter without interacting. Modules of
+one feature stay, so that no feature is lost.
 """
 
 import itertools
@@ -28,7 +29,7 @@ Pair = tuple[int, int]
 def redundant(
     n_players: int, widths: Sequence[int], hidden: Sequence[Sequence[int]], *, bias: bool = False
 ) -> ShapNet:
-    """A network of features alone and all pairs in every layer; arguments as of ``ShapNet``."""
+    """A network with all single features and all pairs per layer; arguments as of ``ShapNet``."""
     n_players, widths = whole("n_players", n_players), wholes("widths", widths)
     sets = [(i,) for i in range(n_players)]
     pairs = list(itertools.combinations(range(n_players), 2))
@@ -37,20 +38,21 @@ def redundant(
 
 @torch.no_grad()
 def interactions(network: ShapNet, features: Tensor, layer: int) -> dict[tuple[int, ...], float]:
-    """What each module of a layer gives beyond its features alone, by active set.
+    """Output of each module of a layer beyond that of its single features, by active set.
 
     Args:
         network: evaluated up to the layer.
         features: (sample, feature)
-        layer: its number.
+        layer: index of the layer.
 
     Raises:
-        InputError: another network, no such layer, features of another shape, NaN or Inf, none.
+        InputError: the network is of another type, the layer does not exist, or features have
+            another shape, hold NaN or Inf, or have no sample.
     """
     _groups(network, layer)
     features = finite("features", features_for(features, network.references))
     if not len(features):
-        raise InputError("no features: of no sample there is no mean")
+        raise InputError("no features: give at least one sample")
     x: Tensor = features.T[:, :, None]
     references: Tensor | None = network.references[:, None, None]
     for number in range(layer):
@@ -70,16 +72,17 @@ def interactions(network: ShapNet, features: Tensor, layer: int) -> dict[tuple[i
 
 
 def strip(network: ShapNet, layer: int, kept: int, sizes: Mapping[Any, float]) -> None:
-    """Take from a layer, in place, all pairs but those of the largest sizes.
+    """Remove from a layer, in place, all pairs but those of the largest sizes.
 
     Args:
-        network: with the weights of modules that stay; an optimizer must be made anew.
-        layer: its number.
-        kept: pairs that stay.
-        sizes: of all pairs of the layer, by active set.
+        network: the remaining modules keep their weights; an optimizer must be created again.
+        layer: index of the layer.
+        kept: number of pairs that stay.
+        sizes: sizes of all pairs of the layer, by active set.
 
     Raises:
-        InputError: fewer than 0 pairs; another network, no such layer, pairs without a size.
+        InputError: kept is negative, the network is of another type, the layer does not exist, or a
+            pair has no size.
     """
     if whole("pairs to be kept", kept, None) < 0:
         raise InputError(f"{kept} pairs to be kept: 0 at least")

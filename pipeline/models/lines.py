@@ -1,12 +1,12 @@
-"""Gradients of a model along straight lines, and their integrals: what Integrated Gradients are of.
+"""Gradients of a model along straight lines, and their integrals, as used by Integrated Gradients.
 
 Integrated Gradients of a score F between a start x' and an end x (Sundararajan, Taly, Yan 2017,
-Eq. 1) are, of feature i,
+Eq. 1) are, for feature i,
 
     (x_i − x'_i) · ∫₀¹ ∂F(x' + α (x − x')) / ∂x_i dα.
 
-The integral is a weighted sum over points α of a quadrature. Lines and the points on them are one
-batch dimension, so that many short lines take as few passes as one long one.
+The integral is a weighted sum over points α of a quadrature. The lines and their points share one
+batch dimension, so many short lines take as few passes as one long line.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,37 +25,37 @@ Floats = NDArray[np.float64]
 
 Rule = Literal["gauss-legendre", "midpoint"]
 """Gauss-Legendre is exact for gradients that are polynomials of degree 2·steps − 1 in α; the
-midpoint rule makes no use of smoothness, which networks of ReLUs do not have."""
+midpoint rule does not rely on smoothness, which networks of ReLUs lack."""
 
 Lines = Callable[[int, int], tuple[Tensor, Tensor]]
-"""Starts and ends of the lines from the first number up to the second: two (line, *shape)."""
+"""Makes (starts, ends), (line, *shape) each, of the lines from the first number up to the second."""
 
 PointScores = Callable[[Tensor, Tensor], Tensor]
-"""The score of each point, (point,), from points (point, *shape) and the number of the line that
-each is on, (point,) int64. It is differentiable, and no point's score depends on other points."""
+"""Scores (point,) of points (point, *shape), given each point's line, (point,) int64. The function
+is differentiable, and a point's score does not depend on other points."""
 
 
 @dataclass(frozen=True, eq=False)
 class Gradients:
-    """Gradients at some points; their first and their last line may have points elsewhere too."""
+    """Gradients at some points. The first and last line may have more points in other batches."""
 
     lines: slice
-    """the lines that the points are on"""
+    """the lines of the points"""
     of: Tensor
-    """(point,) int64, the line of each, counted from the first of these"""
+    """(point,) int64, each point's line, counted from the first of ``lines``"""
     step: Tensor
-    """(point,) int64, which of the quadrature's points each is"""
+    """(point,) int64, each point's index in the quadrature"""
     gradients: Tensor
     """(point, feature)"""
     along: Tensor
-    """(line, feature), end less start"""
+    """(line, feature), end minus start"""
 
 
 def quadrature(rule: Rule, steps: int) -> tuple[Floats, Floats]:
     """Points in 0…1 and their weights, which sum to 1: two (steps,) float64.
 
     Raises:
-        InputError: another rule, steps less than 1.
+        InputError: the rule is unknown, or steps is less than 1.
     """
     one_of("quadrature", rule, Rule)
     steps = whole("steps", steps)
@@ -76,11 +76,11 @@ def gradients_along(
     """Gradients at the same points of every line, batch after batch.
 
     Args:
-        scores: of points.
+        scores: scores of points.
         lines: makes starts and ends, as they are needed.
         n_lines: number of lines.
         points: (step,) α in 0…1.
-        batch_size: points in a pass, at most. A multiple of their number keeps lines whole.
+        batch_size: most points per pass. A multiple of ``len(points)`` keeps lines whole.
     """
     steps, total = len(points), n_lines * len(points)
     for begin in range(0, total, batch_size):
@@ -101,22 +101,22 @@ def gradients_along(
 def integrals_along(
     scores: PointScores, lines: Lines, n_lines: int, rule: tuple[Floats, Floats], *, batch_size: int
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Integrated Gradients of every line, in parts that are to be added up.
+    """Integrated Gradients of every line, in parts to be added up.
 
     Args:
-        scores: of points.
+        scores: scores of points.
         lines: makes starts and ends, as they are needed.
         n_lines: number of lines.
         rule: points and weights, (step,) each: :func:`quadrature`.
-        batch_size: points in a pass, at most; memory grows with it.
+        batch_size: most points per pass; memory grows with it.
 
     Yields:
-        Some lines, and what one batch of points adds to their integrals: (line, feature) float64.
-        A line whose points are in two batches is in both.
+        Some lines, and the contribution of one batch of points to their integrals: (line, feature)
+        float64. A line whose points are in two batches is in both.
     """
     points, weights = rule
     for part in gradients_along(scores, lines, n_lines, points, batch_size=batch_size):
-        # A row of this table is a line, so the product sums each line's points.
+        # Each row of this table is a line, so the product sums each line's points.
         n_points, device = len(part.of), part.of.device
         shape = (part.lines.stop - part.lines.start, n_points)
         table = torch.zeros(shape, dtype=torch.float64, device=device)

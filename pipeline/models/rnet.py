@@ -1,4 +1,4 @@
-"""RNet, the second network of MTCNN: is there a face in a picture of 24 × 24 pixels?
+"""RNet, the second network of MTCNN: whether a picture of 24 × 24 pixels shows a face.
 
 Zhang, Zhang, Li and Qiao (2016), "Joint face detection and alignment using multitask cascaded
 convolutional networks". The modules have the names of facenet-pytorch's weights.
@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 SIDE = 24
-"""Pixels a side of the pictures."""
+"""Height and width of the pictures in pixels."""
 
 
 class RNet(nn.Module):
@@ -27,7 +27,7 @@ class RNet(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(batch, 3, 24, 24) in 0…1 → (batch, 2) logits of "no face" and "face".
 
-        Where the face is (``dense5_2``) is not computed.
+        The position of the face (``dense5_2``) is not computed.
         """
         x = (images * 255 - 127.5) / 128
         x = self.pool1(self.prelu1(self.conv1(x)))

@@ -70,7 +70,7 @@ def draw(n_players: int, seed: Seed) -> Iterator[tuple[Membership, NDArray[np.in
 
 
 def pairs_for(n_players: int, each: int) -> int:
-    """Number of pairs to draw until every stratum has at least ``each`` pairs, or all that exist."""
+    """Number of pairs drawn until every stratum has at least ``each``, or all that it holds."""
     total = 0
     turns = 2 * each - 1 if n_players % 2 == 0 else each
     for k in strata(n_players):
