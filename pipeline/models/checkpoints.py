@@ -53,7 +53,7 @@ def load(path: str | Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
     if isinstance(content, dict) and content.get("format") == FORMAT:
         description, content = content.get("description"), content.get("state")
         if not isinstance(description, dict):
-            raise InputError(f"{path}: holds no description of its network; make it anew")
+            raise InputError(f"{path}: holds no description of its network; make it again")
     else:
         prefix = "module."  # of a network that was trained on several GPUs
         if isinstance(content, dict) and "state_dict" in content:
@@ -90,8 +90,8 @@ def build(path: Path, kind: Callable[..., Network], keys: Sequence[str]) -> Netw
         network = kind(**{key: description[key] for key in keys})
     except (TypeError, ValueError, RuntimeError) as error:
         raise InputError(
-            f"{path}: its description makes no {name}: {error}; give the checkpoint that was made "
-            "for this model"
+            f"{path}: its description does not fit a {name}: {error}; give the checkpoint that was "
+            "made for this model"
         ) from None
     fill(network, state, path)
     return network

@@ -65,8 +65,8 @@ class Explainer(nn.Module):
             whole(name, size, None)
         if min(n_players, n_outputs, hidden) < 1:
             raise InputError(
-                f"{n_players} features, {n_outputs} outputs, {hidden} hidden units: there must be "
-                "one of each at least"
+                f"{n_players} features, {n_outputs} outputs, {hidden} hidden units: at least "
+                "one of each is needed"
             )
         mean = torch.zeros(n_players) if mean is None else tensor("mean", mean)
         sd = torch.ones(n_players) if sd is None else tensor("sd", sd)
@@ -315,8 +315,8 @@ def _checked(
     for name, number in (("steps", steps), ("batch", batch), ("coalitions", coalitions)):
         whole(name, number, None)
     if steps < 0 or batch < 1:
-        raise InputError(f"{steps} steps of {batch} samples: 0 steps, of 1 sample, at least")
+        raise InputError(f"{steps} steps of {batch} samples: must be at least 0 steps of 1 sample")
     if coalitions < 2 or coalitions % 2:
-        raise InputError(f"{coalitions} coalitions a sample: an even number from 2 on is needed")
+        raise InputError(f"{coalitions} coalitions per sample: an even number from 2 on is needed")
     real("learning rate", learning_rate, above=0, below=float("inf"))
     return features, references

@@ -116,7 +116,7 @@ class HarsanyiNet(nn.Module):
         if min(n_players, n_outputs, units, layers) < 1:
             raise InputError(
                 f"{n_players} features, {n_outputs} outputs, {layers} layers of {units} units: "
-                "there must be one of each at least"
+                "at least one of each is needed"
             )
         given = torch.zeros(n_players) if references is None else tensor("references", references)
         if given.shape != (n_players,) or not torch.isfinite(given).all():

@@ -64,8 +64,8 @@ class ImageStage(nn.Module):
         k = window[0] * window[1]
         if not 1 <= k <= MOST or min(window) < 1 or dilation < 1:
             raise InputError(
-                f"window {window} with dilation {dilation}: it has 1 to {MOST} pixels, and their "
-                "distance is 1 at least"
+                f"window {window} with dilation {dilation}: a window has 1 to {MOST} pixels, and "
+                "the dilation is at least 1"
             )
         places = itertools.product(range(window[0]), range(window[1]))
         self.offsets = [(y * dilation, x * dilation) for y, x in places]

@@ -85,11 +85,11 @@ def strip(network: ShapNet, layer: int, kept: int, sizes: Mapping[Any, float]) -
             pair has no size.
     """
     if whole("pairs to be kept", kept, None) < 0:
-        raise InputError(f"{kept} pairs to be kept: 0 at least")
+        raise InputError(f"{kept} pairs to be kept: must be at least 0")
     pairs = [some for group in _groups(network, layer) for some in map(tuple, group.sets.tolist())
              if len(some) > 1]  # fmt: skip
     if not isinstance(sizes, Mapping) or not set(pairs) <= set(sizes):
-        raise InputError("sizes: not of all pairs of the layer; interactions gives them")
+        raise InputError("sizes: some pairs of the layer have none; interactions returns all")
     for pair in pairs:
         real(f"the size of {pair}", sizes[pair], least=0)
     stay = set(sorted(pairs, key=lambda some: -sizes[some])[:kept])

@@ -28,7 +28,8 @@ Rule = Literal["gauss-legendre", "midpoint"]
 midpoint rule does not rely on smoothness, which networks of ReLUs lack."""
 
 Lines = Callable[[int, int], tuple[Tensor, Tensor]]
-"""Makes (starts, ends), (line, *shape) each, of the lines from the first number up to the second."""
+"""Makes starts and ends, (line, *shape) each, of the lines from the first number to the second
+(exclusive)."""
 
 PointScores = Callable[[Tensor, Tensor], Tensor]
 """Scores (point,) of points (point, *shape), given each point's line, (point,) int64. The function

@@ -1,13 +1,13 @@
-"""Small networks of pictures: a classifier, an embedding, and the distance to a fixed picture.
+"""Small networks for pictures: a classifier, an embedding, and the distance to a fixed picture.
 
-They are made for pictures of a few dozen pixels a side, and train in seconds on one core. There is
-no dropout and no normalisation over a batch, so a picture's scores never depend on other pictures
-and gradients are those of what is evaluated. Pooling takes means: a maximum passes a gradient to
-one pixel alone.
+They suit pictures with sides of a few dozen pixels, and train in seconds on one core. There is no
+dropout and no normalisation over a batch, so a picture's scores never depend on other pictures, and
+gradients are those of the evaluated function. Pooling takes means, because a maximum passes its
+gradient to a single pixel.
 
-The embedding is trained by triplets (Schroff, Kalenichenko, Philbin 2015, Eq. 1–2): embeddings
-have length 1, and the squared distance between two pictures of one class is to be less, by a
-margin, than that between pictures of two.
+The embedding is trained by triplets (Schroff, Kalenichenko, Philbin 2015, Eq. 1–2). Embeddings have
+length 1. The squared distance between two pictures of the same class should be smaller, by a
+margin, than that between pictures of different classes.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,7 +25,7 @@ from pipeline.models import checkpoints
 from pipeline.models.training import fit
 
 AT_ONCE = 1024
-"""Pictures that are evaluated at once."""
+"""Pictures evaluated in one batch."""
 
 KEYS = ("channels", "n_outputs", "width", "hidden", "pooled")
 
@@ -34,12 +34,12 @@ class Convolutional(nn.Module):
     """Two convolutions, means over a grid of cells, two linear layers.
 
     Args:
-        channels: of the pictures.
+        channels: channels of the pictures.
         n_outputs: number of outputs.
         width: channels of the first convolution; the second, of stride 2, has twice as many.
         hidden: width of the hidden linear layer.
-        pooled: cells a side of the grid that the convolutions' output is averaged over, so that
-            pictures of any size can be given.
+        pooled: cells per side of the grid over which the convolutions' output is averaged. The
+            average allows pictures of any size.
     """
 
     title = "picture network"
@@ -51,7 +51,7 @@ class Convolutional(nn.Module):
         if min(channels, n_outputs, width, hidden, pooled) < 1:
             raise InputError(
                 f"a network of {channels} channels, {n_outputs} outputs, width {width}, hidden "
-                f"{hidden}, {pooled} cells a side: each must be 1 at least"
+                f"{hidden}, {pooled} cells per side: each must be at least 1"
             )
         self.sizes = (channels, n_outputs, width, hidden, pooled)
         self.first = nn.Conv2d(channels, width, 3, padding=1)
@@ -61,7 +61,7 @@ class Convolutional(nn.Module):
         self.last = nn.Linear(hidden, n_outputs)
 
     def description(self) -> dict[str, int]:
-        """What a checkpoint needs to build the network."""
+        """The values that a checkpoint needs to build the network."""
         return dict(zip(KEYS, self.sizes, strict=True))
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -71,7 +71,7 @@ class Convolutional(nn.Module):
 
 
 class PictureClassifier(Convolutional):
-    """Logits of pictures: one output a class."""
+    """Logits of pictures, one output per class."""
 
     title = "picture classifier"
 
@@ -101,8 +101,8 @@ class Probability(nn.Module):
 class Distance(nn.Module):
     """The squared distance from the embedding of a picture to that of a fixed second picture.
 
-    Squared, since the distance itself has no gradient where it is 0, that is, at the second
-    picture. Of embeddings of length 1 it lies in 0…4.
+    The distance is squared because the distance itself has no gradient where it is 0, that is, at
+    the second picture. For embeddings of length 1 it is in 0…4.
 
     Args:
         embedding: (batch, *shape) → (batch, output).
@@ -135,26 +135,27 @@ def train_classifier(
     pooled: int = 4,
     seed: int = 0,
 ) -> PictureClassifier:
-    """Train a classifier by cross-entropy, with one thread: on one machine, always to the same
-    weights.
+    """Train a classifier by cross-entropy, with one thread.
+
+    On one machine, training always gives the same weights.
 
     Args:
         pixels: (picture, channel, height, width) float32.
         labels: (picture,) class numbers.
         n_classes: number of outputs.
         epochs: passes over the pictures.
-        batch_size: pictures a step.
+        batch_size: pictures per step.
         learning_rate: the peak of a one-cycle schedule.
-        width: of the network, as are ``hidden`` and ``pooled``: see :class:`Convolutional`.
+        width: width of the network; see :class:`Convolutional` for it, ``hidden`` and ``pooled``.
         hidden: as above.
         pooled: as above.
-        seed: of the weights and the order. The caller's random numbers are left alone.
+        seed: of the weights and the order. The caller's random state is not touched.
 
     Returns:
         The network on the CPU, in evaluation mode.
 
     Raises:
-        InputError: pixels or labels that cannot be used, settings less than 1, a loss that becomes
+        InputError: pixels or labels are unusable, a setting is less than 1, or the loss becomes
             NaN.
     """
     _check(pixels, labels, n_classes)
@@ -189,32 +190,32 @@ def train_embedding(
 ) -> PictureEmbedding:
     """Train an embedding by the triplet loss, as repeatably as :func:`train_classifier`.
 
-    In each epoch every picture is the anchor of one triplet: another picture of its class (itself
-    if there is none) and one of another class are drawn beside it.
+    In each epoch every picture is the anchor of one triplet, together with a random other picture
+    of its class (itself if there is none) and a random picture of another class.
 
     Args:
         pixels: (picture, channel, height, width) float32.
-        labels: (picture,) class numbers, of two classes at least.
+        labels: (picture,) class numbers, of at least two classes.
         n_outputs: length of an embedding.
-        margin: by which squared distances are to differ.
+        margin: required difference of squared distances.
         epochs: passes over the pictures.
-        batch_size: triplets a step.
+        batch_size: triplets per step.
         learning_rate: the peak of a one-cycle schedule.
-        width: of the network, as are ``hidden`` and ``pooled``: see :class:`Convolutional`.
+        width: width of the network; see :class:`Convolutional` for it, ``hidden`` and ``pooled``.
         hidden: as above.
         pooled: as above.
-        seed: of the weights and the triplets. The caller's random numbers are left alone.
+        seed: of the weights and the triplets. The caller's random state is not touched.
 
     Returns:
         The network on the CPU, in evaluation mode.
 
     Raises:
-        InputError: as :func:`train_classifier`; fewer than two classes; no positive margin.
+        InputError: as :func:`train_classifier`; fewer than two classes; a margin not in 0…4.
     """
     _check(pixels, labels, int(labels.max()) + 1 if len(labels) else 0)
     _check_settings(epochs, batch_size, seed)
     if not 0 < margin < 4:
-        raise InputError(f"margin {margin}: squared distances lie in 0…4, so must the margin")
+        raise InputError(f"margin {margin}: must be in 0…4, as squared distances are")
     if len(np.unique(labels)) < 2:
         raise InputError("the labels are of one class; triplets need pictures of two")
     inputs = torch.from_numpy(pixels)
@@ -243,7 +244,7 @@ def _fit(
     batch_size: int,
     learning_rate: float,
 ) -> None:
-    """Train on the rows that are drawn for each epoch, in batches, by the one-cycle schedule."""
+    """Train on the rows drawn for each epoch, in batches, with the one-cycle schedule."""
 
     def batches(epoch: int) -> tuple[Tensor, ...]:
         return torch.from_numpy(rows(np.random.default_rng([seed, epoch]))).split(batch_size)
@@ -264,14 +265,14 @@ def triplets(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.
     """One triplet for every picture, in random order: (picture, 3) indices int64.
 
     Each row has a picture, another of its class (itself if there is none), and one of another
-    class, uniformly drawn. The labels are of two classes at least.
+    class, uniformly drawn. There must be at least two classes.
     """
     order = np.argsort(labels, kind="stable")
     place = np.empty_like(order)
     place[order] = np.arange(len(order))
     _, of, counts = np.unique(labels, return_inverse=True, return_counts=True)
     first, count = (np.cumsum(counts) - counts)[of], counts[of]
-    # A step of 1 to count − 1 from the anchor, round its class, never leads back to it.
+    # A step of 1 to count − 1 places within the class, cyclically, never leads back to the anchor.
     step = 1 + np.floor(rng.random(len(labels)) * (count - 1)).astype(np.int64)
     same = order[first + (place - first + step) % count]
     drawn = np.floor(rng.random(len(labels)) * (len(labels) - count)).astype(np.int64)
@@ -280,7 +281,7 @@ def triplets(labels: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.
 
 
 def outputs_of(network: nn.Module, pixels: NDArray[np.float32]) -> Tensor:
-    """What a network gives for pictures, in batches and without gradients: (picture, output)."""
+    """Outputs of a network for pictures, in batches and without gradients: (picture, output)."""
     with torch.no_grad():
         parts = [network(part) for part in torch.from_numpy(pixels).split(AT_ONCE)]
     return torch.cat(parts)
@@ -289,14 +290,14 @@ def outputs_of(network: nn.Module, pixels: NDArray[np.float32]) -> Tensor:
 def accuracy(
     classifier: nn.Module, pixels: NDArray[np.float32], labels: NDArray[np.int64]
 ) -> float:
-    """Share of pictures whose highest score is that of their class."""
+    """Share of pictures whose highest score is that of their true class."""
     return float((outputs_of(classifier, pixels).argmax(dim=1).numpy() == labels).mean())
 
 
 def triplet_accuracy(
     embedding: nn.Module, pixels: NDArray[np.float32], labels: NDArray[np.int64], seed: int = 0
 ) -> float:
-    """Share of random triplets, one a picture, whose two pictures of one class are the closer."""
+    """Share of random triplets, one per picture, in which the pictures of one class are closer."""
     drawn = torch.from_numpy(triplets(labels, np.random.default_rng(seed)))
     anchor, same, other = outputs_of(embedding, pixels)[drawn].unbind(dim=1)
     near, far = ((anchor - each).square().sum(dim=1) for each in (same, other))
@@ -307,7 +308,7 @@ Network = TypeVar("Network", bound=Convolutional)
 
 
 def save(path: Path, network: Convolutional, description: dict[str, Any] | None = None) -> None:
-    """Write a network as a checkpoint, with further plain values about it if any are given."""
+    """Write a network as a checkpoint, with optional further plain values."""
     kind = {"network": type(network).__name__}
     checkpoints.save(path, network, {**(description or {}), **kind, **network.description()})
 
@@ -316,7 +317,7 @@ def load(path: Path, kind: type[Network]) -> Network:
     """Read what :func:`save` wrote, in evaluation mode.
 
     Raises:
-        InputError: as ``checkpoints.build``, and if it is the checkpoint of another network.
+        InputError: as ``checkpoints.build``, or the checkpoint is of another network.
     """
     found = checkpoints.load(path)[0].get("network")
     if found != kind.__name__:
@@ -331,7 +332,7 @@ def load(path: Path, kind: type[Network]) -> Network:
 
 @contextmanager
 def repeatable(seed: int, threads: int = 1) -> Iterator[None]:
-    """So many threads, and random numbers from a seed; afterwards both are as before."""
+    """Set the number of threads and the random seed; restore both afterwards."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
@@ -364,5 +365,5 @@ def _check(pixels: NDArray[np.float32], labels: NDArray[np.int64], n_classes: in
 def _check_settings(epochs: int, batch_size: int, seed: int) -> None:
     if epochs < 1 or batch_size < 1 or seed < 0:
         raise InputError(
-            f"epochs {epochs}, batch size {batch_size}, seed {seed}: 1, 1 and 0 at least"
+            f"epochs {epochs}, batch size {batch_size}, seed {seed}: must be at least 1, 1 and 0"
         )

@@ -1,7 +1,7 @@
 """Classifiers of sequences of feature vectors: multi-scale (TRN) and averaging (TSN).
 
-Both take sequences of any length. They are small and plain; how they are evaluated on every
-coalition of a sequence at once is the subject of ``pipeline/frames/coalition_scores.py``.
+Both take sequences of any length. Their evaluation on all coalitions of a sequence at once is in
+``pipeline/frames/coalition_scores.py``.
 """
 
 from typing import cast
@@ -45,7 +45,7 @@ class MultiScale(nn.Module):
 
     @property
     def n_max(self) -> int:
-        """The longest subsequence that a single-scale model looks at."""
+        """Length of the longest subsequence, which equals the number of scales."""
         return len(self.scales)
 
     @property

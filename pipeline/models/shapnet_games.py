@@ -1,11 +1,11 @@
-"""Values of all coalitions of features of a ShapNet, each part evaluated once.
+"""Values of all coalitions of a ShapNet's features, with each part evaluated only once.
 
-What a layer gives a player depends on the features that have met in it, and on no others. So the
-tables grow with the layers: 2 rows for a feature, 4 where two have met, and 2ᵈ rows only where all
-have. A network of 16 features in pairs evaluates its last layer on 65,536 rows, and all layers
-before on 340.
+A layer's output for a player depends only on the features that have met in the player so far. So
+the tables grow with the layers: 2 rows for one feature, 4 where two have met, and 2ᵈ rows only
+where all have met. A network of 16 features in pairs evaluates its last layer on 65,536 rows, and
+all layers before on 340.
 
-This is for complete tables; of few coalitions call the network.
+Use this for complete tables; for few coalitions call the network.
 """
 
 import itertools
@@ -20,25 +20,26 @@ from pipeline.models.arguments import check_kind, finite, tensor
 from pipeline.models.shapnets import ShapleyLayer, ShapleyModules, ShapNet
 
 AT_ONCE = 1 << 20
-"""Numbers that are held of a layer's units at once."""
+"""Numbers of a layer's units in memory at once."""
 
 Fields = list[tuple[int, ...]]
-"""Of each player the features that it depends on, ascending"""
+"""For each player, the features that it depends on, ascending"""
 
 
 @torch.inference_mode()
 def coalition_values(network: ShapNet, features: Tensor) -> Tensor:
-    """Scores of a sample of which some features are present: (2**feature, output).
+    """Scores of one sample for all coalitions of its features: (2**feature, output).
 
     Args:
-        network: any ShapNet; what is computed has the dtype of its weights.
-        features: (feature,). Absent ones have the network's references.
+        network: any ShapNet; results have the dtype of its weights.
+        features: (feature,). Absent ones are replaced by the network's references.
 
     Returns:
         Scores in mask order: feature i is present where bit i of the row's number is set.
 
     Raises:
-        InputError: another network, features of another shape, NaN or Inf in them or in weights.
+        InputError: the network is of another type, features have another shape, or features or
+            scores are NaN or Inf.
     """
     check_kind("network", network, ShapNet)
     features = finite("features", tensor("features", features))
@@ -61,7 +62,7 @@ def coalition_values(network: ShapNet, features: Tensor) -> Tensor:
 def _next(
     layer: ShapleyLayer, tables: list[Tensor], fields: Fields, references: Tensor | None
 ) -> tuple[list[Tensor], Fields]:
-    """What a layer gives each player: a table (2**field, channel) each, and the fields."""
+    """A layer's output: a table (2**field, channel) for each player, and the players' fields."""
     found: list[list[tuple[tuple[int, ...], Tensor]]] = [[] for _ in tables]
     for modules, unions in _alike(layer, fields):
         own = _products(modules, tables, fields, unions, slice(None))
@@ -106,9 +107,9 @@ def _total(
 def _alike(
     layer: ShapleyLayer, fields: Fields
 ) -> list[tuple[ShapleyModules, list[tuple[int, ...]]]]:
-    """A layer's modules, those together that have as many players and depend on as many features.
+    """A layer's modules, grouped by number of players and number of features they depend on.
 
-    With each its features.
+    Each group comes with the features of each of its modules.
     """
     found = []
     for group in layer.groups:
@@ -141,7 +142,7 @@ def _products(
 
 @lru_cache(maxsize=160)
 def _rows(larger: tuple[int, ...], smaller: tuple[int, ...]) -> Tensor:
-    """For each coalition of a field the row of its part in a smaller one: (2**larger,)."""
+    """For each coalition of a field, its row in the table of a smaller field: (2**larger,)."""
     numbers = torch.arange(2 ** len(larger))
     found = torch.zeros_like(numbers)
     for place, feature in enumerate(smaller):

@@ -1,19 +1,19 @@
-"""Shapley explanation networks for tables: explanations are what layers pass on.
+"""Shapley explanation networks for tables: layers pass on explanations.
 
 Wang, Wang and Inouye, "Shapley Explanation Networks", ICLR 2021. A *Shapley module* is an inner
 network of a few players, its active set. It gives each of them its Shapley value (Definitions 1
-and 7), with references in place of those that are absent. A *Shallow ShapNet* sums modules, so its
+and 7), with references in place of the absent ones. A *Shallow ShapNet* sums modules, so its
 explanations are its own Shapley values (Theorem 2). A *Deep ShapNet* passes the values on to
 further modules, with references of 0; its explanations sum to its output (Theorem 3).
 
-All modules of a layer are evaluated at once, and less often than 2ᵏ times:
+All modules of a layer are evaluated at once, with fewer than 2ᵏ evaluations:
 
-* their first linear layer is applied once to each player, and 2ᵏ sums are taken of its products;
-* their last one commutes with Definition 1 (Lemma 1), so it is applied to k combinations;
-* where only the sum over players is asked for, two evaluations are enough, and that of the
-  references is one for the whole batch.
+* their first linear layer is applied once to each player, and 2ᵏ sums of the products are taken;
+* their last layer commutes with Definition 1 (Lemma 1), so it is applied to k combinations;
+* the sum over players alone needs only two evaluations, and the evaluation at the references is
+  shared by the whole batch.
 
-Inside, players come first: (player, sample, channel).
+Internally, players come first: (player, sample, channel).
 """
 
 import copy
@@ -31,16 +31,16 @@ from pipeline.core.errors import InputError
 from pipeline.models.arguments import check_state, features_for, finite, tensor
 
 MOST = 8
-"""Players of an active set, of which all 2ᵏ combinations are evaluated."""
+"""Most players of an active set; all 2ᵏ combinations of them are evaluated."""
 
 
 class Explained(NamedTuple):
-    """What a network says, and why."""
+    """Scores of a network, and their explanation."""
 
     scores: Tensor
     """(sample, output)"""
     layers: tuple[Tensor, ...]
-    """of each layer its Shapley representation (sample, player, channel), the last one being the
+    """the Shapley representation (sample, player, channel) of each layer; the last one is the
     explanation (sample, player, output)"""
 
 
@@ -49,9 +49,9 @@ class ShapleyModules(nn.Module):
 
     Args:
         sets: (module, k) players of each module.
-        channels: of each player.
-        hidden: widths of the hidden layers of the inner networks, one at least.
-        n_outputs: of the inner networks.
+        channels: channels of each player.
+        hidden: widths of the hidden layers of the inner networks, at least one.
+        n_outputs: outputs of the inner networks.
     """
 
     sets: Tensor
@@ -77,21 +77,21 @@ class ShapleyModules(nn.Module):
 
         Args:
             x: (player, sample, channel)
-            references: (player, 1, channel); None where all are 0.
+            references: (player, 1, channel); None: all 0.
         """
         return self.values(self.products(x), self._other(references)).flatten(0, 1)
 
     def pruned(self, x: Tensor, references: Tensor | None, active: Tensor) -> tuple[Tensor, float]:
-        """The same where modules are skipped for samples in which no player is active.
+        """As :meth:`forward`, skipping modules for samples in which no player of theirs is active.
 
-        Each module is given its active samples, and as many rows as the one that has most.
+        All modules are given as many rows as the module with the most active samples.
 
         Args:
-            x, references: as for :meth:`forward`; players that are not active at their references.
+            x, references: as for :meth:`forward`; inactive players must be at their references.
             active: (player, sample) bool.
 
         Returns:
-            (module · k, sample, output), and the share of rows that were computed.
+            (module · k, sample, output), and the share of rows computed.
         """
         wanted = active[self.sets].any(dim=1)  # (module, sample)
         rows = int(wanted.sum(dim=1).max())
@@ -108,7 +108,7 @@ class ShapleyModules(nn.Module):
         return found.flatten(0, 1), rows / max(1, x.shape[1])
 
     def some(self, modules: Sequence[int]) -> "ShapleyModules":
-        """Some of the modules, with the same weights."""
+        """A subset of the modules, with the same weights."""
         found = copy.copy(self)
         found._buffers = {**self._buffers, "sets": self.sets[list(modules)]}
         found._parameters = {"first": nn.Parameter(self.first[list(modules)])}
@@ -119,19 +119,19 @@ class ShapleyModules(nn.Module):
         return found
 
     def values(self, own: Tensor, other: Tensor | None) -> Tensor:
-        """Shapley values (module, k, row, output) from what :meth:`products` gives.
+        """Shapley values (module, k, row, output) from the result of :meth:`products`.
 
         Args:
-            own: (module, k, row, hidden) of players.
-            other: (module, k, 1, hidden) of their references; None where all are 0.
+            own: (module, k, row, hidden) for the players.
+            other: (module, k, 1, hidden) for their references; None: all 0.
         """
-        # Sums over the players that are there, and over the references of those that are not.
+        # Sums over the players present, and over the references of the absent ones.
         start = self.biases[0] if other is None else other.sum(dim=1) + self.biases[0]
         n_modules, k = self.sets.shape
         sums = [start.expand(n_modules, own.shape[2], own.shape[3])]
         steps = (own if other is None else own - other).unbind(1)
         for number in range(1, 2**k):
-            # A subset is the one without its last member, and that member.
+            # A subset is the subset without its last member, plus that member.
             last = number.bit_length() - 1
             sums.append(sums[number - (1 << last)] + steps[last])
         hidden = self._after_first(torch.stack(sums, dim=1))
@@ -144,7 +144,7 @@ class ShapleyModules(nn.Module):
         return self.total_of(self.products(x).sum(dim=1), self._other(references))
 
     def total_of(self, sums: Tensor, other: Tensor | None) -> Tensor:
-        """The same from sums of products over each module's players: (module, row, output)."""
+        """As :meth:`total`, from sums of products over each module's players."""
         nobody = self.biases[0] if other is None else other.sum(dim=1) + self.biases[0]
         there = self._after_first(sums + self.biases[0])
         return torch.bmm(there - self._after_first(nobody), self.weights[-1])
@@ -158,9 +158,9 @@ class ShapleyModules(nn.Module):
         return None if references is None else self.products(references)
 
     def _after_first(self, sums: Tensor) -> Tensor:
-        """From what the first layer gives, what the last one is given: (module, …, row, hidden)."""
+        """Inputs of the last layer, from outputs of the first: (module, …, row, hidden)."""
         hidden = self._activated(0, sums)
-        # A slice of a list of parameters would be a new module, which takes longer than the rest.
+        # Slicing a list of parameters would create a module, which takes longer than all the rest.
         for number in range(1, len(self.biases)):
             weight, bias = self.weights[number - 1], self.biases[number]
             deeper = torch.baddbmm(bias, hidden.flatten(1, -2), weight)
@@ -168,7 +168,7 @@ class ShapleyModules(nn.Module):
         return hidden
 
     def _activated(self, number: int, hidden: Tensor) -> Tensor:
-        """Units of one layer. Samples come first inside, as explainers that hook in expect."""
+        """Units of one layer. The module gets samples first, as explainers with hooks expect."""
         found: Tensor = self.activations[number](hidden.movedim(-2, 0)).movedim(0, -2)
         return found
 
@@ -178,11 +178,11 @@ class ShapleyLayer(nn.Module):
 
     Args:
         sets: players of each module.
-        n_players: players there are; those in no set have values of 0.
+        n_players: total number of players; players in no set have the value 0.
         channels, hidden, n_outputs: as for :class:`ShapleyModules`.
 
     Raises:
-        InputError: sets that are empty, too large, have players twice or that are not there.
+        InputError: a set is empty, too large, or names a player twice or one that does not exist.
     """
 
     order: Tensor | None
@@ -198,17 +198,17 @@ class ShapleyLayer(nn.Module):
         super().__init__()
         check_sets(sets, n_players)
         if not hidden or min(hidden) < 1:
-            raise InputError(f"hidden layers {list(hidden)}: there must be one at least, of units")
+            raise InputError(f"hidden layers {list(hidden)}: at least one is needed, with units")
         by_size = itertools.groupby(sorted(sets, key=len), key=len)
         made = [ShapleyModules(list(some), channels, hidden, n_outputs) for _, some in by_size]
-        # What a player is given is a sum over modules. It starts as large as that of one.
+        # A player gets a sum over modules. Initially it is scaled to the size of a single summand.
         shared = max(Counter(itertools.chain(*sets)).values()) ** 0.5
         with torch.no_grad():
             for group in made:
                 group.weights[-1] /= shared
         self.groups = nn.ModuleList(made)
         self.n_players, self.n_outputs = n_players, n_outputs
-        # Where every player is in one set, values only have to be put in order.
+        # Where every player is in one set, values only need to be reordered.
         flat = torch.tensor(list(itertools.chain(*sets)))
         is_one_each = len(made) == 1 and torch.equal(flat.sort().values, torch.arange(n_players))
         self.register_buffer("order", flat.argsort() if is_one_each else None, persistent=False)
@@ -228,10 +228,10 @@ class ShapleyLayer(nn.Module):
     def pruned(
         self, x: Tensor, references: Tensor | None, threshold: float
     ) -> tuple[Tensor, float]:
-        """The same where players within the threshold of their references are taken for these.
+        """As :meth:`forward`, with players within the threshold of their references set to them.
 
-        Modules are skipped for samples of which no player is further away. Also the share of rows
-        that were computed.
+        Modules are skipped for samples in which no player is further away. Also returns the share
+        of rows computed.
         """
         nobody = x.new_zeros(()) if references is None else references
         active = (x - nobody).abs().amax(dim=2) > threshold
@@ -244,7 +244,7 @@ class ShapleyLayer(nn.Module):
         return found, computed / every
 
     def total(self, x: Tensor, references: Tensor | None) -> Tensor:
-        """Their sum over players: (sample, output)."""
+        """The Shapley values summed over players: (sample, output)."""
         groups = _each(self.groups, ShapleyModules)
         return torch.stack([group.total(x, references).sum(dim=0) for group in groups]).sum(0)
 
@@ -254,16 +254,16 @@ class ShapNet(nn.Module):
 
     Args:
         layers: active sets of each layer's modules.
-        n_players: features.
-        widths: channels that each layer gives a player; the last are the outputs.
+        n_players: number of features.
+        widths: channels that each layer gives a player; the last number is the number of outputs.
         hidden: widths of the hidden layers of each layer's inner networks.
         references: (feature,) values of absent features.
-        bias: whether a learned constant is added to the scores. It is no player's: then the
-            explanation sums to the scores less the bias.
+        bias: whether a learned constant is added to the scores. It belongs to no player, so the
+            explanation sums to the scores minus the bias.
 
     Raises:
-        InputError: as :class:`ShapleyLayer`, numbers of layers that do not fit, references that are
-            not as many or not finite.
+        InputError: as :class:`ShapleyLayer`, the numbers of layers do not match, or the references
+            have a wrong length or are not finite.
     """
 
     references: Tensor
@@ -287,7 +287,7 @@ class ShapNet(nn.Module):
         if not len(layers) == len(widths) == len(hidden) >= 1:
             raise InputError(
                 f"{len(layers)} layers of active sets, {len(widths)} widths and {len(hidden)} "
-                "lists of hidden layers: give one of each a layer"
+                "lists of hidden layers: give one of each per layer"
             )
         given = torch.zeros(n_players) if references is None else tensor("references", references)
         if given.shape != (n_players,) or not torch.isfinite(given).all():
@@ -309,7 +309,7 @@ class ShapNet(nn.Module):
         The last layer is evaluated only with all players and with none.
 
         Raises:
-            InputError: features of another shape, dtype or device. NaN gives NaN.
+            InputError: features have another shape, dtype or device. NaN gives NaN.
         """
         *before, last = _each(self.layers, ShapleyLayer)
         x, references = self._given(features)
@@ -334,14 +334,14 @@ class ShapNet(nn.Module):
 
     @torch.inference_mode()
     def pruned(self, features: Tensor, threshold: float) -> tuple[Explained, list[float]]:
-        """The same with features near their references skipped (Section 2.5), sample by sample.
+        """As :meth:`explain`, skipping features near their references (Section 2.5), by sample.
 
         Returns:
-            What is said, which is exact for a threshold of 0, and of each layer the share of
-            modules' rows that were computed.
+            The explanation, which is exact for a threshold of 0, and for each layer the share of
+            its modules' rows computed.
 
         Raises:
-            InputError: features of another shape, NaN or Inf, a threshold below 0.
+            InputError: features have another shape or hold NaN or Inf, or the threshold is below 0.
         """
         real("threshold", threshold, least=0)
         x, references = self._given(features)
@@ -359,7 +359,7 @@ class ShapNet(nn.Module):
         return features.T[:, :, None], self.references[:, None, None]
 
     def with_bias(self, scores: Tensor) -> Tensor:
-        """Scores with the constant that is no player's, if there is one."""
+        """Scores plus the constant that belongs to no player, if there is one."""
         return scores if self.bias is None else scores + self.bias
 
 
@@ -372,7 +372,7 @@ def shallow(
     references: Tensor | None = None,
     bias: bool = False,
 ) -> ShapNet:
-    """A Shallow ShapNet of all pairs of features, or of given sets; of singletons it is a GAM."""
+    """A Shallow ShapNet of all pairs of features, or of given sets; with singletons it is a GAM."""
     n_players = whole("n_players", n_players)
     if sets is None:
         sets = list(itertools.combinations(range(n_players), min(2, n_players)))
@@ -380,19 +380,20 @@ def shallow(
 
 
 def butterfly(n_players: int, radix: int) -> list[list[tuple[int, ...]]]:
-    """Active sets of a Deep ShapNet: those of a Fast Fourier Transform, of any number of features.
+    """Active sets of a Deep ShapNet: those of a Fast Fourier Transform, for any number of features.
 
-    In layer l a set has players that differ in digit l of their number, written in base ``radix``.
-    Players that would fill up the number to a power of the radix are not there: sets are smaller
-    without them, which is what references of 0 would come to.
+    In layer l, the players of a set differ only in digit l of their number, written in base
+    ``radix``. If the number of players is not a power of the radix, some sets are smaller. The
+    result is the same as with additional players that are always at a reference of 0.
 
     Raises:
-        InputError: a radix below 2 or above what a module can have, no player.
+        InputError: the radix is below 2 or above the most players of a module, or there is no
+            player.
     """
     n_players, radix = whole("n_players", n_players, None), whole("radix", radix, None)
     if not 2 <= radix <= MOST or n_players < 1:
         raise InputError(
-            f"radix {radix} of {n_players} players: 2 to {MOST}, and one player, at least"
+            f"radix {radix} of {n_players} players: must be 2 to {MOST}, of at least one player"
         )
     found, stride = list[list[tuple[int, ...]]](), 1
     while stride < n_players or not found:
@@ -418,7 +419,7 @@ def deep(
     """A Deep ShapNet of disjoint sets with butterfly permutations.
 
     Raises:
-        InputError: numbers of widths and hidden layers other than the butterfly's layers.
+        InputError: the numbers of widths and hidden layers differ from the butterfly's layers.
     """
     layers, widths, hidden = butterfly(n_players, radix), wholes("widths", widths), _hidden(hidden)
     if not len(layers) == len(widths) == len(hidden):
@@ -433,7 +434,7 @@ def from_state(state: Mapping[str, Tensor]) -> ShapNet:
     """The network of a ``state_dict``, which holds the structure.
 
     Raises:
-        InputError: a state of something else.
+        InputError: the state belongs to something else.
     """
     check_state(state)
     try:
@@ -467,8 +468,8 @@ def combinations(k: int) -> tuple[Tensor, Tensor]:
     """All combinations of k players, and Definition 1 as a matrix.
 
     Returns:
-        (2ᵏ, k) membership, and (k, 2ᵏ) by which values of all combinations are multiplied to give
-        the players' Shapley values; both float64.
+        (2ᵏ, k) membership, and a matrix (k, 2ᵏ) that maps the values of all combinations to the
+        players' Shapley values; both float64.
     """
     k = whole("k", k, 0, MOST)
     members = torch.arange(2**k)[:, None] >> torch.arange(k) & 1
@@ -483,14 +484,14 @@ def combinations(k: int) -> tuple[Tensor, Tensor]:
 
 
 def shares_of(k: int, like: Tensor) -> Tensor:
-    """Definition 1 as a matrix (k, 2ᵏ), of a tensor's type and on its device; made only once.
+    """Definition 1 as a matrix (k, 2ᵏ), of a tensor's dtype and on its device; cached.
 
-    It is no buffer: those follow a network to float32, and would stay as coarse when it is brought
-    back to float64.
+    It is not a buffer: a buffer would follow a network to float32, and keep that precision when the
+    network is converted back to float64.
     """
     key = (k, like.dtype, like.device)
     if key not in _SHARES:
-        # A tensor that is made in inference mode could not be used in training.
+        # A tensor created in inference mode could not be used in training.
         with torch.inference_mode(False):
             _SHARES[key] = combinations(k)[1].to(like.device, like.dtype)
     return _SHARES[key]
@@ -500,9 +501,9 @@ _SHARES: dict[tuple[int, torch.dtype, torch.device], Tensor] = {}
 
 
 def check_sets(sets: Sequence[Sequence[int]], n_players: int) -> None:
-    """Raise InputError unless each active set has 1 to MOST different players that are there."""
+    """Raise InputError unless each active set has 1 to MOST different players that exist."""
     if isinstance(sets, str) or not isinstance(sets, Sequence) or not len(sets):
-        raise InputError("no active sets: a layer needs a list of one at least")
+        raise InputError("no active sets: a layer needs a list of at least one")
     for given in sets:
         some = wholes("active set", given, None)
         if not 1 <= len(some) <= min(MOST, n_players):
@@ -526,11 +527,11 @@ Kind = TypeVar("Kind", bound=nn.Module)
 
 
 def _each(modules: nn.ModuleList, kind: type[Kind]) -> list[Kind]:
-    """The modules of a list, of a known kind."""
+    """The modules of a list that are of the given kind."""
     return [module for module in modules if isinstance(module, kind)]
 
 
 def _weights(*shape: int, fan_in: int) -> nn.Parameter:
-    """Uniform random weights, as those of a linear layer."""
+    """Uniform random weights, like those of a linear layer."""
     bound = fan_in**-0.5
     return nn.Parameter(torch.empty(shape).uniform_(-bound, bound))

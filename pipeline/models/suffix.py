@@ -1,9 +1,9 @@
-"""Walks along orders of removal, of which only the rest of the network is computed again.
+"""Walks along orders of removal that recompute only the rest of the network.
 
-When a unit is removed, nothing changes in what runs before it. So the outputs that later layers
-need are kept for each walk, and from the unit's own layer on they are computed again. Many walks
-are under way at once. In each step the layer is taken whose removal most of them wait for, and
-these walks take one step together: batches are full although every walk has an order of its own.
+Removing a unit changes nothing in the modules that run before it. So each walk keeps the outputs
+that later layers need, and recomputes them from the unit's own layer on. Many walks are under way
+at once. Each step takes the layer that most walks wait for, and advances these walks together.
+Batches are therefore full although every walk has its own order.
 """
 
 import logging
@@ -33,49 +33,49 @@ from pipeline.models.units import (
 log = logging.getLogger(__name__)
 
 MOVED = 40
-"""Multiplications that take as long as one number that is put away or fetched."""
+"""Number of multiplications that take as long as storing or fetching one number."""
 
 SLOTS = 32
-"""Walks under way for each one that takes a step."""
+"""Walks under way, as a multiple of the walks that take a step together."""
 
 
 @dataclass(frozen=True, eq=False)
 class Suffixes:
-    """A network as a list of steps, and the places from which it can be run on."""
+    """A network as a list of steps, and the places (cuts) from which it can be run."""
 
     interpreter: fx.Interpreter
     nodes: tuple[fx.Node, ...]
     site_of: dict[fx.Node, tuple[str, int]]
     """node → site's name, and how many times its module has run before"""
     cut_of: NDArray[np.intp]
-    """(site,) the number of the cut from which the network is run when one of its units goes"""
+    """(site,) index of the cut from which the network is run when a unit of the site is removed"""
     cuts: tuple[int, ...]
     """(cut,) the place of the last node that is not run again"""
     needed: tuple[tuple[fx.Node, ...], ...]
     """(cut,) nodes up to there that later ones use"""
     kept: frozenset[fx.Node]
-    """nodes whose outputs are needed from any cut on"""
+    """nodes whose outputs are needed by any cut"""
     at_once: tuple[float, ...]
-    """(cut,) as many times more samples than of a whole run are run on at once"""
+    """(cut,) batch size from this cut on, as a multiple of that of a whole run"""
     cost: float
     """multiplications of a whole run, for one image"""
     saved: float
-    """how many times as many multiplications whole runs of a walk take, as calculated"""
+    """estimated multiplications of a walk by whole runs, as a multiple of those of this walk"""
 
 
 def suffixes_of(network: nn.Module, sites: Sequence[Site], image: Tensor) -> Suffixes | None:
-    """How a network is run on from the sites; None if it cannot be traced, or has other units.
+    """The steps of a network from its sites on; None if tracing fails or units are of other kinds.
 
-    Not every site is a cut: what is saved by running a little less can cost more in what is kept.
+    Not every site is a cut: running slightly less can cost more in the outputs to keep.
 
     Args:
         network: in evaluation mode.
-        sites: where its units are.
-        image: (1, channel, …) such as it is run with.
+        sites: sites of its units.
+        image: (1, channel, …), an example input.
 
     Raises:
-        InputError: a network in training mode, sites of another one, an image that it does not
-            take.
+        InputError: the network is in training mode, sites belong to another network, or the network
+            rejects the image.
     """
     image = _checked(network, sites, image)
     if any(site.kind != "filters" for site in sites):
@@ -107,7 +107,7 @@ def suffixes_of(network: nn.Module, sites: Sequence[Site], image: Tensor) -> Suf
     needed = tuple(_needed(nodes, place_of, cut) for cut in cuts)
     if not all(is_kept[place_of[node]] for each in needed for node in each):
         kind = type(network).__name__
-        log.info("%s passes on more than samples: whole networks are run for each removal", kind)
+        log.info("%s passes on data that is not per sample: each removal runs it whole", kind)
         return None
     rest = np.array([costs[cut + 1 :].sum() for cut in cuts])
     run = costs.sum() + (np.array(units) * rest[cut_of]).sum()
@@ -137,16 +137,16 @@ def _checked(network: nn.Module, sites: Sequence[Site], image: Tensor) -> Tensor
 def _traced(network: nn.Module) -> fx.GraphModule | None:
     try:
         return fx.symbolic_trace(network)
-    except Exception as error:  # whatever a network's own code does with a placeholder
+    except Exception as error:  # the network's own code may fail in any way on a placeholder
         kind = type(network).__name__
-        log.info("%s cannot be traced (%s): whole networks are run for each removal", kind, error)
+        log.info("%s cannot be traced (%s): each removal runs it whole", kind, error)
         return None
 
 
 def _needed(
     nodes: Sequence[fx.Node], place_of: dict[fx.Node, int], cut: int
 ) -> tuple[fx.Node, ...]:
-    """Nodes up to a cut that later ones use."""
+    """Nodes up to a cut whose outputs later nodes use."""
     return tuple(
         node
         for node in nodes[: cut + 1]
@@ -162,7 +162,7 @@ def _chosen(
     costs: NDArray[np.float64],
     numbers: NDArray[np.float64],
 ) -> list[int]:
-    """Sites that are cuts: all but those without which a walk is estimated to be faster."""
+    """Sites that are cuts: all but those that are estimated to slow a walk down."""
     order = np.argsort(first)
     needed = {site: [place_of[n] for n in _needed(nodes, place_of, first[site])] for site in order}
 
@@ -198,22 +198,23 @@ def walks(
     say: Callable[[Tensor, NDArray[np.intp]], Tensor],
     suffixes: Suffixes | None = None,
 ) -> Tensor:
-    """What is said of images while their units are removed one by one.
+    """Outputs for images while their units are removed one by one.
 
     Args:
         masked: the network.
         images: (walk, channel, …).
         orders: (walk, removal) players in the order in which they are removed: all, or some.
-        references: (walk,) numbers of reference images, where units are resampled.
-        say: from scores (m, class) and the walks that they are of, (m,), to (m, output).
-        suffixes: how the network is run from a site on; None runs it whole for each removal.
+        references: (walk,) indices of reference images, where units are resampled.
+        say: function of scores (m, class) and the indices of their walks (m,) that returns
+            (m, output).
+        suffixes: steps of the network from its sites on; None runs it whole for each removal.
 
     Returns:
-        (walk, removal + 1, output): row k after the first k players were removed.
+        (walk, removal + 1, output): row k is the output after the first k players were removed.
 
     Raises:
-        InputError: orders or references that do not fit, images that the network does not take,
-            a function that does not say something of each of its samples.
+        InputError: orders or references do not match, the network rejects the images, or ``say``
+            does not return one row per sample.
     """
     check_kind("masked", masked, Masked)
     if suffixes is not None:
@@ -272,7 +273,7 @@ def _said(
 
 
 class _Walk:
-    """Walks under way: slots that hold what each walk has computed so far."""
+    """Walks under way, each in a slot that holds its outputs so far."""
 
     def __init__(
         self,
@@ -292,7 +293,7 @@ class _Walk:
         self.cut_of_player = suffixes.cut_of[unit_site]
         self.at_once = at_once(masked.network, masked.sites, images[:1])
         self.n_slots = min(len(images), SLOTS * self.at_once, self._most_slots())
-        # The later the cut, the smaller what is computed, and the more at once.
+        # A later cut computes less per sample, so it takes larger batches.
         self.most = [max(1, int(self.at_once * share)) for share in suffixes.at_once]
         self.kept: dict[fx.Node, Tensor] = {}
         self.present = torch.ones(
@@ -336,7 +337,7 @@ class _Walk:
         done: NDArray[np.int64],
         cut: int | None,
     ) -> None:
-        """Run the network for some slots, from a cut on or (None) from the beginning."""
+        """Run the network for some slots, from a cut or (None) from the beginning."""
         steps, index = self.steps, torch.from_numpy(slots).to(self.images.device)
         walks = torch.from_numpy(owner[slots]).to(self.images.device)
         units = self.masked.units(self.present[index])
@@ -344,7 +345,7 @@ class _Walk:
         env: dict[fx.Node, Any] = {}
 
         def seen(node: fx.Node, output: Any) -> Any:
-            """What later nodes see of a node's output."""
+            """A node's output, as later nodes get it."""
             if node not in steps.site_of:
                 return output
             name, number = steps.site_of[node]
@@ -395,7 +396,7 @@ class _Walk:
         self.kept[node].index_copy_(0, index, output)
 
     def _most_slots(self) -> int:
-        """Walks whose kept outputs fit into the memory that a batch may take."""
+        """Number of walks whose kept outputs fit into the memory of a batch."""
         image = self.images[:1]
         _, numbers, _ = _costs(self.steps.interpreter, self.steps.nodes, image)
         kept = [node in self.steps.kept for node in self.steps.nodes]
@@ -407,9 +408,9 @@ class _Walk:
 def _costs(
     interpreter: fx.Interpreter, nodes: Sequence[fx.Node], image: Tensor
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-    """Of each node, for one image: multiplications of convolutions and linear layers, outputs.
+    """Cost of each node for one image: multiplications (convolutions, linear layers) and outputs.
 
-    The third says whether a node's output is of samples, and can be kept for each of them.
+    The third array says whether a node's output has one row per sample, so that it can be kept.
     """
     costs, numbers = np.zeros(len(nodes)), np.zeros(len(nodes))
     is_kept = np.zeros(len(nodes), dtype=bool)

@@ -1,4 +1,4 @@
-"""The training loop that the studies share."""
+"""The training loop shared by the studies."""
 
 import logging
 import math
@@ -34,28 +34,27 @@ def fit(
     Args:
         network: trained in place; left in evaluation mode.
         loss: scalar loss of one batch.
-        batches: the batches of an epoch, given its number.
+        batches: function of an epoch's number that returns its batches.
         epochs: passes over ``batches``.
-        batches_per_epoch: for progress and the schedule.
+        batches_per_epoch: for the progress bar and the schedule.
         learning_rate: constant, or the peak of the one-cycle schedule.
-        description: what the progress bar says.
+        description: text of the progress bar.
         schedule: ``constant``, or ``one_cycle`` (warm-up, then cosine to zero).
         weight_decay: decoupled (AdamW).
-        at_once: samples that gradients are computed of at once; None: all of a batch. Batches must
-            be tuples of tensors with samples first, and the loss a mean over samples. On a CPU few
-            samples, whose intermediate values fit its cache, can take a quarter of the time.
-
+        at_once: most samples per gradient computation; None: the whole batch. Batches must be
+            tuples of tensors with samples first, and the loss a mean over samples. On a CPU, few
+            samples whose intermediate values fit its cache can take a quarter of the time.
     Returns:
         Mean loss of each epoch.
 
     Raises:
-        InputError: if the loss becomes NaN or Inf.
+        InputError: the loss becomes NaN or Inf, or an epoch has no batch.
     """
     optimizer = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=weight_decay)
     total = epochs * batches_per_epoch
     scheduler = None
     if schedule == "one_cycle" and total > 0:
-        # The schedule divides by the steps of each of its two parts, so each needs one at least.
+        # The schedule divides by the steps of each of its two parts, so each needs at least one.
         scheduler = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
             learning_rate,
@@ -67,7 +66,7 @@ def fit(
     with progress(description, total, "steps") as advance:
         for epoch in range(epochs):
             note = f"epoch {epoch + 1}/{epochs}" + _last(history)
-            # Losses stay on the device until the epoch ends: reading one would wait for it.
+            # Losses stay on the device until the epoch ends, because reading one waits for it.
             losses = []
             for batch in batches(epoch):
                 losses.append(_step(loss, batch, at_once, optimizer, scheduler))
@@ -87,7 +86,7 @@ def _step(
     optimizer: torch.optim.Optimizer,
     scheduler: LRScheduler | None,
 ) -> Tensor:
-    """One step down the gradient of a batch's loss, which is returned without its graph."""
+    """One optimizer step; returns the batch's loss without its graph."""
     optimizer.zero_grad(set_to_none=True)
     if at_once is None:
         found = loss(batch)

@@ -1,15 +1,15 @@
-"""Networks of which some units can be absent: filters, hidden units, or heads of attention.
+"""Networks in which some units can be absent: filters, hidden units, or attention heads.
 
-A *site* is a module whose outputs are units: a convolution has its output channels, a multi-head
-attention its heads, the activation after a linear layer its hidden units. The outputs of an absent
-unit are replaced, wherever the module runs, by
+A *site* is a module whose outputs are units. The units of a convolution are its output channels,
+those of a multi-head attention its heads, and those of an activation after a linear layer its
+hidden units. The outputs of an absent unit are replaced, wherever the module runs, by
 
 * ``mean``: their mean over reference images and positions (Neuron Shapley, Section 2);
 * ``zero``;
-* ``resample``: those that one reference image gives, chosen for each image.
+* ``resample``: the outputs for one reference image, chosen for each image.
 
-What replaces a unit stands at the module's own output. With the mean of a convolution's output it
-makes no difference whether a batch norm that follows is folded into the convolution.
+Outputs are replaced directly after the module. With the mean of a convolution's output it makes no
+difference whether a following batch norm is folded into the convolution.
 """
 
 import itertools
@@ -35,10 +35,10 @@ ACTIVATIONS = (nn.ReLU, nn.GELU, nn.SiLU, nn.LeakyReLU, nn.PReLU, nn.Tanh, nn.Ha
 WEIGHTED = (*CONVOLUTIONS, nn.Linear, nn.MultiheadAttention)
 
 AT_ONCE = 256
-"""Reference images that are evaluated at once."""
+"""Reference images evaluated in one batch."""
 
 MOST_AT_ONCE = 4096
-"""Samples that are evaluated at once, at most."""
+"""Most samples evaluated in one batch."""
 
 CACHED = 1 << 26
 """Bytes of outputs up to which larger batches are not slower on a CPU."""
@@ -46,22 +46,22 @@ CACHED = 1 << 26
 
 @dataclass(frozen=True)
 class Site:
-    """Where units of a network are."""
+    """A module whose outputs are units."""
 
     name: str
-    """of the module"""
+    """the module's name"""
     n_units: int
     kind: Kind
 
 
 @dataclass(frozen=True, eq=False)
 class Replacement:
-    """What absent units give."""
+    """Outputs that replace those of absent units."""
 
     absent: Absent
     outputs: Mapping[str, tuple[Tensor, ...]]
-    """by site, for each time that the module runs: (unit, …) with a length of 1 where it is the
-    same everywhere; of ``resample`` (reference, unit, …)"""
+    """by site, for each time that the module runs: (unit, …), with length 1 along axes where it is
+    constant; for ``resample`` (reference, unit, …)"""
 
 
 def find_sites(
@@ -73,20 +73,20 @@ def find_sites(
 ) -> tuple[Site, ...]:
     """The sites of a network, in the order in which they run.
 
-    The last module with weights gives the classes' scores. Its outputs are no players, and modules
-    that do not run in evaluation mode are not there.
+    The last module with weights gives the classes' scores, so its outputs are not players. Modules
+    that do not run in evaluation mode are not found.
 
     Args:
         network: in evaluation mode.
         example: a batch of images.
         kind: ``filters`` of convolutions, ``hidden`` units (outputs of an activation that follows a
             linear layer), or ``heads`` of ``nn.MultiheadAttention``.
-        modules: names of modules, as patterns such as ``layer3.*``; of ``filters`` they may be any
-            modules with channels, such as a ReLU. None: all of the kind.
+        modules: names of modules, as patterns such as ``layer3.*``; for ``filters`` these may be
+            any modules with channels, such as a ReLU. None: all modules of the kind.
 
     Raises:
-        InputError: a network in training mode, or one that does not take the example; patterns
-            that fit nothing, no site at all.
+        InputError: the network is in training mode or rejects the example, a pattern matches
+            nothing, or there is no site at all.
     """
     check_evaluating(network)
     one_of("kind", kind, Kind)
@@ -117,9 +117,9 @@ def find_sites(
 
 
 def players_of(sites: Sequence[Site], *, grouped: bool = False) -> tuple[str, ...]:
-    """Names of the players: ``<module>:<number>`` of each unit, or one player a site."""
+    """Names of the players: ``<module>:<number>`` for each unit, or one player per site."""
     for site in sites if isinstance(sites, Iterable) else [sites]:
-        check_kind("sites", site, Site, "; find_sites gives a network's")
+        check_kind("sites", site, Site, "; find_sites lists a network's")
     if grouped:
         return tuple(site.name for site in sites)
     return tuple(f"{site.name}:{number}" for site in sites for number in range(site.n_units))
@@ -129,13 +129,13 @@ def players_of(sites: Sequence[Site], *, grouped: bool = False) -> tuple[str, ..
 def replacement(
     network: nn.Module, sites: Sequence[Site], references: Tensor, absent: Absent = "mean"
 ) -> Replacement:
-    """What absent units give, from reference images on the network's device.
+    """Replacements for absent units, from reference images on the network's device.
 
     Means are taken in float64, over images and positions.
 
     Raises:
-        InputError: a network in training mode, sites of another one, references that it does not
-            take, NaN or Inf in what it gives.
+        InputError: the network is in training mode or rejects the references, sites belong to
+            another network, or outputs are NaN or Inf.
     """
     check_evaluating(network)
     check_sites(network, sites)
@@ -163,10 +163,10 @@ def replacement(
 
 
 def _told(output: Tensor, absent: Absent, kind: Kind) -> Tensor:
-    """Of outputs (image, unit, …) what is added up over batches of reference images."""
+    """The summand of one batch of reference images, from outputs (image, unit, …)."""
     if absent == "resample":
         return output
-    # What a head gives at a place is a vector.
+    # A head's output at a place is a vector.
     positions = (2,) if kind == "heads" else tuple(range(2, output.ndim))
     mean = output.double().mean(dim=positions, keepdim=True) if positions else output.double()
     total = mean.sum(dim=0)
@@ -174,11 +174,11 @@ def _told(output: Tensor, absent: Absent, kind: Kind) -> Tensor:
 
 
 class Masked:
-    """A network whose units can be absent, a mask for each sample.
+    """A network whose units can be absent, with one mask per sample.
 
     Attributes:
         players: their names.
-        sites: where units are.
+        sites: sites of the units.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ class Masked:
     ) -> None:
         """A network in evaluation mode; ``grouped`` makes each site one player.
 
-        Raises InputError for sites, or what replaces their units, of another network.
+        Raises InputError if the sites or the replacements belong to another network.
         """
         check_evaluating(network)
         check_sites(network, sites)
@@ -208,18 +208,18 @@ class Masked:
 
     @torch.inference_mode()
     def __call__(self, images: Tensor, present: Tensor, references: Tensor | None = None) -> Tensor:
-        """Scores while some units are absent.
+        """Scores with some units absent.
 
         Args:
             images: (sample, channel, …) on the network's device.
             present: (sample, player) bool.
-            references: (sample,) numbers of reference images, where units are resampled.
+            references: (sample,) indices of reference images, where units are resampled.
 
         Returns:
             (sample, class)
 
         Raises:
-            InputError: masks that do not fit, or images that the network does not take.
+            InputError: masks do not match, or the network rejects the images.
         """
         images, present = tensor("images", images), tensor("masks", present)
         if present.shape != (len(images), len(self.players)) or present.dtype != torch.bool:
@@ -249,7 +249,7 @@ class Masked:
         return given
 
     def units(self, present: Tensor) -> Tensor:
-        """Masks of players as masks of units: (sample, unit)."""
+        """Masks of units (sample, unit), from masks of players."""
         if self._player_of is None:
             return present
         return present[:, self._player_of.to(present.device)]
@@ -257,14 +257,14 @@ class Masked:
     def mixed(
         self, name: str, number: int, output: Tensor, there: Tensor, references: Tensor | None
     ) -> Tensor:
-        """Outputs (sample, unit, …) of a site, of which those of absent units are replaced.
+        """Outputs (sample, unit, …) of a site, with those of absent units replaced.
 
         Args:
-            name: the site's.
-            number: how many times the module has run before for these samples.
-            output: what its units give.
+            name: the site's name.
+            number: how often the module has already run for these samples.
+            output: the site's outputs.
             there: (sample, unit of the site) bool.
-            references: (sample,) numbers of reference images, where units are resampled.
+            references: (sample,) indices of reference images, where units are resampled.
         """
         instead = self.replaced_by.outputs[name][number]
         if self.replaced_by.absent == "resample":
@@ -273,12 +273,12 @@ class Masked:
         mask = there.reshape(*there.shape, *([1] * (output.ndim - 2)))
         if not isinstance(self.network.get_submodule(name), CONVOLUTIONS):
             return torch.where(mask, output, instead)
-        # Nobody else holds what a convolution gives, and in place it takes hardly any time.
+        # A convolution's output has no other user, and replacing in place takes barely any time.
         shift = torch.where(mask, torch.zeros((), dtype=output.dtype, device=mask.device), instead)
         return output.mul_(mask.to(output.dtype)).add_(shift)
 
     def _edit(self, units: Tensor, references: Tensor | None) -> "Edit":
-        """What is done to outputs; None where a site lacks no unit in any sample."""
+        """The function that replaces outputs; it returns None where no sample lacks a unit."""
         ends = [units[:, self.spans[site.name]].all() for site in self.sites]
         complete = torch.stack(ends).tolist()
         whole = {
@@ -297,31 +297,31 @@ Edit = Callable[[str, int, Tensor], Tensor | None]
 
 
 def run(network: nn.Module, images: Tensor) -> Tensor:
-    """The network's scores of images: (sample, class). Raises InputError if it takes no such."""
+    """The network's scores (sample, class). Raises InputError if its output has another shape."""
     scores = called(network, tensor("images", images, weight_of(network)), "images")
     if scores.ndim != 2:
         raise InputError(
-            f"the network ({type(network).__name__}) gives no scores (image, class); wrap it so "
-            "that it does"
+            f"the network ({type(network).__name__}) gives no scores (image, class); wrap it in "
+            "a module that gives them"
         )
     return scores
 
 
 def rows(scores: Tensor, labels: Tensor, targets: Tensor | None = None) -> Tensor:
-    """What scores say about samples.
+    """The quantities that are computed from scores, one row per sample.
 
     Args:
         scores: (sample, class), before the softmax.
         labels: (sample,) true classes.
-        targets: (sample,) the classes that an attacker wants.
+        targets: (sample,) classes that an attacker wants.
 
     Returns:
-        (sample, output) float32: 1 where the class of highest score is the true one and 0
-        elsewhere, the probability of the true class, the class of highest score, and with targets
-        their probabilities.
+        (sample, output) float32: 1 where the class with the highest score is the true one and 0
+        elsewhere; the probability of the true class; the class with the highest score; and, with
+        targets, the targets' probabilities.
 
     Raises:
-        InputError: NaN or Inf among the scores, labels or targets that are no classes.
+        InputError: scores are NaN or Inf, or labels or targets are not classes.
     """
     scores = tensor("scores", scores)
     labels = _checked_classes("labels", labels, scores)
@@ -337,17 +337,17 @@ def rows(scores: Tensor, labels: Tensor, targets: Tensor | None = None) -> Tenso
 
 @torch.inference_mode()
 def at_once(network: nn.Module, sites: Sequence[Site], image: Tensor) -> int:
-    """Samples that a network is best given at once: a power of two.
+    """Best number of samples per batch of a network: a power of two.
 
-    On a CPU so many that the sites' outputs stay near the processor; on a GPU as many as fit.
+    On a CPU, the sites' outputs should stay in the processor's cache; on a GPU, fit its memory.
 
     Args:
         network: in evaluation mode.
-        sites: where its units are.
+        sites: sites of its units.
         image: (1, channel, …).
 
     Raises:
-        InputError: sites of another network, an image that it does not take.
+        InputError: sites belong to another network, or the network rejects the image.
     """
     check_sites(network, sites)
     image = checked_images(network, image)
@@ -358,7 +358,7 @@ def at_once(network: nn.Module, sites: Sequence[Site], image: Tensor) -> int:
 
 
 def check_evaluating(network: nn.Module) -> None:
-    """Raise InputError if a network is in training mode: dropout would draw its own absences."""
+    """Raise InputError if a network is in training mode, where dropout would remove other units."""
     check_kind("network", network, nn.Module)
     if network.training:
         raise InputError(
@@ -367,24 +367,24 @@ def check_evaluating(network: nn.Module) -> None:
 
 
 def check_sites(network: nn.Module, sites: Sequence[Site]) -> None:
-    """Raise InputError unless there are sites, and they are modules of the network."""
+    """Raise InputError unless there are sites and all are modules of the network."""
     check_kind("network", network, nn.Module)
     if not players_of(sites):
-        raise InputError("sites: there are none; find_sites gives a network's")
+        raise InputError("sites: none are given; find_sites lists a network's")
     names = dict(network.named_modules())
     for site in sites:
         if site.name not in names:
             raise InputError(
                 f"sites: the network ({type(network).__name__}) has no module {site.name!r}; "
-                "find_sites gives its own"
+                "find_sites lists its modules"
             )
 
 
 def checked_images(network: nn.Module, images: Tensor) -> Tensor:
-    """Images for a network, arrays taken too. Raises InputError for none, and for NaN or Inf."""
+    """Images for a network; arrays are converted. Raises InputError for no image, NaN or Inf."""
     given = tensor("images", images, weight_of(network))
     if 0 in given.shape or not given.ndim:
-        raise InputError(f"images of shape {tuple(given.shape)}: (image, …), one at least, needed")
+        raise InputError(f"images of shape {tuple(given.shape)}: (image, …) of at least one needed")
     return finite("the images", given)
 
 
@@ -396,12 +396,12 @@ def _check_replacement(sites: Sequence[Site], replaced_by: Replacement) -> None:
         if not times or any(output.shape[axis] != site.n_units for output in times):
             raise InputError(
                 f"replaced_by: holds nothing for the {site.n_units} units of {site.name}; make it "
-                "of the same sites"
+                "for the same sites"
             )
 
 
 def _checked_classes(name: str, classes: Tensor, scores: Tensor) -> Tensor:
-    """Classes as int64. Raises InputError unless each sample has one that there are scores of."""
+    """Classes as int64. Raises InputError unless each sample has one class that exists."""
     given = tensor(name, classes)
     whole = not (given.is_floating_point() or given.dtype == torch.bool)
     if scores.ndim != 2 or given.shape != scores.shape[:1] or not whole:
@@ -412,8 +412,8 @@ def _checked_classes(name: str, classes: Tensor, scores: Tensor) -> Tensor:
     wrong = given[(given < 0) | (given >= scores.shape[1])]
     if len(wrong):
         raise InputError(
-            f"{name} hold class {int(wrong[0])}; the network tells {scores.shape[1]} classes "
-            "apart, counted from 0"
+            f"{name} hold class {int(wrong[0])}; the network has {scores.shape[1]} classes, "
+            "counted from 0"
         )
     return given.to(scores.device, torch.int64)
 
@@ -448,7 +448,7 @@ def _count(module: nn.Module, output: Any, kind: Kind) -> int:
 
 @torch.inference_mode()
 def _modules_that_run(network: nn.Module, example: Tensor) -> list[tuple[str, nn.Module, Any]]:
-    """Modules without modules of their own (or of attention), each time that they run."""
+    """Leaf modules and attentions with their outputs, once for each time that they run."""
     ran: list[tuple[str, nn.Module, Any]] = []
     handles = []
     for name, module in network.named_modules():
@@ -469,11 +469,11 @@ def _modules_that_run(network: nn.Module, example: Tensor) -> list[tuple[str, nn
 def outputs_of(
     network: nn.Module, sites: Sequence[Site], images: Tensor
 ) -> dict[str, list[Tensor]]:
-    """Outputs (image, unit, …) of all sites, each time that they run."""
+    """Outputs (image, unit, …) of all sites, for each time that they run."""
     found: dict[str, list[Tensor]] = {site.name: [] for site in sites}
 
     def keep(name: str, _number: int, output: Tensor) -> None:
-        # What follows may change them in place.
+        # Later modules may change the outputs in place.
         found[name].append(output.clone())
 
     with _replaced(network, sites, keep):
@@ -483,7 +483,7 @@ def outputs_of(
 
 @contextmanager
 def _replaced(network: nn.Module, sites: Sequence[Site], edit: Edit) -> Iterator[None]:
-    """Have the outputs of units (sample, unit, …) edited while the network runs."""
+    """Edit the outputs of units (sample, unit, …) while the network runs."""
     times = dict.fromkeys((site.name for site in sites), -1)
     handles = []
     for site in sites:
@@ -524,10 +524,10 @@ def _attended(
     output: Any,
     edit: Callable[[Tensor], Tensor | None],
 ) -> Any:
-    """What a multi-head attention gives if what its heads give is edited.
+    """Output of a multi-head attention with its heads' outputs edited.
 
-    Its own forward hands the heads' outputs to the last projection within one fused function, so
-    they are computed again here: self-attention and cross-attention without masks.
+    PyTorch's forward passes the heads' outputs to the last projection within one fused function, so
+    they are computed again here. This covers self-attention and cross-attention without masks.
     """
     query, key, value = (
         argument if argument is not None else options[name]

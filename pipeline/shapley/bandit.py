@@ -112,9 +112,7 @@ def empirical_bernstein(
 def check_k(k: int, n_players: int) -> None:
     """Raise InputError unless 1 ≤ k < n_players."""
     if not 1 <= whole("k", k, None) < whole("n_players", n_players):
-        raise InputError(
-            f"k: {k} of {n_players} players; the number that is looked for is 1 to {n_players - 1}"
-        )
+        raise InputError(f"k: {k} of {n_players} players; k must be 1 to {n_players - 1}")
 
 
 def _check_sought(k: int, n_players: int, epsilon: float, delta: float) -> None:
@@ -292,8 +290,8 @@ def _begun(before: TopK | None, n_players: int, epsilon: float, spread: float) -
     found = state and (len(state.open), state.pairs.epsilon, state.pairs.spread)
     if state is None or found != (n_players, epsilon, spread):
         raise InputError(
-            f"before: was found of (players, epsilon, spread) {found}; this search is of "
-            f"{(n_players, epsilon, spread)}: begin it anew"
+            f"before: comes from a search with (players, epsilon, spread) {found}; this one has "
+            f"{(n_players, epsilon, spread)}: start without before"
         )
     return deepcopy(state)
 
@@ -419,7 +417,7 @@ def _marginals(
     told = finite("the values", values(repeated, other.reshape(-1, drawn.shape[1])))
     if told.shape != repeated.shape:
         raise InputError(
-            f"values of shape {told.shape} for {len(repeated)} coalitions: one of each is needed"
+            f"values of shape {told.shape} for {len(repeated)} coalitions: one for each is needed"
         )
     found = told.reshape(len(drawn), -1)
     there = np.where(drawn[:, players], 1.0, -1.0)

@@ -236,8 +236,8 @@ class Method:
         n, smallest = game.n_players, self.smallest(game.n_players)
         if budget is not None and whole(f"{self.name}: budget", budget, 0) < smallest:
             raise InputError(
-                f"{self.name}: a budget of {budget} evaluations; with {n} players it takes "
-                f"{smallest} at least"
+                f"{self.name}: a budget of {budget} evaluations; with {n} players at least "
+                f"{smallest} are needed"
             )
         most = max(MAX_EVALUATIONS, smallest) if budget is None else int(budget)
         return Budget(game, self.needs(n), min(most, 2**n), tolerance, sequence_of(seed))

@@ -42,7 +42,7 @@ def check_game(game: Any) -> None:
     if not (callable(game) and hasattr(game, "n_players") and hasattr(game, "outputs")):
         raise InputError(
             f"the game is of type {type(game).__name__}; it needs n_players, outputs, and to be "
-            "called with coalitions. pipeline.shapley.games.table_game makes one of a table"
+            "called with coalitions. pipeline.shapley.games.table_game makes a game from a table"
         )
 
 

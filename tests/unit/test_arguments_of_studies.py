@@ -205,7 +205,7 @@ REFUSED = [
         ({"values": lambda _, there: 10.0 * there[:, 0]}, "marginal contributions are 10 apart"),
         ({"values": lambda _, there: np.full(len(there), NAN)}, "the values: .* NaN"),
         ({"batch": 0}, "batch 0"), ({"spread": 0}, "spread 0"), ({"bound": "x"}, "bound 'x'"),
-        ({"before": 3}, "begin it anew"),
+        ({"before": 3}, "start without before"),
     ]),
     (agreement, {"estimated": np.ones(3), "exact": np.ones(3)}, [
         ({"exact": np.ones(2)}, "cannot be broadcast"), ({"axis": 7}, "axis 7"),

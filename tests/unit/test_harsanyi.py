@@ -241,9 +241,9 @@ def test_a_state_of_something_else_is_refused():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ((0, 1), "there must be one of each at least"),
-        ((3, 0), "there must be one of each at least"),
-        ((3, 1, 0), "there must be one of each at least"),
+        ((0, 1), "at least one of each is needed"),
+        ((3, 0), "at least one of each is needed"),
+        ((3, 1, 0), "at least one of each is needed"),
         ((3, 1, 4, 0), "0 layers of 4 units"),
         ((3, 1, 4, 1, torch.zeros(2)), "3 numbers needed"),
         ((2, 1, 4, 1, torch.tensor([0, np.nan])), "2 numbers needed"),

@@ -213,10 +213,10 @@ def test_a_state_holds_the_structure(tmp_path):
     [
         (lambda: ImageStage(1, 1, (3, 3)), "it has 1 to 8 pixels"),
         (lambda: ImageStage(1, 1, (0, 2)), "it has 1 to 8 pixels"),
-        (lambda: ImageStage(1, 1, (2, 2), 0), "their distance is 1 at least"),
+        (lambda: ImageStage(1, 1, (2, 2), 0), "the dilation is at least 1"),
         (lambda: ImageShapNet(1, [2, 3], [1]), "2 widths and 1 dilations"),
         (lambda: ImageShapNet(1, [2, 3], [1, 1], [(1, 2)]), "with 1 windows: give one of each"),
-        (lambda: ImageShapNet(2, [2, 3], [1, 1], taken=[1]), "give one number a stage"),
+        (lambda: ImageShapNet(2, [2, 3], [1, 1], taken=[1]), "give one number per stage"),
         (lambda: ImageShapNet(2, [2, 3], [1, 1], taken=[3, 2]), "stage 1 takes 3 of 2 channels"),
         (lambda: ImageShapNet(2, [2, 3], [1, 1], taken=[1, 2]), "it may take all 3"),
         (lambda: network()(torch.zeros(1, 3, 7, 7)), r"\(image, 2, height, width\) are needed"),

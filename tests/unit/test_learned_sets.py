@@ -94,5 +94,5 @@ def test_pairs_of_a_product_are_learned():
 
 
 def test_a_number_below_0_is_refused():
-    with pytest.raises(InputError, match="-1 pairs to be kept: 0 at least"):
+    with pytest.raises(InputError, match="-1 pairs to be kept: must be at least 0"):
         learned_sets.strip(network(), 0, -1, {})

@@ -100,8 +100,8 @@ def test_a_checkpoint_of_another_kind_is_refused(tmp_path):
         (load_scale, "a.pt", r"no checkpoint of a SingleScale: .* lacks scale, hidden \(it has"),
         (load_averaging, "s.pt", "does not fit a Averaging: missing: classifier.bias"),
         (load_averaging, "plain.pt", r"lacks feature_dim, n_classes \(it is empty\)"),
-        (load_scale, "odd.pt", "its description makes no SingleScale"),
-        (load_scale, "minus.pt", "its description makes no SingleScale"),
+        (load_scale, "odd.pt", "its description does not fit a SingleScale"),
+        (load_scale, "minus.pt", "its description does not fit a SingleScale"),
         (load_scale, ".", "is a directory"),
     ):
         with pytest.raises(InputError, match=message) as error:

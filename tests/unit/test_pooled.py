@@ -348,9 +348,9 @@ def test_a_search_goes_on_where_it_ended():
     assert not asked
     assert (whole.standard_errors > 0).all()
     for changed in ({"epsilon": 0.02}, {"spread": 1.0}):
-        with pytest.raises(InputError, match="begin it anew"):
+        with pytest.raises(InputError, match="start without before"):
             compared(values, 8, 40, **{**settings, **changed}, before=part)
-    with pytest.raises(InputError, match="begin it anew"):
+    with pytest.raises(InputError, match="start without before"):
         compared(values, 9, 40, **settings, before=part)
 
 

@@ -244,7 +244,7 @@ def test_the_budget_is_kept_and_evaluations_are_counted(name, n):
 def test_budgets_that_are_too_small_are_refused(name, n):
     game, least = table_game(random_table(n)), smallest(name, n)
     METHODS[name].estimate(game, budget=least)
-    with pytest.raises(InputError, match=f"budget of {least - 1} .* {n} players it takes {least} "):
+    with pytest.raises(InputError, match=f"budget of {least - 1} .* {n} players at least {least} "):
         METHODS[name].estimate(game, budget=least - 1)
 
 

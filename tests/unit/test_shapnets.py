@@ -331,7 +331,7 @@ def test_under_autocast():
         (lambda: shallow(3, 1, [4], sets=[[0, 1, 2, 0]]), "4 of 3 features; a set has 1 to 3"),
         (lambda: shallow(3, 1, [4], sets=[[0, 3]]), "give different features, 0 to 2"),
         (lambda: shallow(3, 1, [4], sets=[[1, 1]]), "give different features, 0 to 2"),
-        (lambda: shallow(3, 1, []), "there must be one at least"),
+        (lambda: shallow(3, 1, []), "at least one is needed"),
         (lambda: shallow(3, 1, [4], references=torch.zeros(2)), "3 numbers needed"),
         (lambda: shallow(2, 1, [4], references=torch.tensor([0, np.nan])), "2 numbers needed"),
         (lambda: deep(8, [1, 1], [[2], [2]]), "8 features and radix 2 make 3 layers; 2 widths"),

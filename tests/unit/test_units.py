@@ -366,7 +366,7 @@ def test_what_scores_say():
     torch.testing.assert_close(said, expected.float())
     with pytest.raises(InputError, match="NaN or Inf scores"):
         rows(torch.tensor([[float("nan"), 1]]), torch.tensor([0]))
-    with pytest.raises(InputError, match="labels hold class 3; the network tells 3 classes"):
+    with pytest.raises(InputError, match="labels hold class 3; the network has 3 classes"):
         rows(scores, torch.tensor([1, 3]))
 
 
