@@ -1,1 +1,1 @@
-"""Videos, images and tables, read from disk or made here: one record type each."""
+"""Videos, images and tables, read from disk or generated here, with one record type each."""

@@ -24,14 +24,14 @@ from numpy.typing import NDArray
 
 from pipeline.core.errors import InputError
 
-# What libav complains of is captured while a file is open, and never printed.
+# libav's log is captured while a file is open, and never printed.
 av.logging.set_level(av.logging.WARNING)
 
 LONGEST_GAP_SECONDS = 60.0
-"""Between frames, where a file does not tell its length; beyond its length, where it does."""
+"""Longest gap between frames or, if the file states its length, longest time beyond that length."""
 
 MOST_BYTES = 4 << 30
-"""Of the samples of one video."""
+"""Limit for the samples of one video."""
 
 # Text formats that libav "plays" by opening other files, or by drawing the text itself.
 NOT_VIDEOS = frozenset({"tty", "hls", "applehttp", "concat", "dash", "ffmetadata", "image2", "sdp"})
@@ -51,7 +51,7 @@ class VideoError(InputError):
         self.reason = reason
 
     def __reduce__(self) -> tuple[type["VideoError"], tuple[Path, str]]:
-        # Pickle would call the class with the message alone.
+        # Pickle would call the class with only the message.
         return type(self), (self.path, self.reason)
 
 
@@ -61,12 +61,12 @@ class DecodedVideo:
 
     Attributes:
         frames: (T, H, W, 3) uint8, RGB.
-        indices: (T,) int64, the number of each in the encoded video; with repeats where frames
-            are sampled more often than they were encoded.
-        seconds: (T,) float64, when each is shown, counted from the first frame of the video.
-        decoded: frames in the file that could be decoded.
-        announced: frames that there should be, by what the file says of itself; at least as many.
-            A file that was cut or damaged announces more than can be decoded.
+        indices: (T,) int64, the number of each in the encoded video; frames repeat where they are
+            sampled more often than they were encoded.
+        seconds: (T,) float64, time of each, counted from the first frame of the video.
+        decoded: number of frames in the file that could be decoded.
+        announced: number of frames according to the file; never less than ``decoded``. A file that
+            was cut or damaged announces more than can be decoded.
     """
 
     frames: NDArray[np.uint8]
@@ -77,7 +77,7 @@ class DecodedVideo:
 
     @property
     def shortened(self) -> str | None:
-        """What is missing of the file, in a few words; None if nothing is."""
+        """What is missing from the file, in a few words; None if nothing is."""
         if self.decoded == self.announced:
             return None
         return f"{self.decoded} of the {self.announced} frames that it announces can be decoded"
@@ -94,8 +94,8 @@ def decode(path: str | Path, *, fps: float, size: int | None, whole: bool = Fals
     Args:
         path: a video in any container and codec that libav can decode, whatever its suffix.
         fps: samples a second, more than 0.
-        size: frames are resized to ``size`` x ``size`` pixels, bilinearly and without regard to
-            their aspect ratio. None keeps the size of the first frame.
+        size: frames are resized to ``size`` x ``size`` pixels, bilinearly, ignoring their aspect
+            ratio. None keeps the size of the first frame.
         whole: whether a file that announces more frames than can be decoded is an error.
 
     Raises:
@@ -120,11 +120,11 @@ def decode_frames(
 
     Args:
         path: as for :func:`decode`.
-        numbers: frames as they are numbered in the file, like ``DecodedVideo.indices``.
+        numbers: frame numbers in the file, like ``DecodedVideo.indices``.
         most: pixels of the longer side; larger pictures are shrunk to it. None: the video's size.
 
     Returns:
-        (H, W, 3) uint8, RGB, of each frame that there is.
+        (H, W, 3) uint8, RGB, for each requested frame that exists.
 
     Raises:
         VideoError: as :func:`decode`.
@@ -143,14 +143,14 @@ def decode_frames(
 
 
 Complaints = Sequence[tuple[int, str, str]]
-"""What libav logged of a file: level, part and message."""
+"""libav's log for a file: level, part and message."""
 
 
 @contextmanager
 def _opened(path: Path) -> Iterator[tuple[InputContainer, Complaints]]:
     _refuse_unreadable(path)
     try:
-        # Without the "file:" a colon in a relative path would be taken for a network protocol.
+        # Without "file:", a colon in a relative path would be read as a network protocol.
         with (
             av.logging.Capture(local=True) as complaints,
             av.open(
@@ -170,7 +170,7 @@ def decode_many(
 ) -> Iterator[DecodedVideo | VideoError]:
     """Decode many videos in ``workers`` threads, in the order of ``paths``.
 
-    At most twice as many videos as there are workers are held ahead of the one that is asked for.
+    Decoding runs ahead of the consumer by at most twice as many videos as there are workers.
 
     Yields:
         What :func:`decode` returns for the path, or the VideoError that it raises.
@@ -181,7 +181,7 @@ def decode_many(
         for path in paths:
             yield _decoded_or_error(path, fps, size, whole)
         return
-    # Threads suffice: libav lets go of the interpreter's lock while it decodes and converts.
+    # Threads suffice: libav releases the interpreter's lock while it decodes and converts.
     pool = ThreadPoolExecutor(workers, thread_name_prefix="decode")
     ahead: deque[Future[DecodedVideo | VideoError]] = deque()
     try:
@@ -236,8 +236,8 @@ def _sample(
     frames: list[NDArray[np.uint8]] = []
     indices: list[int] = []
     seconds: list[float] = []
-    # Timestamps are rounded to ticks of the container's clock. What lies within a tick is a tie,
-    # unless the clock is so coarse that a tick matters at the rate asked for.
+    # Timestamps are rounded to ticks of the container's clock. Differences within a tick count as a
+    # tie, unless the clock is so coarse that a tick matters at the requested rate.
     slack = min(float(stream.time_base or 0), 1 / (16 * fps))
     before: tuple[int, float, VideoFrame] | None = None
 
@@ -280,11 +280,11 @@ def _sample(
 
 @dataclass(slots=True)
 class _Packets:
-    """What was read of a stream, beside its frames."""
+    """Packet counts and start time of a stream."""
 
     shown: int = 0
     discarded: int = 0
-    """those that an edit list leaves out"""
+    """packets that an edit list leaves out"""
     start: float = 0.0
     """time of the first frame, in seconds of the container's clock"""
 
@@ -298,11 +298,11 @@ def _announced(
     *,
     is_damaged: bool,
 ) -> int:
-    """Frames that there should be.
+    """Number of frames that the file should have.
 
-    Some containers count them. Others tell when they end, and at which rate frames come: then
-    some are missing if the last one comes too long before the end. Frames that are missing inside
-    are told from frames that never were by what libav complains of.
+    Some containers count them. Others give their end and their frame rate: then some are missing if
+    the last one comes too long before the end. If libav complained, frames may also be missing
+    before the last one, so the whole length is counted.
     """
     if stream.frames:
         return max(packets.shown, stream.frames - packets.discarded)
@@ -316,7 +316,7 @@ def _announced(
 
 
 def _end_seconds(container: InputContainer, stream: VideoStream) -> float | None:
-    """When a stream ends by what its file says, on the container's clock; None if it does not."""
+    """End of a stream according to its file, on the container's clock; None if it is unknown."""
     if stream.duration is not None and stream.time_base is not None:
         return float((stream.duration + (stream.start_time or 0)) * stream.time_base)
     told = stream.metadata.get("DURATION", "").split(":")
@@ -336,8 +336,8 @@ def _video_stream(path: Path, container: InputContainer) -> VideoStream:
         # The cover picture of an audio file is a video stream too.
         if not stream.disposition & Disposition.attached_pic:
             if stream.codec_context is None:
-                raise VideoError(path, "what it is encoded with is not known, or it is damaged")
-            # Clips are short: threads inside one cost more than they give.
+                raise VideoError(path, "its codec is unknown, or it is damaged")
+            # Clips are short: threads within one clip cost more than they gain.
             stream.thread_type = "NONE"
             stream.codec_context.thread_count = 1
             return stream
@@ -363,7 +363,7 @@ def _timed_frames(
             last += interval
         elif time - max(last, end) > LONGEST_GAP_SECONDS:
             reason = f"its timestamps jump by {time - last:.0f} s after frame {index - 1}"
-            told = f", and it says that it ends after {end - start:.0f} s" if end else ""
+            told = f", although it states an end at {end - start:.0f} s" if end else ""
             raise VideoError(path, f"damaged: {reason}{told}")
         else:
             last = time
@@ -383,7 +383,7 @@ def _frames(
 def _converter(
     path: Path, stream: VideoStream, size: int | None, most: int | None = None
 ) -> Callable[[VideoFrame], NDArray[np.uint8]]:
-    """Frames to RGB arrays as they are shown, all of one size; the scaler is reused."""
+    """A converter of frames to displayed RGB arrays, all of one size; it reuses the scaler."""
     shape = None if size is None else (size, size)
     reformatter = VideoReformatter()
 
@@ -393,7 +393,7 @@ def _converter(
             width = float(frame.width * (stream.sample_aspect_ratio or 1))
             shrink = min(1.0, most / max(width, frame.height)) if most else 1.0
             shape = (max(1, round(frame.height * shrink)), max(1, round(width * shrink)))
-        # threads=1: the default starts threads for every frame, slower than the scaling itself.
+        # threads=1: the default starts threads for every frame, which is slower than the scaling.
         rgb = reformatter.reformat(
             frame,
             width=shape[1],
@@ -408,9 +408,9 @@ def _converter(
 
 
 def _turned(path: Path, frame: VideoFrame, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Pixels as the frame's display matrix wants them: quarter turns and mirror images.
+    """Turn and mirror pixels according to the frame's display matrix, in quarter turns.
 
-    The matrix sends a pixel's place (column x, row y) to (a x + c y, b x + d y).
+    The matrix maps a pixel's position (column x, row y) to (a x + c y, b x + d y).
     """
     matrix = frame.side_data.get("DISPLAYMATRIX")
     if matrix is None:
@@ -418,7 +418,7 @@ def _turned(path: Path, frame: VideoFrame, pixels: NDArray[np.uint8]) -> NDArray
     a, b, _, c, d = np.frombuffer(cast(bytes, matrix), np.int32)[:5].astype(float)
     kept, swapped = max(abs(a), abs(d)), max(abs(b), abs(c))
     if min(kept, swapped) > 0.01 * max(kept, swapped):
-        reason = f"it is to be shown turned by {frame.rotation}°; only quarter turns are known"
+        reason = f"its display is turned by {frame.rotation}°; only quarter turns are supported"
         raise VideoError(path, reason)
     if swapped > kept:
         pixels, x, y = pixels.swapaxes(0, 1), c, b

@@ -1,4 +1,4 @@
-"""Pictures with and without a face that come with scikit-image: a part of LFW."""
+"""Pictures with and without a face, included in scikit-image: a part of LFW."""
 
 import numpy as np
 
@@ -7,16 +7,16 @@ from pipeline.data.pictures import Pictures, resized
 CLASSES = ("no face", "face")
 
 EACH = 100
-"""Pictures of either class."""
+"""Pictures per class."""
 
 
 def faces(size: int) -> Pictures:
     """A hundred faces, then a hundred other pictures, in three equal channels.
 
-    They are of Labeled Faces in the Wild (Huang et al., 2007), 25 × 25 pixels, grey.
+    The pictures are from Labeled Faces in the Wild (Huang et al., 2007), 25 × 25 pixels, grey.
 
     Args:
-        size: pixels a side that they are resized to.
+        size: height and width in pixels that they are resized to.
     """
     from skimage.data import lfw_subset  # noqa: PLC0415  takes half a second to load
 

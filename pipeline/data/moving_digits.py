@@ -1,10 +1,10 @@
-"""Short clips of handwritten digits that are pushed, turned, covered and the like.
+"""Short clips of handwritten digits that are pushed, turned, covered and so on.
 
-The classes are named like Something-Something's, and most come in pairs that only the order of the
-frames tells apart: a clip of the second class is a clip of the first one played backwards, in
-distribution. Its end is the other's start, the action may happen at any time with the same
-chances in both directions, and what else moves (the camera) or flickers (the noise) has no
-direction in time. So neither one frame nor a shuffled clip says which of the two it is.
+The classes are named like Something-Something's. Most come in pairs that differ only in the order
+of the frames: in distribution, a clip of the second class is a clip of the first one played
+backwards. The end of one is the start of the other, and the action happens at any time with the
+same probability in both directions. Other movement (the camera) and flicker (the noise) have no
+direction in time. So neither a single frame nor a shuffled clip reveals the class.
 
 Lengths are given for pictures of 96 x 96 pixels, and scaled for others.
 """
@@ -62,9 +62,11 @@ class Digits:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RenderedClip:
-    """A clip: ``frames`` (T, H, W, 3) uint8, RGB; ``interval``, the first and the last frame (both
-    inclusive) in which the action is under way, None if nothing happens; ``placeholders``, what
-    stands for each "something" of the class's name.
+    """A clip.
+
+    ``frames`` is (T, H, W, 3) uint8, RGB. ``interval`` is the first and the last frame (both
+    inclusive) of the action, None if nothing happens. ``placeholders`` are the things that replace
+    each "something" of the class's name.
     """
 
     frames: NDArray[np.uint8]
@@ -76,9 +78,9 @@ def split_digits(split: str) -> Digits:
     """The handwritten digits of a split; no two splits share an image.
 
     Raises:
-        ValueError: no such split.
+        ValueError: the split does not exist.
     """
-    # Imported here since it takes a second, which workers that are sent the digits save.
+    # Imported here because it takes a second, which workers save that receive the digits.
     from sklearn.datasets import load_digits  # noqa: PLC0415
 
     if split not in SPLITS:
@@ -95,12 +97,12 @@ def split_digits(split: str) -> Digits:
 
 
 def clip_class(clip_index: int) -> int:
-    """The class of a split's clip: all classes in turn."""
+    """The class of a clip of a split: classes alternate in order."""
     return clip_index % len(CLASSES)
 
 
 def clip_rng(seed: int, split: str, clip_index: int) -> np.random.Generator:
-    """The random numbers of one clip, independent of how many others there are."""
+    """The random generator of one clip, independent of the number of other clips."""
     return np.random.default_rng([seed, SPLITS.index(split), clip_index])
 
 
@@ -118,7 +120,7 @@ def caption(class_index: int, placeholders: tuple[str, ...]) -> str:
 
 
 def draw_interval(rng: np.random.Generator, frames: int) -> tuple[int, int]:
-    """Draw when the action happens: 30 to 60 % of the clip, anywhere but at its very ends.
+    """Draw the interval of the action: 30 to 60 % of the clip, anywhere except at its very ends.
 
     Returns:
         The first and the last frame of the action, both inclusive. (first, last) is as likely as
@@ -134,13 +136,13 @@ def draw_interval(rng: np.random.Generator, frames: int) -> tuple[int, int]:
 
 
 def progress_of(interval: tuple[int, int], frames: int) -> Array:
-    """How far the action is in each frame: (T,), 0 before the interval, 1 after it."""
+    """Progress of the action in each frame: (T,), 0 before the interval, 1 after it."""
     first, last = interval
     return np.clip((np.arange(frames) - (first - 1)) / (last - first + 2), 0.0, 1.0)
 
 
 def motion(class_index: int, rng: np.random.Generator, progress: Array) -> Array:
-    """Where things are while a class's action happens, for a randomly drawn instance of it.
+    """Positions of things during a class's action, for a randomly drawn instance of it.
 
     Args:
         class_index: index into :data:`CLASSES`.
@@ -149,12 +151,12 @@ def motion(class_index: int, rng: np.random.Generator, progress: Array) -> Array
 
     Returns:
         (things, T, 6): y, x, height, width (pixels of a 96 x 96 picture), angle (radians,
-        clockwise), opacity. Later things lie over earlier ones. The second class of a pair
-        gives what the first one gives for ``1 - progress``.
+        clockwise), opacity. Later things cover earlier ones. The second class of a pair gives the
+        first one's result for ``1 - progress``.
     """
     pair, backwards = divmod(class_index, 2)
     if pair < len(PAIRS):
-        # Eases in and out alike, so that a reversed motion is a motion of the same kind.
+        # Easing in and out is symmetric, so a reversed motion is a motion of the same kind.
         eased = progress * progress * (3 - 2 * progress)
         return _PAIR_MOTIONS[pair](rng, 1 - eased if backwards else eased)
     return _FREE_MOTIONS[class_index - 2 * len(PAIRS)](rng, progress)
@@ -174,7 +176,7 @@ def render(
 
     Args:
         class_index: index into :data:`CLASSES`.
-        rng: draws the clip: what moves, when and how, and what it looks like.
+        rng: draws the clip: things, time and course of the action, and appearance.
         digits: the handwritten digits to choose from.
         frames: number of frames, at least 3.
         size: height and width in pixels.
@@ -182,7 +184,7 @@ def render(
         jitter: standard deviation of the camera's position in pixels of a 96 x 96 picture.
 
     Raises:
-        ValueError: too few frames, or no such class.
+        ValueError: there are too few frames, or the class does not exist.
     """
     if not 0 <= class_index < len(CLASSES):
         raise ValueError(f"class {class_index} does not exist; choose 0 to {len(CLASSES) - 1}")
@@ -220,7 +222,7 @@ def render(
 
 
 def _states(progress: Array, **columns: Array | float) -> Array:
-    """One thing's states, (T, 6): the columns that are given, the rest at rest."""
+    """States of one thing, (T, 6): the given columns; defaults for the others."""
     states = np.empty((len(progress), 6))
     height = columns["height"]
     values = {"width": height, "angle": 0.0, "opacity": 1.0, **columns}
@@ -255,7 +257,7 @@ def _upwards(rng: np.random.Generator, p: Array) -> Array:
 def _closer(rng: np.random.Generator, p: Array) -> Array:
     y = _between(rng.uniform(36, 60), rng.uniform(42, 54), p)
     x = _between(rng.uniform(36, 60), rng.uniform(42, 54), p)
-    # Things that come nearer at a steady pace grow by equal factors, not by equal amounts.
+    # Things that approach at a steady pace grow by equal factors, not by equal amounts.
     height = rng.uniform(18, 22) * rng.uniform(2.3, 2.9) ** p
     return _states(p, y=y, x=x, height=height)[None]
 
@@ -346,7 +348,7 @@ def _wobble(rng: np.random.Generator, frames: int, jitter: float) -> Array:
     kernel = np.exp(-0.5 * (np.arange(-4, 5) / 1.5) ** 2)
     kernel *= jitter / np.linalg.norm(kernel)
     white = rng.standard_normal((frames + len(kernel) - 1, 2))
-    # Bounded, so that nothing is shaken out of the picture.
+    # Bounded, so that things stay within the picture.
     path = np.stack([np.convolve(column, kernel, "valid") for column in white.T], axis=1)
     return np.clip(path, -3 * jitter, 3 * jitter)
 
@@ -362,8 +364,8 @@ def _enlarging(cells: int, samples: int) -> Image:
 def _enlarge(cells: Image, matrix: Image) -> Image:
     """Enlarge pictures, (..., cells, cells), on both axes.
 
-    By einsum since matrix products start threads, which workers on all cores trip over, and round
-    differently with each number of them.
+    This uses einsum because matrix products start threads, which compete with workers on all cores,
+    and round differently for each number of threads.
     """
     rows = np.einsum("si,...ij->...sj", matrix, cells)
     return np.einsum("tj,...sj->...st", matrix, rows)
@@ -385,7 +387,7 @@ def _card_texture() -> Image:
 
 
 def _clear_border(texture: Image) -> None:
-    """What lies beyond a texture is looked up at its border, which therefore must be empty."""
+    """Clear a texture's border, which is looked up for all points beyond the texture."""
     texture[[0, -1]] = 0
     texture[:, [0, -1]] = 0
 
@@ -396,7 +398,7 @@ def _bright_colour(rng: np.random.Generator) -> Image:
 
 
 def _background(rng: np.random.Generator, size: int, camera: Array) -> Image:
-    """Tinted blotches and a finer weave, as a moving camera sees them: (T, H, W, 3) float32."""
+    """Tinted blotches and a finer weave, seen by a moving camera: (T, H, W, 3) float32."""
     margin = math.ceil(np.abs(camera).max(initial=0)) + 1
     side = (size + 2 * margin) * _SUBPIXELS
     blotches = rng.uniform(-26, 26, (3, 6, 6)).astype(np.float32)
@@ -414,17 +416,17 @@ def _background(rng: np.random.Generator, size: int, camera: Array) -> Image:
 
 
 def _paint(canvas: Image, texture: Image, colour: Image, states: Array) -> None:
-    """Lay a thing over every frame: ``canvas`` (T, H, W, 3) is changed, ``states`` is (T, 6)."""
+    """Draw a thing on every frame; changes ``canvas`` (T, H, W, 3); ``states`` is (T, 6)."""
     samples = len(texture)
     y, x, height, width, angle, opacity = (c[:, None] for c in states.T.astype(np.float32))
-    # Only the part of the picture where the thing is at any time: its diagonal around its middle.
+    # Use only the part of the picture where the thing is at any time: its diagonal from its middle.
     reach = np.hypot(height, width) / 2 + 1
     top, left = (max(0, math.floor((at - reach).min())) for at in (y, x))
     bottom, right = (max(0, math.ceil((at + reach).max())) for at in (y, x))
     part = canvas[:, top:bottom, left:right]
     down = np.arange(top, top + part.shape[1], dtype=np.float32) + np.float32(0.5) - y
     across = np.arange(left, left + part.shape[2], dtype=np.float32) + np.float32(0.5) - x
-    # A texture holds a margin of one cell around the 8 cells that a thing's size speaks of.
+    # A thing's size refers to 8 cells; its texture has a margin of one cell around them.
     per_y, per_x = samples * 0.8 / height, samples * 0.8 / width
     cos, sin = np.cos(angle), np.sin(angle)
     middle = np.float32(samples / 2)

@@ -1,18 +1,18 @@
-"""Pictures with one label each, as arrays: digits that need no download, MNIST and its like,
-CIFAR-10, files.
+"""Pictures with one label each, as arrays: scikit-learn's digits, MNIST, Fashion-MNIST, CIFAR-10,
+and files.
 
 * ``digits``: scikit-learn's handwritten digits, 8 × 8 pixels, in the splits of
-  :mod:`pipeline.data.moving_digits`.
-* ``mnist``: MNIST as torchvision lays it out, ``<root>/MNIST/raw/train-images-idx3-ubyte``,
+  :mod:`pipeline.data.moving_digits`. They need no download.
+* ``mnist``: MNIST in torchvision's layout, ``<root>/MNIST/raw/train-images-idx3-ubyte``,
   ``train-labels-idx1-ubyte``, ``t10k-images-idx3-ubyte`` and ``t10k-labels-idx1-ubyte``.
 * ``fashion_mnist``: Fashion-MNIST, files of the same names in ``<root>/FashionMNIST/raw``.
 * ``cifar10``: CIFAR-10's version "for C programs", ``<root>/cifar-10-batches-bin/`` with
-  ``data_batch_1.bin`` … ``data_batch_5.bin``, ``test_batch.bin`` and ``batches.meta.txt``. The one
-  that torchvision reads is pickled; this one is not.
-* ``folder``: ``<root>/<class>/<picture>``, a sub-folder a class, its name being the class's.
+  ``data_batch_1.bin`` … ``data_batch_5.bin``, ``test_batch.bin`` and ``batches.meta.txt``.
+  Torchvision reads a pickled version instead.
+* ``folder``: ``<root>/<class>/<picture>``, one sub-folder per class, which is named after it.
 
-Of each, a given number of pictures can be asked for. These are spread over the classes and, within
-a class, over its pictures; of a folder only their files are read.
+Each function can read a limited number of pictures. They are spread over the classes and, within
+a class, over its pictures. From a folder, only these files are read.
 """
 
 import os
@@ -68,13 +68,13 @@ class Pictures:
 
 
 def in_turns(labels: NDArray[np.int64]) -> NDArray[np.int64]:
-    """An order of pictures: class after class in turn, and within a class spread evenly.
+    """An order of pictures that alternates between classes, and is spread evenly within each.
 
     Args:
         labels: (picture,) classes.
 
     Returns:
-        (picture,) places, each once. The first few of them lie evenly, however few they are.
+        (picture,) a permutation of places. Its first places are spread evenly for any number.
     """
     turn, of = np.empty_like(labels), np.unique(labels, return_inverse=True)[1]
     for number in range(int(of.max(initial=-1)) + 1):
@@ -84,14 +84,14 @@ def in_turns(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def _spread(count: int) -> list[int]:
-    """0 … count − 1 so that the first few of them always lie evenly: van der Corput's sequence."""
+    """A permutation of 0 … count − 1 whose beginnings are spread evenly (van der Corput)."""
     width = max(1, (count - 1).bit_length())
     reversed_bits = (int(f"{number:0{width}b}"[::-1], 2) for number in range(1 << width))
     return list(dict.fromkeys(number * count >> width for number in reversed_bits))
 
 
 def _kept(labels: NDArray[np.int64], most: int | None) -> slice | NDArray[np.int64]:
-    """Which pictures are read, in their order; all if there are no more than ``most``."""
+    """Which pictures are read, in ascending order; all if there are no more than ``most``."""
     if most is None or most >= len(labels):
         return slice(None)
     return np.sort(in_turns(labels)[:most])
@@ -102,10 +102,10 @@ def digits(split: str = "train", *, most: int | None = None) -> Pictures:
 
     Args:
         split: ``train`` (70 % of 1797), ``validation`` (20 %) or ``test``; none share a picture.
-        most: only so many pictures, spread over the classes; all if None.
+        most: number of pictures, spread over the classes; None: all.
 
     Raises:
-        InputError: another split, ``most`` less than 1.
+        InputError: the split does not exist, or ``most`` is less than 1.
     """
     _check_split(split, moving_digits.SPLITS)
     _check_most(most)
@@ -127,12 +127,12 @@ def mnist(
     Args:
         root: the directory that holds ``MNIST/raw``.
         split: ``train`` (60 000 pictures) or ``test`` (10 000).
-        download: whether what is missing is downloaded into the root, by torchvision.
-        most: only so many pictures, spread over the classes; all if None.
+        download: whether missing files are downloaded into the root, by torchvision.
+        most: number of pictures, spread over the classes; None: all.
 
     Raises:
-        InputError: another split, ``most`` less than 1, files that are missing, cannot be
-            downloaded or are damaged.
+        InputError: the split does not exist, ``most`` is less than 1, or files are missing, cannot
+            be downloaded or are damaged.
     """
     return _idx("MNIST", "MNIST", tuple(map(str, range(10))), root, split, download, most)
 
@@ -150,7 +150,7 @@ def fashion_mnist(
         root: the directory that holds ``FashionMNIST/raw``.
         split: ``train`` (60 000 pictures) or ``test`` (10 000).
         download: as for :func:`mnist`.
-        most: only so many pictures, spread over the classes; all if None.
+        most: number of pictures, spread over the classes; None: all.
 
     Raises:
         InputError: as :func:`mnist`.
@@ -192,7 +192,7 @@ def _idx(
         reason = str(error).strip().splitlines()
         raise InputError(
             f"{raw}: {title}'s files are damaged, or could not be downloaded "
-            f"({reason[0] if reason else type(error).__name__}); remove them and provide them anew"
+            f"({reason[0] if reason else type(error).__name__}); remove them and provide them again"
         ) from None
     labels = found.targets.numpy().astype(np.int64)
     if len(found.data) != len(labels):
@@ -214,12 +214,12 @@ def cifar10(
     Args:
         root: the directory that holds ``cifar-10-batches-bin``.
         split: ``train`` (50 000 pictures in five files) or ``test`` (10 000).
-        download: whether what is missing is downloaded into the root (162 MB, its digest checked).
-        most: only so many pictures, spread over the classes; all if None.
+        download: whether missing files are downloaded into the root (162 MB; with a digest check).
+        most: number of pictures, spread over the classes; None: all.
 
     Raises:
-        InputError: another split, ``most`` less than 1, files that are missing, cannot be
-            downloaded or are damaged.
+        InputError: the split does not exist, ``most`` is less than 1, or files are missing, cannot
+            be downloaded or are damaged.
     """
     _check_split(split, tuple(CIFAR10_FILES))
     _check_most(most)
@@ -238,7 +238,7 @@ def cifar10(
         found = [_cifar10_batch(where / name) for name in CIFAR10_FILES[split]]
         classes = tuple((where / CIFAR10_NAMES).read_text(encoding="utf-8").split())
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{where}: CIFAR-10 cannot be read ({error}); provide it anew") from None
+        raise InputError(f"{where}: CIFAR-10 cannot be read ({error}); provide it again") from None
     if len(classes) != CIFAR10_CLASSES:
         raise InputError(
             f"{where / CIFAR10_NAMES}: names {len(classes)} classes; CIFAR-10 has {CIFAR10_CLASSES}"
@@ -256,13 +256,13 @@ def _cifar10_batch(path: Path) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
     if not len(content) or len(content) % each:
         raise InputError(
             f"{path}: has {len(content)} bytes; pictures of CIFAR-10 have {each} each. Remove it, "
-            "and provide it anew"
+            "and provide it again"
         )
     rows = content.reshape(-1, each)
     if rows[:, 0].max() >= CIFAR10_CLASSES:
         raise InputError(
             f"{path}: has label {rows[:, 0].max()}; there are 0 to {CIFAR10_CLASSES - 1}. Remove "
-            "it, and provide it anew"
+            "it, and provide it again"
         )
     return rows[:, 1:].reshape(-1, 3, CIFAR10_SIDE, CIFAR10_SIDE), rows[:, 0]
 
@@ -289,29 +289,29 @@ def folder(
     channels: int = 3,
     most: int | None = None,
 ) -> Pictures:
-    """Picture files in sub-folders, one a class; classes and files in the order of their names.
+    """Picture files in one sub-folder per class; classes and files in the order of their names.
 
     Args:
-        root: the directory of the sub-folders. Files beside them, names that begin with a dot and
-            files of other kinds (SUFFIXES has those that are read) are left out.
-        split: what the record calls it.
-        size: (height, width) that all are resized to; if None they must be of one size.
+        root: the directory of the sub-folders. Files next to them, names that begin with a dot and
+            other kinds of files (see SUFFIXES) are left out.
+        split: name of the split in the result.
+        size: (height, width) to resize all pictures to; None: all must have one size.
         channels: 3 (RGB) or 1 (grey); files are converted.
-        most: only so many files are read, spread over the classes; all if None.
+        most: number of files to read, spread over the classes; None: all.
 
     Raises:
-        InputError: no such directory, no classes, a class without pictures, a file that cannot be
-            read, pictures of different sizes, ``most`` less than 1.
+        InputError: the directory does not exist or has no classes, a class has no pictures, a file
+            cannot be read, pictures differ in size, or ``most`` is less than 1.
     """
     where = Path(root)
     _check_most(most)
     if channels not in (1, 3):
         raise InputError(f"channels {channels}: must be 1 (grey) or 3 (RGB)")
     if size is not None and min(size) < 1:
-        raise InputError(f"size {size}: (height, width), each 1 at least")
+        raise InputError(f"size {size}: (height, width), each at least 1")
     if not where.is_dir():
         raise InputError(
-            f"{where}: there is no such directory; give one with a sub-folder of pictures a class"
+            f"{where}: there is no such directory; give one with a sub-folder of pictures per class"
         )
     by_class = _files_by_class(where)
     files = [path for own in by_class.values() for path in own]
@@ -325,14 +325,14 @@ def folder(
         if array.shape != first.shape:
             raise InputError(
                 f"{files[number]}: {_size(array)} pixels, and {files[kept[0]]} has {_size(first)}; "
-                "give a size that all are resized to"
+                "give a size to resize all to"
             )
         pixels[row] = array
     return Pictures(pixels, labels[kept], tuple(by_class), split)
 
 
 def _files_by_class(where: Path) -> dict[str, list[Path]]:
-    """Picture files of each sub-folder, all by name; raises InputError where there are none."""
+    """Picture files of each sub-folder, sorted by name; raises InputError where there are none."""
     classes = sorted(
         entry.name for entry in where.iterdir() if entry.is_dir() and entry.name[0] != "."
     )
@@ -361,22 +361,22 @@ def load(
     size: int | None = None,
     most: int | None = None,
 ) -> Pictures:
-    """Pictures by the name of their source, as parameters give it.
+    """Pictures by the name of their source, as in the parameters.
 
     Args:
         source: ``digits``, ``mnist``, ``fashion_mnist``, ``cifar10`` or ``folder``.
-        split: which part; of a folder ``<root>/<split>`` is read.
-        root: where the files lie; the digits need none.
+        split: name of the split; for a folder, ``<root>/<split>`` is read.
+        root: directory of the files; the digits need none.
         download: whether MNIST, Fashion-MNIST and CIFAR-10 may be downloaded.
-        size: pixels a side that all are resized to; as they are if None.
-        most: only so many pictures, spread over the classes; all if None.
+        size: height and width in pixels to resize to; None: no change.
+        most: number of pictures, spread over the classes; None: all.
 
     Raises:
-        InputError: another source, no root where one is needed, a size less than 1, and as the
-            source's own function.
+        InputError: the source is unknown, a needed root is missing, the size is less than 1, or as
+            the source's own function.
     """
     if size is not None and size < 1:
-        raise InputError(f"size {size}: pixels a side, 1 at least")
+        raise InputError(f"size {size}: pixels per side, must be at least 1")
     if source == "digits":
         return resized(digits(split, most=most), size)
     if source not in (*_READERS, "folder"):
@@ -415,7 +415,7 @@ def _check_split(split: str, allowed: tuple[str, ...]) -> None:
 
 def _check_most(most: int | None) -> None:
     if most is not None and most < 1:
-        raise InputError(f"most {most}: must be 1 at least, or None for all")
+        raise InputError(f"most {most}: must be at least 1, or None for all")
 
 
 def _read(path: Path, size: tuple[int, int] | None, channels: int) -> NDArray[np.float32]:

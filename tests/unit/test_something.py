@@ -160,7 +160,7 @@ def test_classes_may_be_a_table(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"classes\.csv: cannot be read as a table"):
         classes_from(path)
     path.write_text("name,id\na,0\na,1\n")
-    with pytest.raises(InputError, match="class 'a' stands twice"):
+    with pytest.raises(InputError, match="class 'a' occurs twice"):
         classes_from(path)
     path.write_text("name,id\na,0\nb,2\n")
     with pytest.raises(InputError, match="1 is missing"):

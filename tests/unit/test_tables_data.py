@@ -86,7 +86,7 @@ def test_a_table_of_ones_own(tmp_path):
         ("", "b", "is empty"),
         ("b\n1\n2\n", "b", "no column beside the target"),
         ("a,b\np,1\nq,2\nr,1\n", "b", None),
-        ("a,b,c\np,1,5\nq,2,6\n", "b", "3 features of 2 rows"),
+        ("a,b,c\np,1,5\nq,2,6\n", "b", "3 features but only 2 rows"),
     ],
 )
 def test_what_cannot_be_used_is_named(tmp_path, text, target, message):
