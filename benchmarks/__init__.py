@@ -1,1 +1,1 @@
-"""Measurements of what the pipeline's parts cost, beside what one would use instead."""
+"""Measurements of the cost of the pipeline's parts, compared with the usual alternatives."""

@@ -1,12 +1,14 @@
-"""How many forward passes estimates of filters' values take, as ratios in one run.
+"""Forward passes needed to estimate filters' values, as ratios within one run.
 
 ``python -m benchmarks.estimators`` trains a network of 92 filters on digits, or with ``--mnist``
-on MNIST of 14 × 14 pixels, and measures, each over independent repeats with standard errors:
+on MNIST of 14 × 14 pixels. It measures the following over independent repeats, with standard
+errors:
 
-* mean squared errors at equal forward passes of shared orders of 128 images (the paper's), one
-  order an image, and the regression, against values from walks that none of them sees;
-* forward passes until the filters of the k largest values are known, by Algorithm 1 as printed,
-  with and without truncation, and by comparable contributions.
+* mean squared errors at equal numbers of forward passes, for shared orders of 128 images (as in the
+  paper), for one order per image, and for the regression. The reference values come from separate
+  walks;
+* forward passes until the filters with the k largest values are known, by Algorithm 1 as printed
+  (with and without truncation) and by comparable contributions.
 """
 
 import argparse
@@ -33,10 +35,10 @@ from pipeline.studies.neurons.params import CoalitionsParams, ImagesParams, Trai
 Floats = NDArray[np.float64]
 
 BATCH = 128
-"""Images of an iteration of Algorithm 1, as in the paper."""
+"""Images per iteration of Algorithm 1, as in the paper."""
 
 REFERENCE = 10**6
-"""Seed of the values that errors are taken against."""
+"""Seed of the reference values."""
 
 
 class Game:
@@ -49,16 +51,16 @@ class Game:
         self.streams: dict[int, tuple[Iterator[Any], list[Any]]] = {}
 
     def right(self, places: NDArray[np.integer], present: NDArray[np.bool_]) -> Floats:
-        """Whether the network is right about images, of coalitions of filters: (m,)."""
+        """Whether the network classifies images correctly, for coalitions of filters: (m,)."""
         return self.filters.say(self.images, None, places, present)[:, 0].astype(np.float64)
 
     def walked(self, places: NDArray[np.integer], orders: NDArray[np.integer]) -> Floats:
-        """The same along walks: (walk, n + 1)."""
+        """As :meth:`right`, along walks: (walk, n + 1)."""
         return self.filters.walk(self.images, None, places, orders)[..., 0].astype(np.float64)
 
 
 def shared(game: Game, seed: int, batch: int) -> Iterator[tuple[NDArray[np.integer], Floats]]:
-    """The paper's iterations: an order, and accuracy on a fresh batch along it."""
+    """The paper's iterations: an order, and the accuracy on a fresh batch along it."""
     rng = np.random.default_rng([seed, 7])
     while True:
         places, order = rng.choice(game.m, batch, replace=False), rng.permutation(game.n)
@@ -67,7 +69,7 @@ def shared(game: Game, seed: int, batch: int) -> Iterator[tuple[NDArray[np.integ
 
 
 def remembered(game: Game, seed: int) -> Iterator[tuple[NDArray[np.integer], Floats]]:
-    """The same, which all searches of a seed share: no iteration is evaluated twice."""
+    """As :func:`shared`, cached per seed: all searches of a seed share its evaluations."""
     each, known = game.streams.setdefault(seed, (shared(game, seed, BATCH), []))
     for number in itertools.count():
         if number == len(known):
@@ -83,7 +85,7 @@ def by_shared_orders(game: Game, seed: int, walks: int) -> Floats:
 
 
 def by_own_orders(game: Game, seed: int, walks: int) -> Floats:
-    """Values from one order an image; each image has as many."""
+    """Values from one order per image; every image gets equally many."""
     places, rounds = np.arange(game.m), walks // game.m
     orders = np.stack([orders_of(seed, places, r, game.n) for r in range(rounds)], axis=1)
     flat = orders.reshape(-1, game.n)
@@ -92,7 +94,7 @@ def by_own_orders(game: Game, seed: int, walks: int) -> Floats:
 
 
 def by_regression(game: Game, seed: int, walks: int) -> Floats:
-    """Values from pairs of coalitions; each image has as many."""
+    """Values from pairs of coalitions; every image gets equally many."""
     rounds, places = 2, np.arange(game.m)
     count = (walks * (game.n + 1) // game.m - 2) // (2 * rounds)
     masks = np.stack([pairs_of(seed, places, r, count, game.n) for r in range(rounds)], axis=1)
@@ -115,7 +117,7 @@ def errors(
     game: Game, truth: Floats, noise: float, ways: dict[str, Callable[..., Floats]],
     walks: int, repeats: int,
 ) -> None:  # fmt: skip
-    """Print mean squared errors, less what the reference adds, with standard errors."""
+    """Print mean squared errors, minus the reference's share, with standard errors."""
     print(f"\nMean squared error after {walks * (game.n + 1):,} forward passes, {repeats} repeats")
     base = None
     for name, way in ways.items():

@@ -1,9 +1,9 @@
-"""The games that are timed: random videos for random models, and their plain evaluation.
+"""The benchmarked games: random videos for random models, and their plain evaluation.
 
-``plain_scores`` is what one would write to hand a sequence model to a library of Shapley values: a
-forward pass over the coalitions of each size as one batch. The averaging model takes it as it is;
-for the multi-scale model it means the mean over all subsequences of each coalition, one batch for
-every length of subsequence.
+``plain_scores`` is the code that one would write to give a sequence model to a library of Shapley
+values: a forward pass with the coalitions of each size as one batch. The averaging model can be
+called directly. For the multi-scale model it computes the mean over all subsequences of each
+coalition, with one batch per length of subsequence.
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ _BATCH_FLOATS = 1 << 24
 
 @dataclass(frozen=True)
 class Game:
-    """Videos of equal length, the model that scores them, and what it scores without frames."""
+    """Videos of equal length, the model that scores them, and its scores without frames."""
 
     name: ModelName
     model: MultiScale | Averaging
@@ -45,13 +45,13 @@ class Game:
 
     @property
     def target(self) -> int:
-        """The class that is explained where only one is: the likeliest of the first video."""
+        """The class explained by methods for a single class: the likeliest of the first video."""
         everyone = torch.ones((1, self.n_frames), dtype=torch.bool, device=self.features.device)
         return int(plain_scores(self, everyone).argmax())
 
 
 def make(name: ModelName, n_frames: int, device: torch.device, n_videos: int = 1) -> Game:
-    """A game of random weights and features, the same in every process."""
+    """A game with random weights and features, the same in every process."""
     torch.manual_seed(0)
     model: MultiScale | Averaging
     if name == "TRN":
@@ -59,7 +59,7 @@ def make(name: ModelName, n_frames: int, device: torch.device, n_videos: int = 1
         model = MultiScale([SingleScale(k, FEATURE_DIM, HIDDEN, N_CLASSES) for k in sizes])
     else:
         model = Averaging(FEATURE_DIM, N_CLASSES)
-    # Large features, so that classes differ in their scores and frames in what they add.
+    # Large features, so that scores differ between classes, and contributions between frames.
     features = 16 * torch.randn(n_videos, n_frames, FEATURE_DIM)
     empty = torch.randn(N_CLASSES).softmax(dim=0)
     return Game(name, model.eval().to(device), features.to(device), empty.to(device))
@@ -70,7 +70,7 @@ def plain_scores(game: Game, present: Tensor) -> Tensor:
     """Class probabilities of coalitions of the first video's frames.
 
     Args:
-        game: its features' device is the one of ``present``.
+        game: its features must be on the device of ``present``.
         present: (coalition, frame) bool.
 
     Returns:
@@ -114,7 +114,7 @@ def _picks(size: int, scale: int) -> Tensor:
 
 
 def plain_cost(name: ModelName, n_frames: int) -> float:
-    """Single evaluations that ``plain_scores`` makes for all coalitions."""
+    """Number of single evaluations by ``plain_scores`` for all coalitions."""
     if name == "TSN":
         return float(n_frames * 2**n_frames)
     return float(

@@ -1,8 +1,8 @@
-"""The accuracy of an image network at the paper's sizes, after each epoch, with the time it took.
+"""The accuracy of an image network at the paper's sizes after each epoch, with the time it took.
 
 ``python -m benchmarks.image_accuracy --root <folder of MNIST> --epochs 5`` trains the network of
-``presets/paper.yaml`` (Wang et al., 2021, App. I.3) on so many threads (2 by default). The paper
-has an accuracy of 0.995 after 10 epochs. Its constant learning rate is the default;
+``presets/paper.yaml`` (Wang et al., 2021, App. I.3), with 2 threads by default. The paper reports
+an accuracy of 0.995 after 10 epochs. The default learning rate is the paper's constant one;
 ``--schedule one_cycle --learning-rate 0.003`` warms up and falls to 0.
 """
 
@@ -21,7 +21,7 @@ from pipeline.studies.shapnets.params import ImageNetworksParams, ImagesParams
 
 
 def parameters(name: str) -> dict[str, object]:
-    """A section of the study's parameters, as the paper has them."""
+    """A section of the study's parameters, with the paper's values."""
     found: dict[str, object] = {}
     for path in ("params.yaml", "presets/paper.yaml"):
         found |= yaml.safe_load(Path(path).read_text())["shapnets"][name]

@@ -1,4 +1,4 @@
-"""How the benchmarks measure: repeated timings, peak memory of a process, the machine."""
+"""Measurement for the benchmarks: repeated timings, peak memory of a process, the machine."""
 
 import multiprocessing
 import os
@@ -21,12 +21,12 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 LONG_S = 5.0
-"""Seconds of a first call beyond which it is itself the measurement, alone."""
+"""If the first call takes more than so many seconds, it is the only measurement."""
 
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of some calls of one function, after a first one that is told apart."""
+    """Seconds of repeated calls of one function; the first call is reported separately."""
 
     median: float
     shortest: float
@@ -37,15 +37,15 @@ class Timing:
 
 @dataclass(frozen=True)
 class Setting:
-    """How a process measures."""
+    """Device, threads and duration of a process's measurements."""
 
     device: str
     threads: int
     seconds: float
-    """Over about how many a measurement is repeated."""
+    """approximate time over which a measurement is repeated"""
 
     def enter(self) -> torch.device:
-        """Have torch use so many threads in this process; the device."""
+        """Set torch's number of threads in this process; return the device."""
         torch.set_num_threads(self.threads)
         return torch.device(self.device)
 
@@ -76,19 +76,19 @@ def _once(function: Callable[[], object], device: torch.device | None) -> float:
 
 
 def in_own_process(function: Callable[P, R], /, *args: P.args, **kwargs: P.kwargs) -> R:
-    """Call a function in a fresh interpreter, whose peak memory is that call's alone."""
+    """Call a function in a fresh interpreter, so that the peak memory is that of the call alone."""
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as pool:
         return pool.submit(function, *args, **kwargs).result()
 
 
 def peak_bytes(device: torch.device) -> int:
-    """Most memory held so far: of the GPU by tensors, or of the machine by this process."""
+    """Peak memory so far: of tensors on the GPU, or of this process on the CPU."""
     if device.type == "cuda":
         return torch.cuda.max_memory_allocated(device)
     status = Path("/proc/self/status")
     if status.exists():
-        # A process started from a larger one inherits that one's ru_maxrss, but not its VmHWM.
+        # A process started from a larger one inherits the parent's ru_maxrss, but not its VmHWM.
         for line in status.read_text().splitlines():
             if line.startswith("VmHWM:"):
                 return int(line.split()[1]) * 1024
@@ -97,7 +97,7 @@ def peak_bytes(device: torch.device) -> int:
 
 
 def machine(device: torch.device) -> dict[str, str | int]:
-    """What the figures were measured on."""
+    """Description of the machine and of the software."""
     return {
         "cpu": devices.cpu_name(),
         "cores": os.cpu_count() or 0,
@@ -109,7 +109,7 @@ def machine(device: torch.device) -> dict[str, str | int]:
 
 
 def seconds_text(seconds: float) -> str:
-    """A time in the unit that suits it, to three digits."""
+    """A time in a suitable unit, to three digits."""
     if seconds < 1:
         return f"{1000 * seconds:.3g} ms"
     years = seconds / (365.25 * 86400)
@@ -126,7 +126,7 @@ def _three_digits(number: float) -> str:
 
 
 def ratio_text(ratio: float) -> str:
-    """How many times as long, to three digits."""
+    """A ratio, to three digits."""
     return f"{ratio:,.0f} ×" if ratio >= 100 else f"{ratio:.3g} ×"
 
 

@@ -1,10 +1,10 @@
-"""Exact Shapley values of the same games by the libraries that one would turn to instead.
+"""Exact Shapley values of the same games by other libraries.
 
-They are captum's ``ShapleyValues``, shapiq's ``ExactComputer`` and shap's exact explainer. Each is
-given the coalitions' values in two ways: *evaluated*, by a plain batched forward pass
-(``games.plain_scores``), and as a *table* that is there already, from which values are only looked
-up, so that nothing but the library's own work is timed. What a library takes too long for is not
-run; how long it would take is extrapolated from its largest game that was.
+The libraries are captum (``ShapleyValues``), shapiq (``ExactComputer``) and shap (its exact
+explainer). Each gets the coalitions' values in two ways. *Evaluated* values come from a plain
+batched forward pass (``games.plain_scores``). A *table* is computed beforehand and values are only
+looked up, so that only the library's own work is timed. A library that takes too long is not run;
+its time is extrapolated from the largest game on which it was run.
 """
 
 import warnings
@@ -42,13 +42,13 @@ class Comparison:
     values: Values
     classes: int
     timing: Timing | None
-    """None where it was not run."""
+    """None if it was not run"""
     extrapolated: float | None
-    """Seconds that it would take, where it was not run."""
+    """seconds that it would take; None if it was run"""
     difference: float | None
-    """Largest absolute difference from the pipeline's values."""
+    """largest absolute difference from the pipeline's values"""
     largest: float | None
-    """Largest absolute value of the pipeline's that was compared."""
+    """largest absolute value among the pipeline's values compared"""
 
 
 @dataclass(frozen=True)
@@ -57,13 +57,13 @@ class Library:
 
     name: str
     run: Callable[[Game, Scores], NDArray[np.floating]]
-    """(frame, class) of all classes, or (frame, 1) of the game's target."""
+    """(frame, class) for all classes, or (frame, 1) for the game's target"""
     all_classes: bool
     orders: bool
-    """Whether it walks the orders of the players, rather than the coalitions."""
+    """whether it walks the orders of the players, rather than the coalitions"""
 
     def cost(self, name: ModelName, n_frames: int, values: Values) -> float:
-        """What its time is about proportional to."""
+        """A quantity roughly proportional to its time."""
         plain = games.plain_cost(name, n_frames) / 2**n_frames if values == "evaluated" else 1.0
         if self.orders:
             return float(n_frames * factorial(n_frames)) * (plain if name == "TRN" else 1.0)
@@ -74,7 +74,7 @@ def _captum(game: Game, scores: Scores) -> NDArray[np.floating]:
     method = ShapleyValues(lambda rows: scores(rows > 0.5))
     everyone = torch.ones((1, game.n_frames), device=game.features.device)
     with warnings.catch_warnings():
-        # It warns from 10 players on that there are many orders.
+        # From 10 players on, captum warns about the number of orders.
         warnings.simplefilter("ignore")
         result: Tensor = method.attribute(
             everyone,
@@ -124,9 +124,9 @@ def compare(
     Args:
         name: the model.
         frames: numbers of frames.
-        device: where the model is.
-        longest: seconds beyond which a library is not run, by extrapolation.
-        seconds: about how long each is repeated.
+        device: device of the model.
+        longest: a library is not run if its extrapolated time exceeds so many seconds.
+        seconds: approximate time over which each is repeated.
     """
     return list(_compare(name, sorted(frames), device, longest, seconds))
 
@@ -158,7 +158,7 @@ def _compare(
 
 
 def _warm_up(name: ModelName, device: torch.device) -> None:
-    """Have everything compiled that is compiled on a first use."""
+    """Run everything once that is compiled on first use."""
     tiny = games.make(name, 3, device)
     for library in LIBRARIES:
         library.run(tiny, _scores(tiny, "evaluated"))

@@ -1,23 +1,23 @@
-"""Time exact Element Shapley Values, beside what one would use instead on the same games.
+"""Time exact Element Shapley Values, and compare with other libraries on the same games.
 
     python -m benchmarks.runtime [--quick] [--device auto|cpu|cuda] [--threads N] [--json FILE]
 
-Three tables, all measured in the one run:
+One run measures three tables:
 
 1. the Element Shapley Values of one video for all classes at once, by
    ``pipeline.studies.frames.element_shapley``, for the multi-scale (TRN) and averaging (TSN)
-   models, from features to values: every coalition is evaluated. Each row has a process of its
-   own, so that the peak memory is that row's (not with ``--quick``, which therefore shows none);
+   models, from features to values: every coalition is evaluated. Each row has its own process, so
+   that the peak memory is that of the row (``--quick`` uses one process and shows no memory);
 2. captum's ``ShapleyValues``, shapiq's ``ExactComputer`` and shap's exact explainer on the same
    model, features and v(∅), as ratios to the times of the first table. They are timed with values
-   that are evaluated by a plain batched forward pass, and with the finished table of values given
-   to them (see ``benchmarks.others``). Where they disagree with the pipeline the run fails;
+   evaluated by a plain batched forward pass, and with a finished table of values (see
+   ``benchmarks.others``). The run fails if they disagree with the pipeline;
 3. many videos in one batch.
 
-Weights and features are random. Times are medians of repeated calls after a first one, which makes
-what all videos of the same length share; a first call that takes long is itself the measurement.
-Measure small games on idle processors, or with ``--threads 1``: threads wait for each other after
-every operation, so that one of them being kept waiting makes a small game many times slower.
+Weights and features are random. Times are medians of repeated calls after a first call, which
+prepares what all videos of the same length share. A first call that takes long is the only
+measurement. Measure small games on idle processors, or with ``--threads 1``: threads wait for each
+other after every operation, so one delayed thread makes a small game many times slower.
 """
 
 import argparse
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
     from benchmarks.others import Comparison
 
 TOLERANCE = 1e-4
-"""Largest absolute difference that counts as agreement; values are of probabilities."""
+"""Largest absolute difference that counts as agreement between values of probabilities."""
 
 FRAMES: dict[ModelName, list[int]] = {
     "TRN": [4, 5, 6, 8, 12, 16, 18, 20],
@@ -64,7 +64,7 @@ BATCHES = {"cpu": [(8, 16), (16, 2)], "cuda": [(8, 64), (16, 8)]}
 QUICK_BATCHES = [(5, 4)]
 """(frames, videos)"""
 LONGEST_S = 30.0
-"""Seconds beyond which a library is not run."""
+"""A library is not run if its extrapolated time exceeds so many seconds."""
 QUICK_S, FULL_S = 0.02, 1.0
 """Seconds over which a measurement is repeated."""
 
@@ -89,17 +89,17 @@ class Row:
     timing: Timing
     peak_bytes: int | None
     own_bytes: int | None
-    """The part of the peak that came on top of a process that has loaded the model."""
+    """the part of the peak in excess of a process with the model loaded"""
 
     @property
     def evaluations_per_second(self) -> float:
-        """Coalitions evaluated, each for all classes, in a second."""
+        """Coalitions evaluated per second, each for all classes."""
         return self.n_videos * 2**self.n_frames / self.timing.median
 
 
 @dataclass(frozen=True)
 class Report:
-    """All that a run measured."""
+    """All results of a run."""
 
     machine: dict[str, str | int]
     rows: list[Row]
@@ -112,19 +112,19 @@ class Report:
         return row.timing.median
 
     def ratio(self, comparison: "Comparison") -> float | None:
-        """How many times as long as the pipeline a library took; None where it was not run."""
+        """A library's time relative to the pipeline's; None if it was not run."""
         if comparison.timing is None:
             return None
         return comparison.timing.median / self.seconds(comparison.model, comparison.n_frames)
 
     def disagreements(self) -> "list[Comparison]":
-        """Where a library's values are not the pipeline's."""
+        """Comparisons in which a library's values differ from the pipeline's."""
         compared = [c for c in self.comparisons if c.difference is not None]
         # Written so that NaN counts.
         return [c for c in compared if not (c.difference or 0.0) <= TOLERANCE]
 
     def as_json(self) -> dict[str, Any]:
-        """The report with rates and ratios, of types that JSON knows."""
+        """The report with rates and ratios, in types that JSON supports."""
         return {
             "machine": self.machine,
             "tolerance": TOLERANCE,
@@ -135,7 +135,7 @@ class Report:
 
 
 def measure_row(model: ModelName, n_frames: int, n_videos: int, setting: Setting) -> Row:
-    """Time the Element Shapley Values of some videos; to be called in a process of its own."""
+    """Time the Element Shapley Values of some videos; call it in its own process."""
     device = setting.enter()
     game = games.make(model, n_frames, device, n_videos)
     before = peak_bytes(device)
@@ -149,7 +149,7 @@ def measure_row(model: ModelName, n_frames: int, n_videos: int, setting: Setting
 
 
 def measure_libraries(frames: dict[ModelName, list[int]], setting: Setting) -> "list[Comparison]":
-    """Time the libraries; to be called in another process, since importing them takes memory."""
+    """Time the libraries; call it in another process, because importing them takes memory."""
     from benchmarks.others import compare  # noqa: PLC0415
 
     device = setting.enter()
@@ -161,7 +161,7 @@ def measure_libraries(frames: dict[ModelName, list[int]], setting: Setting) -> "
 
 
 def measure(setting: Setting, quick: bool) -> Report:
-    """Measure all tables, one thing at a time."""
+    """Measure all tables, one row at a time."""
     device = setting.enter()
     frames = QUICK_FRAMES if quick else FRAMES
     batches = QUICK_BATCHES if quick else BATCHES[device.type]
@@ -293,7 +293,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     seconds = QUICK_S if given.quick else FULL_S
     threads = given.threads or (1 if given.quick else torch.get_num_threads())
     report = measure(Setting(str(device), threads, seconds), given.quick)
-    # Wide enough for the tables where the output is no terminal.
+    # Wide enough for the tables if the output is not a terminal.
     console = Console()
     show(report, console if console.is_terminal else Console(width=130))
     if given.json:

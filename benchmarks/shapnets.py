@@ -1,12 +1,12 @@
-"""What Shapley explanation networks cost, as ratios in one run.
+"""Cost of Shapley explanation networks, as ratios within one run.
 
-``python -m benchmarks.shapnets`` measures, on so many threads (2 by default):
+``python -m benchmarks.shapnets`` measures the following, with 2 threads by default:
 
-* explanations of a Deep ShapNet of 16 features (Wang et al., 2021, App. I.1: inner networks of one
-  hidden layer of 100) against one module and one combination at a time, the plain forward pass,
-  and Kernel SHAP of the shap package on the same network;
-* a training step of an image ShapNet, with its peak memory, against patches that are copied out;
-* pruned explanations, against the share of the windows that is left.
+* explanations by a Deep ShapNet of 16 features (Wang et al., 2021, App. I.1: inner networks with
+  one hidden layer of 100), compared with evaluating one module and one combination at a time, with
+  the plain forward pass, and with Kernel SHAP of the shap package on the same network;
+* a training step of an image ShapNet and its peak memory, compared with copying out patches;
+* pruned explanations, for several shares of remaining windows.
 """
 
 import argparse
@@ -28,7 +28,7 @@ FEATURES, HIDDEN = 16, 100
 
 
 def paper_network() -> ShapNet:
-    """Four layers of eight modules; the widths between layers are ours (8), the output is one."""
+    """Four layers of eight modules. The widths between layers (8) are our choice; one output."""
     torch.manual_seed(0)
     return deep(FEATURES, [8, 8, 8, 1], [[HIDDEN]] * 4).eval()
 
@@ -52,7 +52,7 @@ def one_at_a_time(network: ShapNet, features: Tensor) -> Tensor:
                     ]
                     hidden = torch.relu(torch.cat(rows, dim=1) @ weight + group.biases[0][module])
                     values.append(hidden @ group.weights[-1][module])
-                # Two players: half of what each adds to nobody, and half of what to the other.
+                # For two players: the mean of the contributions to nobody and to the other one.
                 nobody, second, first, both = values
                 out[:, players[0]] += (first - nobody + both - second) / 2
                 out[:, players[1]] += (second - nobody + both - first) / 2
@@ -61,7 +61,7 @@ def one_at_a_time(network: ShapNet, features: Tensor) -> Tensor:
 
 
 def explanations(n_samples: int, seconds: float) -> None:
-    """Explanations of one batch."""
+    """Measure explanations of one batch."""
     network, features = paper_network(), torch.randn(n_samples, FEATURES)
 
     @torch.no_grad()
@@ -95,7 +95,7 @@ def explanations(n_samples: int, seconds: float) -> None:
 
 
 def _kernel_shap(network: ShapNet, features: Tensor) -> Callable[[], object]:
-    import shap  # noqa: PLC0415  of the group bench
+    import shap  # noqa: PLC0415  in the dependency group bench
 
     @torch.no_grad()
     def model(rows: np.ndarray) -> np.ndarray:
@@ -106,14 +106,14 @@ def _kernel_shap(network: ShapNet, features: Tensor) -> Callable[[], object]:
 
 
 class Patches(nn.Module):
-    """A stage of the same definition, of patches that are copied out for every combination."""
+    """The same stage, computed from patches that are copied out for every combination."""
 
     def __init__(self, stage: ImageStage) -> None:
         super().__init__()
         self.stage = stage
 
     def forward(self, x: Tensor) -> Tensor:
-        """(image, channel, height, width) → the same with the stage's channels."""
+        """Map (image, channel, height, width) to the same shape with the stage's channels."""
         stage, (height, width) = self.stage, x.shape[2:]
         far_y, far_x = stage.reach
         padded = functional.pad(x, (far_x, far_x, far_y, far_y))
@@ -138,7 +138,7 @@ class Patches(nn.Module):
 
 
 def image_network(width: int, window: tuple[int, int]) -> ImageShapNet:
-    """The paper's dilations (App. I.3)."""
+    """An image network with the paper's dilations (App. I.3)."""
     torch.manual_seed(0)
     return ImageShapNet(1, [*[width] * 6, 10], [1, 3, 5, 7, 9, 11, 13], window)
 
@@ -165,7 +165,7 @@ def step(kind: str, at_once: int, width: int, batch: int, threads: int) -> tuple
 
 
 def training(width: int, batch: int, threads: int) -> None:
-    """A training step of an image network, a few images at once as the study does, and all."""
+    """Measure a training step of an image network: in small parts, as in the study, and at once."""
     print(f"\nA training step of {batch} images of 32 × 32, {width} channels, windows of 1 × 2")
     base = None
     for at_once in (TRAINED_AT_ONCE, batch):
@@ -180,7 +180,7 @@ def training(width: int, batch: int, threads: int) -> None:
 
 
 def pruning(width: int, batch: int, seconds: float) -> None:
-    """Explanations of images of which a share of the pixels is at its reference."""
+    """Measure explanations of images in which a share of the pixels is at its reference."""
     network = image_network(width, (1, 2)).eval()
     print(f"\nPruned explanations of {batch} images of 32 × 32, {width} channels")
     rng = np.random.default_rng(0)

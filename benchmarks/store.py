@@ -1,14 +1,14 @@
-"""Time writing and reading coalition stores, beside plain ``np.save`` and ``np.load``.
+"""Time writing and reading coalition stores, compared with plain ``np.save`` and ``np.load``.
 
     python -m benchmarks.store [--quick] [--json FILE]
 
-The same tables of values, an instance at a time, go into a store (planned, then played into it by
-``pipeline.store.evaluation.play``, which refuses what is not finite, compresses, adds checksums and
-puts each instance in place atomically) and into one ``.npy`` file an instance, which does none of
-this. Then they are read back: all at once into one array, which verifies the store's checksums; and
-an instance after the other. All files lie in a temporary directory, and are read from the page
-cache.
-Values are random probabilities: float32 noise, which hardly compresses.
+The same tables of values are written one instance at a time, into a store and into one ``.npy``
+file per instance. The store is planned, then played by ``pipeline.store.evaluation.play``, which
+checks that values are finite, compresses them, adds checksums and writes each instance atomically;
+plain files have none of this. Both are then read back: all instances into one array, which verifies
+the store's checksums, and one instance after the other. All files are in a temporary directory, and
+are read from the page cache. Values are random probabilities: float32 noise, which barely
+compresses.
 """
 
 import argparse
@@ -39,14 +39,14 @@ QUICK_SHAPES = [(20, 6, 3)]
 
 @dataclass(frozen=True)
 class Task:
-    """One thing done with all instances, by the store and by plain files."""
+    """One operation on all instances, by the store and by plain files."""
 
     shape: tuple[int, int, int]
     """(instance, coalition, output)"""
     task: str
     store: Timing
     plain: Timing | None
-    """None where plain files have no such step."""
+    """None where plain files have no such step"""
 
     @property
     def megabytes(self) -> float:
@@ -55,13 +55,13 @@ class Task:
 
     @property
     def ratio(self) -> float | None:
-        """How many times as long as with plain files."""
+        """Time of the store relative to plain files."""
         return None if self.plain is None else self.store.median / self.plain.median
 
 
 @dataclass(frozen=True)
 class Bench:
-    """The same values in memory, and the places of a store and of plain files."""
+    """Values in memory, and the paths of a store and of plain files with these values."""
 
     folder: Path
     values: Values
@@ -73,12 +73,12 @@ class Bench:
         return [f"{i:05}" for i in range(len(self.values))]
 
     def plan(self) -> CoalitionStore:
-        """The store, planned and still empty."""
+        """Plan the store, without values."""
         shutil.rmtree(self.folder / "store", ignore_errors=True)
         return plan(self.folder / "store" / "game.zarr", self.record, self.ids, self.ids)
 
     def play(self) -> None:
-        """Fill a store that is planned."""
+        """Fill the planned store."""
         store = open_store(self.folder / "store" / "game.zarr", "r+")
         for i in store.shards():
             store.erase(i)
@@ -96,31 +96,31 @@ class Bench:
         return (self.folder / "plain" / f"{name}.npy" for name in self.ids)
 
     def opened(self) -> CoalitionStore:
-        """The store, opened anew."""
+        """The store, opened again."""
         return open_store(self.folder / "store" / "game.zarr")
 
     def read_all(self) -> Values:
-        """Everything out of the store."""
+        """Read everything from the store."""
         return self.opened().read_many(self.ids)
 
     def load_all(self) -> Values:
-        """Everything out of the plain files."""
+        """Read everything from the plain files."""
         return np.stack([np.load(path) for path in self.paths()])
 
     def read_each(self) -> None:
-        """One instance after the other out of the store."""
+        """Read one instance after the other from the store."""
         store = self.opened()
         for name in self.ids:
             store.read(name)
 
     def load_each(self) -> None:
-        """One instance after the other out of the plain files."""
+        """Read one instance after the other from the plain files."""
         for path in self.paths():
             np.load(path)
 
 
 def bench(folder: Path, n_instances: int, n_players: int, n_outputs: int) -> Bench:
-    """Random values, and a record of the game that they could be of."""
+    """Random values, and a record of a game for them."""
     values = np.random.default_rng(0).random(
         (n_instances, 2**n_players, n_outputs), dtype=np.float32
     )
@@ -140,7 +140,7 @@ def bench(folder: Path, n_instances: int, n_players: int, n_outputs: int) -> Ben
 
 
 def measure(n_instances: int, n_players: int, n_outputs: int, seconds: float) -> list[Task]:
-    """Time all tasks on one shape, in a temporary directory; what is read has to be as written."""
+    """Time all tasks on one shape, in a temporary directory; check the values read."""
     with tempfile.TemporaryDirectory() as folder:
         b = bench(Path(folder), n_instances, n_players, n_outputs)
         tasks: list[tuple[str, Callable[[], object], Callable[[], object] | None]] = [
@@ -184,7 +184,7 @@ def _rate(task: Task, timing: Timing) -> str:
 
 
 def as_json(tasks: list[Task]) -> dict[str, Any]:
-    """The figures, of types that JSON knows."""
+    """The figures, in types that JSON supports."""
     return {"tasks": [{**asdict(task), "ratio": task.ratio} for task in tasks]}
 
 

@@ -1,16 +1,17 @@
-"""What absent units cost: masks, walks, and what one would use instead, as ratios in one run.
+"""Cost of absent units: masks, walks and their alternatives, as ratios within one run.
 
-``python -m benchmarks.units`` measures, on so many threads (2 by default):
+``python -m benchmarks.units`` measures the following, with 2 threads by default:
 
-* coalitions evaluated in batches against one network at a time, which hooks replace filters in;
-* the masked network against the plain one;
-* walks that run only what follows a removed filter against whole forward passes, on torchvision's
-  SqueezeNet-1.0 and ResNet-18 with random weights, beside the factor calculated from
-  multiply-adds;
-* captum's ablation and sampled Shapley values of one layer's filters against walks.
+* coalitions evaluated in batches, compared with one network at a time whose filters are replaced by
+  hooks;
+* the masked network, compared with the plain one;
+* walks that recompute only the modules after a removed filter, compared with whole forward passes,
+  on torchvision's SqueezeNet-1.0 and ResNet-18 with random weights. The factor calculated from
+  multiply-adds is printed as well;
+* captum's ablation and sampled Shapley values of one layer's filters, compared with walks.
 
-What is compared takes turns, and the shortest of each is taken: other work on the machine then
-lengthens neither. A ratio by the processor's time stands beside that by the clock.
+The alternatives take turns, and the shortest time of each counts, so that other work on the machine
+affects none of them. Ratios are given by wall-clock time and by processor time.
 """
 
 import argparse
@@ -29,12 +30,12 @@ from pipeline.models.suffix import suffixes_of, walks
 from pipeline.models.units import Masked, Replacement, Site, at_once, find_sites, replacement
 
 WIDTHS = (16, 20, 24, 32)
-"""Filters of the small network's convolutions: 92."""
+"""Filters of the small network's convolutions: 92 in total."""
 
 
 @dataclass(frozen=True)
 class Rate:
-    """Evaluations a second of one way, by the clock and by the processor's time."""
+    """Evaluations per second of one alternative, by wall-clock time and by processor time."""
 
     wall: float
     cpu: float
@@ -54,7 +55,7 @@ def small_network() -> nn.Sequential:
 
 
 def rates(ways: Mapping[str, tuple[Callable[[], object], int]], *, rounds: int) -> dict[str, Rate]:
-    """How fast each way is: a call and how many evaluations it makes, in turns."""
+    """Rate of each alternative, given as a call and its number of evaluations; they take turns."""
     best = {name: [float("inf"), float("inf")] for name in ways}
     with torch.no_grad():
         for _ in range(rounds + 1):
@@ -70,7 +71,7 @@ def rates(ways: Mapping[str, tuple[Callable[[], object], int]], *, rounds: int) 
 
 
 def show(title: str, found: dict[str, Rate], against: str, note: str = "") -> None:
-    """Print each way's rate, and the others' ratios to one of them."""
+    """Print each alternative's rate, and its ratio to that of ``against``."""
     print(f"\n{title}")
     base = found[against]
     for name, rate in found.items():
@@ -87,7 +88,7 @@ def one_at_a_time(
     images: Tensor,
     present: Tensor,
 ) -> Tensor:
-    """Scores (coalition, image, class): a network for each coalition, its filters set by hooks."""
+    """Scores (coalition, image, class), with the filters of each coalition replaced by hooks."""
     scores = []
     for coalition in present:
         handles = []
@@ -125,7 +126,7 @@ def batched(game: Masked, images: Tensor, present: Tensor) -> Tensor:
 
 
 def coalitions(rounds: int) -> None:
-    """Batches of coalitions against one network at a time."""
+    """Compare batches of coalitions with one network at a time."""
     network = small_network()
     pool = torch.randn(128, 1, 8, 8)
     sites = find_sites(network, pool)
@@ -147,7 +148,7 @@ def coalitions(rounds: int) -> None:
 
 
 def overhead(name: str, network: nn.Module, shape: Sequence[int], size: int, rounds: int) -> None:
-    """The masked network against the plain one."""
+    """Compare the masked network with the plain one."""
     images = torch.randn(size, *shape)
     sites = find_sites(network, images)
     game = Masked(network, sites, replacement(network, sites, images))
@@ -164,7 +165,7 @@ def overhead(name: str, network: nn.Module, shape: Sequence[int], size: int, rou
 def reuse(
     name: str, network: nn.Module, shape: Sequence[int], n_walks: int, length: int, rounds: int
 ) -> None:
-    """Walks with and without reuse."""
+    """Compare walks with and without reuse."""
     images = torch.randn(n_walks, *shape)
     sites = find_sites(network, images[:2])
     game = Masked(network, sites, replacement(network, sites, images[:16]))
@@ -188,7 +189,7 @@ def reuse(
             n_walks * (length + 1),
         ),
     }
-    # A short walk begins with a whole pass, as a long one does.
+    # A short walk begins with a whole forward pass, as a long one does.
     short = (length + 1) / (1 + length / suffixes.saved)
     note = (
         f"calculated: {suffixes.saved:.2f} × over whole walks of {n} removals, "
@@ -199,7 +200,7 @@ def reuse(
 
 
 def captum(n_images: int, n_walks: int, rounds: int) -> None:
-    """captum on the third convolution of the small network, against walks."""
+    """Compare captum on the third convolution of the small network with walks."""
     from captum.attr import LayerFeatureAblation, ShapleyValueSampling  # noqa: PLC0415  slow
 
     network, at, width = small_network(), 5, WIDTHS[2]
@@ -273,7 +274,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         network = make(weights=None).eval()
         text = f"{name}, {side} × {side}"
         overhead(text, network, (3, side, side), 2 if quick else 32, rounds)
-        # Places are soon empty at the ends of short walks, which lowers the ratio.
+        # Batches are soon partly empty as short walks end, which lowers the ratio.
         reuse(text, network, (3, side, side), n_walks, length, rounds=1)
     captum(2 if quick else 64, 2 if quick else 10, 1)
 

@@ -1,11 +1,11 @@
-"""Time `snakemake` and `dvc repro` where nothing has changed, with small and large stores.
+"""Time `snakemake` and `dvc repro` when nothing has changed, with small and large stores.
 
     python -m benchmarks.up_to_date [--gib 1.0] [--json FILE]
 
-In a temporary copy of the project a study of given features (random vectors) is built, first with
-stores of a few clips, then with stores of so many GiB in all. Then nothing is changed, and each
-command is called a few times. Beside them: the commands' own start (`--version`), and reading and
-digesting the stores' files once (MD5), which would have to be added if a command hashed them.
+A study of given features (random vectors) is built in a temporary copy of the project, first with
+stores of a few clips, then with stores of the given total size. Then each command is called a few
+times without any change. For comparison: the commands' own start (`--version`), and reading and
+digesting the stores' files once (MD5), which a command that hashed them would need in addition.
 """
 
 import argparse
@@ -47,20 +47,20 @@ COMMANDS = (
 
 @dataclass(frozen=True)
 class Size:
-    """What was measured with stores of one size."""
+    """Measurements with stores of one size."""
 
     clips: int
     store_bytes: int
-    """Of both models' stores, on disk."""
+    """size of both models' stores, on disk"""
     store_files: int
     first_build: float
-    """Seconds."""
+    """in seconds"""
     digesting: Timing
     commands: dict[str, Timing]
 
 
 def copy_project(folder: Path) -> None:
-    """Copy what git knows of the project, and what it would add, into an empty folder."""
+    """Copy tracked files, and untracked files that git does not ignore, into an empty folder."""
     listed = subprocess.run(
         ["git", "ls-files", "-co", "--exclude-standard"],
         cwd=ROOT,
@@ -75,7 +75,7 @@ def copy_project(folder: Path) -> None:
 
 
 def give_features(folder: Path, clips: int) -> None:
-    """Random feature files of so many validation clips, and parameters that name them."""
+    """Write random feature files of so many validation clips, and parameters that name them."""
     rng = np.random.default_rng(0)
     files = {}
     for split, count in (("train", 2 * CLASSES), ("validation", clips)):
@@ -94,7 +94,7 @@ def give_features(folder: Path, clips: int) -> None:
 
 
 def run(folder: Path, *command: str) -> None:
-    """Run one of the commands; its output is shown if it fails."""
+    """Run one of the commands; show its output if it fails."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("DVC_", "GIT_", "SNAKEMAKE"))}
     done = subprocess.run(
@@ -135,7 +135,7 @@ def measure(folder: Path, clips: int) -> Size:
 
 
 def table_of(small: Size, large: Size) -> Table:
-    """What was measured, side by side."""
+    """The measurements, side by side."""
     table = Table(title="Nothing has changed", title_style="bold", box=box.SIMPLE)
     table.add_column("")
     for size in (small, large):
@@ -157,7 +157,7 @@ def table_of(small: Size, large: Size) -> Table:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure, print, and write JSON if asked."""
+    """Measure, print, and write JSON if requested."""
     parser = argparse.ArgumentParser(description="Time both commands where nothing has changed.")
     parser.add_argument("--gib", type=float, default=1.0, help="size of the large stores")
     parser.add_argument("--json", type=Path, help="write all that was measured there")
