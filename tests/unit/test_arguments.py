@@ -78,7 +78,7 @@ def test_classes_of_a_table(classes, found):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (np.zeros(8), r"of shape \(8,\); .* Of one output give values\[:, None\]"),
+        (np.zeros(8), r"of shape \(8,\); .* For one output give values\[:, None\]"),
         (np.zeros((8, 1), dtype=complex), "values are torch.complex128"),
         ([["a"]], "values are not a table of numbers"),
         (np.array([["a"]]), "values are not a table of numbers"),

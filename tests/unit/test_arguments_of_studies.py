@@ -138,7 +138,7 @@ REFUSED = [
         ({"masks": [[1], [1, 2]]}, "coalitions: no array"), ({"n_players": -3}, "n_players -3"),
     ]),
     (effective.effective_shapley, EFFECTIVE, [
-        ({"game": np.zeros(8)}, "the game is of type ndarray; .*table_game makes one"),
+        ({"game": np.zeros(8)}, "the game is of type ndarray; .*table_game makes a game"),
         ({"n_kept": 1.5}, "n_kept 1.5"), ({"seed": None}, "seed None"), ({"bins": 2.5}, "bins 2.5"),
         ({"tolerance": "a"}, "tolerance 'a': must be a number"), ({"output": 0.5}, "output 0.5"),
     ]),
@@ -218,12 +218,12 @@ REFUSED = [
     (units.replacement, {"network": CNN, "sites": SITES, "references": IMAGES}, [
         ({"sites": (units.Site("nope", 2, "filters"),)}, "has no module 'nope'"),
         ({"sites": ["0"]}, "sites: a str; a Site is needed"), ({"absent": "x"}, "absent 'x'"),
-        ({"references": IMAGES[:0]}, "one at least"),
+        ({"references": IMAGES[:0]}, "of at least one needed"),
         ({"network": spoiled(CNN)}, "what units of 0 give hold NaN"),
     ]),
     (units.Masked, {"network": CNN, "sites": SITES, "replaced_by": INSTEAD}, [
         ({"replaced_by": units.Replacement("mean", {})}, "holds nothing for the 2 units of 0"),
-        ({"sites": ()}, "sites: there are none"),
+        ({"sites": ()}, "sites: none are given"),
     ]),
     (RESAMPLED, {"images": IMAGES, "present": torch.zeros(5, 2).bool()}, [
         ({"references": torch.full((5,), 9)}, "a reference image, 0 to 4, is needed"),

@@ -211,8 +211,8 @@ def test_a_state_holds_the_structure(tmp_path):
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: ImageStage(1, 1, (3, 3)), "it has 1 to 8 pixels"),
-        (lambda: ImageStage(1, 1, (0, 2)), "it has 1 to 8 pixels"),
+        (lambda: ImageStage(1, 1, (3, 3)), "a window has 1 to 8 pixels"),
+        (lambda: ImageStage(1, 1, (0, 2)), "a window has 1 to 8 pixels"),
         (lambda: ImageStage(1, 1, (2, 2), 0), "the dilation is at least 1"),
         (lambda: ImageShapNet(1, [2, 3], [1]), "2 widths and 1 dilations"),
         (lambda: ImageShapNet(1, [2, 3], [1, 1], [(1, 2)]), "with 1 windows: give one of each"),

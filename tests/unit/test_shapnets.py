@@ -335,7 +335,7 @@ def test_under_autocast():
         (lambda: shallow(3, 1, [4], references=torch.zeros(2)), "3 numbers needed"),
         (lambda: shallow(2, 1, [4], references=torch.tensor([0, np.nan])), "2 numbers needed"),
         (lambda: deep(8, [1, 1], [[2], [2]]), "8 features and radix 2 make 3 layers; 2 widths"),
-        (lambda: deep(8, [1], [[2]], radix=9), "radix 9 of 8 players: 2 to 8"),
+        (lambda: deep(8, [1], [[2]], radix=9), "radix 9 of 8 players: must be 2 to 8"),
         (lambda: ShapNet([[[0]]], 1, [1, 2], [[3]]), "1 layers of active sets, 2 widths"),
     ],
 )

@@ -46,7 +46,7 @@ def test_public_tables(tmp_path):
     with pytest.raises(InputError, match="or leave yeast out"):
         yeast(Path(tmp_path, "nowhere"))
     (tmp_path / "yeast.data").write_text("a 1 2 MIT\n")
-    with pytest.raises(InputError, match="eight numbers a line"):
+    with pytest.raises(InputError, match="eight numbers per line"):
         yeast(tmp_path)
 
 
