@@ -74,7 +74,7 @@ table: the finished table of values is given; only the library's own work is tim
 The pipeline's time is from features to the values of all classes in both cases.
 captum (ShapleyValues) and shapiq (ExactComputer) explain one class a call, shap (Exact) all.
 captum walks all n! orders, the others all coalitions.
-difference, of: the largest from the pipeline's values, and the largest of these.
+difference: the largest from the pipeline's values; of: the largest of the pipeline's values.
 ≈: not run since beyond {LONGEST_S:g} s; extrapolated from the same library's largest game above.
 """
 

@@ -283,5 +283,5 @@ def split(n_rows: int, held_out: float, seed: int) -> tuple[NDArray[np.intp], ND
     order = np.random.default_rng(seed).permutation(n_rows)
     count = round(held_out * n_rows)
     if not 0 < count < n_rows:
-        raise InputError(f"{n_rows} rows, of which {held_out} are held out: both parts need some")
+        raise InputError(f"{n_rows} rows, a share of {held_out} held out: both parts need rows")
     return np.sort(order[count:]), np.sort(order[:count])

@@ -158,7 +158,7 @@ def replacement(
     given = {name: tuple((t / count).to(dtype) for t in told) for name, told in seen.items()}
     for name, times in given.items():
         for each in times:
-            finite(f"what units of {name} give", each)
+            finite(f"the outputs of {name}", each)
     return Replacement(absent, given)
 
 

@@ -219,7 +219,7 @@ REFUSED = [
         ({"sites": (units.Site("nope", 2, "filters"),)}, "has no module 'nope'"),
         ({"sites": ["0"]}, "sites: a str; a Site is needed"), ({"absent": "x"}, "absent 'x'"),
         ({"references": IMAGES[:0]}, "of at least one needed"),
-        ({"network": spoiled(CNN)}, "what units of 0 give hold NaN"),
+        ({"network": spoiled(CNN)}, "the outputs of 0 hold NaN"),
     ]),
     (units.Masked, {"network": CNN, "sites": SITES, "replaced_by": INSTEAD}, [
         ({"replaced_by": units.Replacement("mean", {})}, "holds nothing for the 2 units of 0"),

@@ -117,7 +117,7 @@ def test_scaling_and_splits():
     train, test = split(50, 0.25, 0)
     assert len(test) == 12
     assert sorted([*train, *test]) == list(range(50))
-    with pytest.raises(InputError, match="both parts need some"):
+    with pytest.raises(InputError, match="both parts need rows"):
         split(3, 0.0, 0)
 
 
