@@ -1,4 +1,4 @@
-"""Images that an adversary has changed so that a network takes them for a class of his choice."""
+"""Adversarial images, changed so that a network predicts a class that the attacker chose."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,20 +20,20 @@ from pipeline.studies.neurons.params import AttackParams
 
 @dataclass(frozen=True, eq=False)
 class Attack:
-    """Attacked images, in the order of the part that they were made of."""
+    """Attacked images, in the order of the original images of a part."""
 
     pixels: NDArray[np.float32]
     """(image, channel, height, width) in 0…1"""
     targets: NDArray[np.int64]
-    """(image,) the class that the attacker wants, which is not the true one"""
+    """(image,) the attacker's target class, always different from the true class"""
 
 
 def attacked(network: nn.Module, images: Images, params: AttackParams, part: int) -> Attack:
     """Attack images by projected gradient descent towards random classes (Appendix C).
 
     Args:
-        network: under attack, in evaluation mode.
-        images: to be attacked.
+        network: network under attack, in evaluation mode.
+        images: images to attack.
         params: largest change of a pixel, change of a step, and number of steps.
         part: number of the part, for the seed.
     """

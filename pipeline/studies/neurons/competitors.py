@@ -1,4 +1,4 @@
-"""Other measures of a filter's importance, beside which Neuron Shapley values are put (Fig. 2)."""
+"""Other measures of a filter's importance, to compare Neuron Shapley values with (Fig. 2)."""
 
 from collections.abc import Callable
 
@@ -20,7 +20,7 @@ AT_ONCE = 64
 
 
 def has_weights(filters: Filters) -> bool:
-    """Whether players are filters of convolutions, which weight norms and conductance are for."""
+    """Whether players are single filters of convolutions, as weight norms and conductance need."""
     modules = (filters.masked.network.get_submodule(site.name) for site in filters.masked.sites)
     return not filters.grouped and all(isinstance(module, CONVOLUTIONS) for module in modules)
 
@@ -45,7 +45,7 @@ def response_norms(filters: Filters, images: Images, weights: Floats) -> Floats:
 def leave_one_out(
     filters: Filters, images: Images, targets: NDArray[np.integer] | None, metric: Metric
 ) -> Floats:
-    """What the metric loses when just this filter is removed: (player,)."""
+    """Loss of the metric when only one filter is removed: (player,)."""
     n = len(filters.players)
     there = np.ones((n + 1, n), dtype=bool)
     there[np.arange(n), np.arange(n)] = False
@@ -68,14 +68,15 @@ def conductance(
 ) -> Floats:
     """Neuron Conductance of each filter, a weighted mean over images: (player,).
 
-    The path runs from a black image (Dhamdhere et al., 2018), by a Riemann sum as in the paper.
+    The path starts at a black image (Dhamdhere et al., 2018). The integral is a Riemann sum, as in
+    the paper.
 
     Args:
-        filters: of the network.
-        images: that it is taken over.
-        classes: (image,) the class whose score it is of.
+        filters: the network with its filters as players.
+        images: images to average over.
+        classes: (image,) the class whose score is explained.
         weights: (image,)
-        steps: points of the sum.
+        steps: number of points of the sum.
     """
     network, found = filters.masked.network, []
     places = np.flatnonzero(weights)
@@ -99,7 +100,7 @@ def conductance(
 
 
 def strength(output: Tensor) -> Tensor:
-    """How much images activate units: the mean of outputs (image, unit, …), (image, unit)."""
+    """How much images activate units: means of outputs, (image, unit, …) → (image, unit)."""
     return _flat(output).mean(dim=2)
 
 
@@ -111,14 +112,14 @@ def _flat(output: Tensor) -> Tensor:
 def per_image(
     filters: Filters, images: Images, places: NDArray[np.integer], of: Callable[[Tensor], Tensor]
 ) -> Floats:
-    """Of each image something of each filter's output: (place, player).
+    """Apply a function to each filter's output for some images: (place, player).
 
     Args:
-        filters: of the network.
-        images: all of a part.
-        places: (place,) those that are looked at.
-        of: makes (image, unit) of outputs (image, unit, …); of a module that runs several times
-            their mean is taken.
+        filters: the network with its filters as players.
+        images: all images of a part.
+        places: (place,) indices of the images that are used.
+        of: maps outputs (image, unit, …) to (image, unit). If a module runs several times, the mean
+            over its runs is taken.
     """
     found = []
     for start in range(0, len(places), AT_ONCE):
@@ -128,9 +129,9 @@ def per_image(
 
 
 def per_player(filters: Filters, pixels: Tensor, of: Callable[[Tensor], Tensor]) -> Tensor:
-    """The same of a batch on the network's device, with gradients: (image, player).
+    """Like :func:`per_image`, for a batch on the network's device, with gradients: (image, player).
 
-    Of players that are whole modules it is the mean over their units.
+    A player that is a whole module gets the mean over its units.
     """
     sites = filters.masked.sites
     outputs = outputs_of(filters.masked.network, sites, pixels)

@@ -1,7 +1,7 @@
-"""A real network, MTCNN's RNet, and real pictures: with a face, and without.
+"""A real network, MTCNN's RNet, and real pictures with and without a face.
 
-Its weights come in a wheel of facenet-pytorch (Tim Esler, MIT licence), of which only the file of
-weights is read. Where the wheel cannot be had, faces are left out.
+Its weights come from a wheel of facenet-pytorch (Tim Esler, MIT licence); only the file of weights
+is read. If the wheel cannot be fetched, faces are left out.
 """
 
 import io
@@ -41,13 +41,13 @@ WEIGHTS = WheelFile(
 )
 
 AGAIN = "snakemake --cores all --forcerun neurons_weights"
-"""What tries to fetch the weights again."""
+"""Command that tries to fetch the weights again."""
 
 
 def write_weights(params: FacesParams, path: Path, wheel: WheelFile = WEIGHTS) -> None:
     """Write RNet's checkpoint, from a file of its weights or from the wheel.
 
-    If the wheel cannot be had, a checkpoint of no network is written, which says why.
+    If the wheel cannot be fetched, write a checkpoint without a network that says why.
 
     Raises:
         InputError: weights that do not fit.
@@ -76,7 +76,7 @@ def left_out(checkpoint: Path) -> str | None:
 
 
 def read_faces() -> dict[str, Images]:
-    """Images that filters are valued on, and those on which removals are told: every second one."""
+    """Images to value filters on and images to report removals on, taken in turn."""
     found = faces(SIDE)
     every = Images(found.pixels, found.labels, found.classes, np.zeros(len(found.labels), bool))
     return {"ranked": every[0::2], "held_out": every[1::2]}
@@ -98,7 +98,7 @@ def values_for_faces(
 def told(
     filters: Filters, parts: Mapping[str, Images], values: Values, params: RemovalParams
 ) -> dict[str, Any]:
-    """What becomes of the network without the filters of largest values, on held-out images."""
+    """Results on held-out images without the filters of largest values, for JSON."""
     return {
         "left_out": None,
         "filters": len(filters.players),

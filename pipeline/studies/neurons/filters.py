@@ -18,32 +18,32 @@ from pipeline.studies.neurons.networks import read_network
 from pipeline.studies.neurons.params import CoalitionsParams, PlayersParams
 
 REFERENCES = 64
-"""Images whose outputs stand in for those of absent filters where they are resampled."""
+"""Number of reference images if the outputs of absent filters are resampled."""
 
 WORTH = 2.0
-"""Multiplications saved, as a factor, from which running only the rest of a network is faster. Of
-small networks, which take microseconds, keeping outputs costs as much as it saves."""
+"""Least factor of multiplications saved at which running only the rest of a network is faster."""
 
 SMALL = 3_000_000
-"""Multiplications of a network that counts as small."""
+"""Multiplications below which a network counts as small. It takes microseconds, so keeping outputs
+costs as much as it saves."""
 
 
 @dataclass(frozen=True, eq=False)
 class Filters:
-    """A network of which some filters can be absent."""
+    """A network whose filters can be absent."""
 
     masked: Masked
     kind: Kind
     """what the players are"""
     grouped: bool
-    """whether all of a module are one player"""
+    """whether all units of a module are one player"""
     device: torch.device
     described: dict[str, Any]
-    """what beside its weights makes the network what it is"""
+    """what defines the network apart from its weights"""
     weights_sha256: str
     seed: int
     at_once: int
-    """samples that the network is best given at once"""
+    """best number of samples in a batch"""
     suffixes: Suffixes | None
 
     @property
@@ -58,16 +58,16 @@ class Filters:
         places: NDArray[np.integer],
         present: NDArray[np.bool_],
     ) -> NDArray[np.float32]:
-        """What the network says about images while some filters are absent.
+        """The network's outputs for images while some filters are absent.
 
         Args:
-            images: all of a part.
-            targets: (image,) classes that an attacker wants, or None.
+            images: all images of a part.
+            targets: (image,) the attacker's target classes, or None.
             places: (m,) the image of each row.
-            present: (m, player) the filters that are there.
+            present: (m, player) which filters are present.
 
         Returns:
-            (m, output), as :data:`pipeline.studies.neurons.metrics.SAYS` names them.
+            (m, output); :data:`pipeline.studies.neurons.metrics.SAYS` names the outputs.
         """
         pixels, found = self._on_device(images.pixels), []
         labels, wanted = self._classes(images, targets)
@@ -87,10 +87,10 @@ class Filters:
         places: NDArray[np.integer],
         orders: NDArray[np.integer],
     ) -> NDArray[np.float32]:
-        """The same while filters are removed one by one.
+        """The network's outputs for images while filters are removed one by one.
 
         Args:
-            images: all of a part.
+            images: all images of a part.
             targets: as for :meth:`say`.
             places: (walk,) the image of each walk.
             orders: (walk, removal) players in the order in which they are removed.
@@ -121,19 +121,19 @@ class Filters:
         targets: NDArray[np.integer] | None,
         order: NDArray[np.integer],
     ) -> NDArray[np.float32]:
-        """What it says of every image while filters are removed: (image, removal + 1, output)."""
+        """Outputs for all images while filters are removed: (image, removal + 1, output)."""
         everywhere = np.broadcast_to(order, (len(images), len(order)))
         return self.walk(images, targets, np.arange(len(images)), everywhere)
 
     def replaced_digest(self) -> str:
-        """sha256 of what absent filters give."""
+        """sha256 of the outputs that replace those of absent filters."""
         given = self.masked.replaced_by.outputs
         return array_digest(
             [t.cpu().numpy() for site in self.masked.sites for t in given[site.name]]
         )
 
     def layers(self) -> NDArray[np.intp]:
-        """(player,) the number of each player's module."""
+        """(player,) index of each player's module."""
         counts = [1 if self.grouped else site.n_units for site in self.masked.sites]
         return np.repeat(np.arange(len(counts)), counts)
 
@@ -144,7 +144,7 @@ class Filters:
         return self._on_device(images.labels), wanted
 
     def _references(self, n_images: int) -> Tensor | None:
-        """The reference image of each image, always the same."""
+        """(image,) index of each image's reference image, which depends only on the seed."""
         if self.masked.replaced_by.absent != "resample":
             return None
         held = len(next(iter(self.masked.replaced_by.outputs.values()))[0])
@@ -164,11 +164,11 @@ def read_filters(
     """The network of a checkpoint, with its filters as players.
 
     Args:
-        checkpoint: the network's.
-        references: images over which a filter's mean output is taken.
+        checkpoint: checkpoint of the network.
+        references: images for the outputs that replace those of absent filters.
         params: how absent filters are replaced.
-        players: which parts of the network are players; None for filters of all convolutions.
-        device: that the network runs on.
+        players: which parts of the network are players; None: filters of all convolutions.
+        device: where the network runs.
     """
     network = read_network(checkpoint).to(device)
     pixels = torch.from_numpy(references.pixels).to(device)

@@ -1,21 +1,20 @@
-"""The games of the study: what a network of which some filters are absent says about images.
+"""The games of the study: a network's outputs for images while some filters are absent.
 
-An instance is a *round* of some images. In a round each image has coalitions of its own, which
-follow from the seed, the image's place and the round. So more rounds, or more images, can be
-evaluated without those that are there, and by any number of processes. Of one image they are, in
-games called
+An instance is a *round* of some images. In a round each image has its own coalitions, a function of
+the seed, the image's place and the round. So further rounds or images can be evaluated without
+repeating earlier ones, and by any number of processes. The coalitions of an image depend on the
+game:
 
-* ``<subject>_pairs``: nobody, everybody, and coalitions each followed by all players that are not
-  in it (:func:`pipeline.shapley.pooled.pairs_of`);
-* ``<subject>_walks``: what is left as the players are removed one by one in a random order
-  (:func:`pipeline.shapley.pooled.orders_of`), from everybody to nobody;
-* ``<subject>_shared``: the same, but with one order for all images of a round, which are drawn
-  anew for each, as an iteration of the paper's Algorithm 1 does.
+* ``<subject>_pairs``: the empty coalition, the grand coalition, and coalitions each followed by its
+  complement (:func:`pipeline.shapley.pooled.pairs_of`);
+* ``<subject>_walks``: the players that are left while they are removed one by one in a random order
+  (:func:`pipeline.shapley.pooled.orders_of`), from all players to none;
+* ``<subject>_shared``: the same with one order for all images of a round. Each round draws its
+  images anew, like an iteration of the paper's Algorithm 1.
 
-What is kept of each coalition and image is whether the network is right, its probability of the
-true class, and the class that it predicts; of attacked images also the probability of the class
-that the attacker wants. Every metric that is a sum over images follows from these, without a
-further evaluation.
+Values of a coalition are, for each image, whether the network is right, the probability of the true
+class and the predicted class; for attacked images also the probability of the attacker's target
+class. Every metric that is a sum over images follows from these without further evaluations.
 """
 
 from collections.abc import Sequence
@@ -53,7 +52,7 @@ from pipeline.studies.neurons.rounds import (
 )
 
 VERSION = 1
-"""A part of the games' identity: what is stored under another number is evaluated again."""
+"""Part of the games' identity: values stored under another number are evaluated again."""
 
 
 _PLAYER = {
@@ -79,17 +78,17 @@ def open_game(
 
     Args:
         name: ``<subject>_pairs``, ``_walks`` or ``_shared``.
-        device: that the network runs on.
-        checkpoint: the network's.
-        images: which there are.
+        device: where the network runs.
+        checkpoint: checkpoint of the network.
+        images: source and numbers of the images.
         coalitions: how absent filters are replaced.
         drawn: which coalitions are evaluated, and how many.
-        players: which parts of the network are players; filters of all convolutions if None.
-        attacks: the attacked images that are shown in place of the images.
-        tint: how images are tinted.
+        players: which parts of the network are players; None: filters of all convolutions.
+        attacks: file of attacked images that replace the clean ones; None: clean images.
+        tint: how images are tinted; None: as they are.
 
     Raises:
-        InputError: files or parameters that do not go together.
+        InputError: files or parameters that do not fit together.
     """
     shown, targets = read_images(images, "ranked", tint), None
     references = read_images(images, "train", tint)
@@ -129,7 +128,7 @@ def opened(
         else:
             walked = filters.walk(images, targets, each.images, orders_in(each, n, params, drawn))
             said = walked.reshape(-1, walked.shape[-1])
-        # A block of fewer images is filled up with its first.
+        # Pad a smaller block with its first row.
         lacking = (size - len(each.images)) * rows_of(n, drawn)
         return np.concatenate([said, np.broadcast_to(said[0], (lacking, said.shape[1]))])
 
@@ -147,7 +146,7 @@ def opened(
 def _coordinates(
     rounds: Sequence[Round], images: Images, targets: NDArray[np.int64] | None, size: int
 ) -> dict[str, NDArray[Any]]:
-    """What readers want to know of the images of each instance: (instance, image), −1 for none."""
+    """Round of each instance, and places and classes of its images: (instance, image), −1: none."""
     placed = np.full((len(rounds), size), -1)
     for row, each in zip(placed, rounds, strict=True):
         row[: len(each.images)] = each.images

@@ -1,8 +1,8 @@
-"""Images of the study: those that networks are trained on, those that filters are valued on, and
-those on which removals are told.
+"""Images of the study, in three parts: to train networks (``train``), to value filters
+(``ranked``), and to report the effect of removing filters (``held_out``).
 
-A part's images are spread over the classes. Of sources with a training split the ranked and the
-held-out images are both of the test split; the digits are shared out among all three.
+Each part's images are spread over the classes. If a source has a training split, the ranked and the
+held-out images both come from its test split. The digits are divided among all three parts.
 """
 
 import colorsys
@@ -33,7 +33,7 @@ class Images:
     """(image,) classes"""
     classes: tuple[str, ...]
     conflicting: NDArray[np.bool_]
-    """(image,) whether its tint is that of another class; False without tints"""
+    """(image,) whether an image has the tint of another class; False without tints"""
 
     def __len__(self) -> int:
         """Number of images."""
@@ -57,7 +57,7 @@ def read_images(params: ImagesParams, part: Part, tint: TintParams | None = None
     """The images of a part, tinted if asked for.
 
     Raises:
-        InputError: fewer images than are asked for, tints of images in colour, and as
+        InputError: fewer images than are asked for, tints for images in colour, and as
             :func:`pipeline.data.pictures.load`.
     """
     found = _digits(params, part) if params.source == "digits" else _of_files(params, part)
@@ -71,7 +71,7 @@ def read_parts(params: ImagesParams, tint: TintParams | None = None) -> dict[str
 
 
 def _digits(params: ImagesParams, part: Part) -> Pictures:
-    """scikit-learn's digits: 1797 of them in all."""
+    """Images of a part from scikit-learn's 1797 digits."""
     every = [pictures.digits(split) for split in moving_digits.SPLITS]
     pixels = np.concatenate([split.pixels for split in every])
     labels = np.concatenate([split.labels for split in every])
@@ -114,22 +114,22 @@ def _of_files(params: ImagesParams, part: Part) -> Pictures:
 
 
 def tinted(images: Images, tint: TintParams, number: int) -> Images:
-    """Grey images in the colours of their classes, but for some in that of another class.
+    """Tint grey images in the colour of their class, and some in the colour of another class.
 
     Args:
-        images: of one channel.
-        tint: ``share`` of the training images (part 0) have another class's colour; half of those
-            of other parts.
-        number: of the part, for the seed.
+        images: images of one channel.
+        tint: ``share`` of the training images (part 0) get the colour of another class; in other
+            parts it is half of the images.
+        number: number of the part, for the seed.
     """
     if images.pixels.shape[1] != 1:
         raise InputError(
             f"neurons.images: pictures of {images.pixels.shape[1]} channels cannot be tinted; "
-            "the network tinted needs images of one"
+            "choose a source of grey images, or set neurons.networks.tinted to null"
         )
     rng = np.random.default_rng([tint.seed, number])
     n_classes = len(images.classes)
-    # As many of each class as the share says.
+    # Exactly the share of all images.
     turns = in_turns(images.labels)
     conflicting = np.zeros(len(images), dtype=bool)
     share = tint.share if number == 0 else 0.5

@@ -1,8 +1,8 @@
-"""Metrics of a network: weighted sums, over images, of what it says about them.
+"""Metrics of a network: weighted sums of its outputs over images.
 
-An evaluation keeps what the network says about an image; a metric weighs it. So values for a second
-metric follow from the coalitions evaluated for the first, and the values of a sum of metrics are
-the sums of their values (additivity).
+Evaluations keep the network's outputs for each image, and a metric weighs them. So one set of
+evaluated coalitions serves all metrics, and the Shapley values of a sum of metrics are the sums of
+their Shapley values (additivity).
 """
 
 from collections.abc import Sequence
@@ -17,8 +17,8 @@ from pipeline.studies.neurons.images import Images
 Floats = NDArray[np.float64]
 
 SAYS = ("right", "probability", "predicted", "target probability")
-"""What is kept of an image: whether the network is right, its probability of the true class, the
-class that it predicts; of attacked images the probability of the class that the attacker wants."""
+"""Outputs kept for an image: whether the network is right, the probability of the true class and
+the predicted class; for attacked images also the probability of the attacker's target class."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,19 +27,22 @@ class Metric:
 
     name: str
     of: str
-    """``right``, ``probability``, ``success`` (the attacker's class is predicted) or ``target
-    probability``"""
+    """the output that is weighed: ``right``, ``probability``, ``success`` (the attacker's target
+    class is predicted) or ``target probability``"""
     weights: Floats
     """(image,)"""
 
     def per_image(self, said: NDArray[np.floating], targets: NDArray[np.integer] | None) -> Floats:
-        """What is weighed: (image, …, output) and (image,) → (image, …)."""
+        """The output that is weighed: (image, …, output) and (image,) → (image, …)."""
         if self.of == "success":
             if targets is None:
-                raise InputError(f"metric {self.name}: these images are not attacked")
+                raise InputError(
+                    f"metric {self.name}: needs target classes, but these images are not attacked"
+                )
             if targets.shape != said.shape[:1]:
                 raise InputError(
-                    f"targets of shape {targets.shape}: a class of each of {len(said)} images"
+                    f"targets of shape {targets.shape}: one class for each of {len(said)} images "
+                    "is needed"
                 )
             wanted = targets.reshape(-1, *([1] * (said.ndim - 2)))
             return (said[..., SAYS.index("predicted")] == wanted).astype(np.float64)
@@ -73,9 +76,9 @@ def metrics_of(subject: str, images: Images) -> list[Metric]:
     """All metrics that values are computed for.
 
     Args:
-        subject: ``attacked`` has the attacker's success, ``tinted`` those of either kind of tint,
-            others the recall of each class.
-        images: in the order of the rows that they weigh.
+        subject: ``attacked`` adds the attacker's success, ``tinted`` the metrics of conflicting and
+            aligned tints, any other subject the metrics of each class.
+        images: in the order of the rows that the metrics weigh.
     """
     every = np.ones(len(images), dtype=bool)
     found = [mean_over("accuracy", "right", every), mean_over("probability", "probability", every)]
@@ -96,7 +99,7 @@ def metrics_of(subject: str, images: Images) -> list[Metric]:
 
 
 def named(metrics: Sequence[Metric], name: str) -> Metric:
-    """A metric by its name. Raises InputError if it is not there."""
+    """A metric by its name. Raises InputError for an unknown name."""
     for metric in metrics:
         if metric.name == name:
             return metric

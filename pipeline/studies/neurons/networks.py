@@ -20,7 +20,7 @@ from pipeline.studies.neurons.params import TrainingParams
 KEYS = ("channels", "n_outputs", "widths", "dropout")
 
 MEAN, SD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-"""Of ImageNet's colours, by which torchvision's networks normalise images."""
+"""Mean and standard deviation of ImageNet's colours, as torchvision's networks expect them."""
 
 TRANSFORMING = ("inception_v3", "googlenet")
 
@@ -66,7 +66,7 @@ class SmallNetwork(nn.Module):
 def trained(
     images: Images, params: TrainingParams, channels: Sequence[int], dropout: float
 ) -> SmallNetwork:
-    """A small network, trained by cross-entropy with one thread: always to the same bits."""
+    """Train a small network by cross-entropy, with one thread: the result is always the same."""
     pixels, labels = torch.from_numpy(images.pixels), torch.from_numpy(images.labels)
 
     def batches(epoch: int) -> tuple[Tensor, ...]:
@@ -114,11 +114,11 @@ def given(architecture: str, weights: str | None, n_outputs: int) -> nn.Module:
 
     Args:
         architecture: ``torchvision:<name>`` or ``<module>:<function>``.
-        weights: a checkpoint, or a name of torchvision's, such as ``IMAGENET1K_V1``.
-        n_outputs: classes that it must tell apart.
+        weights: a checkpoint, or a name of torchvision's, such as ``IMAGENET1K_V1``; None: random.
+        n_outputs: number of classes.
 
     Raises:
-        InputError: no such architecture or weights.
+        InputError: an unknown architecture, or unknown or unfit weights.
     """
     network = built(architecture, n_outputs)
     inner = network.network if isinstance(network, Normalised) else network
@@ -130,7 +130,7 @@ def given(architecture: str, weights: str | None, n_outputs: int) -> nn.Module:
 
 
 class Normalised(nn.Module):
-    """A network of torchvision's behind the normalisation that it was trained with."""
+    """A torchvision network that first normalises images as in its training."""
 
     mean: Tensor
     sd: Tensor
@@ -154,7 +154,7 @@ def built(architecture: str, n_outputs: int) -> nn.Module:
         if module == "torchvision":
             from torchvision import models  # noqa: PLC0415  takes a second to load
 
-            # What these do to their inputs, torchvision sets only together with weights.
+            # torchvision sets these networks' transformation of inputs only along with weights.
             own = {"transform_input": True, "init_weights": False} if name in TRANSFORMING else {}
             network = Normalised(models.get_model(name, weights=None, num_classes=n_outputs, **own))
         else:
@@ -180,8 +180,8 @@ def _torchvision_state(architecture: str, weights: str) -> dict[str, Any]:
         return dict(known.get_state_dict(progress=False))
     except (KeyError, ValueError, OSError) as error:
         raise InputError(
-            f"neurons.networks.plain.weights: {weights} of {architecture} cannot be had: {error}; "
-            "give a checkpoint of them"
+            f"neurons.networks.plain.weights: {weights} of {architecture} cannot be loaded: "
+            f"{error}; give the path of a checkpoint instead"
         ) from None
 
 

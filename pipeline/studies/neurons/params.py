@@ -67,7 +67,7 @@ class ForeignParams(Section):
 
 
 class TintParams(Section):
-    """The images of the network ``tinted``, in the colours of their classes, but for some."""
+    """Tints of images for the network ``tinted``: most by their class, some by another class."""
 
     share: Part
     strength: Part
@@ -75,7 +75,7 @@ class TintParams(Section):
 
 
 class NetworksParams(Section):
-    """What sets each network apart."""
+    """Parameters of each network."""
 
     plain: PlainParams
     dropout: DropoutParams
@@ -84,7 +84,7 @@ class NetworksParams(Section):
 
 
 class CoalitionsParams(Section):
-    """The game that filters play."""
+    """How absent filters are replaced, and how coalitions are drawn."""
 
     absent: Literal["mean", "zero", "resample"]
     block: Count
@@ -92,7 +92,7 @@ class CoalitionsParams(Section):
 
 
 class PairsParams(Section):
-    """Coalitions, each with all other filters: those that values are computed from."""
+    """Coalitions and their complements, from which values are computed."""
 
     count: Count
     rounds: Annotated[Number, Field(ge=2)]
@@ -121,7 +121,7 @@ class AttackParams(Section):
 
 
 class RemovalParams(Section):
-    """Which filters are removed, and what Neuron Shapley values are put beside."""
+    """How many filters are removed, and what Neuron Shapley values are compared with."""
 
     most: Count
     top: Count
@@ -146,7 +146,7 @@ class PicturesParams(Section):
 
 
 class FacesParams(Section):
-    """A real network, MTCNN's RNet, that tells faces from other pictures."""
+    """A real network, MTCNN's RNet, that separates faces from other pictures."""
 
     weights: str
 

@@ -10,10 +10,10 @@ NETWORKS = ("plain", "dropout", "tinted")
 """Networks whose filters are valued."""
 
 TRAINED = (*NETWORKS, "foreign")
-"""Networks that there are."""
+"""All networks of the study."""
 
 SUBJECTS = (*NETWORKS, "attacked")
-"""Networks and the images that they see: ``attacked`` is the plain network under attack."""
+"""Networks with the images they are valued on: ``attacked`` is the plain network under attack."""
 
 ATTACKS = "results/neurons/attacks/plain.h5"
 
@@ -28,10 +28,10 @@ METRICS: list[str] = []
 
 
 DIGITS, LEAST_TRAINED = 1797, 20
-"""scikit-learn's digits, and how many of them a network is trained on at least."""
+"""Number of scikit-learn's digits, and the least number that networks are trained on."""
 
 DECEIVED = ("plain", "foreign")
-"""Networks that images are changed to deceive."""
+"""Networks that adversarial images are made with."""
 
 
 def domains(neurons: Params) -> dict[str, list[str]]:
@@ -42,7 +42,7 @@ def domains(neurons: Params) -> dict[str, list[str]]:
 
 
 def subjects(neurons: Params) -> list[str]:
-    """Networks that there are, and the images that they see."""
+    """Subjects under these parameters; ``tinted`` is optional."""
     return [s for s in SUBJECTS if s != "tinted" or neurons.networks.tinted is not None]
 
 
@@ -58,13 +58,13 @@ def given_weights(neurons: Params) -> list[str]:
 
 
 def faces_weights(neurons: Params) -> list[str]:
-    """The weights of the network that tells faces from other pictures, if they are a file."""
+    """The weights of the network for faces, if they are the user's file."""
     faces = neurons.faces
     return [] if faces is None or faces.weights == "fetch" else [faces.weights]
 
 
 def games(neurons: Params) -> dict[str, GameRule]:
-    """The games of which coalitions are evaluated, by name."""
+    """The games whose coalitions are evaluated, by name."""
     found = {}
     for subject in subjects(neurons):
         files: dict[str, str | list[str]] = {"checkpoint": network_of(subject)}
@@ -85,7 +85,7 @@ def games(neurons: Params) -> dict[str, GameRule]:
 
 
 def picture_files(neurons: Params) -> list[str]:
-    """What stages that read the images depend on, where they are the user's files."""
+    """The user's files of images, which stages depend on; none if images are built in or fetched."""
     images = neurons.images
     if images.root is None or images.download:
         return []
@@ -94,7 +94,7 @@ def picture_files(neurons: Params) -> list[str]:
 
 
 def check(neurons: Params) -> None:
-    """Refuse files that are not there, and more digits than there are. Raises InputError."""
+    """Raise InputError for missing files, and for more digits than there are."""
     images = neurons.images
     seen = images.ranked + images.held_out
     if images.source == "digits" and seen > DIGITS - LEAST_TRAINED:

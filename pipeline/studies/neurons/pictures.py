@@ -1,9 +1,8 @@
 """Pictures of filters: the images that activate them most and least, and dreams (Figs. 1 and 2b).
 
-How much an image activates a filter is the mean of what the filter gives over the image. A dream is
-an image that starts from noise and climbs along the gradient of that ("Deep Dream", as in the
-paper): in each step it is shifted by a few pixels and blurred a little, so that no single pixel can
-stand for a pattern.
+An image activates a filter by the filter's mean output over the image. A dream is an image made
+from noise by gradient ascent on this activation ("Deep Dream", as in the paper). Each step shifts
+it by a few pixels and blurs it a little, so that patterns emerge instead of single pixels.
 """
 
 from collections.abc import Sequence
@@ -33,25 +32,25 @@ class Portraits:
     """Pictures of some filters."""
 
     of: tuple[str, ...]
-    """(filter,) what each matters for: a metric"""
+    """(filter,) the metric that each filter was chosen for"""
     filters: tuple[str, ...]
     """their names"""
     values: NDArray[np.float64]
-    """(filter,) for that metric"""
+    """(filter,) Shapley values for that metric"""
     standard_errors: NDArray[np.float64]
     most: Floats
     """(filter, image, channel, height, width) in 0…1, the most activating first"""
     least: Floats
-    """the same of the least activating, the least first"""
+    """the same for the least activating images, the least first"""
     dreams: Floats
-    """(filter, 2, channel, height, width): climbing, and descending"""
+    """(filter, 2, channel, height, width) by gradient ascent, and by gradient descent"""
     strengths: NDArray[np.float64]
     """(filter, 4) mean outputs for the first of ``most``, of ``least``, and both dreams"""
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """A filter that is shown."""
+    """A filter to show."""
 
     player: int
     of: str
@@ -62,9 +61,9 @@ class Chosen:
 def largest_of_layers(
     filters: Filters, of: str, values: NDArray[np.float64], errors: NDArray[np.float64], most: int
 ) -> list[Chosen]:
-    """The filters of largest values in each layer, first layer first, and up to ``most`` of them.
+    """Up to ``most`` filters: those of largest values in each layer, first layer first.
 
-    Of few layers several filters are taken each, of many layers some are passed over.
+    If there are few layers, each gives several filters. If there are many, some are skipped.
     """
     layers, n = filters.layers(), len(filters.masked.sites)
     shown = range(n) if n <= most else np.linspace(0, n - 1, most).round().astype(int)
@@ -82,7 +81,7 @@ def largest(
     most: int,
     left_out: NDArray[np.intp] | None = None,
 ) -> list[Chosen]:
-    """The filters of largest values, without some that are left out."""
+    """The ``most`` filters of largest values, without those in ``left_out``."""
     order = largest_first(values)
     players = (order if left_out is None else order[~np.isin(order, left_out)])[:most]
     return [Chosen(int(p), of, float(values[p]), float(errors[p])) for p in players]
@@ -91,15 +90,15 @@ def largest(
 def portraits(
     filters: Filters, images: Images, chosen: Sequence[Chosen], params: PicturesParams
 ) -> Portraits:
-    """Pictures of the filters that are chosen, from some images.
+    """Pictures of the chosen filters, made from some images.
 
     Raises:
-        InputError: fewer images than are shown of a filter.
+        InputError: fewer images than are shown for each filter.
     """
     if len(images) < params.images:
         raise InputError(
-            f"neurons.pictures.images: {params.images} images a filter are shown; there are "
-            f"{len(images)}"
+            f"neurons.pictures.images: {params.images} images per filter are to be shown, but "
+            f"there are only {len(images)}; show fewer"
         )
     players = np.array([each.player for each in chosen])
     strengths = per_image(filters, images, np.arange(len(images)), strength)[:, players]
@@ -123,19 +122,19 @@ def portraits(
 def dream(
     filters: Filters, shape: Sequence[int], players: NDArray[np.integer], params: PicturesParams
 ) -> tuple[Floats, NDArray[np.float64]]:
-    """Images that activate filters as much, and as little, as can be.
+    """Make images that activate filters as much, and as little, as possible.
 
-    All are made at once: the gradient of a sum over images is that of each image.
+    All are made at once: the gradient of a sum over images contains the gradient of each image.
 
     Args:
-        filters: of the network.
+        filters: the network with its filters as players.
         shape: (channel, height, width) of its images.
-        players: (filter,) those whose dreams are made.
-        params: steps, their size, shifts and blur.
+        players: (filter,) players to make dreams of.
+        params: number and size of steps, shifts and blur.
 
     Returns:
-        (filter, 2, channel, height, width) images in 0…1, climbing and descending, and the means
-        of what the filters give for them, (filter, 2).
+        Images in 0…1 by ascent and by descent, (filter, 2, channel, height, width), and the
+        filters' mean outputs for them, (filter, 2).
     """
     rng = np.random.default_rng(params.seed)
     noise = rng.normal(0.5, 0.1, (len(players), 2, *shape)).clip(0, 1).astype(np.float32)
@@ -159,7 +158,7 @@ def dream(
 
 
 def blurred(pixels: Tensor, sd: float) -> Tensor:
-    """Images (…, height, width) through a Gaussian of ``sd`` pixels, cut off at two pixels."""
+    """Blur images (…, height, width) with a Gaussian of ``sd`` pixels, cut off at two pixels."""
     if sd == 0:
         return pixels
     places = torch.arange(-2, 3, device=pixels.device, dtype=pixels.dtype)
@@ -174,13 +173,13 @@ def blurred(pixels: Tensor, sd: float) -> Tensor:
 
 
 def _own_strengths(filters: Filters, pixels: Tensor, players: NDArray[np.integer]) -> Tensor:
-    """(image,) how much each image activates the player that it belongs to."""
+    """(image,) how much each image activates its own player."""
     own = torch.from_numpy(players).to(pixels.device)[:, None]
     return per_player(filters, pixels, strength).gather(1, own)[:, 0]
 
 
 def write_portraits(path: Path, portraits: Portraits | None) -> None:
-    """Write pictures of filters as HDF5; None if there are none."""
+    """Write pictures of filters as HDF5; None writes a file without any."""
     with replacing(path) as temporary, h5py.File(temporary, "w", track_order=True) as file:
         for field in fields(Portraits) if portraits is not None else ():
             value = getattr(portraits, field.name)

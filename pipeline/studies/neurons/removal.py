@@ -1,4 +1,4 @@
-"""What a network does without the filters that a measure puts first (Figs. 1, 2 and 4)."""
+"""Metrics of a network while the filters that a measure ranks first are removed (Figs. 1, 2, 4)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -30,9 +30,9 @@ COLUMNS = ("of", "method", "removed", "metric", "value", "standard_error")
 
 
 def largest_first(scores: Floats) -> NDArray[np.intp]:
-    """Players by descending score; equal ones in their own order.
+    """Players by descending score; ties keep the players' order.
 
-    Raises InputError for what is no row of finite numbers.
+    Raises InputError unless the scores are (player,) finite numbers.
     """
     given = finite("scores", scores)
     if given.ndim != 1:
@@ -86,10 +86,10 @@ def mean_curve(
 ) -> dict[str, tuple[Floats, Floats]]:
     """The mean of the curves of several random orders, with its standard error over them.
 
-    Raises InputError if there is none.
+    Raises InputError without curves.
     """
     if not curves:
-        raise InputError("no curves: the mean of one at least is taken")
+        raise InputError("no curves: at least one is needed for a mean")
     return {
         metric: mean_and_error(np.array([each[metric][0] for each in curves]))
         for metric in curves[0]
@@ -104,7 +104,7 @@ def orders_for(
     params: RemovalParams,
     left_out: NDArray[np.intp],
 ) -> dict[str, NDArray[np.intp]]:
-    """Filters by each measure, the most important ones first, without some that are left out."""
+    """Filters ranked by each measure, most important first, without those in ``left_out``."""
     scores = {SHAPLEY: shapley}
     if has_weights(filters):
         scores["conductance"] = conductance(
@@ -145,7 +145,7 @@ def of_classes(
 ) -> list[dict[str, Any]]:
     """Recall of a class, and accuracy, without the filters that matter for the class (Fig. 2).
 
-    Left out are those that matter most for accuracy, as in the paper.
+    As in the paper, the filters that matter most for accuracy are never removed.
     """
     ranked, held_out = parts["ranked"], parts["held_out"]
     n, rows = len(filters.players), []
@@ -175,7 +175,7 @@ def left_out_of_classes(values: Values, params: RemovalParams) -> NDArray[np.int
 
 
 def every(of: str, images: Images) -> Metric:
-    """The mean over all images of what is right, or of the probability."""
+    """Accuracy, or the mean of another output, over all images."""
     kind = "right" if of == "accuracy" else of
     return Metric(of, kind, np.full(len(images), 1 / len(images)))
 
@@ -183,7 +183,7 @@ def every(of: str, images: Images) -> Metric:
 def layers_of_top(
     filters: Filters, values: Floats, top: int, left_out: NDArray[np.intp] | None = None
 ) -> list[dict[str, Any]]:
-    """How many of the filters of largest values each layer has, but for some (Figs. 1 and 2c)."""
+    """Number of the ``top`` filters by value in each layer, without ``left_out`` (Figs. 1, 2c)."""
     order = largest_first(values)
     first = (order if left_out is None else order[~np.isin(order, left_out)])[:top]
     counts = np.bincount(filters.layers()[first], minlength=len(filters.masked.sites))
@@ -196,7 +196,7 @@ def layers_of_top(
 def layers_of_classes(
     filters: Filters, images: Images, values: Values, params: RemovalParams
 ) -> list[dict[str, Any]]:
-    """The same of the classes' own filters: a mean over all classes there are images of."""
+    """Like :func:`layers_of_top` for the classes' own filters: a mean over classes with images."""
     left_out = left_out_of_classes(values, params)
     names = [recall_of(images, int(number)).name for number in np.unique(images.labels)]
     found = [layers_of_top(filters, values.of(n)[0], params.top, left_out) for n in names]

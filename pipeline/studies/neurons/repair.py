@@ -1,7 +1,7 @@
-"""A network that is unfair to a subgroup, repaired by removing filters (Fig. 3b).
+"""Repair a network that is unfair to a subgroup by removing filters (Fig. 3b).
 
-Filters are ranked on one part of the images. How many are removed is chosen on a second part, and
-what comes of it is told on a third.
+Filters are ranked on one part of the images. The number to remove is chosen on a second part, and
+results are reported on a third.
 """
 
 from collections.abc import Mapping
@@ -32,11 +32,11 @@ MEASURES = {
     "shapley of the subgroup": "probability of conflicting",
     "shapley of accuracy": "accuracy",
 }
-"""Metrics whose most negative values are removed, by the name of the method."""
+"""Metrics by method; filters with the most negative values for the metric are removed first."""
 
 
 def group_metrics(images: Images) -> list[Metric]:
-    """Accuracy of either subgroup, and of both."""
+    """Accuracy of each subgroup, and of both together."""
     found = [mean_over("both", "right", np.ones(len(images), dtype=bool))]
     for name, chosen in zip(GROUPS, (images.conflicting, ~images.conflicting), strict=True):
         found.append(mean_over(name, "right", chosen))
@@ -49,7 +49,8 @@ def repaired(
     """Accuracy by subgroup while filters are removed, and before and after the best number.
 
     Returns:
-        Rows of the curves on the third part, and a row a method with what was chosen.
+        Rows of the curves on the third part, and one row per method with the number of filters that
+        was chosen on the second part and the accuracies before and after.
     """
     held_out = parts["held_out"]
     half = len(held_out) // 2

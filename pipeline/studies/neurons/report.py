@@ -8,7 +8,7 @@ from pipeline.core.tables import markdown_table
 
 
 def searches_table(search: Any) -> str:
-    """What it takes to find the filters of largest values.
+    """Cost and recall of each search for the filters of largest values.
 
     Args:
         search: content of ``neurons/search.json``.
@@ -23,7 +23,7 @@ def searches_table(search: Any) -> str:
 
 
 def costs_table(search: Any) -> str:
-    """What estimates of all values cost.
+    """Cost of estimates of all values, by method.
 
     Args:
         search: content of ``neurons/search.json``.

@@ -1,4 +1,4 @@
-"""Which coalitions are evaluated of which images, round after round."""
+"""Which coalitions are evaluated for which images in each round."""
 
 from dataclasses import dataclass
 
@@ -20,7 +20,7 @@ DRAWN: dict[type, str] = {
     WalksParams: "for each image of a block what is left in an order of its own, from all to none",
     SharedParams: "for each image of a round what is left in the round's order, from all to none",
 }
-"""Coalitions that an instance has."""
+"""Coalitions of an instance, in words."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,12 +29,12 @@ class Round:
 
     name: str
     images: NDArray[np.int64]
-    """(image,) places of its images in their part"""
+    """(image,) indices of its images in their part"""
     number: int
 
 
 def rounds_of(n_images: int, params: CoalitionsParams, drawn: Drawn) -> list[Round]:
-    """All instances of a game, those of the first rounds first."""
+    """All instances of a game, in the order of rounds."""
     if isinstance(drawn, SharedParams):
         numbers = range(drawn.iterations)
         return [_batch(number, n_images, drawn.images, params.seed) for number in numbers]
@@ -55,7 +55,7 @@ def _batch(number: int, n_images: int, size: int, seed: int) -> Round:
 
 
 def rows_of(n_players: int, drawn: Drawn) -> int:
-    """Coalitions that each image has in a round."""
+    """Number of coalitions of each image in a round."""
     return 2 + 2 * drawn.count if isinstance(drawn, PairsParams) else n_players + 1
 
 

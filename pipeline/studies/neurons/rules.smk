@@ -353,7 +353,7 @@ if NEURONS.faces is not None:
             out="results/neurons/networks/faces.pt",
         log:
             "results/logs/neurons/weights.log",
-        # Nodes of a cluster may have no network.
+        # Nodes of a cluster may have no access to the internet.
         localrule: True
         conda:
             ENVIRONMENT

@@ -1,6 +1,6 @@
-"""The search for the filters of largest values (Figs. 3a, 5 and 8), and what estimates cost.
+"""The search for the filters of largest values (Figs. 3a, 5 and 8), and the cost of estimates.
 
-The paper's iterations, one order for a batch of images, are read off a store. So Algorithm 1,
+The paper's iterations (one order for a batch of images) are read from a store. So Algorithm 1,
 Monte Carlo without the bandit, and truncation at any accuracy are compared on the same evaluations.
 """
 
@@ -28,13 +28,13 @@ from pipeline.studies.neurons.rounds import orders_in, rounds_of
 Floats = NDArray[np.float64]
 
 RIGHT = 0
-"""The output that says whether the network is right."""
+"""Index of the output that says whether the network is right."""
 
 
 def iterations(
     store: CoalitionStore, n_images: int, params: CoalitionsParams, drawn: SharedParams
 ) -> tuple[NDArray[np.intp], Floats]:
-    """The paper's iterations.
+    """Read the paper's iterations from a store.
 
     Returns:
         Orders (iteration, player), and the accuracy on the iteration's batch after the first k
@@ -51,7 +51,7 @@ def iterations(
 def walks_of(
     store: CoalitionStore, n_images: int, params: CoalitionsParams, drawn: WalksParams
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """One order for each image and round.
+    """Read walks from a store: one order for each image and round.
 
     Returns:
         Orders (image, round, player), and whether the network is right after the first k players
@@ -73,16 +73,17 @@ def costs(
     pairs: tuple[Floats, int],
     batch: int,
 ) -> list[dict[str, Any]]:
-    """Mean squared standard errors of accuracy's values at equal numbers of evaluations.
+    """Compare what methods cost to estimate the values for accuracy: one row per method.
 
-    An error falls with the square root of the evaluations, so their product with its square is what
-    a method costs. It is compared with that of the paper's iterations.
+    A standard error falls with the square root of the number of evaluations. So the cost of a
+    method is its mean squared standard error times its evaluations. The gain is the cost of the
+    paper's iterations divided by the cost of the method.
 
     Args:
-        shared: of :func:`iterations`.
-        own: of :func:`walks_of`.
-        pairs: standard errors (player,) of the regression, and its evaluations.
-        batch: images of an iteration.
+        shared: result of :func:`iterations`.
+        own: result of :func:`walks_of`.
+        pairs: standard errors (player,) of the regression, and its number of evaluations.
+        batch: number of images in an iteration.
     """
     orders, accuracy = shared
     n = orders.shape[1]
@@ -100,7 +101,7 @@ def costs(
             "method": method,
             "evaluations": int(evaluations),
             "standard_error": float(np.sqrt((error**2).mean())),
-            # Nothing varies in a network that says the same whatever is removed.
+            # The cost is 0 if removing filters never changes the output.
             "gain": first / cost if (cost := float((error**2).mean() * evaluations)) else np.nan,
         }
         for method, error, evaluations in found
@@ -115,15 +116,15 @@ def searches(
     batch: int,
     params: SearchParams,
 ) -> list[dict[str, Any]]:
-    """How many evaluations each way takes to find the filters of largest values.
+    """Number of evaluations that each method takes to find the filters of largest values.
 
     Args:
-        filters: of the network.
-        images: that filters are valued on.
-        shared: of :func:`iterations`.
-        reference: (player,) values that the found filters are judged by.
-        batch: images of an iteration.
-        params: how many filters are looked for, and how surely.
+        filters: the network with its filters as players.
+        images: images that filters are valued on.
+        shared: result of :func:`iterations`.
+        reference: (player,) values by which the found filters are judged.
+        batch: number of images in an iteration.
+        params: number of filters to find, tolerance and failure probability.
     """
     settings: dict[str, Any] = {"k": params.k, "epsilon": params.epsilon, "delta": params.delta}
     n = len(filters.players)
@@ -174,7 +175,7 @@ def _told(
 
 
 def agreement(one: dict[str, Any], other: dict[str, Any]) -> dict[str, float]:
-    """R² and rank correlation of the values that two searches end with, and share of samples."""
+    """R² and rank correlation of two searches' final values, and the ratio of their samples."""
     values = np.array(one["values"]), np.array(other["values"])
     constant = any(np.ptp(each) == 0 for each in values)
     return {
@@ -190,8 +191,9 @@ def truncated(
     """Accuracy while filters are removed in random orders (Fig. 5), and what truncation drops.
 
     Returns:
-        A row a number of removed filters: mean accuracy, and the 5th and 95th of 100 iterations.
-        A row a threshold: share of evaluations that are left, and the sum of the values' biases.
+        One row per number of removed filters: mean accuracy over iterations, with the 5th and 95th
+        percentiles. One row per threshold: share of evaluations that are left, and the sum of the
+        values' biases.
     """
     accuracy = shared[1]
     low, high = np.quantile(accuracy, [0.05, 0.95], axis=0)
@@ -202,7 +204,7 @@ def truncated(
     rows = []
     for threshold in thresholds:
         over = accuracy < threshold
-        # The first value below the threshold is evaluated; from it on contributions count as 0.
+        # The first value below the threshold is still evaluated; later contributions count as 0.
         ends = np.where(over.any(axis=1), over.argmax(axis=1), accuracy.shape[1] - 1)
         dropped = accuracy[np.arange(len(ends)), ends] - accuracy[:, -1]
         rows.append(

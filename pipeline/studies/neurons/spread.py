@@ -1,4 +1,4 @@
-"""Values of a network that was trained with filter dropout beside those of one without (Fig. 4)."""
+"""Compare the values of networks trained with and without filter dropout (Fig. 4)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,11 +16,11 @@ from pipeline.studies.neurons.values import Values
 def spread_of(
     networks: Mapping[str, tuple[Filters, Values]], held_out: Images, params: RemovalParams
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """How widely values lie, and accuracy without the filters of largest and of least values.
+    """Spread of the values, and accuracy without the filters of largest and of least values.
 
     Returns:
-        A row a network, and rows of the curves: ``largest`` of at most ``params.most`` filters,
-        ``least`` of all filters.
+        One row per network, and rows of the curves: ``largest`` removes at most ``params.most``
+        filters, ``least`` removes all filters.
     """
     told: list[dict[str, Any]] = []
     curves: list[dict[str, Any]] = []
@@ -47,6 +47,6 @@ def spread_of(
 
 
 def _lost_half(values: NDArray[np.float64]) -> int:
-    """How many filters of least values can go before half of the accuracy is lost."""
+    """How many filters of least values can be removed before half of the accuracy is lost."""
     below = values < values[0] / 2
     return int(below.argmax() - 1) if below.any() else len(values) - 1

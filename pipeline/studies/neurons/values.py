@@ -30,13 +30,13 @@ class Values:
     values: Floats
     """(metric, player)"""
     standard_errors: Floats
-    """(metric, player), of the coalitions drawn; the images are those that they are"""
+    """(metric, player), from drawing coalitions; the images count as fixed"""
     everybody: Floats
-    """(metric,) with all filters"""
+    """(metric,) the metric with all filters"""
     nobody: Floats
-    """(metric,) without any"""
+    """(metric,) the metric without any filter"""
     evaluations: int
-    """(image, coalition) pairs that they are computed from"""
+    """number of (image, coalition) pairs that the values are computed from"""
 
     def of(self, metric: str) -> tuple[Floats, Floats]:
         """Values and standard errors for a metric: (player,) each."""
@@ -47,7 +47,7 @@ class Values:
 
 
 def images_of(store: CoalitionStore) -> tuple[Images, NDArray[np.int64] | None]:
-    """What a store knows of its images, without their pixels, and an attacker's classes."""
+    """A store's images without pixels, and the attacker's target classes (image,) if any."""
     known = store.coordinates
     places, first = np.unique(known["image"], return_index=True)
     first = first[places >= 0]
@@ -61,11 +61,11 @@ def images_of(store: CoalitionStore) -> tuple[Images, NDArray[np.int64] | None]:
 def read_pairs(
     store: CoalitionStore, n_images: int, params: CoalitionsParams, drawn: PairsParams
 ) -> tuple[NDArray[np.bool_], NDArray[np.float32]]:
-    """What a store of pairs holds.
+    """Read a store of pairs.
 
     Returns:
-        Coalitions (image, round, coalition, player) and what the network says of them (image,
-        round, coalition, output); the first two coalitions are nobody and everybody.
+        Coalitions (image, round, coalition, player), and the network's outputs for them (image,
+        round, coalition, output). The first two coalitions are the empty and the grand coalition.
     """
     rows, n = rows_of(store.record.n_players, drawn), store.record.n_players
     coalitions = np.zeros((n_images, drawn.rounds, rows, n), dtype=bool)
@@ -87,14 +87,14 @@ def values_of(
     """Values of the filters by regression over all images' pairs, for every metric.
 
     Raises:
-        InputError: no metric, shapes that do not go together, and as :func:`regress`.
+        InputError: no metric, shapes that do not fit together, and as :func:`regress`.
     """
     coalitions, said, found = array("coalitions", coalitions), array("said", said), []
     if not metrics or said.ndim != 4 or coalitions.shape != (*said.shape[:3], len(players)):
         raise InputError(
             f"said of shape {said.shape}, coalitions of {coalitions.shape}, {len(players)} players "
             f"and {len(metrics)} metrics: (image, round, coalition, output), (image, round, "
-            "coalition, player) and one metric at least are needed"
+            "coalition, player) and at least one metric are needed"
         )
     for metric in metrics:
         per_image = metric.per_image(said, targets)

@@ -29,13 +29,13 @@ MEASURES = {
     "shapley": ("success", "accuracy"),
     "shapley of probabilities": ("target probability", "probability"),
 }
-"""What is gained from the first, on attacked images, less what from the second, on clean ones."""
+"""By method, a metric on attacked images, and one on clean images whose values are subtracted."""
 
 
 def vulnerability(attacked: Values, clean: Values, method: str) -> tuple[Floats, Floats]:
     """Values for success − accuracy, and their standard errors: (player,) each.
 
-    The Shapley value is linear, so they are the differences of values that are there.
+    The Shapley value is linear, so these are differences of values that are already known.
     """
     success, accuracy = MEASURES[method]
     (gained, error), (lost, other) = attacked.of(success), clean.of(accuracy)
@@ -43,7 +43,10 @@ def vulnerability(attacked: Values, clean: Values, method: str) -> tuple[Floats,
 
 
 def rank_correlation(attacked: Values, clean: Values) -> float:
-    """Spearman's, of values for success − accuracy and values for accuracy."""
+    """Spearman's correlation of values for success − accuracy with values for accuracy.
+
+    NaN if either are all equal.
+    """
     both = vulnerability(attacked, clean, "shapley")[0], clean.of("accuracy")[0]
     if any(np.ptp(each) == 0 for each in both):
         return float("nan")
@@ -61,12 +64,12 @@ def curves(
     """Success of attacks and accuracy on held-out images, while filters are removed.
 
     Args:
-        filters: of the network under attack, ``plain``.
+        filters: the network under attack, ``plain``, with its filters as players.
         parts: the clean images.
-        attacks: by the network that they were made with, then by part; those of others than
-            ``plain`` know nothing of the network (black box).
+        attacks: by the network that they were made with, then by part. Attacks made with a network
+            other than ``plain`` are black-box attacks.
         attacked: values on attacked images.
-        clean: values on clean ones.
+        clean: values on clean images.
         params: how many filters are removed.
     """
     most = min(params.most, len(filters.players))
@@ -108,7 +111,7 @@ def _of_order(
 def _most_conducting(
     filters: Filters, ranked: Images, attacks: Mapping[Part, Attack], params: RemovalParams
 ) -> NDArray[np.intp]:
-    """By conductance to the attacker's class on attacked images less that to the true one."""
+    """Players by conductance for the target class when attacked, less that for the true class."""
     attack, weights = attacks["ranked"], np.full(len(ranked), 1 / len(ranked))
     wanted = conductance(
         filters, ranked.showing(attack.pixels), attack.targets, weights, steps=params.steps
