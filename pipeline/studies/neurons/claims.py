@@ -1,7 +1,7 @@
-"""What the paper on Neuron Shapley says, beside what the study's results show.
+"""Claims of the paper on Neuron Shapley, compared with the study's results.
 
-Every claim is decided by a comparison of measured numbers that is written here, with a margin of
-two standard errors of the difference where there are any. Limits that are set by hand are named.
+Each claim is decided by a comparison of measured numbers, with a margin of two standard errors of
+the difference where these are known. Limits that are set by hand are named constants.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ Results = Mapping[str, Any]
 Floats = NDArray[np.float64]
 
 TENFOLD = 8.0
-"""What "around one order of magnitude" takes at least."""
+"""Least factor that counts as "around one order of magnitude"."""
 
 AGREEING = 0.97
 """R² and rank correlation from which two rankings count as "very close"."""
@@ -26,15 +26,16 @@ FEW = 10
 """Filters that count as "a handful" of some ninety."""
 
 FEW_OF_FACES = 5
-"""The same of 140."""
+"""Filters that count as "a handful" of 140."""
 
 INTACT = 0.05
-"""Accuracy that may be lost where it "remains intact"."""
+"""Largest loss of accuracy that counts as "remains intact"."""
 
 TWICE = 2.0
 
 HARDLY, HALF = 0.3, 0.5
-"""Rank correlations up to which values are hardly, and in part, correlated; 0.3 is the paper's."""
+"""Rank correlations up to which values count as hardly, and as partly, correlated; 0.3 is the
+paper's."""
 
 
 def all_claims(results: Results) -> list[Claim]:
@@ -124,7 +125,7 @@ def _critical(of: str, stage: Mapping[str, Any], count: int) -> Claim:
 
 
 def _faces(results: Results) -> list[Claim]:
-    """Nothing is claimed of faces if they were left out."""
+    """The claim on faces; none if faces were left out."""
     faces = results.get("faces")
     if faces is None or faces["left_out"] is not None:
         return []
@@ -132,7 +133,7 @@ def _faces(results: Results) -> list[Claim]:
 
 
 def _beats(results: Results) -> list[Claim]:
-    """Nothing is claimed where players have no conductance."""
+    """The claim on conductance; none if the players have no conductance."""
     rows = results["removal"]["overall"]
     if "conductance" not in _methods(rows, "accuracy"):
         return []
@@ -193,7 +194,7 @@ def _deep(results: Results) -> Claim:
 
 
 def _halves(layers: Sequence[Mapping[str, Any]]) -> tuple[float, float]:
-    """Shares of the filters that are among the first, in the earlier and the later layers."""
+    """Shares of filters that are among those of largest values, in earlier and in later layers."""
     half = len(layers) // 2
     early, late = (
         sum(layer["top"] for layer in part) / sum(layer["filters"] for layer in part)
@@ -336,12 +337,12 @@ def _dropout(results: Results) -> list[Claim]:
 
 
 def _graded(ratio: float, wanted: float) -> bool | None:
-    """Shown from what is wanted on, in part from 1 on."""
+    """True from ``wanted`` on; None (in part) above 1; False otherwise."""
     return True if ratio >= wanted else None if ratio > 1 else False
 
 
 def _known(number: float | None) -> float:
-    """A number; NaN, which no claim holds of, where there is none."""
+    """The number, or NaN for None: no claim holds for NaN."""
     return float("nan") if number is None else number
 
 
@@ -368,7 +369,7 @@ def _curve(
 
 
 def _halved(rows: Sequence[Mapping[str, Any]], method: str) -> int:
-    """Filters that are removed until half of the accuracy is lost; all if it never is."""
+    """Number of filters removed until half of the accuracy is lost; one past the last if never."""
     values, _ = _curve(rows, "accuracy", method, "accuracy")
     below = np.flatnonzero(values < values[0] / 2)
     return int(below[0]) if len(below) else len(values)

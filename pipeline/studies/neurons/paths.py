@@ -85,7 +85,7 @@ def games(neurons: Params) -> dict[str, GameRule]:
 
 
 def picture_files(neurons: Params) -> list[str]:
-    """The user's files of images, which stages depend on; none if images are built in or fetched."""
+    """The user's image files that stages depend on; none if images are built in or downloaded."""
     images = neurons.images
     if images.root is None or images.download:
         return []

@@ -1,4 +1,4 @@
-"""Curves of what a network does as filters are removed, drawn (Figs. 1 to 4)."""
+"""Figures of metrics while filters are removed (Figs. 1 to 4)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -36,10 +36,10 @@ STYLES: dict[str, dict[str, Any]] = {
 """How each order of removal is drawn, by its name."""
 
 ABOVE: Any = {"loc": "outside upper center", "ncols": 4, "handlelength": 3}
-"""Where the legend of orders of removal stands."""
+"""Options of the legend of orders of removal."""
 
 MANY = 10_000
-"""Images that a standard error over them is taken to come from: its interval is a normal one."""
+"""Assumed number of images behind a standard error: so many that its interval is a normal one."""
 
 
 def line(rows: Rows, of: str, method: str, metric: str) -> tuple[Any, Any, Any]:
@@ -56,7 +56,7 @@ def line(rows: Rows, of: str, method: str, metric: str) -> tuple[Any, Any, Any]:
 
 
 def methods_of(rows: Rows, of: str) -> list[str]:
-    """Orders of removal that there are curves for."""
+    """Orders of removal that have curves."""
     return list(dict.fromkeys(row["method"] for row in rows if row["of"] == of))
 
 
@@ -76,13 +76,13 @@ def draw_panels(
     columns: int,
     label: str = "accuracy (%)",
 ) -> Figure:
-    """Panels of curves, one an order of removal.
+    """Panels with one curve per order of removal.
 
     Args:
-        rows: of the table of curves.
-        panels: what the curves are of, the metric, and the panel's title.
-        columns: panels in a row.
-        label: of the vertical axes.
+        rows: rows of the table of curves.
+        panels: for each panel, the column ``of`` of its curves, the metric and the title.
+        columns: number of panels in a row.
+        label: label of the vertical axes.
     """
     n_rows = -(-len(panels) // columns)
     figure, all_axes = plt.subplots(
@@ -125,7 +125,7 @@ def draw_overall(content: Mapping[str, Any]) -> Figure:
 
 
 def draw_removal(axes: Axes, content: Mapping[str, Any]) -> None:
-    """Accuracy as filters are removed, one curve an order of removal, and what chance gives."""
+    """Accuracy while filters are removed, one curve per order of removal, and chance level."""
     rows = content["overall"]
     for method in methods_of(rows, "accuracy"):
         draw_line(axes, line(rows, "accuracy", method, "accuracy"), **STYLES[method])
@@ -175,7 +175,7 @@ def draw_classes(content: Mapping[str, Any]) -> Figure:
 
 
 def draw_repair(content: Mapping[str, Any]) -> Figure:
-    """Accuracy of either subgroup while filters of negative value are removed (Fig. 3b)."""
+    """Accuracy of each subgroup while filters of negative value are removed (Fig. 3b)."""
     titles = {"conflicting": "conflicting tints", "aligned": "aligned tints", "both": "both"}
     panels = [("tinted", metric, title) for metric, title in titles.items()]
     return draw_panels(content["curves"], panels, columns=3)

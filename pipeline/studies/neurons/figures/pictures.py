@@ -1,4 +1,4 @@
-"""Pictures of filters, drawn (Figs. 1 and 2b)."""
+"""Figures of filters' pictures (Figs. 1 and 2b)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,18 +15,18 @@ from pipeline.studies.neurons.figures.curves import ABOVE, MANY, draw_removal
 from pipeline.studies.neurons.pictures import Portraits
 
 TILE = 0.62
-"""Inches a side of an image."""
+"""Side of an image in inches."""
 
 LEFT = 1.7
-"""Inches of the names on the left."""
+"""Width of the names on the left in inches."""
 
 
 LEAST = 4.6
-"""Inches of the curves beside images."""
+"""Width of the curves beside the images in inches."""
 
 
 def draw_portraits(portraits: Portraits, places: Sequence[int]) -> Figure:
-    """A row of images for each of some filters."""
+    """One row of images for each of some filters."""
     shown = 2 * (portraits.most.shape[1] + 1)
     size = (LEFT + TILE * (shown + 0.5), TILE * len(places) + 0.75)
     figure = plt.figure(figsize=size)
@@ -56,7 +56,7 @@ def draw_left_out(what: str, why: str, again: str) -> Figure:
 
 
 def fill(figure: Figure | SubFigure, portraits: Portraits, places: Sequence[int]) -> None:
-    """A row for each filter: its name and value, images that activate it most, and least."""
+    """One row per filter: name, value, dreams, and images that activate it most and least."""
     n = portraits.most.shape[1]
     # A narrow column stands between the two halves.
     ratios = [LEFT / TILE, *[1] * (n + 1), 0.4, *[1] * (n + 1)]

@@ -1,4 +1,4 @@
-"""What estimates and searches cost, and what truncation drops, drawn (Figs. 3a, 5 and 8)."""
+"""Figures of the cost of estimates and searches, and of truncation (Figs. 3a, 5 and 8)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -88,7 +88,7 @@ def draw_truncation(content: Mapping[str, Any]) -> Figure:
 
 
 def draw_spread(content: Mapping[str, Any]) -> Figure:
-    """Values with and without filter dropout, and what either network can lose (Fig. 4)."""
+    """Values with and without filter dropout, and accuracy while filters are removed (Fig. 4)."""
     figure, axes = plt.subplots(1, 3, figsize=(11.5, 3.6))
     networks = content["networks"]
     every = np.concatenate([row["values"] for row in networks])
@@ -112,7 +112,7 @@ def draw_spread(content: Mapping[str, Any]) -> Figure:
 
 
 def draw_costs(content: Mapping[str, Any]) -> Figure:
-    """How many times fewer evaluations estimators need for one error."""
+    """How many times fewer evaluations estimators need for the same error."""
     figure, axes = plt.subplots(figsize=(5.6, 2.4))
     rows = [row for row in content["costs"] if row["gain"] is not None]
     places = np.arange(len(rows))[::-1]

@@ -1,4 +1,4 @@
-"""Stage: images that an adversary has changed to deceive a network."""
+"""Stage: make adversarial images that a network misclassifies."""
 
 from pathlib import Path
 

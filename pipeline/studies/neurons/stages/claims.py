@@ -1,4 +1,4 @@
-"""Stage: what the paper on Neuron Shapley says, beside what the study's results show."""
+"""Stage: compare the claims of the paper on Neuron Shapley with the study's results."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stage: filters of the network that tells faces from other pictures, drawn."""
+"""Stage: draw filters of the network for faces."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stage: pictures of filters, drawn."""
+"""Stage: draw pictures of filters."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Stage: the network without the filters that matter most, drawn."""
+"""Stage: draw the effect of removing the filters that matter most."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stage: the network that is unfair, repaired, drawn."""
+"""Stage: draw the repair of the unfair network."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stage: the search for the filters of largest values, drawn."""
+"""Stage: draw the search for the filters of largest values."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stage: what filter dropout does to values, drawn."""
+"""Stage: draw the effect of filter dropout on values."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stage: the network without the filters that an adversary uses, drawn."""
+"""Stage: draw the effect of removing the filters that an adversary uses."""
 
 import json
 from pathlib import Path

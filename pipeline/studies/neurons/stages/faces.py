@@ -1,4 +1,4 @@
-"""Stage: filters of a real network that tells faces from other pictures."""
+"""Stage: value, remove and show the filters of a real network for faces."""
 
 import logging
 from pathlib import Path
@@ -21,7 +21,7 @@ VERSION = 1
 log = logging.getLogger(__name__)
 
 METRIC = "probability"
-"""What filters are valued for: of two classes it varies less than what is right."""
+"""Metric that filters are valued for. With two classes it varies less than accuracy."""
 
 
 def main(
@@ -38,8 +38,8 @@ def main(
 ) -> None:
     """Value the filters, remove some and show them.
 
-    ``out`` is JSON, ``table`` CSV and ``portraits_of`` HDF5; if the network's weights could not be
-    had, all three say so.
+    ``out`` is JSON, ``table`` CSV and ``portraits_of`` HDF5. If the network's weights could not be
+    fetched, ``out`` says why and the other two are empty.
     """
     why = faces.left_out(checkpoint)
     if why is not None:

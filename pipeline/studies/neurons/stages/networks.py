@@ -1,4 +1,4 @@
-"""Stage: a network whose filters are valued, trained here or given."""
+"""Stage: train a network of the study, or load a given one."""
 
 from pathlib import Path
 
@@ -27,7 +27,10 @@ def main(
     out: Path,
     numbers: Path,
 ) -> None:
-    """Train the network, with what is its own; ``numbers`` (JSON) has its accuracy."""
+    """Write the network's checkpoint, and its accuracy to ``numbers`` (JSON).
+
+    ``own`` is the network's own section of the parameters.
+    """
     parts = read_parts(images, own if isinstance(own, TintParams) else None)
     if isinstance(own, PlainParams) and own.architecture != "small":
         n_outputs = len(parts["train"].classes)

@@ -1,4 +1,4 @@
-"""Stage: pictures of the filters that matter most, for accuracy and for single classes."""
+"""Stage: make pictures of the filters that matter most for accuracy and for single classes."""
 
 from pathlib import Path
 
@@ -37,7 +37,7 @@ def main(
     players: PlayersParams | None = None,
     device: str = "auto",
 ) -> None:
-    """Find the images, and make the dreams, of filters of network ``plain``; ``out`` is HDF5."""
+    """Find images and make dreams for filters of network ``plain``; ``out`` is HDF5."""
     parts, found = read_parts(images), read_values(values)
     filters = read_filters(checkpoint, parts["train"], coalitions, players, devices.resolve(device))
     ranked = parts["ranked"]

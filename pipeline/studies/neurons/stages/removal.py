@@ -1,4 +1,4 @@
-"""Stage: the network without the filters that matter most, for accuracy or for a class."""
+"""Stage: remove the filters that matter most, for accuracy or for a class."""
 
 from pathlib import Path
 
@@ -31,7 +31,7 @@ def main(
     players: PlayersParams | None = None,
     device: str = "auto",
 ) -> None:
-    """Remove filters of network ``plain`` from held-out images; ``out`` is JSON, ``table`` CSV."""
+    """Test network ``plain`` without filters on held-out images; ``out`` is JSON, ``table`` CSV."""
     parts, found = read_parts(images), read_values(values)
     filters = read_filters(checkpoint, parts["train"], coalitions, players, devices.resolve(device))
     overall = removal.overall(filters, parts, found, params)

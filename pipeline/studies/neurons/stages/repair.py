@@ -1,4 +1,4 @@
-"""Stage: the network ``tinted``, repaired by removing filters."""
+"""Stage: repair the network ``tinted`` by removing filters."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Stage: the search for the filters of largest values, and what truncation saves and costs."""
+"""Stage: search for the filters of largest values, and measure what truncation saves and drops."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Stage: what filter dropout does to values, and to what a network can lose."""
+"""Stage: compare values, and accuracy without filters, with and without filter dropout."""
 
 from pathlib import Path
 
@@ -34,7 +34,10 @@ def main(
     players: PlayersParams | None = None,
     device: str = "auto",
 ) -> None:
-    """Compare networks ``plain`` and ``dropout`` (files in this order); JSON and CSV."""
+    """Compare networks ``plain`` and ``dropout`` (files in this order).
+
+    ``out`` is JSON, ``table`` CSV.
+    """
     parts, on = read_parts(images), devices.resolve(device)
     networks = {}
     for name, checkpoint, known in zip(NETWORKS, checkpoints, values, strict=True):

@@ -1,6 +1,6 @@
-"""Stage: Neuron Shapley values of a subject's filters, for every metric.
+"""Stage: compute Neuron Shapley values of a subject's filters for every metric.
 
-No coalition is evaluated here: every metric weighs what the store holds.
+All values come from the store; the network does not run.
 """
 
 from pathlib import Path
@@ -24,7 +24,7 @@ def main(
     out: Path,
     table: Path,
 ) -> None:
-    """Value the filters; ``out`` is HDF5, ``table`` CSV: a row a metric and filter."""
+    """Value the filters; ``out`` is HDF5, ``table`` CSV with one row per metric and filter."""
     store = open_store(read_receipt(receipt).store)
     images, targets = images_of(store)
     masks, said = read_pairs(store, len(images), coalitions, pairs)

@@ -1,4 +1,4 @@
-"""Stage: the network ``plain`` without the filters that an adversary uses."""
+"""Stage: remove the filters of the network ``plain`` that an adversary uses."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Stage: weights of the network that tells faces from other pictures, fetched with pip."""
+"""Stage: fetch the weights of the network for faces with pip, or read the user's file."""
 
 from pathlib import Path
 
@@ -9,5 +9,5 @@ VERSION = 1
 
 
 def main(*, params: FacesParams, out: Path) -> None:
-    """Write the network's checkpoint; where it cannot be had, a checkpoint that says why."""
+    """Write the network's checkpoint, or one that says why the weights could not be fetched."""
     write_weights(params, out)
