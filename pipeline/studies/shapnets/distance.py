@@ -1,9 +1,13 @@
 """How far explanations are from exact Shapley values (Section 3, Tables 3 and 6; App. G).
 
-Distances are told for each output and weighted by the softmax of the scores (App. G.1). There are
-three: the ℓ1 norm of the difference in parts of that of the exact values; the same divided by the
-number of features, which is how Equation 8 is read here; and the mean absolute difference of a
-feature, which needs no division. Where exact values are all 0 the first two are NaN.
+Distances are computed for each output and averaged with the softmax of the scores as weights
+(App. G.1). There are three:
+
+* ``relative``: the ℓ1 norm of the difference, divided by the ℓ1 norm of the exact values;
+* ``eq. 8``: the same divided by the number of features, which is how Equation 8 is read here;
+* ``absolute``: the mean absolute difference over features.
+
+The first two are NaN where all exact values are 0.
 """
 
 import warnings
@@ -43,10 +47,10 @@ def distances(exact: Floats, found: Floats, scores: Floats) -> Floats:
     Args:
         exact: (feature, output)
         found: (feature, output)
-        scores: (output,) of the network; with one output it weighs 1.
+        scores: (output,) of the network; a single output has weight 1.
 
     Raises:
-        InputError: shapes that do not go together, NaN or Inf.
+        InputError: shapes that do not fit together, NaN or Inf.
     """
     exact, found, scores = finite("exact", exact), finite("found", found), finite("scores", scores)
     fit = exact.ndim == 2 and exact.size and exact.shape == found.shape
@@ -72,15 +76,15 @@ def explanations(
     seed: int,
     explainer: Explainer | None = None,
 ) -> dict[str, Floats]:
-    """Explanations (feature, output) of one row by each method that there is for the network.
+    """Explanations (feature, output) of one row by each method that fits the network.
 
     Args:
         subject: the network.
         features: (feature,) of the row.
         game: values of its coalitions.
-        samples: of Kernel SHAP, by the method's name.
-        seed: of Kernel SHAP's draws.
-        explainer: FastSHAP's, if one was trained for the network.
+        samples: numbers of samples for Kernel SHAP, by the method's name.
+        seed: seed of Kernel SHAP's draws.
+        explainer: FastSHAP's explainer, if one was trained for the network.
     """
     found = {}
     network, rows = subject.network, features[None]
@@ -91,7 +95,7 @@ def explanations(
         if explainer is not None:
             told = fastshap.explain(explainer, network, rows, subject.references)
             found[FAST_SHAP] = told.values[0].double().numpy()
-    # The rule for activations knows no unit that is 0 because a child is.
+    # DeepLIFT's rule for activations does not cover units that are 0 because a child is 0.
     if not isinstance(network, HarsanyiNet):
         found[DEEP_SHAP] = deep_shap(network, rows, subject.references)[0].double().numpy()
     for name, count in samples.items():
@@ -102,8 +106,7 @@ def explanations(
 def trained_explainer(
     subject: Subject, features: Tensor, n_outputs: int, steps: int, seed: int
 ) -> Explainer | None:
-    """FastSHAP's explainer, trained on rows (sample, feature): of networks without values of their
-    own, which need it."""
+    """Train FastSHAP's explainer on rows (sample, feature); None if the network explains itself."""
     network = subject.network
     if own_values(network, features[:1]) is not None:
         return None
@@ -122,14 +125,14 @@ def trained_explainer(
 def deep_shap(network: nn.Module, features: Tensor, references: Tensor) -> Tensor:
     """Deep SHAP with one reference, which is DeepLIFT's rescale rule: (sample, feature, output).
 
-    Raises InputError for features of another shape than (sample, feature), or NaN or Inf among
-    them, the references, or what the network gives.
+    Raises InputError for features of another shape than (sample, feature), and for NaN or Inf in
+    the features, the references or the scores.
     """
     weight = arguments.weight_of(network)
     references = arguments.tensor("references", references, weight)
     features = arguments.finite("features", arguments.features_for(features, references))
     if not len(features):
-        raise InputError("no features: one sample at least is needed")
+        raise InputError("no features: at least one sample is needed")
     with torch.no_grad():
         n_outputs = arguments.finite(
             "the network's scores", arguments.called(network, features[:1], "features")
@@ -138,14 +141,14 @@ def deep_shap(network: nn.Module, features: Tensor, references: Tensor) -> Tenso
     method = DeepLift(_Scores(network))
     starts = references[None].expand_as(features)
     with warnings.catch_warnings():
-        # It tells each time that it hooks into activations.
+        # captum warns each time that it hooks into activations.
         warnings.simplefilter("ignore", UserWarning)
         parts = [method.attribute(features, starts, target=output) for output in range(n_outputs)]
     return torch.stack(parts, dim=2).detach()
 
 
 class _Scores(nn.Module):
-    """A network as explainers want it: each activation is called once, in the explained pass."""
+    """A network for captum, which needs each activation to run once, in the explained pass."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -160,9 +163,9 @@ class _Scores(nn.Module):
 
 
 def kernel_shap(game: Game, samples: int, seed: int) -> Floats:
-    """Kernel SHAP of the shap package, with so many samples: (feature, output).
+    """Kernel SHAP of the shap package, from a number of samples: (feature, output).
 
-    Raises InputError for what is no game, or one that gives NaN or Inf, no samples, or no seed.
+    Raises InputError for an invalid game, number of samples or seed, and for NaN or Inf values.
     """
     played, samples, seed = counted(game), whole("samples", samples), seed_of(seed)
     import shap  # noqa: PLC0415  takes seconds to load
@@ -185,16 +188,16 @@ def kernel_shap(game: Game, samples: int, seed: int) -> Floats:
 
 
 def non_additive(table: Floats) -> float:
-    """The share of a table's variance over coalitions that no sum over players accounts for.
+    """The share of a table's variance over coalitions that no additive game accounts for.
 
     Args:
         table: (2**player, output); outputs count by their variance.
 
     Returns:
-        0 of additive games; NaN if nothing varies.
+        0 for additive games; NaN if nothing varies.
 
     Raises:
-        InputError: no complete table, NaN or Inf.
+        InputError: an incomplete table, NaN or Inf.
     """
     table = finite("the table", table)
     if table.ndim != 2 or len(table) < 2 or len(table) & (len(table) - 1):
@@ -211,7 +214,7 @@ def non_additive(table: Floats) -> float:
 
 
 def summary(found: Mapping[tuple[str, str], list[Floats]]) -> list[dict[str, Any]]:
-    """A row a network and method: mean distances over rows, standard errors and deviations."""
+    """One row per network and method: mean distances, standard errors and standard deviations."""
     rows = []
     for (network, method), values in found.items():
         each = np.array(values)

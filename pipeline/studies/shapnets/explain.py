@@ -1,4 +1,4 @@
-"""One row of the user's table, explained: its network's own explanation beside exact values."""
+"""Explain one row of the user's table: a network's own explanation beside exact values."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,21 +30,21 @@ from pipeline.workflow.params import load
 Floats = NDArray[np.float64]
 
 MOST = 30
-"""Features that are drawn: those of the largest values."""
+"""Largest number of features drawn: those of the largest values."""
 
 
 @dataclass(frozen=True, eq=False)
 class ExplainedRow:
-    """What a network says of a row, and why; numbers are in the target's own unit."""
+    """A network's score of a row, and its explanations; numbers are in the target's own unit."""
 
     names: tuple[str, ...]
     given: Floats
-    """(feature,) as the file has them"""
+    """(feature,) values in the file"""
     output: str
-    """the class that is predicted, or the target"""
+    """the predicted class, or the name of the target"""
     score: float
     nobody: float
-    """what is said where all features are at their means"""
+    """the score with all features at their means"""
     own: Floats
     """(feature,) the network's own explanation"""
     exact: Floats
@@ -61,11 +61,12 @@ def explained_row(
     params: str | Path,
     results: str | Path,
 ) -> tuple[Printed, list[str], Path]:
-    """Explain a row: draw the picture, and give its table and what should be known of it.
+    """Explain a row and draw it; return its table, remarks, and the path of the picture.
 
     Args:
         path, row, network, results: as for :func:`explain_row`.
-        out: the picture; None: ``<table's name>.row<row>.<network>.png`` here.
+        out: path of the picture; None: ``<table's name>.row<row>.<network>.png`` in the working
+            directory.
         params: file of parameters.
     """
     found = explain_row(path, row, network, load(Path(params)).shapnets, results)
@@ -85,17 +86,17 @@ def explain_row(
     Args:
         path: a CSV file with the columns of the table that the networks were trained on.
         row: counted from 1, below the header.
-        network: of the study, one that explains itself.
-        params: of the study; ``table`` names the table that was trained on.
+        network: name of a network of the study that explains itself.
+        params: parameters of the study; ``table`` names the table that networks were trained on.
         results: folder of results.
 
     Raises:
-        InputError: no such row, network or table; other columns; networks that are not trained.
+        InputError: an unknown row, network or table; other columns; no trained networks.
     """
     if params.table is None:
         raise InputError(
-            "parameter shapnets.table: names no table; give {path: …, target: …} and make the "
-            "study, so that there are networks to explain"
+            "parameter shapnets.table: names no table; set it to {path: …, target: …} and run the "
+            "study to train networks on the table"
         )
     path, results, row = Path(path), Path(results), whole("--row:", row, None)
     known = _read(Path(params.table.path), params)
@@ -150,7 +151,7 @@ def _network(name: str, results: Path) -> nn.Module:
             "--cores all shapnets_all`, with the same parameters"
         )
     if name not in found:
-        raise InputError(f"--network: there is no {name!r}; there are {', '.join(found)}")
+        raise InputError(f"--network: there is no {name!r}; choose one of {', '.join(found)}")
     return found[name]
 
 
@@ -189,7 +190,7 @@ def row_table(found: ExplainedRow) -> Printed:
 
 
 def draw_row(found: ExplainedRow, out: Path) -> None:
-    """Write the picture: two bars a feature."""
+    """Write the picture: two bars per feature."""
     order = np.argsort(-np.abs(found.exact))[:MOST]
     with figure_style():
         figure, axes = plt.subplots(figsize=(7, 1.6 + 0.36 * len(order)))

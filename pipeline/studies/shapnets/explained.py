@@ -1,4 +1,4 @@
-"""Networks of a table as they are explained: with their references; also two without training."""
+"""The explained networks of a table with their references, including two untrained networks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,12 +19,12 @@ from pipeline.studies.shapnets.params import ComparedParams, ExplainedParams, Ne
 from pipeline.studies.shapnets.table_data import Split, features_of, rows_to_explain
 
 EXPLAINED = ("deep", "shallow", "harsanyi", "dnn, equal parameters")
-"""Networks that explanations are put beside exact values of; so are all variants of ``deep``."""
+"""Networks whose explanations are compared with exact values, as are all variants of ``deep``."""
 
 
 @dataclass(frozen=True, eq=False)
 class Subject:
-    """A network, and what stands for absent features."""
+    """A network, and the values that replace absent features."""
 
     name: str
     network: nn.Module
@@ -39,12 +39,12 @@ def read_explained(
     compared: ComparedParams,
     params: ExplainedParams,
 ) -> tuple[NDArray[np.intp], Tensor, list[Subject]]:
-    """Rows of a table that are explained, their features (row, feature), and the networks.
+    """Numbers of the rows to explain, their features (row, feature), and the networks.
 
     Args:
-        split: of the table.
+        split: the table's rows.
         paths: checkpoints of its networks.
-        sizes, compared: of the networks that are not trained.
+        sizes, compared: sizes of the networks that are not trained.
         params: which rows are explained.
     """
     rows = rows_to_explain(split, params.rows)
@@ -57,7 +57,7 @@ def read_explained(
 def read_subjects(
     paths: Sequence[Path], n: int, n_outputs: int, sizes: NetworksParams, shallow: int, seed: int
 ) -> list[Subject]:
-    """The networks of some checkpoints that are explained, and two that are not trained."""
+    """The networks to explain from some checkpoints, and two untrained ones."""
     found = [
         subject_of(name, network)
         for path in paths
@@ -75,7 +75,7 @@ def read_subjects(
 def subject_of(name: str, network: nn.Module) -> Subject:
     """A network with its own references, or with zeros, which are the features' means.
 
-    Raises InputError for what is no network, or one whose first weights do not tell its features.
+    Raises InputError unless it is a network whose first weights are those of a linear layer.
     """
     check_kind("network", network, nn.Module)
     if isinstance(network, ShapNet | HarsanyiNet):
@@ -83,7 +83,7 @@ def subject_of(name: str, network: nn.Module) -> Subject:
     first = weight_of(network)
     if first is None or first.ndim != 2:
         raise InputError(
-            f"network: the first weights of {type(network).__name__} are no linear layer's; its "
-            "features cannot be told"
+            f"network: the first weights of {type(network).__name__} are not those of a linear "
+            "layer, so its number of features is unknown"
         )
     return Subject(name, network, torch.zeros(first.shape[1]))

@@ -1,9 +1,9 @@
-"""The games of the study: what networks for tables say of rows of which some features are absent.
+"""The games of the study: scores of networks for table rows while some features are absent.
 
-An instance is a row, explained by one of the networks: ``<network>, row <number>``. Absent features
-are at the network's references. Values are scores, before any softmax. Of a Shapley explanation
-network each layer is evaluated only on what has met in it (:mod:`pipeline.models.shapnet_games`);
-any other network is evaluated on all coalitions.
+An instance is a row explained by one of the networks: ``<network>, row <number>``. Absent features
+take the network's references. Values are scores before any softmax. In a Shapley explanation
+network, each layer is evaluated only on coalitions of the features that have met in it
+(:mod:`pipeline.models.shapnet_games`). Any other network is evaluated on all coalitions.
 """
 
 from collections.abc import Sequence
@@ -34,10 +34,10 @@ from pipeline.studies.shapnets.params import (
 from pipeline.studies.shapnets.table_data import read_split
 
 VERSION = 1
-"""A part of the games' identity: what is stored under another number is evaluated again."""
+"""Part of the games' identity: values stored under another number are evaluated again."""
 
 AT_ONCE = 1 << 12
-"""Coalitions of a network other than a ShapNet that are evaluated at once."""
+"""Coalitions that a network other than a ShapNet evaluates at once."""
 
 
 def open_game(
@@ -55,17 +55,17 @@ def open_game(
     """Open the game of a table.
 
     Args:
-        name: of the table.
-        device: that other networks than ShapNets are evaluated on.
+        name: name of the table.
+        device: where networks other than ShapNets are evaluated.
         networks: checkpoints of the table's networks.
         tables: how tables are made and split.
-        sizes, compared: of the networks, for the ones that are not trained.
+        sizes, compared: sizes of the networks that are not trained.
         explained: which rows are explained.
-        yeast: where the table Yeast is.
+        yeast: folder of the table Yeast, or ``fetch``.
         own: the user's table.
 
     Raises:
-        InputError: files or parameters that do not go together.
+        InputError: files or parameters that do not fit together.
     """
     split = read_split(name, tables, yeast, own)
     rows, features, subjects = read_explained(split, networks, sizes, compared, explained)
@@ -133,7 +133,7 @@ def values_of(subject: Subject, features: Tensor, device: torch.device) -> NDArr
         return coalition_values(network, features).numpy()
     n = len(features)
     if n > 20:
-        raise InputError(f"{n} features: all coalitions of 20 at most are evaluated")
+        raise InputError(f"{n} features: all coalitions can be evaluated for at most 20 features")
     found = [
         scores_of(network, features, subject.references, masks, device)
         for masks in np.array_split(np.arange(2**n, dtype=np.uint64), max(1, 2**n // AT_ONCE))
@@ -142,10 +142,10 @@ def values_of(subject: Subject, features: Tensor, device: torch.device) -> NDArr
 
 
 class RowGame:
-    """The game of one row, evaluated when it is asked: for tables of many features.
+    """The game of one row, evaluated on demand, for tables of many features.
 
     Attributes:
-        n_players: features.
+        n_players: number of features.
         outputs: names of the outputs.
     """
 

@@ -1,4 +1,4 @@
-"""What networks for tables are trained to: targets, regular explanations, Shapley values.
+"""Losses of networks for tables: of targets, plus norms or inconsistency of explanations.
 
 A loss takes a network, features (sample, feature) and targets (sample,), and gives a scalar.
 """
@@ -16,7 +16,7 @@ Loss = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 
 def of_scores(scores: Tensor, targets: Tensor) -> Tensor:
-    """Cross-entropy of classes, mean squared error of numbers."""
+    """Cross-entropy for classes, mean squared error for numbers."""
     if targets.is_floating_point():
         return functional.mse_loss(scores[:, 0], targets)
     return functional.cross_entropy(scores, targets)
@@ -28,12 +28,15 @@ def plain(network: nn.Module, features: Tensor, targets: Tensor) -> Tensor:
 
 
 def l1(weight: float) -> Loss:
-    """With the mean over samples of the explanation's ℓ1 norm (Section 2.4)."""
+    """Adds ``weight`` times the mean over samples of the explanation's ℓ1 norm (Section 2.4)."""
     return _regularised(weight, lambda values: values.abs().sum(dim=(1, 2)))
 
 
 def l_infinity(weight: float) -> Loss:
-    """With the mean over samples and outputs of the largest value of a feature (Section 2.4)."""
+    """Adds ``weight`` times the largest absolute value of a feature (Section 2.4).
+
+    It is averaged over samples and outputs.
+    """
     return _regularised(weight, lambda values: values.abs().amax(dim=1).mean(dim=1))
 
 
@@ -48,18 +51,18 @@ def _regularised(weight: float, norm: Callable[[Tensor], Tensor]) -> Loss:
 
 
 def consistent(weight: float, samples: int, seed: int) -> Loss:
-    """With how far explanations are from the network's own Shapley values.
+    """Adds ``weight`` times the squared distance of explanations from the network's Shapley values.
 
-    Of the first samples of a batch two orders of the features are drawn. Each, taken together with
-    its reverse, gives an estimate of the Shapley values without bias, and the two are independent.
-    So the product of the explanation's differences from them has the square of its distance as
-    expectation, and the estimates' variance, which would draw the network to additivity, is no part
-    of it.
+    For each of the first samples of a batch, two orders of the features are drawn. Each order with
+    its reverse gives an unbiased estimate of the Shapley values, and the two estimates are
+    independent. So the product of the explanation's differences from them has the squared distance
+    as its expectation. The estimates' variance, which would draw the network to additivity, is not
+    part of it.
 
     Args:
-        weight: of the term.
-        samples: of each batch for which it is computed.
-        seed: of the orders.
+        weight: weight of the term.
+        samples: number of samples in each batch for which the term is computed.
+        seed: seed of the orders.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -93,7 +96,7 @@ def marginals(network: ShapNet, features: Tensor, places: Tensor) -> Tensor:
         places: (sample, feature) each feature's place in the sample's order.
     """
     n_samples, n = features.shape
-    # Row s: the first s features are there; then all but these, which are those of the reverse.
+    # Row s: the first s features are present. Second half: all others, as in the reverse order.
     begins = places[:, None, :] < torch.arange(n + 1)[:, None]
     there = torch.cat([begins, ~begins], dim=1)
     shown = torch.where(there, features[:, None], network.references)

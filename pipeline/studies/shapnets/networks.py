@@ -1,9 +1,9 @@
-"""Networks for tables: Shapley explanation networks, and those that they are put beside.
+"""Networks for tables: Shapley explanation networks, and networks to compare them with.
 
-Sizes follow one rule (App. I.2): after layer l of a Deep ShapNet a player has l · ``width``
-channels; its inner networks have one hidden layer of ``hidden`` units if l is 1, and two of
-l · ``hidden`` else. With a width of 25 and 50 units they are the paper's for Yeast and Breast
-Cancer, but that the paper counts 100 inputs in layer 2 where two players bring 50.
+Sizes follow one rule (App. I.2). After layer l of a Deep ShapNet a player has l · ``width``
+channels. The inner networks have one hidden layer of ``hidden`` units if l is 1, and otherwise two
+of l · ``hidden`` units. A width of 25 and 50 units give the paper's sizes for Yeast and Breast
+Cancer, with one exception: the paper counts 100 inputs in layer 2, where two players bring 50.
 """
 
 import logging
@@ -67,14 +67,14 @@ def deep(n: int, n_outputs: int, params: NetworksParams, radix: int = 2, **more:
 def builders(
     n: int, n_outputs: int, params: NetworksParams, compared: ComparedParams, *, bias: bool
 ) -> dict[str, Callable[[], nn.Module]]:
-    """How each network of Table 1 is made, and Deep ShapNets of other depths, by name.
+    """Functions that make the networks of Table 1 and Deep ShapNets of other depths, by name.
 
     Args:
-        n: features.
-        n_outputs: outputs.
+        n: number of features.
+        n_outputs: number of outputs.
         params: sizes of Deep ShapNets.
-        compared: what they are put beside.
-        bias: whether Shapley explanation networks have a constant that is no player's.
+        compared: sizes of the networks that they are compared with.
+        bias: whether Shapley explanation networks have a constant that belongs to no player.
     """
     plain = deep(n, n_outputs, params, bias=bias)
     size, cost = count(plain), products(plain)
@@ -99,7 +99,7 @@ def builders(
 
 
 def plain_network(n: int, n_outputs: int, size: int) -> PlainNetwork:
-    """The plain network that has the next larger number of parameters, or products."""
+    """The smallest plain network with at least ``size`` parameters, or products."""
     width = 1
     while BLOCKS * width**2 + (n + n_outputs + BLOCKS + 1) * width < size:
         width += 1
@@ -107,19 +107,19 @@ def plain_network(n: int, n_outputs: int, size: int) -> PlainNetwork:
 
 
 def count(network: nn.Module) -> int:
-    """Parameters of a network."""
+    """Number of parameters of a network."""
     return sum(parameter.numel() for parameter in network.parameters())
 
 
 def own_values(network: nn.Module, features: Tensor) -> Tensor | None:
-    """Values (sample, feature, output) that a network gives by itself, if it does."""
+    """A network's own explanation (sample, feature, output); None if it gives none."""
     if isinstance(network, ShapNet):
         return network.explain(features).layers[-1]
     return network.explain(features).values if isinstance(network, HarsanyiNet) else None
 
 
 def products(network: ShapNet) -> int:
-    """Multiplications of an explanation of one sample."""
+    """Number of multiplications to explain one sample."""
     found = 0
     for layer in network.layers:
         assert isinstance(layer, shapnets.ShapleyLayer)
@@ -142,7 +142,7 @@ def load(path: Path) -> dict[str, nn.Module]:
     """The inverse of :func:`save`.
 
     Raises:
-        InputError: another checkpoint.
+        InputError: any other checkpoint.
     """
     description, state = checkpoints.load(path)
     try:
