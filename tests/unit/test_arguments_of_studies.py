@@ -269,7 +269,7 @@ REFUSED = [
     ]),
     (kernel_shap, {"game": GAME, "samples": 9, "seed": 0}, [({"samples": 0}, "samples 0")]),
     (non_additive, {}, [({"table": np.ones((7, 2))}, r"table of shape \(7, 2\)")]),
-    (subject_of, {"name": "a"}, [({"network": nn.ReLU()}, "ReLU are no linear layer's")]),
+    (subject_of, {"name": "a"}, [({"network": nn.ReLU()}, "ReLU are not those of a linear")]),
     (Explainer(IMAGE_NET, IMAGES, 3).attributions, {"method": "shapnet", "images": IMAGES}, [
         ({"method": "x", "targets": [0] * 5}, "method 'x': must be one of"),
         ({"targets": [9] * 5}, "a class from 0 to 2"),

@@ -151,7 +151,7 @@ def _network(name: str, results: Path) -> nn.Module:
             "--cores all shapnets_all`, with the same parameters"
         )
     if name not in found:
-        raise InputError(f"--network: there is no {name!r}; choose one of {', '.join(found)}")
+        raise InputError(f"--network: there is no {name!r}; there are {', '.join(found)}")
     return found[name]
 
 

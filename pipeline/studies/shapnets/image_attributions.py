@@ -1,7 +1,7 @@
 """Explanations of an image ShapNet: its own, and those of other methods for the same network.
 
-All have one reference, the image of zeros, but Deep SHAP, whose references are training images. A
-pixel's attribution is the sum over its channels, that of saliency the largest absolute gradient.
+Deep SHAP takes training images as references; all other methods take the image of zeros. A pixel's
+attribution is the sum over its channels. For saliency it is the largest absolute gradient.
 """
 
 import warnings
@@ -29,7 +29,7 @@ OTHERS = (
 METHODS = (SHAPNET, *OTHERS)
 
 ROWS = 32
-"""Images, with their references, that the network is given at once."""
+"""Images, with their references, that the network evaluates at once."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Explainer:
     """of Integrated Gradients"""
 
     def attributions(self, method: str, images: Tensor, targets: Tensor) -> Tensor:
-        """What pixels add to a score by a method.
+        """Attributions of pixels by a method.
 
         Args:
             method: one of ``METHODS``.
@@ -54,7 +54,7 @@ class Explainer:
             (image, height, width), on the CPU.
 
         Raises:
-            InputError: another method, no image, NaN or Inf, targets that are no classes.
+            InputError: an unknown method, no image, NaN or Inf, targets that are not classes.
         """
         if method not in METHODS:
             raise InputError(f"method {method!r}: must be one of {', '.join(METHODS)}")
@@ -65,21 +65,21 @@ class Explainer:
         if not fit or not ((targets >= 0) & (targets < n_classes)).all():
             raise InputError(
                 f"targets of shape {tuple(targets.shape)}, {targets.dtype}: a class from 0 to "
-                f"{n_classes - 1} of each of {len(images)} images is needed"
+                f"{n_classes - 1} for each of {len(images)} images is needed"
             )
         device = next(self.network.parameters()).device
         attribute, each = self._method(method)
         size = max(1, ROWS // each)
         parts = zip(images.split(size), targets.split(size), strict=True)
         with warnings.catch_warnings():
-            # captum says that it sets hooks, and removes them.
+            # captum warns that it sets hooks and removes them.
             warnings.filterwarnings("ignore", "Setting forward, backward hooks")
             warnings.filterwarnings("ignore", "Input Tensor .* did not already require gradients")
             found = [attribute(x.to(device), target.to(device)).cpu() for x, target in parts]
         return torch.cat(found).detach()
 
     def _method(self, name: str) -> tuple[Callable[[Tensor, Tensor], Tensor], int]:
-        """A method as a function of images and targets, and images that it makes of each."""
+        """A method as a function of images and targets, and its number of evaluations per image."""
         if name == SHAPNET:
             return self._own, 1
         from captum import attr  # noqa: PLC0415  takes seconds to load
@@ -124,7 +124,7 @@ def checked(network: ImageShapNet, images: Tensor) -> Tensor:
 
 @torch.no_grad()
 def explanations_of(network: ImageShapNet, images: Tensor) -> list[Tensor]:
-    """Representations of all stages, in batches: a tensor (image, channel, …) a stage, on the CPU.
+    """Representations of all stages: one tensor (image, channel, …) per stage, on the CPU.
 
     The last one is the explanation. Raises InputError for another network, no image, NaN or Inf.
     """

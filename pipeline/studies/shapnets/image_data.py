@@ -1,8 +1,8 @@
-"""Images of the study, as networks are given them (App. I.3.2).
+"""Images of the study, prepared for the networks (App. I.3.2).
 
-Images are padded, and in training cropped at random, before they are normalised: what is padded
-looks like the rest of a dark background, which normalised is not 0. So the background is not at its
-reference, and may speak for or against a class.
+Images are padded, cropped at random in training, and then normalised. So the padding looks like the
+rest of a dark background, which is not 0 after normalisation: the background differs from its
+reference, and may count for or against a class.
 """
 
 from dataclasses import dataclass, replace
@@ -27,9 +27,9 @@ class Preparation:
     sd: tuple[float, ...]
     """of each channel, of pixels in 0…1"""
     margin: int
-    """pixels on each side that test images are padded by"""
+    """pixels of padding on each side of test images"""
     shift: int
-    """pixels that training images are moved by, at most, in either direction"""
+    """largest number of pixels that training images are moved by, in either direction"""
     flips: bool
     """whether half of the training images are mirrored"""
 
@@ -70,11 +70,11 @@ class Images:
 
     @property
     def own_pixels(self) -> int:
-        """Pixels of an image without what it is padded by."""
+        """Number of pixels of an image without padding."""
         return self.test.pixels.shape[2] * self.test.pixels.shape[3]
 
     def tested(self, places: NDArray[np.integer] | slice = slice(None)) -> Tensor:
-        """Some test images as networks are given them: (image, channel, height, width)."""
+        """Some test images, padded and normalised: (image, channel, height, width)."""
         return self._plain(self.test.pixels[places])
 
     def references(self, count: int, seed: int) -> Tensor:

@@ -1,4 +1,4 @@
-"""All that is told of image networks: accuracy, explanations, and pictures of these."""
+"""All results on image networks: accuracy, explanations, and pictures of explanations."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -38,7 +38,7 @@ PAPER = {
 COLUMNS = ("experiment", "network", "of", "method", "share", "value", "standard_error")
 
 SMALL = 0.01
-"""Part of an explanation's largest value below which a value counts as none."""
+"""Values up to this share of an explanation's largest value count as 0."""
 
 
 def told(
@@ -51,9 +51,9 @@ def told(
 
     Args:
         networks: the Shapley explanation networks, by name.
-        images: that they were trained and are tested on.
+        images: images that networks are trained and tested on.
         numbers: contents of the networks' JSON files.
-        params: what is asked.
+        params: parameters of the experiments.
     """
     chosen = np.sort(in_turns(images.test.labels)[: params.images])
     shown, labels = images.tested(chosen), images.test.labels[chosen]
@@ -84,7 +84,7 @@ def told(
 
 
 def accuracies(numbers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Accuracy of each network, with the standard error over those trained (Table 2)."""
+    """Accuracy of each network, with its standard error over repeated trainings (Table 2)."""
     rows = []
     for each in numbers:
         mean, error = mean_and_error(np.array(each["accuracies"]))
@@ -103,7 +103,7 @@ def accuracies(numbers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
 
 
 def local_accuracy(networks: Mapping[str, ImageShapNet], images: Tensor) -> dict[str, float]:
-    """How far sums of explanations are from scores less those of the references, at most."""
+    """Largest gap between sums of explanations and scores less the reference's; largest score."""
     gaps, sizes = [], []
     for network in networks.values():
         scores = scores_of(network, images).double()
@@ -115,10 +115,10 @@ def local_accuracy(networks: Mapping[str, ImageShapNet], images: Tensor) -> dict
 
 
 def concentration(network: ImageShapNet, images: Tensor) -> dict[str, float]:
-    """How explanations of the predicted class are spread over pixels, in the mean over images.
+    """How explanations of the predicted class are spread over pixels, averaged over images.
 
-    ``variation`` is the coefficient of variation of absolute values; an explanation of zeros alone
-    has none and is left out. ``sparsity`` is the share of values that count as none.
+    ``variation`` is the coefficient of variation of absolute values, without explanations that are
+    0 everywhere. ``sparsity`` is the share of values that count as 0.
     """
     explanation = explanations_of(network, images)[-1]
     targets = explanation.sum(dim=(2, 3)).argmax(dim=1)
@@ -135,7 +135,7 @@ def concentration(network: ImageShapNet, images: Tensor) -> dict[str, float]:
 
 
 def variations(values: Floats) -> Floats:
-    """Standard deviation over mean of each row; NaN of a row of zeros."""
+    """Standard deviation over mean of each row; NaN for a row of zeros."""
     means = values.mean(axis=1)
     return np.divide(values.std(axis=1), means, out=np.full(len(values), np.nan), where=means != 0)
 

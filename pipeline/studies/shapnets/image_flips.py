@@ -1,8 +1,8 @@
 """Images turned into another class by removing pixels (Fig. 4, Fig. 11, Table 7).
 
-As in Shrikumar et al. (2017), Section 4.1: up to a share of the pixels is removed, those with the
-largest difference between the attributions to both classes, where it is positive. The better the
-explanation, the more the log-odds between the classes change.
+As in Shrikumar et al. (2017), Section 4.1, pixels are removed by the difference between their
+attributions to the two classes: the largest first, only positive ones, up to a share of all pixels.
+The better the explanation, the more the log-odds between the classes change.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ from pipeline.studies.shapnets.params import ImageExplainedParams
 Floats = NDArray[np.float64]
 
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-"""Of the changes over images that are told, for drawing."""
+"""Quantiles of the changes over images, for drawing."""
 
 
 class Paired(NamedTuple):
@@ -48,7 +48,7 @@ def flips(explainer: Explainer, images: Images, params: ImageExplainedParams) ->
     """Changes of log-odds by pair of classes and method.
 
     Raises:
-        InputError: a pair of one class, or of one that there is not.
+        InputError: a pair of equal classes, or of an unknown class.
     """
     pairs = checked(params.flips, images.classes)
     most = max(1, round(params.flipped * images.own_pixels))
@@ -65,12 +65,12 @@ def flips(explainer: Explainer, images: Images, params: ImageExplainedParams) ->
 
 
 def checked(pairs: Sequence[tuple[int, int]], classes: Sequence[str]) -> Sequence[tuple[int, int]]:
-    """The pairs. Raises InputError for what cannot be flipped."""
+    """The pairs. Raises InputError for unknown or equal classes."""
     for source, target in pairs:
         if not (0 <= source < len(classes) and 0 <= target < len(classes)):
             raise InputError(
-                f"shapnets.image_explained.flips: [{source}, {target}] names a class that is not "
-                f"there; classes are 0 to {len(classes) - 1} ({', '.join(classes)})"
+                f"shapnets.image_explained.flips: [{source}, {target}] names an unknown class; "
+                f"classes are 0 to {len(classes) - 1} ({', '.join(classes)})"
             )
         if source == target:
             raise InputError(
@@ -83,14 +83,14 @@ def checked(pairs: Sequence[tuple[int, int]], classes: Sequence[str]) -> Sequenc
 def changes_by(
     explainer: Explainer, method: str, images: Tensor, pair: tuple[int, int], most: int
 ) -> Floats:
-    """Log-odds of source to target before less those after: (image,).
+    """How much removing pixels lowers the log-odds of source to target: (image,).
 
     Args:
         explainer: of the network.
         method: of the explanation.
         images: (image, channel, height, width), of the source class.
         pair: source and target class.
-        most: pixels that are removed at most.
+        most: largest number of pixels removed.
     """
     source, target = (
         explainer.attributions(method, images, torch.full((len(images),), number))
@@ -106,10 +106,10 @@ def removed(images: Tensor, importance: Tensor, most: int) -> Tensor:
     Args:
         images: (image, channel, height, width)
         importance: (image, height, width)
-        most: pixels that are removed at most.
+        most: largest number of pixels removed.
 
     Raises:
-        InputError: shapes that do not go together, NaN or Inf among the importance, most below 0.
+        InputError: shapes that do not fit together, NaN or Inf in the importance, most below 0.
     """
     images, importance = tensor("images", images), tensor("importance", importance)
     most = whole("most", most, 0)
@@ -127,7 +127,10 @@ def removed(images: Tensor, importance: Tensor, most: int) -> Tensor:
 
 
 def log_odds(network: nn.Module, images: Tensor, pair: tuple[int, int]) -> Floats:
-    """Log-odds of the first class to the second: (image,). Raises InputError for no classes."""
+    """Log-odds of the first class to the second: (image,).
+
+    Raises InputError unless the pair has two classes of the network.
+    """
     scores = scores_of(network, images).double().numpy()
     classes = [whole("class", each, 0, scores.shape[1] - 1) for each in wholes("pair", pair, 0)]
     if len(classes) != 2:
@@ -137,7 +140,7 @@ def log_odds(network: nn.Module, images: Tensor, pair: tuple[int, int]) -> Float
 
 
 def rows_of(names: tuple[str, str], changes: Mapping[str, Floats]) -> list[dict[str, Any]]:
-    """A row a method: its changes, and how much larger the network's own explanation's are."""
+    """One row per method: its changes, and how much larger those of the own explanation are."""
     rows = []
     for method, each in changes.items():
         mean, error = mean_and_error(each)

@@ -1,4 +1,4 @@
-"""Networks for images: Shapley explanation networks, regularised or not, and a CNN like them."""
+"""Networks for images: Shapley explanation networks, regularised or not, and a similar CNN."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -20,7 +20,7 @@ from pipeline.studies.shapnets.image_paths import IMAGE_MODELS
 from pipeline.studies.shapnets.params import ImageNetworksParams
 
 COMPARED = ("plain", "cnn")
-"""Networks whose accuracies are compared, and which are trained several times."""
+"""Networks that are trained several times to compare their accuracies."""
 
 KEYS = ("channels", "widths", "dilations", "windows")
 
@@ -28,20 +28,20 @@ AT_ONCE = 32
 """Images that are evaluated at once."""
 
 TRAINED_AT_ONCE = 4
-"""Images that gradients are computed of at once, on a CPU."""
+"""Images whose gradients are computed at once, on a CPU."""
 
 
 class ConvolutionalNetwork(nn.Module):
-    """Dilated convolutions of the windows of a ShapNet's stages, and sums over pixels.
+    """Dilated convolutions with the windows of a ShapNet's stages, then a sum over pixels.
 
-    It has the parameters of the ShapNet with the same arguments. Its last convolution has no leaky
-    ReLU.
+    It has the same parameters as the ShapNet with the same arguments. No leaky ReLU follows the
+    last convolution.
 
     Args:
-        channels: of the images.
-        widths: channels that each convolution puts out; the last are the outputs.
-        dilations: of each convolution.
-        windows: of each convolution.
+        channels: channels of the images.
+        widths: output channels of each convolution; the last are the network's outputs.
+        dilations: dilation of each convolution.
+        windows: window of each convolution.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ def structure_of(images: Images, params: ImageNetworksParams) -> dict[str, Any]:
     """Arguments of the networks.
 
     Raises:
-        InputError: parameters that do not fit together, or the images.
+        InputError: parameters that do not fit together, or do not fit the images.
     """
     widths = [*params.channels, len(images.classes)]
     windows = [(height, width) for height, width in params.windows]
@@ -88,9 +88,9 @@ def structure_of(images: Images, params: ImageNetworksParams) -> dict[str, Any]:
     if not len(widths) == len(params.dilations) == len(windows):
         raise InputError(
             f"shapnets.image_networks: {len(params.dilations)} dilations and {len(windows)} "
-            f"windows for {len(params.channels)} channels; a stage more than there are channels "
-            "is needed (the last one puts out the classes), with a dilation each, and a window "
-            "each or one for all"
+            f"windows for {len(params.channels)} channels; there is one stage more than channels "
+            "(the last one outputs the classes), so give a dilation for each stage, and a window "
+            "for each or one for all"
         )
     sides = [side + 2 * images.preparation.margin for side in images.test.pixels.shape[2:]]
     for window, dilation in zip(windows, params.dilations, strict=True):
@@ -109,7 +109,7 @@ def structure_of(images: Images, params: ImageNetworksParams) -> dict[str, Any]:
 
 
 def built(kind: str, structure: dict[str, Any]) -> nn.Module:
-    """A network of random weights."""
+    """A network with random weights."""
     if kind == "cnn":
         return ConvolutionalNetwork(**structure)
     return ImageShapNet(*(structure[key] for key in KEYS))
@@ -125,15 +125,15 @@ def trained(
     threads: int = 1,
     after_epoch: Callable[[int, nn.Module], None] | None = None,
 ) -> nn.Module:
-    """A network by name, trained; on a CPU always to the same bits, if threads are as many.
+    """Train a network by name. On a CPU the result is always the same for one number of threads.
 
     Args:
-        kind: of the network.
-        images: to train on.
-        params: its sizes, and how it is trained.
-        seed: of first weights and batches.
-        device: to train on.
-        threads: of a CPU.
+        kind: name of the network.
+        images: images to train on.
+        params: sizes of the network, and how it is trained.
+        seed: seed of initial weights and batches.
+        device: where it is trained.
+        threads: number of threads on a CPU.
         after_epoch: called after each epoch with its number and the network.
     """
     structure = structure_of(images, params)
@@ -222,7 +222,7 @@ def load(path: Path) -> tuple[str, nn.Module]:
     """Name and network, in evaluation mode, of a checkpoint that :func:`save` wrote.
 
     Raises:
-        InputError: another checkpoint.
+        InputError: any other checkpoint.
     """
     description, state = checkpoints.load(path)
     kind = description.get("image_model")

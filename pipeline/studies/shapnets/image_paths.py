@@ -1,4 +1,4 @@
-"""Names and files of image networks that rules need; nothing here loads torch."""
+"""Names and files of image networks that rules need; this module does not load torch."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ FOLDERS = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "cifar-
 
 
 def picture_files(params: ImagesParams) -> list[str]:
-    """What stages that read the images depend on, where they are the user's files."""
+    """The user's image files that stages depend on; none if images are built in or downloaded."""
     if params.root is None or params.download or params.source not in FOLDERS:
         return []
     return [str(Path(params.root, FOLDERS[params.source]))]

@@ -1,4 +1,4 @@
-"""Accuracy of networks whose stages' values are pruned (Section 2.5, Fig. 5), and what it saves."""
+"""Accuracy of networks whose stages' values are pruned (Section 2.5, Fig. 5), and the savings."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,7 +22,7 @@ Floats = NDArray[np.float64]
 def pruned(values: Tensor, share: float) -> Tensor:
     """Values (image, channel, height, width) without a share of the pixels of least ℓ1 norm.
 
-    Raises InputError for values of another shape, or a share beyond 0 … 1.
+    Raises InputError for values of another shape, or a share outside 0…1.
     """
     values = tensor("values", values)
     if values.ndim != 4 or not 0 <= real("share", share) <= 1:
@@ -38,9 +38,9 @@ def pruned(values: Tensor, share: float) -> Tensor:
 
 @torch.no_grad()
 def scores_from(network: ImageShapNet, stage: int, values: Tensor) -> Tensor:
-    """Scores (image, class) of what a stage, counted from 0, passes on; on the CPU.
+    """Scores (image, class) from the values that a stage passes on, on the CPU.
 
-    Raises InputError for another network, or a stage that there is not.
+    Stages count from 0. Raises InputError for another network, or an unknown stage.
     """
     check_kind("network", network, ImageShapNet)
     stage = whole("stage", stage, 0, len(network.stages) - 1)
@@ -56,7 +56,7 @@ def scores_from(network: ImageShapNet, stage: int, values: Tensor) -> Tensor:
 
 
 def right_along(network: ImageShapNet, images: Tensor, labels: NDArray[np.int64]) -> list[Floats]:
-    """Whether images are told rightly while a stage's values are pruned: (share, image) a stage."""
+    """Whether predictions are right while a stage's values are pruned: (share, image) per stage."""
     return [
         np.array(
             [
@@ -75,10 +75,10 @@ def pruning(
     labels: NDArray[np.int64],
     thresholds: Sequence[float],
 ) -> dict[str, Any]:
-    """Accuracy by share that is pruned, by stage and network; and by threshold.
+    """Accuracy by pruned share, stage and network; and by threshold.
 
-    Areas are those of the accuracy that is lost; each is put beside that of the stage before it,
-    and a network's mean over stages beside that of each other network.
+    Areas are those of the accuracy that is lost. Each is compared with the area of the stage before
+    it, and a network's mean over stages with that of each other network.
     """
     curves, areas, means = [], [], {}
     for name, network in networks.items():
@@ -110,7 +110,7 @@ def pruning(
 def at_threshold(
     network: ImageShapNet, images: Tensor, labels: NDArray[np.int64], threshold: float
 ) -> dict[str, Any]:
-    """Accuracy, and shares of windows computed by stage, where values near 0 are skipped."""
+    """Accuracy, and share of windows computed in each stage, if values near 0 are skipped."""
     device = next(network.parameters()).device
     right, shares = [], []
     for part in images.split(ROWS):

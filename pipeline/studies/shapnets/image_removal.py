@@ -1,4 +1,4 @@
-"""What networks say of images without some of their pixels (Fig. 4, Fig. 7)."""
+"""Networks' outputs for images while pixels are removed (Fig. 4, Fig. 7)."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -21,7 +21,7 @@ from pipeline.studies.shapnets.params import ImageExplainedParams
 Floats = NDArray[np.float64]
 
 SHARES = tuple(number / 10 for number in range(11))
-"""Of the pixels that are removed."""
+"""Shares of the pixels that are removed."""
 
 RANDOM = "random"
 ORDERS = ("most positive first", "most negative first", RANDOM)
@@ -32,9 +32,9 @@ def outputs_along(network: nn.Module, images: Tensor, order: Tensor) -> Floats:
     """Scores while pixels are set to their reference, 0: (share, image, class).
 
     Args:
-        network: that gives the scores.
+        network: the network that gives the scores.
         images: (image, channel, height, width)
-        order: (image, pixel) pixels row by row, the first to go first.
+        order: (image, pixel) numbers of pixels, counted row by row, in the order of removal.
 
     Raises:
         InputError: images of another shape, an order that does not name each pixel once.
@@ -56,20 +56,25 @@ def outputs_along(network: nn.Module, images: Tensor, order: Tensor) -> Floats:
 
 
 def random_order(images: Tensor, number: int, seed: int) -> Tensor:
-    """A random order of the pixels of each image: (image, pixel). Raises InputError for others."""
+    """A random order of each image's pixels: (image, pixel).
+
+    Raises InputError for images of another shape than (image, channel, height, width).
+    """
     if images.ndim != 4:
-        raise InputError(f"images of shape {tuple(images.shape)}: (image, channel, height, width)")
+        raise InputError(
+            f"images of shape {tuple(images.shape)}: (image, channel, height, width) is needed"
+        )
     generator = torch.Generator().manual_seed(seed_of(seed) + whole("number", number, 0))
     shape = len(images), images.shape[2] * images.shape[3]
     return torch.rand(shape, generator=generator).argsort(dim=1)
 
 
 def removal(explainer: Explainer, images: Tensor, params: ImageExplainedParams) -> dict[str, Any]:
-    """The predicted class's output without the least and without the top pixels (Fig. 4).
+    """Output of the predicted class while the least, or the top, pixels are removed (Fig. 4).
 
-    Numbers are in parts of the mean output for whole images: how far the output is from it without
-    the pixels of least absolute attribution, and how much of it is left without those of largest
-    attribution.
+    ``least`` removes pixels of least absolute attribution and measures how much the output changes.
+    ``top`` removes pixels of largest attribution and measures the output that is left. Both are
+    divided by the mean absolute output for whole images.
     """
     scores = scores_of(explainer.network, images)
     targets = scores.argmax(dim=1)
@@ -113,7 +118,7 @@ def removal(explainer: Explainer, images: Tensor, params: ImageExplainedParams) 
 
 
 def rows_of_curve(found: Floats) -> list[dict[str, Any]]:
-    """The mean over images, and its standard error, at each share: of (share, image)."""
+    """The mean over images and its standard error, at each share, from (share, image)."""
     means, errors = mean_and_error(found.T)
     return [
         {"share": share, "value": float(mean), "standard_error": float(error)}
@@ -122,7 +127,7 @@ def rows_of_curve(found: Floats) -> list[dict[str, Any]]:
 
 
 def area(found: Floats, own: Floats) -> dict[str, float]:
-    """The mean over shares of a curve (share, image), and how far it is above another one."""
+    """The mean over shares of a curve (share, image), less that of another curve."""
     mean, error = mean_and_error(found.mean(axis=0))
     paired = Paired.of(found.mean(axis=0), own.mean(axis=0))
     return {
@@ -139,9 +144,10 @@ def regularised(
     labels: NDArray[np.int64],
     params: ImageExplainedParams,
 ) -> dict[str, Any]:
-    """Accuracy of networks without pixels, in three orders by their own explanations (Fig. 7).
+    """Accuracy of networks while pixels are removed in three orders (Fig. 7).
 
-    The explanation is that of the predicted class. Areas are those of the accuracy that is lost.
+    Two orders follow the network's own explanation of the predicted class, the third is random.
+    Areas are those of the accuracy that is lost.
     """
     curves: dict[str, dict[str, Floats]] = {order: {} for order in ORDERS}
     for name, network in networks.items():

@@ -14,7 +14,7 @@ NETWORKS = {
     "l_infinity": "Deep ShapNet, ℓ∞",
     "cnn": "comparable CNN",
 }
-"""Of networks, in text."""
+"""Names of networks in text."""
 
 
 def image_accuracies_table(images: Any) -> str:

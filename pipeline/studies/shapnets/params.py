@@ -49,7 +49,7 @@ class NetworksParams(Section):
 
 
 class ComparedParams(Section):
-    """Networks beside the Deep ShapNet of pairs."""
+    """Networks that the Deep ShapNet of pairs is compared with."""
 
     shallow: Count
     radix: list[Annotated[Number, Field(ge=3, le=8)]]
@@ -80,7 +80,7 @@ class LearnedParams(Section):
 
 
 class ExplainedParams(Section):
-    """Which explanations are put beside Shapley values."""
+    """Which explanations are compared with exact Shapley values."""
 
     rows: Annotated[Number, Field(ge=2)]
     coalitions: Annotated[Number, Field(ge=256)]
@@ -90,7 +90,7 @@ class ExplainedParams(Section):
 
 
 class TimingParams(Section):
-    """Times of explanations."""
+    """How explanations are timed."""
 
     runs: Annotated[Number, Field(ge=2)]
 
@@ -128,7 +128,7 @@ class ImageNetworksParams(Section):
 
 
 class ImageExplainedParams(Section):
-    """What is asked of explanations of images."""
+    """Experiments on explanations of images."""
 
     flips: Annotated[list[tuple[Class, Class]], Field(min_length=1)]
     flipped: Part

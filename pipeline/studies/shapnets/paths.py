@@ -10,16 +10,16 @@ from pipeline.studies.shapnets.image_paths import IMAGE_MODELS, picture_files
 from pipeline.studies.shapnets.params import OwnTableParams, Params
 
 TABLES = ("synthetic", "interactions", "breast_cancer", "yeast", "own")
-"""Tables that there may be."""
+"""All tables of the study; some are optional."""
 
 EXPLAINED_GROUPS = ("compared", "regularised")
-"""Networks that are trained together, of which some are explained."""
+"""Groups of networks that are trained together and include explained networks."""
 
 GROUPS = (*EXPLAINED_GROUPS, "learned")
-"""Networks that are trained together, and sections of the parameters."""
+"""Groups of networks that are trained together; also their sections of the parameters."""
 
 ENUMERABLE = 16
-"""Features of which all coalitions are evaluated, at most."""
+"""Largest number of features for which all coalitions are evaluated."""
 
 OF_TABLES = (
     *("accuracy", "distances", "consistent", "regularised", "learned", "timing"),
@@ -53,7 +53,7 @@ def domains(shapnets: Params) -> dict[str, list[str]]:
 
 
 def sources(shapnets: Params) -> list[str]:
-    """Tables that there are."""
+    """Tables that are used under these parameters."""
     left_out = {
         name
         for name, given in (("yeast", shapnets.yeast), ("own", shapnets.table))
@@ -63,7 +63,7 @@ def sources(shapnets: Params) -> list[str]:
 
 
 def enumerable(shapnets: Params) -> list[str]:
-    """Tables of so few features that all coalitions are evaluated."""
+    """Tables with few enough features to evaluate all coalitions."""
     large = {"breast_cancer"}
     if shapnets.table is not None and own_features(shapnets.table) > ENUMERABLE:
         large.add("own")
@@ -73,7 +73,7 @@ def enumerable(shapnets: Params) -> list[str]:
 def checkpoints(shapnets: Params, source: str) -> list[str]:
     """Checkpoints of a table's networks.
 
-    Explanations are drawn to Shapley values where these are computed.
+    Networks with explanations drawn to Shapley values exist only for :func:`enumerable` tables.
     """
     found = [f"results/shapnets/networks/{source}_{group}.pt" for group in EXPLAINED_GROUPS]
     consistent = f"results/shapnets/consistent/{source}.pt"
@@ -81,7 +81,7 @@ def checkpoints(shapnets: Params, source: str) -> list[str]:
 
 
 def numbers(shapnets: Params) -> list[str]:
-    """How all networks for tables do."""
+    """JSON files with the scores of all networks for tables."""
     paths = []
     for source in sources(shapnets):
         paths += [*checkpoints(shapnets, source), f"results/shapnets/networks/{source}_learned.pt"]
@@ -89,25 +89,25 @@ def numbers(shapnets: Params) -> list[str]:
 
 
 def receipt(shapnets: Params, source: str) -> list[str]:
-    """The receipt of a table's game, where there is one."""
+    """The receipt of a table's game; none if the table is not enumerable."""
     known = source in enumerable(shapnets)
     return [f"results/shapnets/receipts/{source}.json"] if known else []
 
 
 def distances(shapnets: Params) -> list[str]:
-    """Explanations beside exact values, of all tables."""
+    """JSON files of all tables with distances of explanations from exact values."""
     return [f"results/shapnets/distances/{source}.json" for source in sources(shapnets)]
 
 
 def given_files(shapnets: Params, source: str) -> list[str]:
-    """Files of the user's that a table is read from."""
+    """The user's files that a table is read from."""
     if source == "yeast" and shapnets.yeast not in (None, "fetch"):
         return [str(Path(shapnets.yeast or "", "yeast.data"))]
     return [shapnets.table.path] if source == "own" and shapnets.table else []
 
 
 def games(shapnets: Params) -> dict[str, GameRule]:
-    """The games of which coalitions are evaluated, by name."""
+    """The games whose coalitions are evaluated, by name."""
     return {
         source: GameRule(
             {"networks": checkpoints(shapnets, source)}, NEEDS, given_files(shapnets, source)
@@ -118,13 +118,13 @@ def games(shapnets: Params) -> dict[str, GameRule]:
 
 @lru_cache
 def own_features(own: OwnTableParams) -> int:
-    """Features of the user's table, which is read for it. Raises InputError if it cannot be."""
+    """Number of features of the user's table, which is read. Raises InputError if that fails."""
     found = tables.own(Path(own.path), own.target, kind=own.kind, missing=own.missing)
     return len(found.names)
 
 
 def check(shapnets: Params) -> None:
-    """Refuse files that are not there, and tables that cannot be used. Raises InputError."""
+    """Raise InputError for missing files, and for tables that cannot be used."""
     for source in sources(shapnets):
         for file in given_files(shapnets, source):
             if not Path(file).exists():

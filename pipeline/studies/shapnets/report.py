@@ -92,7 +92,7 @@ PEERS = {
         "DNN (eq. param.)",
     ),
 }
-"""Networks with explanations: how they are called, and the network that was timed."""
+"""Networks with explanations: their labels, and the networks that were timed."""
 
 
 def peers_table(content: Mapping[str, Any]) -> str:

@@ -82,7 +82,7 @@ rule shapnets_timing:
         "results/logs/shapnets/timing.log",
     conda:
         ENVIRONMENT
-    # As many as there are, so that nothing runs beside it.
+    # All cores, so that no other job runs at the same time.
     threads: 64
     params:
         needs(timing="shapnets.timing"),

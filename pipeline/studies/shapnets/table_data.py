@@ -1,4 +1,4 @@
-"""Tables of the study, split and scaled as networks are given them (App. I.2)."""
+"""Tables of the study, split and scaled for the networks (App. I.2)."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,11 +23,11 @@ class Split:
     scaling: Scaling
     """of the features"""
     target: tuple[float, float]
-    """mean and standard deviation that the targets were scaled by; 0 and 1 of classes"""
+    """mean and standard deviation that the targets were scaled by; 0 and 1 for classes"""
 
     @property
     def n_outputs(self) -> int:
-        """Classes, or 1 of numbers."""
+        """Number of classes, or 1 for numbers."""
         return 1 if self.train.classes is None else len(self.train.classes)
 
     @property
@@ -42,7 +42,7 @@ def read_table(
     """A table by name.
 
     Raises:
-        InputError: a name that there is not, or as the table's own reader.
+        InputError: an unknown name, and as the table's own reader.
     """
     if name in ("synthetic", "interactions"):
         return tables.synthetic(params.seed, params.rows, interactions=name == "interactions")
@@ -62,11 +62,12 @@ def read_split(
     own: OwnTableParams | None = None,
     round_number: int = 0,
 ) -> Split:
-    """A table's rows, those that networks are trained on and those that are held out.
+    """A table's rows to train on and its held-out rows.
 
-    Each round holds out others. Networks that are explained are those of round 0.
+    Each round holds out different rows. Explained networks are those of round 0.
     """
-    # Made targets are 0 where features are at their mean, as the networks without a bias are.
+    # Targets of synthetic tables need no scaling: like networks without a bias, they are 0 where
+    # features are at their means.
     table = read_table(name, params, yeast, own)
     return split_of(table, params, scale_targets=name == "own", round_number=round_number)
 
@@ -74,9 +75,10 @@ def read_split(
 def split_of(
     table: Table, params: TablesParams, *, scale_targets: bool = True, round_number: int = 0
 ) -> Split:
-    """Features are brought to mean 0 and standard deviation 1 over the rows to train on.
+    """Split a table and scale its features to mean 0 and standard deviation 1 over training rows.
 
-    So are targets that are numbers, if asked for; losses are told as if they were not.
+    Targets that are numbers are scaled too if ``scale_targets``; losses are reported in their
+    original unit.
     """
     chosen, others = tables.split(len(table), params.held_out, params.seed + round_number)
     train, test = table[chosen], table[others]
@@ -85,7 +87,9 @@ def split_of(
     if table.classes is None and scale_targets:
         sd = float(train.targets.std())
         if sd == 0:
-            raise InputError("the target is the same in all rows of training")
+            raise InputError(
+                "the target is the same in all training rows; give a table in which it varies"
+            )
         target = (float(train.targets.mean()), sd)
     train, test = (
         replace(
@@ -110,6 +114,6 @@ def targets_of(table: Table) -> Tensor:
 
 
 def rows_to_explain(split: Split, count: int) -> NDArray[np.intp]:
-    """Rows of the test part, spread over it."""
+    """Indices of up to ``count`` test rows, spread evenly."""
     n = len(split.test)
     return np.unique(np.linspace(0, n - 1, min(count, n)).round().astype(np.intp))

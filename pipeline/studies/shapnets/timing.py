@@ -1,4 +1,4 @@
-"""What one explanation takes (App. F, Table 5), with the networks of App. I.1."""
+"""Time of one explanation (App. F, Table 5), with the networks of App. I.1."""
 
 import time
 from collections.abc import Callable
@@ -21,14 +21,14 @@ from pipeline.studies.shapnets.networks import HARSANYI_UNITS, PlainNetwork, own
 FEATURES = 16
 KERNEL = {"Kernel SHAP (40)": 40, "Kernel SHAP (77)": 77, "Kernel SHAP (default)": 2080}
 WIDTH = 8
-"""Channels between layers of the Deep ShapNet, which the paper does not tell."""
+"""Channels between layers of the Deep ShapNet; the paper does not give their number."""
 
 SECONDS = 3.0
-"""Of one cell, after which no further run is begun."""
+"""Total seconds of one network and method after which no further run starts."""
 
 
 def timed_networks(seed: int) -> dict[str, nn.Module]:
-    """The three networks, and two whose explanations are exact; not trained."""
+    """The three networks, and two with exact explanations; all untrained."""
     torch.manual_seed(seed)
     found: dict[str, nn.Module] = {
         "Deep ShapNet": shapnets.deep(FEATURES, [WIDTH] * 3 + [1], [[100]] * 4),
@@ -41,11 +41,11 @@ def timed_networks(seed: int) -> dict[str, nn.Module]:
 
 
 def times(runs: int, seed: int) -> list[dict[str, Any]]:
-    """A row a network and method: median seconds of one explanation, and their quartiles."""
+    """One row per network and method: median seconds of one explanation, and the quartiles."""
     rows = []
     for name, network in timed_networks(seed).items():
         for method, explain in _methods(network, seed).items():
-            explain()  # what is loaded or prepared once
+            explain()  # warm-up: loads or prepares what is needed once
             seconds = _seconds(explain, runs)
             first, median, third = np.quantile(seconds, [0.25, 0.5, 0.75]).tolist()
             row = {"network": name, "method": method, "runs": len(seconds), "seconds": median}

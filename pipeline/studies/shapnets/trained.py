@@ -1,4 +1,4 @@
-"""Trains the networks for a table, fold after fold, and tells how they do on held-out rows."""
+"""Train the networks for a table, fold by fold, and measure them on held-out rows."""
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -34,39 +34,39 @@ from pipeline.studies.shapnets.table_data import Split, features_of, targets_of
 Own = ComparedParams | RegularisedParams | ConsistentParams | LearnedParams
 
 Change = Callable[[nn.Module, Tensor], None]
-"""What is done to a network in training, given the features (sample, feature)."""
+"""Changes a network during training, given the training features (sample, feature)."""
 
 SMALL = 0.01
-"""Shapley values below which a feature counts as not used, for sparsity."""
+"""Absolute Shapley values below which a feature counts as unused, for sparsity."""
 
 ALL_PAIRS, LEARNED_PAIRS, RANDOM_PAIRS = "all pairs", "learned pairs", "random pairs"
-"""Networks of two layers."""
+"""Networks of two layers, by the pairs of features that they keep."""
 
 MEASURES = ("score", "variation", "sparsity")
 
 
 @dataclass(frozen=True, eq=False)
 class Recipe:
-    """How one kind of network is made, and what it is trained to."""
+    """How one kind of network is made and trained."""
 
     make: Any
     loss: Loss
     changes: Sequence[Change] = ()
-    """one after the other, each followed by ``epochs`` more"""
+    """applied in turn, each followed by ``epochs`` further epochs"""
     epochs: int = 0
 
 
 def recipes(
     split: Split, params: NetworksParams, section: Own, seed: int, *, bias: bool
 ) -> dict[str, Recipe]:
-    """The networks of a group, by name.
+    """Recipes of the networks of a group, by name.
 
     Args:
-        split: of the table.
+        split: the table's rows.
         params: sizes of networks.
         section: the group's section of the parameters.
-        seed: of what losses draw.
-        bias: whether networks have a constant that is no player's.
+        seed: seed of the losses' random draws.
+        bias: whether networks have a constant that belongs to no player.
     """
     n, n_outputs = split.train.features.shape[1], split.n_outputs
     if isinstance(section, ComparedParams):
@@ -89,7 +89,7 @@ def recipes(
 
 
 def _learned(n: int, n_outputs: int, section: LearnedParams, *, bias: bool) -> dict[str, Recipe]:
-    """Networks that keep the pairs that interact most, others as many at random, others all."""
+    """Networks that keep the pairs that interact most, as many random pairs, or all pairs."""
     widths, hidden = [section.width, n_outputs], [[section.hidden]] * 2
     make = partial(learned_sets.redundant, n, widths, hidden, bias=bias)
 
@@ -125,15 +125,16 @@ def train_all(
     """Train each network on all but one fold of the training rows, for each fold and round.
 
     Args:
-        splits: of the table, one for each round: so errors are those of other test rows, too.
+        splits: splits of the table, one per round, so that errors include those of the test rows.
         made: how networks are made and trained.
         params: of the training.
-        description: what progress says.
-        most: folds of each round that are trained on; None: all.
+        description: label of the progress bar.
+        most: largest number of folds trained on in each round; None: all.
 
     Returns:
-        A row a network, with means over the runs and their standard errors; the networks of the
-        first run; and of those that learn pairs, the ones of each run's first layer.
+        One row per network, with means over the runs and their standard errors; the networks of the
+        first run; and, for networks that change their pairs, the pairs of the first layer in each
+        run.
     """
     found: dict[str, nn.Module] = {}
     pairs: dict[str, list[list[Pair]]] = {}
@@ -163,7 +164,7 @@ def train_all(
 
 
 def folds(n_rows: int, params: TrainingParams, round_number: int) -> Iterator[NDArray[np.intp]]:
-    """Rows that are trained on, once for each fold that is left out."""
+    """Rows to train on, with each fold left out in turn."""
     order = np.random.default_rng([params.seed, round_number]).permutation(n_rows)
     if n_rows < 2 * params.folds:
         raise InputError(
@@ -207,10 +208,11 @@ def _trained(
 
 @torch.inference_mode()
 def measured(network: nn.Module, split: Split) -> list[float]:
-    """The measures of a network on held-out rows: NaN where there is none.
+    """The measures of a network on held-out rows.
 
-    They are its accuracy, or mean squared error in the target's own unit; if it explains itself,
-    also the coefficient of variation of its explanations' sizes, and the share that is small.
+    The first is its accuracy, or mean squared error in the target's own unit. The others are the
+    coefficient of variation of its explanations' sizes and the share of small ones; they are NaN if
+    the network does not explain itself.
     """
     features, targets = features_of(split.test), targets_of(split.test)
     scores, own = network(features), networks.own_values(network, features)
@@ -228,7 +230,7 @@ def measured(network: nn.Module, split: Split) -> list[float]:
 def variation(values: NDArray[np.float64]) -> float:
     """Coefficient of variation of |φ| over features, mean over samples and outputs.
 
-    Explanations that are 0 everywhere have none, and are left out; NaN if all are.
+    Explanations that are 0 everywhere are left out; NaN if all are.
 
     Args:
         values: (sample, feature, output)

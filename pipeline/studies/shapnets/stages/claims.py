@@ -1,4 +1,4 @@
-"""Stage: what the paper on Shapley explanation networks says, beside what was measured."""
+"""Stage: compare the claims of the paper on Shapley explanation networks with the results."""
 
 import json
 from pathlib import Path

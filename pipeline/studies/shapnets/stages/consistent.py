@@ -1,4 +1,4 @@
-"""Stage: networks for a table whose explanations are drawn to Shapley values."""
+"""Stage: train networks for a table whose explanations are drawn to Shapley values."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from pipeline.studies.shapnets.params import (
 from pipeline.studies.shapnets.stages import networks
 
 VERSION = 1
-"""To be raised when the stage ``networks``, which does the work, trains them otherwise."""
+"""Raise it when the stage ``networks``, which does the work, changes how it trains them."""
 
 
 def main(
@@ -28,7 +28,7 @@ def main(
     yeast: str | None = None,
     own: OwnTableParams | None = None,
 ) -> None:
-    """Train them on the table ``game``; files as of the other networks."""
+    """Train them on the table ``game``; files are like those of the stage ``networks``."""
     networks.main(
         source=game,
         group="consistent",

@@ -1,4 +1,4 @@
-"""Stage: explanations of a table's rows beside exact Shapley values."""
+"""Stage: compare explanations of a table's rows with exact Shapley values."""
 
 from pathlib import Path
 
@@ -52,9 +52,9 @@ def main(
 ) -> None:
     """Compare explanations with exact values; ``out`` is JSON, ``table`` CSV.
 
-    Exact values come from the store that ``receipt`` is of. Without one, as of tables of many
-    features, they are estimated from ``explained.coalitions`` coalitions, and a HarsanyiNet is left
-    out: its own values are exact, and of its steep games estimates are not.
+    Exact values come from the store of ``receipt``. Tables of many features have no receipt: values
+    are estimated from ``explained.coalitions`` coalitions, and HarsanyiNets are left out. Their own
+    values are exact, while estimates for their steep games are inaccurate.
     """
     split = read_split(source, tables, yeast, own)
     rows, features, subjects = read_explained(split, networks, sizes, compared, explained)

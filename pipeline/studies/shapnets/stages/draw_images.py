@@ -1,4 +1,4 @@
-"""Stage: explanations of images, drawn."""
+"""Stage: draw explanations of images."""
 
 import json
 from pathlib import Path

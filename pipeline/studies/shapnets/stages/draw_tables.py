@@ -1,4 +1,4 @@
-"""Stage: what networks for tables do, drawn."""
+"""Stage: draw the results of networks for tables."""
 
 import json
 from pathlib import Path

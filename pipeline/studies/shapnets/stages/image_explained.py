@@ -1,4 +1,4 @@
-"""Stage: explanations of images, of networks with and without regularisation."""
+"""Stage: test explanations of images by networks with and without regularisation."""
 
 import json
 from pathlib import Path
@@ -25,7 +25,7 @@ def main(
     arrays: Path,
     device: str = "auto",
 ) -> None:
-    """Put explanations to the test; ``out`` is JSON, ``table`` CSV, ``arrays`` HDF5 for drawing."""
+    """Test explanations; ``out`` is JSON, ``table`` CSV, ``arrays`` HDF5 for drawing."""
     read, on = read_images(images), devices.resolve(device)
     loaded = dict(networks.load(path) for path in checkpoints)
     shapnets = explained.shapnets_of({name: each.to(on) for name, each in loaded.items()})

@@ -1,4 +1,4 @@
-"""Stage: a network for images, trained; and its accuracy."""
+"""Stage: train a network for images, and measure its accuracy."""
 
 from pathlib import Path
 
@@ -21,9 +21,9 @@ def main(
     numbers: Path,
     device: str = "auto",
 ) -> None:
-    """Train the network; of those that are compared several, of which ``out`` has the first.
+    """Train the network, several times if accuracies are compared; ``out`` is the first.
 
-    ``numbers`` (JSON) has the accuracy of each.
+    ``numbers`` (JSON) holds the accuracy of each.
     """
     read, on = read_images(images), devices.resolve(device)
     repeats = params.repeats if image_model in networks.COMPARED else 1

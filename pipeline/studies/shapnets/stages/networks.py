@@ -1,4 +1,4 @@
-"""Stage: networks for a table, trained; and how they do."""
+"""Stage: train networks for a table, and measure them."""
 
 from pathlib import Path
 
@@ -39,7 +39,8 @@ def main(
 ) -> None:
     """Train the networks of a ``group`` on the table ``source``.
 
-    ``out`` has the first run's, ``numbers`` (JSON) and ``table`` (CSV) how all runs do.
+    ``out`` holds the networks of the first run, ``numbers`` (JSON) and ``table`` (CSV) the measures
+    of all runs.
     """
     splits = [
         read_split(source, tables, yeast, own, round_number)

@@ -1,4 +1,4 @@
-"""Stage: what one explanation takes on this machine."""
+"""Stage: time one explanation on this machine."""
 
 import platform
 from pathlib import Path
