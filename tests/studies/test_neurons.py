@@ -366,7 +366,7 @@ def test_networks_that_are_given(parts, tmp_path, monkeypatch):
     for name in ("torchvision:resnet1", "no_such:thing", "own_network:other"):
         with pytest.raises(InputError, match=f"{name}' cannot be built"):
             networks.given(name, None, 10)
-    with pytest.raises(InputError, match="IMAGENET1K_V7 of .* cannot be loaded"):
+    with pytest.raises(InputError, match=r"IMAGENET1K_V7 of .* cannot be loaded"):
         networks.given("torchvision:resnet18", "IMAGENET1K_V7", 1000)
     assert len(list(networks.given("torchvision:resnet18", None, 7).parameters())) == 62
     torch.save({"weight": torch.zeros(1)}, state)

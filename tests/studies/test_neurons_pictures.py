@@ -133,7 +133,7 @@ def test_portraits_are_read_as_they_were_written(filters, images, tmp_path):
     with pytest.raises(InputError, match=r"b\.h5: holds no pictures of filters"):
         read_portraits(tmp_path / "b.h5")
     many = PICTURES.model_copy(update={"images": 21})
-    with pytest.raises(InputError, match="21 images per filter .* there are only 20"):
+    with pytest.raises(InputError, match=r"21 images per filter .* there are only 20"):
         portraits(filters, images, chosen, many)
 
 

@@ -231,7 +231,7 @@ def test_networks_that_do_not_fit_are_refused(images, values, message):
 
 
 def test_flips_that_cannot_be_are_refused(images):
-    for pair, message in (((3, 10), "names a class that is not there"), ((3, 3), "into itself")):
+    for pair, message in (((3, 10), "names an unknown class"), ((3, 3), "into itself")):
         with pytest.raises(InputError, match=message):
             image_flips.checked([pair], images.classes)
 

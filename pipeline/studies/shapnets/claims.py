@@ -1,6 +1,7 @@
-"""What the paper on Shapley explanation networks says of tables, beside the study's results.
+"""Claims of the paper on Shapley explanation networks on tables, compared with the results.
 
-Differences of means count from two standard errors on. Limits that are set by hand are named.
+Differences of means count if they exceed two standard errors. Limits that are set by hand are named
+constants.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,7 @@ from pipeline.studies.shapnets.trained import ALL_PAIRS, LEARNED_PAIRS, RANDOM_P
 Contents = Sequence[Mapping[str, Any]]
 
 EXACT = 1e-5
-"""Relative distance up to which explanations in float32 are exact."""
+"""Relative distance up to which explanations in float32 count as exact."""
 
 CLOSE = 0.1
 """Relative distance up to which explanations count as similar to Shapley values."""
@@ -78,7 +79,7 @@ def _similar(distances: Contents) -> Claim:
 
 
 def _others(distances: Contents) -> list[str]:
-    """Other methods that Deep ShapNets are explained by, of all tables."""
+    """Other methods that explain Deep ShapNets, over all tables."""
     rows = [row for content in distances for row in content["rows"] if row["network"] == "deep"]
     return [m for m in dict.fromkeys(row["method"] for row in rows) if m != "ours"]
 
@@ -137,7 +138,7 @@ def _fast(timing: Mapping[str, Any]) -> Claim:
 
 
 def _consistent(trained: Contents, distances: Contents) -> list[Claim]:
-    """Nothing is said of tables whose networks were not trained so."""
+    """Claims on networks trained with the term for consistency; skips tables without any."""
     found = []
     for content in distances:
         own = {r["network"]: r for r in content["rows"] if r["method"] == "ours"}
@@ -164,7 +165,7 @@ def _consistent(trained: Contents, distances: Contents) -> list[Claim]:
 
 
 def _peers(trained: Contents, distances: Contents) -> list[Claim]:
-    """Beside a network with exact values, and a trained explainer of a plain network."""
+    """Claims beyond the paper: comparisons with a HarsanyiNet, and with FastSHAP."""
     found = []
     for content in distances:
         told = {(r["network"], r["method"]): r for r in content["rows"]}
@@ -238,7 +239,7 @@ def _scores(rows: Mapping[str, Mapping[str, Any]], names: Sequence[str]) -> str:
 
 
 def _own(distances: Contents, kind: str, *, trained: bool = False) -> list[Mapping[str, Any]]:
-    """Rows of networks' own explanations: of a kind, where exact values are known."""
+    """Rows of the own explanations of networks of a kind, for tables with exact values."""
     names = {kind} if trained else {kind, f"{kind}, untrained"}
     return [
         row

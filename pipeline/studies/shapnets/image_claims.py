@@ -1,6 +1,6 @@
-"""What the paper says of image networks, beside what the study's results show.
+"""Claims of the paper on image networks, compared with the study's results.
 
-Every claim is decided by a comparison of measured numbers, with a margin of two standard errors of
+Each claim is decided by a comparison of measured numbers, with a margin of two standard errors of
 the difference. Differences between methods and between networks are taken image by image.
 """
 
@@ -16,13 +16,13 @@ Content = Mapping[str, Any]
 Rows = Sequence[Mapping[str, Any]]
 
 COMPARABLE = 0.02
-"""Accuracy that may be lost where it is "comparable", or "almost the same"."""
+"""Largest loss of accuracy that counts as "comparable", or "almost the same"."""
 
 MOST = 0.5
-"""Share from which on values are "most of the values"."""
+"""Share above which values count as "most of the values"."""
 
 EXACT = 1e-4
-"""Part of the largest score up to which a gap is one of rounding."""
+"""Gaps up to this share of the largest score count as rounding."""
 
 NAMES = {
     SHAPNET: "its own",
@@ -33,7 +33,7 @@ NAMES = {
     "saliency": "saliency",
     "random": "a random order",
 }
-"""Of methods, in text."""
+"""Names of methods in text."""
 
 
 def image_claims(content: Content) -> list[Claim]:
@@ -193,7 +193,7 @@ def _most_go(content: Content) -> Claim:
 
 
 def _spared(curve: Rows) -> float:
-    """The largest share up to which no more accuracy is lost than where it is comparable."""
+    """The largest share up to which accuracy stays comparable."""
     found = 0.0
     for row in curve:
         if row["value"] < curve[0]["value"] - COMPARABLE:
@@ -277,5 +277,5 @@ def _in_order(rows: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def _number(value: float | None) -> float:
-    """A number; NaN, of which no claim holds, where there is none."""
+    """The number, or NaN for None: no claim holds for NaN."""
     return float("nan") if value is None else value

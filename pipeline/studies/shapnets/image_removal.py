@@ -127,7 +127,7 @@ def rows_of_curve(found: Floats) -> list[dict[str, Any]]:
 
 
 def area(found: Floats, own: Floats) -> dict[str, float]:
-    """The mean over shares of a curve (share, image), less that of another curve."""
+    """The mean over shares of a curve (share, image), and its difference from another curve's."""
     mean, error = mean_and_error(found.mean(axis=0))
     paired = Paired.of(found.mean(axis=0), own.mean(axis=0))
     return {

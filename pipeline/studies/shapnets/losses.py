@@ -28,14 +28,17 @@ def plain(network: nn.Module, features: Tensor, targets: Tensor) -> Tensor:
 
 
 def l1(weight: float) -> Loss:
-    """Adds ``weight`` times the mean over samples of the explanation's ℓ1 norm (Section 2.4)."""
+    """The loss of the scores plus ``weight`` times explanations' mean ℓ1 norm (Section 2.4).
+
+    The mean is over samples.
+    """
     return _regularised(weight, lambda values: values.abs().sum(dim=(1, 2)))
 
 
 def l_infinity(weight: float) -> Loss:
-    """Adds ``weight`` times the largest absolute value of a feature (Section 2.4).
+    """The loss of the scores plus ``weight`` times the ℓ∞ norm of explanations (Section 2.4).
 
-    It is averaged over samples and outputs.
+    The norm is the largest absolute value of a feature, averaged over samples and outputs.
     """
     return _regularised(weight, lambda values: values.abs().amax(dim=1).mean(dim=1))
 
@@ -51,13 +54,13 @@ def _regularised(weight: float, norm: Callable[[Tensor], Tensor]) -> Loss:
 
 
 def consistent(weight: float, samples: int, seed: int) -> Loss:
-    """Adds ``weight`` times the squared distance of explanations from the network's Shapley values.
+    """The loss of the scores plus ``weight`` times the squared distance from Shapley values.
 
-    For each of the first samples of a batch, two orders of the features are drawn. Each order with
-    its reverse gives an unbiased estimate of the Shapley values, and the two estimates are
-    independent. So the product of the explanation's differences from them has the squared distance
-    as its expectation. The estimates' variance, which would draw the network to additivity, is not
-    part of it.
+    The distance is that of explanations from the network's own Shapley values. For each of the
+    first samples of a batch, two orders of the features are drawn. Each order with its reverse
+    gives an unbiased estimate of the Shapley values, and the two estimates are independent. So the
+    product of the explanation's differences from them has the squared distance as its expectation.
+    The estimates' variance, which would draw the network to additivity, is not part of it.
 
     Args:
         weight: weight of the term.

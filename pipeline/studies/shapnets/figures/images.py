@@ -40,14 +40,14 @@ NETWORK_STYLES: dict[str, dict[str, Any]] = {
 MARKERS = "os^vDPX*<>"
 
 COLUMNS = 16
-"""Small pictures beside one another, at most."""
+"""Largest number of small pictures side by side."""
 
 ABOVE: Any = {"loc": "outside upper center", "handlelength": 3}
-"""Where a legend of all panels stands."""
+"""Options of a legend for all panels."""
 
 
 def reach_of(rows: Rows, count: int) -> NDArray[np.float64]:
-    """Half of the 95 % intervals of means over so many images."""
+    """Half of the 95 % intervals of means over ``count`` images."""
     errors = np.array([row["standard_error"] or 0.0 for row in rows], dtype=np.float64)
     return half_interval(errors, max(count, 2))
 
@@ -63,7 +63,7 @@ def draw_curve(axes: Axes, rows: Rows, count: int, scale: float, **style: Any) -
 
 
 def draw_flips(content: Mapping[str, Any]) -> Figure:
-    """Changes of log-odds, a panel a pair of classes, by method (Fig. 4 left, Fig. 11)."""
+    """Changes of log-odds by method, one panel per pair of classes (Fig. 4 left, Fig. 11)."""
     flips = content["flips"]
     pairs = list(dict.fromkeys((row["source"], row["target"]) for row in flips["rows"]))
     columns = min(2, len(pairs))
@@ -90,7 +90,7 @@ def draw_flips(content: Mapping[str, Any]) -> Figure:
 
 
 def _draw_boxes(axes: Axes, rows: Rows) -> None:
-    """One box a method, the first at the top."""
+    """One box per method, the first at the top."""
     names = ("whislo", "q1", "med", "q3", "whishi")
     boxes = [dict(zip(names, row["quantiles"], strict=True)) for row in rows]
     styles = [METHOD_STYLES[row["method"]] for row in rows]
@@ -117,7 +117,7 @@ def _draw_boxes(axes: Axes, rows: Rows) -> None:
 
 
 def draw_removal(content: Mapping[str, Any]) -> Figure:
-    """The output without least and without top pixels (Fig. 4 middle and right)."""
+    """The output without the least and without the top pixels (Fig. 4 middle and right)."""
     curves = content["removal"]["curves"]
     figure, both = plt.subplots(1, 2, figsize=(9.4, 4.6))
     panels = (
@@ -137,7 +137,7 @@ def draw_removal(content: Mapping[str, Any]) -> Figure:
 
 
 def draw_pruning(content: Mapping[str, Any]) -> Figure:
-    """Accuracy while a stage's values are pruned, a panel a network; and by what that saves."""
+    """Accuracy while a stage's values are pruned, one panel per network; and by windows skipped."""
     curves = content["pruning"]["curves"]
     networks = list(dict.fromkeys(row["network"] for row in curves))
     stages = sorted({row["stage"] for row in curves})
@@ -171,7 +171,7 @@ def _draw_thresholds(axes: Axes, rows: Rows) -> None:
 
 
 def draw_regularised(content: Mapping[str, Any]) -> Figure:
-    """Accuracy of each network without pixels, a panel an order (Fig. 7)."""
+    """Accuracy of each network while pixels are removed, one panel per order (Fig. 7)."""
     curves = content["regularised"]["curves"]
     orders = list(dict.fromkeys(row["order"] for row in curves))
     networks = list(dict.fromkeys(row["network"] for row in curves))
@@ -189,7 +189,7 @@ def draw_regularised(content: Mapping[str, Any]) -> Figure:
 
 
 def draw_layers(found: Drawn) -> Figure:
-    """Images and absolute values at each stage, in parts of the largest (Fig. 3)."""
+    """Images, and absolute values at each stage relative to the stage's largest (Fig. 3)."""
     n_networks, n_images, n_stages = found.stages.shape[:3]
     n_images = min(n_images, max(1, COLUMNS // (n_stages + 1)))
     figure, all_axes = plt.subplots(

@@ -34,14 +34,14 @@ MODELS = {
     "dnn, equal parameters": ("DNN, equal parameters", GREY, "v"),
 }
 STYLES = ((BLUE, "o"), (VERMILION, "s"), (ORANGE, "^"), (GREEN, "D"), (PURPLE, "v"), (SKY, "P"))
-"""Of methods, in the order in which they are told."""
+"""Colours and markers of methods, in the order of the rows."""
 
 LEAST = 1e-8
-"""Distances below are float32's own, and are drawn there."""
+"""Smaller distances are due to float32, and are drawn at this value."""
 
 
 def draw_accuracy(contents: Sequence[Mapping[str, Any]]) -> Figure:
-    """Loss or accuracy of each network (Table 1), a panel a table."""
+    """Loss or accuracy of each network (Table 1), one panel per table."""
     compared = [c for c in contents if c["group"] == "compared"]
     figure, panels = _panels(len(compared), height=2.8)
     for axes, content in zip(panels, compared, strict=True):
@@ -66,7 +66,7 @@ def draw_accuracy(contents: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def draw_distances(contents: Sequence[Mapping[str, Any]]) -> Figure:
-    """How far explanations are from exact values (Table 3), a panel a table."""
+    """How far explanations are from exact values (Table 3), one panel per table."""
     figure, panels = _panels(len(contents), height=4.4)
     drawn: dict[str, Any] = {}
     for axes, content in zip(panels, contents, strict=True):
@@ -91,7 +91,7 @@ def draw_distances(contents: Sequence[Mapping[str, Any]]) -> Figure:
 def draw_consistent(
     distances: Sequence[Mapping[str, Any]], trained: Sequence[Mapping[str, Any]]
 ) -> Figure:
-    """Explanations that are trained to be Shapley values: distance, loss and additivity by λ."""
+    """Networks trained with the term for consistency: distance, score and non-additivity by λ."""
     sources = [c["source"] for c in distances if c["exact"]]
     figure, panels = plt.subplots(1, 3, figsize=(10, 3.6))
     colours = dict(zip(NAMES, (BLUE, ORANGE, PURPLE, GREEN, VERMILION), strict=True))
@@ -129,7 +129,7 @@ def draw_consistent(
 
 
 def draw_regularised(contents: Sequence[Mapping[str, Any]]) -> Figure:
-    """What the norms in the loss do to explanations (Table 4)."""
+    """The effect of norms in the loss on explanations (Table 4)."""
     titles = {
         "variation": "coefficient of variation\nof |φ| over features",
         "sparsity": "share of |φ| below 0.01",
@@ -161,7 +161,7 @@ def draw_regularised(contents: Sequence[Mapping[str, Any]]) -> Figure:
 
 
 def draw_learned(contents: Sequence[Mapping[str, Any]]) -> Figure:
-    """Pairs of features that networks kept (App. E), a panel a table."""
+    """Pairs of features that networks kept (App. E), one panel per table."""
     learned = [c for c in contents if c["group"] == "learned"]
     figure, panels = _panels(len(learned), height=4.2)
     for axes, content in zip(panels, learned, strict=True):
@@ -216,11 +216,11 @@ FUNCTIONS = {
     "√(x₁² + x₂²)": lambda x, y: np.sqrt(x**2 + y**2),
     "x₁ · sin 4x₂": lambda x, y: x * np.sin(4 * y),
 }
-"""Of Fig. 1. The first is read off a text that is damaged there."""
+"""Functions of Fig. 1. The first is read from a text that is damaged at this point."""
 
 
 def draw_representations(_content: object = None) -> Figure:
-    """Shapley representations of two features (Fig. 1): points, and where they are sent."""
+    """Shapley representations of two features (Fig. 1): points, and their representations."""
     side = np.linspace(-1, 1, 41)
     x, y = (a.ravel() for a in np.meshgrid(side, side))
     figure, panels = plt.subplots(2, 3, figsize=(9, 6.2))
