@@ -82,7 +82,7 @@ rule shapnets_timing:
         "results/logs/shapnets/timing.log",
     conda:
         ENVIRONMENT
-    # All cores, so that no other job runs at the same time.
+    # Snakemake caps this at the cores there are. So no other job runs at the same time.
     threads: 64
     params:
         needs(timing="shapnets.timing"),

@@ -125,7 +125,7 @@ def train_all(
     """Train each network on all but one fold of the training rows, for each fold and round.
 
     Args:
-        splits: splits of the table, one per round, so that errors include those of the test rows.
+        splits: splits of the table, one per round, so that errors include the choice of test rows.
         made: how networks are made and trained.
         params: of the training.
         description: label of the progress bar.
