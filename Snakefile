@@ -1,4 +1,4 @@
-"""Every result of the project. `snakemake --cores all` makes what is missing or out of date."""
+"""All results of the project. `snakemake --cores all` makes those missing or out of date."""
 
 import importlib
 import os
@@ -32,11 +32,11 @@ except InputError as error:
 
 ENVIRONMENT = workflow.source_path("pipeline/workflow/environment.yaml")
 GPUS = gpus(PARAMS.device)
-# The device that times are measured on; nothing else depends on the device.
+# Only measured times depend on the device.
 DEVICE_USED = "cpu" if PARAMS.device == "auto" and not GPUS else PARAMS.device
 needs = needs_of(PARAMS.model_dump(mode="json"))
 
-# Jobs end with the process that started them: no shell stands between the two.
+# Jobs end when the process that started them ends, so no shell may stand between the two.
 os.environ[SCHEDULER] = str(os.getpid())
 os.environ[DEVICE] = PARAMS.device
 shell.prefix("set -euo pipefail; exec ")
@@ -50,13 +50,13 @@ for study in STUDIES:
 include: "pipeline/store/rules.smk"
 
 
-# Commands begin with the rule's name.
+# Every command begins with its rule's name.
 for each in workflow.rules:
     for line in each.params:
         line.rule = each.name
 
 
-# A target for each rule (`frames_values_all`), for each study (`frames_all`) and for all of them.
+# One target per rule (`frames_values_all`) and one per study (`frames_all`).
 TARGETS = targets(workflow.rules, PARAMS)
 
 for name, files in TARGETS.items():

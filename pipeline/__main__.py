@@ -1,4 +1,4 @@
-"""``python -m pipeline …``: what people call by hand."""
+"""``python -m pipeline …``: the commands that people run by hand."""
 
 import sys
 from pathlib import Path
@@ -13,26 +13,26 @@ from pipeline.store.cli import app as store_app
 from pipeline.workflow.documents import default_documents, write_documents
 
 app = typer.Typer(
-    help="Explains models by Shapley values: what is an output due to?",
+    help="Explains the outputs of models with Shapley values.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 app.command()(explain)
-app.add_typer(store_app, name="store", help="Look into stores; make room.")
+app.add_typer(store_app, name="store", help="Inspect stores; remove unused ones.")
 
 
 @app.callback()
 def _root() -> None:
-    """Explains models by Shapley values: what is an output due to?"""
+    """Explains the outputs of models with Shapley values."""
 
 
 @app.command("dvc-yaml")
 def write_dvc_yaml(
     params: Annotated[Path, typer.Option(help="The parameters.")] = Path("params.yaml"),
-    out: Annotated[Path, typer.Option(help="Where it is written.")] = Path("dvc.yaml"),
+    out: Annotated[Path, typer.Option(help="The file to write.")] = Path("dvc.yaml"),
 ) -> None:
-    """Write dvc.yaml, read off the rules: what DVC tracks, for the studies and files in use."""
+    """Write dvc.yaml from the rules: what DVC tracks, for the studies and files in use."""
     from pipeline.workflow import dvc_yaml  # noqa: PLC0415
     from pipeline.workflow.internals import read_dag  # noqa: PLC0415
     from pipeline.workflow.units import read_units  # noqa: PLC0415
@@ -49,28 +49,28 @@ def documents(
             show_default=False,
         ),
     ] = None,
-    results: Annotated[Path, typer.Option(help="Where the results are.")] = Path("results"),
+    results: Annotated[Path, typer.Option(help="Folder of the results.")] = Path("results"),
     check: Annotated[
         bool, typer.Option("--check", help="Write nothing; exit status 1 if any table differs.")
     ] = False,
 ) -> None:
-    """Write the tables of results that documents hold, such as the README's, from the results."""
+    """Update the tables of results in documents, such as those in README.md."""
     found = write_documents(paths or default_documents(Path()), results, check=check)
     for document in found:
         for name in document.tables:
             if name not in document.outdated:
-                state = "as the results are"
+                state = "up to date"
             else:
                 state = "differs from the results" if check else "written"
             typer.echo(f"{document.path}: {name} {state}")
         for name in document.left:
-            typer.echo(f"{document.path}: {name} left as it is: its study has no results here")
+            typer.echo(f"{document.path}: {name} left unchanged: its study has no results here")
     if check and any(document.outdated for document in found):
         raise typer.Exit(1)
 
 
 def main() -> None:
-    """Run a command; bad input ends in its message and status 1."""
+    """Run a command. After an InputError, print its message and exit with status 1."""
     try:
         app()
     except InputError as error:

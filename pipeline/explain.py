@@ -1,4 +1,4 @@
-"""``python -m pipeline explain``: a video's frames, or a row of a table; the file's name tells."""
+"""``python -m pipeline explain``: explains a video's frames or, for a .csv file, a table's row."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -26,10 +26,10 @@ class ScoreName(StrEnum):
 
 
 def _check(video: Path, row: int | None, out: Path | None) -> bool:
-    """Whether it is a table. Raises InputError for what cannot be explained or drawn."""
+    """Whether the file is a table. Raises InputError for a missing row or an unusable ``out``."""
     is_table = video.suffix.lower() == ".csv"
     if is_table and row is None:
-        raise InputError(f"--row: which row of {video} is to be explained? The first is 1")
+        raise InputError(f"--row: give the row of {video} to explain; the first is 1")
     if out is not None and (out.suffix.lower() != ".png" or out.is_dir()):
         raise InputError(f"--out: {out} must name a .png file (an .svg goes beside it)")
     return is_table
@@ -37,42 +37,42 @@ def _check(video: Path, row: int | None, out: Path | None) -> bool:
 
 def explain(
     video: Annotated[Path, typer.Argument(help="A video file, or a table (.csv).")],
-    model: Annotated[ModelName, typer.Option(help="Which of the trained models.")] = ModelName.trn,
+    model: Annotated[ModelName, typer.Option(help="The trained model to explain.")] = ModelName.trn,
     frames: Annotated[
         int | None, typer.Option(min=1, help="Frames spread over the video; default: the study's.")
     ] = None,
     score: Annotated[
-        ScoreName | None, typer.Option(help="What a class score is; default: the study's.")
+        ScoreName | None, typer.Option(help="Kind of class score; default: the study's.")
     ] = None,
     class_name: Annotated[
-        str | None, typer.Option("--class", help="Explain this class beside the predicted one.")
+        str | None, typer.Option("--class", help="Explain this class besides the predicted one.")
     ] = None,
     subsequences: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Approximate: sample so many subsequences of each length (Algorithm 1), for up to "
-            "64 frames. Default: exact.",
+            help="Approximate: sample this many subsequences of each length (Algorithm 1), for up "
+            "to 64 frames. Default: exact.",
         ),
     ] = None,
-    iterations: Annotated[int, typer.Option(min=1, help="How many times they are sampled.")] = 1,
+    iterations: Annotated[int, typer.Option(min=1, help="How often to sample them.")] = 1,
     out: Annotated[
         Path | None, typer.Option(help="The picture; default: <the file's name>.<…>.png here.")
     ] = None,
-    params: Annotated[Path, typer.Option(help="The study's parameters.")] = Path("params.yaml"),
+    params: Annotated[Path, typer.Option(help="File of the parameters.")] = Path("params.yaml"),
     results: Annotated[Path, typer.Option(help="Where the trained models are.")] = Path("results"),
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:<number>.")] = None,
     row: Annotated[
-        int | None, typer.Option(min=1, help="Of a table: the row, counted below the header.")
+        int | None, typer.Option(min=1, help="For a table: the row, counted from the header down.")
     ] = None,
     network: Annotated[
-        str, typer.Option(help="Of a table: which of its Shapley explanation networks.")
+        str, typer.Option(help="For a table: the Shapley explanation network to use.")
     ] = "deep",
 ) -> None:
-    """Shapley values of one video's frames, or of one row of a table, in print and as a picture."""
+    """Print and draw the Shapley values of one video's frames, or of one row of a table."""
     video, out = Path(video), None if out is None else Path(out)
     is_table = _check(video, row, out)
-    # Here, and not above: `store` should not wait for torch to load.
+    # Imported here so that the `store` commands do not wait for torch to load.
     if is_table:
         from pipeline.studies.shapnets.explain import explained_row  # noqa: PLC0415
 
@@ -94,5 +94,5 @@ def explain(
         )
     console = Console()
     console.print(table)
-    # Names of files may have brackets, which would be taken for styles.
+    # No markup: Rich would read brackets in file names as styles.
     console.print(*remarks, f"Picture: {target}", sep="\n", markup=False, soft_wrap=True)

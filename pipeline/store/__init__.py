@@ -1,8 +1,9 @@
 """Coalition stores: the values of a game's coalitions, evaluated once and kept.
 
-Knows no model and no estimator. ``plan`` lists what is wanted, ``CoalitionStore.write`` fills it
-in any order, ``CoalitionStore.read`` gives it back, ``verify`` tells what is damaged. A store is
-a plain zarr group: ``zarr.open`` and ``xarray.open_zarr`` read it without this package.
+Stores do not depend on models or estimators. ``plan`` lists the instances, ``CoalitionStore.write``
+writes their values in any order, ``CoalitionStore.read`` reads them back, and ``verify`` lists what
+is damaged. A store is a plain zarr group: ``zarr.open`` and ``xarray.open_zarr`` read it without
+this package.
 """
 
 from pipeline.store.errors import (

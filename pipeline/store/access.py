@@ -1,4 +1,4 @@
-"""A store's files, on a disk or behind a URL that fsspec can read."""
+"""Reads a store's files, on a disk or from a URL that fsspec can read."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from pipeline.store.errors import UnreachableStore
 from pipeline.store.layout import ARRAYS, coordinate_names
 
 DRIVERS = frozenset({"aiohttp", "azure", "botocore", "gcsfs", "google", "requests"})
-"""Packages behind fsspec whose errors are of the network and of rights, and no OSErrors."""
+"""Packages behind fsspec whose network and permission errors are not OSErrors."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,7 @@ class Entry:
     """A file or a directory in a listing."""
 
     name: str
-    """Its last part."""
+    """Last part of its path."""
     is_directory: bool
     size: int | None
     """Bytes; None where the listing does not say."""
@@ -36,7 +36,7 @@ def is_remote(path: str) -> bool:
 
 
 def is_access_error(error: Exception) -> bool:
-    """Whether an error is of a disk or a network, and not of what was read from it."""
+    """Whether an error comes from the disk or the network, rather than from the content."""
     origins = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
     return isinstance(error, OSError) or not origins.isdisjoint(DRIVERS)
 
@@ -51,9 +51,9 @@ def unreachable(url: str, error: Exception) -> UnreachableStore:
 
 
 def zarr_source(path: str) -> str | FsspecStore:
-    """What zarr opens for reading: a directory as it is, a URL through fsspec.
+    """The source for zarr to read: a directory's path unchanged, a URL through fsspec.
 
-    Raises InputError if nothing is installed that reads such URLs.
+    Raises InputError if no installed package reads such URLs.
     """
     if not is_remote(path):
         return path
@@ -62,9 +62,9 @@ def zarr_source(path: str) -> str | FsspecStore:
 
 
 def entries(path: str, folder: str = "") -> list[Entry]:
-    """List a directory, or one below it, by name.
+    """List a directory, or ``folder`` below it, sorted by name.
 
-    Raises FileNotFoundError if there is none, for a URL UnreachableStore too.
+    Raises FileNotFoundError if it does not exist, and UnreachableStore if a URL cannot be read.
     """
     if not is_remote(path):
         return sorted(
@@ -83,7 +83,7 @@ def entries(path: str, folder: str = "") -> list[Entry]:
     for each in listed:
         whole = each["name"].rstrip("/")
         name = whole.rpartition("/")[2]
-        # Some services list a directory in itself; index pages have links that sort them.
+        # Some services list a directory as its own entry; index pages have links for sorting.
         if whole != place and not name.startswith("?"):
             found.append(Entry(name, each["type"] == "directory", each.get("size")))
     return sorted(found, key=lambda entry: entry.name)
@@ -92,7 +92,7 @@ def entries(path: str, folder: str = "") -> list[Entry]:
 def array_names(path: str, array: str) -> list[str]:
     """Names of the files of a store's array.
 
-    Raises UnreachableStore for a URL whose files cannot be listed, as those of some web servers.
+    Raises UnreachableStore for a URL whose files cannot be listed, such as on some web servers.
     """
     if not is_remote(path):
         return [entry.name for entry in os.scandir(Path(path, array))]
@@ -100,17 +100,18 @@ def array_names(path: str, array: str) -> list[str]:
         names = [entry.name for entry in entries(path, array)]
     except FileNotFoundError:
         names = []
-    # Every array has this file: without it the listing is of something else, an empty page say.
+    # Every array has this file. A listing without it shows something else, such as an empty page.
     if "zarr.json" not in names:
         raise UnreachableStore(
-            f"{path}: its files cannot be listed there, so what is done cannot be told; instances "
-            f"can be read by their names. Serve it with directory listings, or copy it to a disk"
+            f"{path}: its files cannot be listed, so it is unknown which instances are done; "
+            f"single ones can be read by name. Serve it with directory listings, or copy it to a "
+            f"disk"
         )
     return names
 
 
 def exists(path: str, name: str) -> bool:
-    """Whether there is a file below a path."""
+    """Whether a file below a path exists."""
     if not is_remote(path):
         return Path(path, name).exists()
     files, root = _files(path)
@@ -119,7 +120,10 @@ def exists(path: str, name: str) -> bool:
 
 
 def read_bytes(path: str, name: str) -> bytes:
-    """A file below a path. Raises OSError, for a URL UnreachableStore or FileNotFoundError."""
+    """Content of a file below a path.
+
+    Raises OSError for a local file, UnreachableStore or FileNotFoundError for a URL.
+    """
     if not is_remote(path):
         return Path(path, name).read_bytes()
     files, root = _files(path)
@@ -169,7 +173,7 @@ def _files(url: str) -> tuple[Any, str]:
         ) from None
     except ValueError as error:
         raise InputError(
-            f"{url}: no URL that can be read: {error}. Give a directory, or a URL such as "
+            f"{url}: not a URL that can be read: {error}. Give a directory, or a URL such as "
             f"https://host/store.zarr or s3://bucket/store.zarr"
         ) from None
     return files, root.rstrip("/")

@@ -1,8 +1,8 @@
-"""Who is evaluating which instance, so that no two processes evaluate the same one.
+"""Claims on instances, so that no two processes evaluate the same one.
 
 A claim is a record lock on one byte of a file beside the store, at the instance's index. The
-system releases it when its holder dies, so no claim outlives the work that it stands for. The file
-stays empty and lies beside the store, not inside: who reads or copies the store never sees it.
+system releases it when its holder dies, so no claim outlives its work. The file stays empty. It
+lies beside the store, so reading or copying the store leaves it out.
 """
 
 import errno
@@ -21,10 +21,10 @@ except ImportError:  # pragma: no cover (no such locks on this system)
 log = logging.getLogger(__name__)
 
 CLAIMS = re.compile(r"\.(.+\.zarr)\.claims")
-"""Names of the files that hold claims, and of their stores in them."""
+"""Names of claims' files; the group is the name of the store."""
 
 PRESENCE = 1 << 40
-"""Offset past every index: a lock there says that somebody plays, even between two claims."""
+"""Offset past every index. A lock here marks a process that plays, even between two claims."""
 
 _TAKEN = (errno.EACCES, errno.EAGAIN)
 
@@ -32,29 +32,29 @@ _TAKEN = (errno.EACCES, errno.EAGAIN)
 class Claims:
     """This process's claims on the instances of one store. Made by :func:`claiming`.
 
-    Where there are no record locks every claim is granted. That is harmless: two processes may
-    then do the same work, and the later one's shard, the same, takes the earlier one's place.
+    Where there are no record locks, every claim is granted. That is harmless: two processes may
+    then do the same work, and the later shard replaces an identical earlier one.
     """
 
     def __init__(self, path: Path, descriptor: int | None) -> None:
-        """Use :func:`claiming`; ``descriptor`` is of the file at ``path``, None without locks."""
+        """Use :func:`claiming`. ``descriptor``: of the file at ``path``; None without locks."""
         self._path = path
         self._descriptor = descriptor
 
     def take(self, index: int) -> bool:
-        """Claim an instance unless another process has claimed it; whether it is claimed now."""
+        """Claim an instance unless another process holds it; return whether it is now claimed."""
         return self._descriptor is None or self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB, 1, index)
 
     def wait(self, index: int) -> None:
-        """Claim an instance as soon as its owner releases it, or dies.
+        """Claim an instance as soon as its owner releases it or dies.
 
-        Nothing else may be claimed meanwhile: two processes could wait for each other.
+        Release all other claims first. Otherwise two processes could wait for each other.
         """
         if self._descriptor is not None:
             self._lock(fcntl.LOCK_EX, 1, index)
 
     def release(self, indices: Iterable[int]) -> None:
-        """Give claims back."""
+        """Release claims."""
         for index in indices:
             if self._descriptor is not None:
                 self._lock(fcntl.LOCK_UN, 1, index)
@@ -73,10 +73,10 @@ class Claims:
 
 @contextmanager
 def claiming(store: str | os.PathLike[str]) -> Iterator[Claims]:
-    """Take part in the evaluation of the store at a path; all claims are released at the end.
+    """Take part in the evaluation of the store at a path; release all claims at the end.
 
-    Record locks are held by processes, not by threads, and end when their process closes *any*
-    descriptor of the file. So one process must not do this twice at once with the same store.
+    Record locks belong to processes, not to threads. They end when their process closes *any*
+    descriptor of the file. So one process must enter this only once at a time per store.
     """
     path = claims_file(store)
     descriptor = None
@@ -96,14 +96,14 @@ def claiming(store: str | os.PathLike[str]) -> Iterator[Claims]:
 
 @contextmanager
 def excluding_players(store: str | os.PathLike[str]) -> Iterator[bool]:
-    """Keep everybody from claiming; yields False, and keeps nobody, if somebody plays now."""
+    """Keep other processes from claiming. Yields False, without any effect, if one plays now."""
     path = claims_file(store)
     try:
         descriptor = None if fcntl is None else os.open(path, os.O_RDWR)
     except FileNotFoundError:
         descriptor = None
     except PermissionError:
-        # Somebody else's file: whether they play cannot be told.
+        # The file belongs to another user, who may be playing.
         yield False
         return
     if descriptor is None:
@@ -121,16 +121,16 @@ def excluding_players(store: str | os.PathLike[str]) -> Iterator[bool]:
 
 
 def claims_file(store: str | os.PathLike[str]) -> Path:
-    """Where claims on a store are held: a hidden file beside the directory itself."""
-    # Through links: whoever plays by another name of the store has to find the same file.
+    """The file for claims on a store: a hidden file beside the directory itself."""
+    # Links are resolved: a process that uses another name of the store must find the same file.
     place = Path(store).resolve()
     return place.parent / f".{place.name}.claims"
 
 
 def _warn(path: Path, error: OSError) -> None:
     log.warning(
-        "%s: instances cannot be claimed here (%s); do not evaluate the same partition twice at "
-        "once: values stay right, but the work is done twice",
+        "%s: instances cannot be claimed here (%s). Do not evaluate the same partition twice at "
+        "once: the values would be right, but the work would be done twice",
         path,
         error.strerror,
     )

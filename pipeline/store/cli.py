@@ -1,4 +1,4 @@
-"""``python -m pipeline store``: look into coalition stores from a terminal, and make room."""
+"""``python -m pipeline store``: inspect coalition stores and remove unused ones."""
 
 import json
 import os
@@ -22,15 +22,15 @@ from pipeline.store.pruning import LeftAlone, Survey, Unused, prune, survey
 ROOT = "results/coalitions"
 RESULTS = Path("results")
 WIDE = 120
-"""Columns of a terminal that has room for all that a list tells."""
+"""Columns of a terminal from which a list shows all its fields."""
 COUNTS = 40
 """Columns that the numbers in a list take."""
 
 app = typer.Typer(
-    no_args_is_help=True, help="Look into the stores of evaluated coalitions, and make room."
+    no_args_is_help=True, help="Inspect the stores of evaluated coalitions; remove unused ones."
 )
 
-Root = Annotated[str, typer.Option(help="Directory or URL where stores are looked for by name.")]
+Root = Annotated[str, typer.Option(help="Directory or URL in which names of stores are looked up.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 
 
@@ -39,7 +39,7 @@ def list_stores(
     root: Annotated[str, typer.Argument(help="Directory or URL that holds stores.")] = ROOT,
     as_json: AsJson = False,
 ) -> None:
-    """List the stores under a directory, also those set aside; exit with 1 if any is unreadable."""
+    """List the stores under a directory and those set aside; exit with 1 if any is unreadable."""
     summaries: list[dict[str, Any]] = []
     for path in _stores_under(root):
         try:
@@ -63,7 +63,7 @@ def list_stores(
 def _listing(summaries: list[dict[str, Any]], root: str, width: int) -> Table:
     names = [_below(summary["path"], root).removesuffix(".zarr") for summary in summaries]
     wide = width >= WIDE
-    # Names are not broken where they have room without what tells least.
+    # The identity is left out where it would make names wrap.
     with_identity = wide or max(map(len, names)) + COUNTS + len(" 01234567") <= width
     table = Table(
         title=Text(f"coalition stores under {root}"),
@@ -106,7 +106,7 @@ def show(
     root: Root = ROOT,
     as_json: AsJson = False,
 ) -> None:
-    """Show what one store holds, and what its values are."""
+    """Show the content of one store and what its values mean."""
     try:
         summary = _summary(open_store(_resolved(path, root)))
     except (InputError, OSError) as error:
@@ -147,7 +147,7 @@ def verify_stores(
     ] = None,
     root: Root = ROOT,
 ) -> None:
-    """Read all that the stores hold; name what is damaged and exit with status 1 if anything is."""
+    """Read everything in the stores; list what is damaged and exit with status 1 if anything is."""
     chosen = paths or list(_stores_under(root))
     if not chosen:
         typer.echo(f"{root}: no stores")
@@ -163,7 +163,7 @@ def verify_stores(
             sound = False
             if isinstance(error, DamagedStore):
                 typer.echo(f"damaged: {error}")
-                # Its record cannot be read; stores lie at <root>/<study>/<game>.zarr.
+                # Its record cannot be read, so its path <root>/<study>/<game>.zarr gives the study.
                 study = Path(place).absolute().parent.name
                 remedies[_remedy(place, study)] = None
             else:
@@ -185,23 +185,23 @@ def verify_stores(
 
 
 def _remedy(path: str, study: str, *, by_run: bool = True) -> str:
-    """A line that says how to mend a store."""
+    """A line that says how to mend a store; ``by_run``: a forced run mends it."""
     if is_remote(path):
-        return f"to mend: copy a sound store to {path} anew"
+        return f"to mend: copy a sound store to {path} again"
     if Path(path).parent.name == SET_ASIDE:
-        return f"to mend: remove {path}; no result uses what was set aside"
-    # Without being forced Snakemake would see results that are up to date, and run nothing.
+        return f"to mend: remove {path}; no result uses a store that was set aside"
+    # Unless forced, Snakemake would consider the results up to date and run nothing.
     run = f"run `snakemake --cores all --forcerun {_receipt(path, study)}`"
     if not by_run:
         return (
-            f"to mend: remove from {path} the files that are no part of it; if a zarr.json differs "
-            f"from its copy, remove the store and {run}, which evaluates all of it again"
+            f"to mend: remove from {path} the files that do not belong to it; if a zarr.json "
+            f"differs from its copy, remove the store and {run}, which evaluates all of it again"
         )
-    return f"to mend: {run}, which evaluates only what is damaged again"
+    return f"to mend: {run}, which evaluates again only what is damaged"
 
 
 def _receipt(path: str, study: str) -> str:
-    """The receipt of a store. The job that writes it is made again with those before it."""
+    """The receipt of a store. Forcing the job that writes it also reruns the jobs before it."""
     return f"results/{study}/receipts/{Path(path).stem}.json"
 
 
@@ -209,14 +209,14 @@ def _receipt(path: str, study: str) -> str:
 def prune_stores(
     root: Annotated[Path, typer.Option(help="Directory that holds stores.")] = Path(ROOT),
     receipts: Annotated[
-        Path, typer.Option(help="Directory with the receipts of evaluations, however deep.")
+        Path, typer.Option(help="Directory of the receipts, at any depth.")
     ] = RESULTS,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print JSON; nothing is removed without --yes.")
     ] = False,
 ) -> None:
-    """Remove stores that no receipt of an evaluation refers to, after asking."""
+    """Ask, then remove the stores that no receipt of an evaluation refers to."""
     removed: Sequence[Unused] = []
     try:
         found = survey(root, receipts)
@@ -237,7 +237,7 @@ def prune_stores(
     if as_json:
         typer.echo(json.dumps(_survey_as_json(found, removed, left_alone), indent=2))
     elif Path(".dvc").is_dir():
-        typer.echo("copies of stores in DVC's cache are removed by `dvc gc`, not by this")
+        typer.echo("this keeps copies of stores in DVC's cache; `dvc gc` removes them")
 
 
 def _show_survey(found: Survey, root: Path, receipts: Path) -> None:
@@ -264,7 +264,7 @@ def _show_survey(found: Survey, root: Path, receipts: Path) -> None:
         Console().print(table)
         freed = _size_text(sum(each.freed for each in found.unused))
         typer.echo(
-            f"{len(found.unused)} to remove, which frees {freed}: what others share with them stays"
+            f"{len(found.unused)} to remove, which frees {freed}; files that kept stores share stay"
         )
         if not found.receipts:
             typer.echo(f"there are no receipts under {receipts}: every store counts as unused")
@@ -302,7 +302,7 @@ def _summary(store: CoalitionStore) -> dict[str, Any]:
     try:
         done = int(store.done().sum())
     except UnreachableStore:
-        # Behind a URL that can be read and not be listed.
+        # The URL can be read, but its files cannot be listed.
         done = None
     return {
         "path": store.path,
@@ -332,7 +332,7 @@ def _stores_behind(url: str) -> Iterator[str]:
     try:
         folders = [e.name for e in entries(url) if e.is_directory and not e.name.startswith(".")]
     except FileNotFoundError:
-        _fail(f"{url}: nothing there that can be listed; name a store there by its own URL")
+        _fail(f"{url}: no directory that can be listed; give the URL of a store instead")
     except InputError as error:
         _fail(str(error))
     yield from (f"{url}/{folder}" for folder in folders if folder.endswith(".zarr"))
@@ -342,7 +342,7 @@ def _stores_behind(url: str) -> Iterator[str]:
 
 
 def _below(path: str, root: str) -> str:
-    """A path as it is below a root."""
+    """A path relative to a root."""
     if is_remote(root):
         return path.removeprefix(root.rstrip("/") + "/")
     return str(Path(path).relative_to(root))
@@ -357,7 +357,7 @@ def _resolved(path: str, root: str) -> str:
         if exists(candidate, "zarr.json"):
             return candidate
     raise InputError(
-        f"{path}: no store there, nor at {base}/{path}.zarr; `list` shows the stores that there are"
+        f"{path}: no store there, nor at {base}/{path}.zarr; `store list` lists the stores"
     )
 
 

@@ -123,7 +123,7 @@ def test_what_is_as_the_results_are_is_not_written_again(root):
     for arguments in ([], ["--check"]):
         result = call(*arguments)
         assert result.exit_code == 0
-        assert "README.md: CLAIMS as the results are" in result.output
+        assert "README.md: CLAIMS up to date" in result.output
     assert {path: path.stat().st_mtime_ns for path in times} == times
     assert {path: path.stat().st_ino for path in inodes} == inodes
 
@@ -135,7 +135,7 @@ def test_the_check_names_the_document_that_differs(root):
     result = call("--check")
     assert result.exit_code == 1
     assert result.output.splitlines() == [
-        "README.md: CLAIMS as the results are",
+        "README.md: CLAIMS up to date",
         "docs/two.md: CLAIMS differs from the results",
     ]
     assert call("--check", "README.md").exit_code == 0
@@ -219,7 +219,7 @@ def test_tables_of_a_study_without_results_are_left_as_they_are(root):
     (root / "docs/other.md").write_text(text)
     done = call("docs/other.md", "--check")
     assert done.exit_code == 0
-    assert "BASELINES_CLAIMS left as it is" in done.output
+    assert "BASELINES_CLAIMS left unchanged" in done.output
     assert call("docs/other.md").exit_code == 0
     assert (root / "docs/other.md").read_text() == text
 

@@ -142,7 +142,7 @@ def test_verify_says_how_to_mend(root: Path) -> None:
     assert result.exit_code == 1
     for line, game in zip(result.output.splitlines()[-2:], ("trn", "tsn"), strict=True):
         assert forced(game) in line and result.output.count(forced(game)) == 1
-    assert result.output.endswith("which evaluates only what is damaged again\n")
+    assert result.output.endswith("which evaluates again only what is damaged\n")
 
 
 def test_verify_says_how_to_mend_what_a_run_does_not(root: Path) -> None:
@@ -150,7 +150,7 @@ def test_verify_says_how_to_mend_what_a_run_does_not(root: Path) -> None:
     result = call("verify", "frames/trn", "--root", root)
     assert result.exit_code == 1
     assert "to mend: remove from" in result.output.splitlines()[-1]
-    assert "evaluates only what is damaged" not in result.output
+    assert "evaluates again only what is damaged" not in result.output
     (aside,) = (root / "frames" / "set-aside").glob("*.zarr")
     (aside / "zarr.json").write_text("{")
     result = call("verify", aside)

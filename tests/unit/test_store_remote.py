@@ -174,7 +174,7 @@ def test_damage_behind_a_url_is_found(url: str, store: CoalitionStore) -> None:
     np.testing.assert_array_equal(behind.read("v0"), value_of("v0"))
     result = call("verify", url)
     assert result.exit_code == 1 and "6 damaged" in result.output
-    assert result.output.endswith(f"to mend: copy a sound store to {url} anew\n")
+    assert result.output.endswith(f"to mend: copy a sound store to {url} again\n")
 
 
 def test_damaged_metadata_behind_a_url(site: Site, store: CoalitionStore) -> None:
@@ -266,7 +266,7 @@ NO_SERVER = "http://127.0.0.1:9/trn.zarr"
         ("memory://nothing/trn.zarr", InputError, "no zarr group there"),
         ("s3://bucket/trn.zarr", InputError, "not installed: Install s3fs"),
         ("gs://bucket/trn.zarr", InputError, "not installed: Please install gcsfs"),
-        ("nonsense://x/trn.zarr", InputError, "no URL that can be read.*nonsense"),
+        ("nonsense://x/trn.zarr", InputError, "not a URL that can be read.*nonsense"),
     ],
 )
 def test_urls_without_a_store(url: str, kind: type[InputError], match: str) -> None:
@@ -295,5 +295,5 @@ def test_a_site_without_that_store(site: Site) -> None:
     result = call("show", "frames/tnr", "--root", site.url)
     assert result.exit_code == 1 and "frames/tnr: no store there" in result.output
     result = call("list", f"{site.url}/none")
-    assert result.exit_code == 1 and "nothing there that can be listed" in result.output
+    assert result.exit_code == 1 and "no directory that can be listed" in result.output
     assert "no stores" in call("list", site.url).output
