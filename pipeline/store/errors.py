@@ -1,23 +1,23 @@
-"""What can be wrong with a store, told apart so that a run can mend what can be mended."""
+"""Errors of a store, one class per kind, so that a run can repair what is repairable."""
 
 from pipeline.core.errors import InputError
 
 
 class DamagedStore(InputError):  # noqa: N818
-    """A store's metadata or lists cannot be read back: planning it anew replaces it."""
+    """A store's metadata or lists cannot be read back. Planning it again replaces it."""
 
 
 class DamagedShard(InputError):  # noqa: N818
-    """An instance's values are there and cannot be trusted: they have to be evaluated again."""
+    """An instance's stored values are damaged and must be evaluated again."""
 
 
 class MissingInstance(InputError):  # noqa: N818
-    """An instance's values are not there: not asked for, or not evaluated yet."""
+    """A store does not list an instance, or its values have not been evaluated yet."""
 
 
 class UnreachableStore(InputError):  # noqa: N818
-    """What is behind a URL cannot be reached, or its files cannot be listed."""
+    """A URL cannot be reached, or its files cannot be listed."""
 
 
 class UnusableValues(InputError):  # noqa: N818
-    """Values that a store does not take: of another shape, or not finite."""
+    """Values that a store refuses: they have another shape or are not finite."""

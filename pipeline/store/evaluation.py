@@ -1,4 +1,4 @@
-"""Plays games into stores: evaluates what they lack, and says in a receipt what it did."""
+"""Evaluates the missing values of a store and writes a receipt of what was evaluated."""
 
 import json
 import logging
@@ -25,32 +25,32 @@ log = logging.getLogger(__name__)
 RECEIPT_FORMAT = "evaluation-receipt"
 RECEIPT_VERSION = 1
 CHECK_BYTES = 64 << 20
-"""How much of the stored values is read at once when they are checked."""
+"""Bytes of stored values that a check reads at once."""
 
 Tables = Callable[[Sequence[int]], NDArray[np.floating[Any]]]
-"""Evaluates instances, given by their indices: (len(indices), coalition, output) floats."""
+"""Evaluates instances, given by index: returns (len(indices), coalition, output) floats."""
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """What one run evaluated and what it found evaluated.
+    """What one run evaluated, and what it reused from the store.
 
-    An evaluation is one coalition of one instance, all outputs together.
+    One evaluation is one coalition of one instance, with all outputs.
     """
 
     study: str
     game: str
     store: str
-    """Path of the store, as it was given."""
+    """Path of the store, as given."""
     identity: str
     partition: tuple[int, int]
     """(index, number of partitions)."""
     instances: int
-    """In the partition."""
+    """Number of instances in the partition."""
     instances_evaluated: int
     instances_reused: int
     instances_damaged: tuple[str, ...]
-    """Ids of those that were found damaged; they were evaluated again."""
+    """Ids of the instances that were found damaged and evaluated again."""
     evaluations_made: int
     evaluations_reused: int
     seconds: float
@@ -69,34 +69,35 @@ def play(
     device: str = "",
     evaluations: Callable[[int], int] | None = None,
 ) -> Receipt:
-    """Evaluate the instances of a partition that are missing or damaged, and keep their values.
+    """Evaluate the instances of a partition that are missing or damaged, and store their values.
 
-    Values that are there are read and checked first; a damaged instance is evaluated again, and a
-    warning says so. Every instance is kept as soon as its batch is evaluated. Partitions are
-    contiguous; any of them may run in any order, any number of times, several at once.
+    First reads and checks the values that are stored. A damaged instance is evaluated again, with a
+    warning. Every instance is stored as soon as its batch is evaluated. Partitions are contiguous.
+    They may run in any order, any number of times, several at once.
 
-    Other processes may play the same instances at the same time: each instance is evaluated by one
-    of them. Those that another has begun are waited for, and evaluated here if it dies. On return
-    all of the partition is done. Threads of one process must not play the same store at once.
+    Other processes may play the same instances at the same time: one of them evaluates each
+    instance. This one waits for instances that another has begun, and evaluates them if the other
+    dies. On return the whole partition is done. Only one thread of a process may play a store at a
+    time.
 
     Args:
         store: opened for writing.
         tables: evaluates a batch of instances.
-        batch_size: instances a batch.
+        batch_size: instances per batch.
         partition: (index, number of partitions).
-        description: stands before the progress.
-        device: where the evaluations are made, for the receipt.
-        evaluations: coalitions that are evaluated of an instance, by its index; all by default.
+        description: label of the progress bar.
+        device: device of the evaluations, for the receipt.
+        evaluations: number of coalitions evaluated for an instance, by its index; default: all.
 
     Raises:
-        UnusableValues: values that are not finite, named by their instances, after the others of
-            their batch have been kept.
-        InputError: no such partition; the disk is full; the store was planned anew meanwhile.
+        UnusableValues: some values are not finite; names their instances. The rest of the batch is
+            stored first.
+        InputError: no such partition; the disk is full; the store was planned again meanwhile.
     """
     start = time.perf_counter()
     owned = partition_indices(len(store), partition)
     if batch_size < 1:
-        raise InputError(f"batch size {batch_size}: must be 1 at least")
+        raise InputError(f"batch size {batch_size}: must be at least 1")
     missing, suspects = _looked_through(store, owned, description)
     rows = evaluations or (lambda _: store.record.rows)
     damaged, evaluated = _fill(store, missing, suspects, tables, batch_size, rows, description)
@@ -119,14 +120,15 @@ def play(
 
 
 def partition_indices(n_instances: int, partition: tuple[int, int]) -> range:
-    """The instances of a partition: contiguous, sizes differing by one at most.
+    """Indices of a partition's instances: contiguous, in sizes that differ by at most one.
 
-    There may be more partitions than instances; some are empty then.
+    Some partitions are empty if there are more partitions than instances.
     """
     index, count = partition
     if count < 1 or not 0 <= index < count:
         raise InputError(
-            f"partition {index} of {count}: partitions are counted from 0 to their number less 1"
+            f"partition {index} of {count}: the index must be from 0 to the number of partitions "
+            f"minus 1"
         )
     size, larger = divmod(n_instances, count)
     first = index * size + min(index, larger)
@@ -136,7 +138,7 @@ def partition_indices(n_instances: int, partition: tuple[int, int]) -> range:
 def _looked_through(
     store: CoalitionStore, owned: range, description: str
 ) -> tuple[list[int], list[int]]:
-    """Of these instances, those without values, and those whose values cannot be read."""
+    """Indices without values, and indices whose values cannot be read."""
     done = store.done()
     with progress(f"{description} check".strip(), int(done[owned].sum()), "instances") as advance:
         suspects = _unreadable(store, [i for i in owned if done[i]], advance)
@@ -152,9 +154,9 @@ def _fill(
     rows: Callable[[int], int],
     description: str,
 ) -> tuple[list[int], list[int]]:
-    """Evaluate what is missing or damaged; return the damaged instances and the evaluated ones."""
+    """Evaluate what is missing or damaged; return the damaged and the evaluated instances."""
     evaluated: list[int] = []
-    # Where nothing is to be done, nothing is claimed: a store that is only read may be played.
+    # Claims need a writable folder, so a complete store is played without: it may be read-only.
     unclaimed = nullcontext(Claims(Path(store.path), None))
     with claiming(store.path) if missing or suspects else unclaimed as claims:
         damaged, erased = _erase_damaged(store, suspects, claims)
@@ -171,7 +173,7 @@ def _fill(
 def _unreadable(
     store: CoalitionStore, indices: Sequence[int], advance: Callable[[int], None]
 ) -> list[int]:
-    """Read the values of these instances; return those that cannot be read."""
+    """Read the values of these instances; return the indices that cannot be read."""
     bad: list[int] = []
     at_once = max(1, CHECK_BYTES // (store.shape[0] * store.shape[1] * 4))
     for first in range(0, len(indices), at_once):
@@ -195,10 +197,13 @@ def _damage(store: CoalitionStore, i: int) -> DamagedShard | MissingInstance | N
 def _erase_damaged(
     store: CoalitionStore, suspects: Sequence[int], claims: Claims
 ) -> tuple[list[int], list[int]]:
-    """Erase and report what is still damaged; return the damaged and all that are gone now.
+    """Erase and report instances that are still damaged.
 
-    Another process may have found the same damage, and have erased or mended it since: only what
-    is found damaged under a claim is this process's to erase.
+    Another process may have found the same damage, and have erased or repaired it since. So this
+    one erases only what it finds damaged while it holds the claim.
+
+    Returns:
+        The damaged instances, and all instances that now lack values.
     """
     damaged, gone = [], []
     for i in suspects:
@@ -217,11 +222,11 @@ def _erase_damaged(
 def _claimed_batches(
     store: CoalitionStore, claims: Claims, missing: Sequence[int], batch_size: int
 ) -> Iterator[tuple[list[int], list[int]]]:
-    """Batches to evaluate, and the instances that were found evaluated beside each.
+    """Batches to evaluate, each with the instances that others turned out to have evaluated.
 
-    A batch's instances are claimed until the next one is asked for. Those that others have claimed
-    come last, once nothing else is left: then their owners are waited for, and what an owner did
-    not finish is in a batch after all. Each instance is given, or counted, once.
+    A batch's instances stay claimed until the next batch is requested. Instances that others have
+    claimed come last: this waits for their owners, and puts what an owner did not finish into a
+    batch. Each instance appears once.
     """
     todo, later = deque(missing), list[int]()
     while todo or later:
@@ -237,7 +242,7 @@ def _claimed_batches(
                 if not claims.take(i):
                     later.append(i)
                     continue
-                # Its owner may have finished between the look and the claim.
+                # Its owner may have finished just before the claim.
                 if not store.is_done(i):
                     batch.append(i)
                     continue
@@ -258,7 +263,7 @@ def _keep(store: CoalitionStore, batch: Sequence[int], values: NDArray[np.floati
             refused.append((store.instances[i], error))
     if refused:
         others = ", ".join(repr(instance) for instance, _ in refused[1:6])
-        text = f"{refused[0][1]}. The same of {others}" if others else str(refused[0][1])
+        text = f"{refused[0][1]}. The same holds for {others}" if others else str(refused[0][1])
         raise UnusableValues(text) from refused[0][1]
 
 
@@ -268,7 +273,7 @@ def write_receipt(receipt: Receipt, path: str | os.PathLike[str]) -> None:
 
 
 def read_receipt(path: str | os.PathLike[str]) -> Receipt:
-    """The inverse of :func:`write_receipt`. Raises InputError if the file is no receipt."""
+    """The inverse of :func:`write_receipt`. Raises InputError unless the file is a receipt."""
     try:
         content = json.loads(Path(path).read_bytes())
         if content["format"] != RECEIPT_FORMAT or content["format_version"] > RECEIPT_VERSION:
@@ -280,20 +285,20 @@ def read_receipt(path: str | os.PathLike[str]) -> Receipt:
         raise InputError(f"{path}: there is no receipt; evaluate the game first") from None
     except (ValueError, KeyError, TypeError) as error:
         raise InputError(
-            f"{path}: no {RECEIPT_FORMAT} of version {RECEIPT_VERSION} ({error}); remove it and "
-            f"evaluate the game again: what is stored is kept"
+            f"{path}: not an {RECEIPT_FORMAT} of version {RECEIPT_VERSION} ({error}); remove it "
+            f"and evaluate the game again: stored values are kept"
         ) from None
 
 
 def merge_receipts(receipts: Iterable[Receipt]) -> Receipt:
-    """One receipt for all partitions of a game: counts and seconds are sums.
+    """Merge the receipts of all partitions of a game; counts and seconds are sums.
 
     Raises InputError unless there is exactly one receipt for each partition of the same game.
     """
     parts = sorted(receipts, key=lambda receipt: receipt.partition)
     games = sorted({f"{r.study}/{r.game} {r.identity[:16]} in {r.store}" for r in parts})
     if len(games) != 1:
-        raise InputError(f"receipts of one game are merged; these are of {games}")
+        raise InputError(f"only receipts of one game can be merged; these are of {games}")
     count = parts[0].partition[1]
     found = [receipt.partition for receipt in parts]
     if found != [(index, count) for index in range(count)]:

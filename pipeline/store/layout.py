@@ -1,7 +1,7 @@
-"""How a store lies on disk: its arrays, its chunks, the names of its files.
+"""Layout of a store on disk: its arrays, its chunks, the names of its files.
 
 Chunk keys hold dots instead of slashes (``values/c.12.0.0``), so the shards of an array are the
-entries of one directory, and one listing of it tells which instances are done.
+entries of one directory. One listing of it shows which instances are done.
 """
 
 import os
@@ -23,11 +23,11 @@ CHUNK_BYTES = 1 << 20
 """Upper limit of a chunk inside a shard, before compression."""
 
 ARRAYS = ("values", "instance", "input_sha256", "output", "output_class", "masks")
-"""All that a store may hold beside coordinates; which of them are there depends on the game."""
+"""All arrays that a store may hold besides coordinates; the game decides which it holds."""
 
 COORDINATES = "coordinates"
-"""Attribute of the group that names the arrays of coordinates, with blanks between, as in the
-conventions for climate and forecast data: xarray makes coordinates of its dataset of them."""
+"""Attribute of the group that names the arrays of coordinates, separated by blanks, as in the
+conventions for climate and forecast data. xarray turns these arrays into coordinates."""
 
 SHARD = re.compile(r"c\.(0|[1-9]\d*)\.0(?:\.0)?")
 DEBRIS = ".partial"
@@ -45,7 +45,7 @@ class Lists:
     masks: NDArray[np.unsignedinteger[Any]] | None
     """(instance, coalition) uint64, or past 64 players (instance, coalition, byte) uint8."""
     coordinates: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    """What else readers know of instances, by name: (instance, …) bool, integers or floats."""
+    """Further data about instances, by name: (instance, …) bool, integers or floats."""
 
 
 def create(path: Path, record: GameRecord, lists: Lists) -> None:
@@ -94,11 +94,11 @@ def create(path: Path, record: GameRecord, lists: Lists) -> None:
             fill_value=0,
             dimensions=dimensions,
         )
-        # Masks equal to the fill value are masks all the same: their shard has to be there.
+        # A shard must exist even if all its masks equal the fill value.
         array.with_config({"write_empty_chunks": True})[:] = masks
     with warnings.catch_warnings():
-        # Inline consolidated metadata are not in the zarr 3 specification yet; readers that do
-        # not know them pass over them, and xarray opens stores with them without a warning.
+        # Inline consolidated metadata are not in the zarr 3 specification yet. Other readers
+        # ignore them; xarray needs them to open a store without a warning.
         warnings.filterwarnings("ignore", message="Consolidated metadata")
         zarr.consolidate_metadata(group.store)
     _flush(path)
@@ -116,18 +116,18 @@ def _write_coordinates(
             fill_value=0,
             dimensions=coordinate_dimensions(name, content.shape, n_players),
         )
-        # That its chunk is there is what tells zeros from an array that was lost.
+        # Always write the chunk: an array of zeros must differ from one whose chunk was lost.
         array.with_config({"write_empty_chunks": True})[:] = content
 
 
 def coordinate_names(attributes: Mapping[str, Any]) -> tuple[str, ...]:
-    """Names of a store's coordinates, by the attributes of its group.
+    """Names of a store's coordinates, from the attributes of its group.
 
-    Raises ValueError if they are not given as text.
+    Raises ValueError unless they are text.
     """
     names = attributes.get(COORDINATES, "")
     if not isinstance(names, str):
-        raise ValueError(f"attribute {COORDINATES!r} is {names!r}, not names with blanks between")
+        raise ValueError(f"attribute {COORDINATES!r} is {names!r}, not names split by blanks")
     return tuple(names.split())
 
 
@@ -139,10 +139,10 @@ def coordinate_dimensions(name: str, shape: tuple[int, ...], n_players: int) -> 
 
 
 def unusable_coordinate_names(names: Iterable[str]) -> list[str]:
-    """Names that cannot be those of coordinates.
+    """Names that coordinates cannot have.
 
-    They name directories, beside those of the other arrays, and variables of a dataset, where no
-    other thing than a dimension may have the name of a dimension.
+    A coordinate's name is also that of its directory, beside those of the other arrays, and of a
+    variable of a dataset, where names of dimensions are reserved.
     """
     taken = {*ARRAYS, "coalition", "player", "byte"}
     return [n for n in names if n in taken or not n.isidentifier() or not n.isascii()]
@@ -157,10 +157,11 @@ def _create_sharded(
     fill_value: float,
     dimensions: tuple[str, ...],
 ) -> zarr.Array[Any]:
-    """An array with one shard an instance, cut along the coalitions."""
+    """An array with one shard per instance, chunked along the coalitions."""
     _, rows, *rest = shape
     row_bytes = int(np.prod(rest)) * np.dtype(dtype).itemsize
-    # A power of two divides a complete table; a sampled one's shard is rounded up to whole chunks.
+    # A power of two divides a complete table. The shard of a sampled one is rounded up to whole
+    # chunks.
     chunk_rows = min(1 << max(0, (CHUNK_BYTES // row_bytes).bit_length() - 1), rows)
     shard_rows = -(-rows // chunk_rows) * chunk_rows
     return group.create_array(
@@ -199,10 +200,10 @@ def _create_plain(
 
 
 def _flush(path: Path) -> None:
-    """Ask the disk to keep the metadata and lists of a store.
+    """Sync the metadata and lists of a store to the disk, without its shards.
 
-    A shard that a power cut emptied fails its checksum and is made again, so shards are not waited
-    for. Emptied lists would cost all of them.
+    A shard that a power cut emptied fails its checksum and is evaluated again. Emptied lists would
+    lose all shards.
     """
     for folder, folders, names in os.walk(path):
         folders[:] = [f for f in folders if f != "masks"]
@@ -225,6 +226,6 @@ def small_chunk_name(dimensions: int) -> str:
 
 
 def shard_index(name: str) -> int | None:
-    """The instance whose shard a file is, by its name; None if it is no shard."""
+    """Index of the instance whose shard has this file name; None if the file is not a shard."""
     match = SHARD.fullmatch(name)
     return int(match[1]) if match else None

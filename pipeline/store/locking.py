@@ -1,4 +1,4 @@
-"""Locks on directories, which the system releases when their holder dies."""
+"""Locks on directories. The system releases them when their holder dies."""
 
 import os
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ except ImportError:  # pragma: no cover (no such locks on this system)
 
 @contextmanager
 def locked(directory: Path, *, exclusive: bool) -> Iterator[None]:
-    """Hold a directory, alone or with others; wait for whoever holds it.
+    """Lock a directory, exclusively or shared; wait until it is free.
 
-    The lock is on the directory itself and moves with it when it is renamed. Where the file
-    system has no locks on directories (some network file systems) this does nothing.
+    The lock is on the directory itself and moves with it when it is renamed. On file systems
+    without locks on directories (some network file systems) this does nothing.
     """
     descriptor = os.open(directory, os.O_RDONLY)
     try:
@@ -30,9 +30,9 @@ def locked(directory: Path, *, exclusive: bool) -> Iterator[None]:
 
 @contextmanager
 def try_locked(directory: Path) -> Iterator[bool]:
-    """Hold a directory alone, unless somebody holds it now; yields whether it is held.
+    """Lock a directory exclusively if it is free; yields whether it was.
 
-    Where the file system has no locks on directories nobody is known to hold it.
+    On file systems without locks on directories every directory counts as free.
     """
     descriptor = os.open(directory, os.O_RDONLY)
     try:

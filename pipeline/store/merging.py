@@ -1,4 +1,4 @@
-"""Checks around the evaluation of a game: before it the plan, after it the receipts."""
+"""Checks the plan before the evaluation of a game, and the receipts after it."""
 
 from pathlib import Path
 
@@ -19,8 +19,8 @@ from pipeline.store.opening import OpenGame
 def merge(parts: list[Path], out: Path) -> None:
     """Merge the receipts ``parts`` into ``out``.
 
-    A receipt of a partition that is not in the store as it says is removed: then the next run
-    evaluates what is missing.
+    A partition's receipt that the store does not match is removed, so that the next run evaluates
+    what is missing. Raises InputError then.
     """
     receipts = {path: read_receipt(path) for path in parts}
     merged = merge_receipts(receipts.values())
@@ -35,7 +35,7 @@ def merge(parts: list[Path], out: Path) -> None:
             path.unlink()
         raise InputError(
             f"{merged.store}: does not hold what {', '.join(map(str, wrong))} said; removed. "
-            "Run the same command again to evaluate what is missing, and only that"
+            "Run the same command again: it evaluates only what is missing"
         )
     write_receipt(merged, out)
 
@@ -47,13 +47,13 @@ def _is_done(receipt: Receipt, done: np.ndarray) -> bool:
 def refuse_other(
     store: CoalitionStore, opened: OpenGame, partition: tuple[int, int], *, remedy: str
 ) -> None:
-    """Raise InputError unless a store was planned for just this game and these inputs.
+    """Raise InputError unless a store was planned for exactly this game and these inputs.
 
     Args:
-        store: planned.
+        store: the planned store.
         opened: the game.
         partition: (index, number of partitions) whose instances are compared.
-        remedy: what to do, for the message.
+        remedy: advice for the error message.
     """
     if store.record.identity != opened.record.identity:
         raise InputError(f"{store.path}: is planned for another game; {remedy}")

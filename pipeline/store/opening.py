@@ -1,8 +1,8 @@
-"""What a study says of a game, so that stores of it can be planned, filled and sampled.
+"""Opens a study's game, so that its store can be planned, filled and sampled.
 
 A study's module ``game`` has one function ``open_game(name, *, device, …)``. Its other keyword
-arguments are the files and parameters that the study's ``paths.games`` lists for the game, and its
-annotations say of which types they are.
+arguments are the files and parameters that the study's ``paths.games`` lists for the game. They
+are validated against its annotations.
 """
 
 import importlib
@@ -19,35 +19,35 @@ from pipeline.core.fields import explain_validation_error
 from pipeline.store.record import GameRecord
 
 Classes = NDArray[np.integer[Any]] | None
-"""Classes that outputs are, where they differ by instance; None where they do not."""
+"""The class that each output is, where it differs by instance; otherwise None."""
 
 
 @dataclass(frozen=True, eq=False)
 class OpenGame:
-    """A game, its instances, and how they are evaluated."""
+    """A game, its instances, and the functions that evaluate them."""
 
     record: GameRecord
     instances: tuple[str, ...]
     """ids"""
     digest: Callable[[int, Classes], str]
-    """sha256 of what an instance's values are computed from, within the game, by its index and the
-    classes (output,) that its outputs are"""
+    """sha256 of the inputs that determine an instance's values within the game; takes its index
+    and the classes (output,) of its outputs"""
     tables: Callable[[Sequence[int], Classes], NDArray[np.floating[Any]]] | None = None
-    """values of all coalitions of some instances (k, coalition, output), by their indices and the
-    classes (k, output) that their outputs are; None for a game that is sampled"""
+    """values of all coalitions of k instances (k, coalition, output); takes their indices and the
+    classes (k, output) of their outputs; None for a sampled game"""
     coalitions: Callable[[int], Callable[[NDArray[Any]], NDArray[np.floating[Any]]]] | None = None
-    """for a game that is sampled: by an instance's index, its values (coalition, output) by masks
-    (coalition,)"""
+    """for a sampled game: takes an instance's index and returns its value function, from masks
+    (coalition,) to values (coalition, output)"""
     batch_size: int = 1
-    """instances that ``tables`` is best given at once"""
+    """best number of instances per call of ``tables``"""
     device: str = ""
-    """what evaluates them, for receipts"""
+    """device of the evaluations, for receipts"""
     output_classes: Callable[[], NDArray[np.integer[Any]]] | None = None
-    """classes that outputs are (instance, output), where they differ by instance"""
+    """the classes of the outputs (instance, output), where they differ by instance"""
     coordinates: Mapping[str, NDArray[Any]] = field(default_factory=dict)
-    """what readers want to know of instances (instance, …), such as their true classes"""
+    """further data about instances (instance, …), such as their true classes"""
     evaluations: Callable[[int], int] | None = None
-    """coalitions that are evaluated of an instance, by its index; all of them by default"""
+    """number of coalitions evaluated for an instance, by its index; default: all"""
 
 
 def open_game(study: str, game: str, given: Mapping[str, Any], device: str) -> OpenGame:
@@ -56,11 +56,11 @@ def open_game(study: str, game: str, given: Mapping[str, Any], device: str) -> O
     Args:
         study: its name.
         game: the game's name.
-        given: files and parameters, as a rule gives them.
+        given: files and parameters, as passed by a rule.
         device: auto, cpu, cuda or cuda:<number>.
 
     Raises:
-        InputError: arguments that do not fit, and as the study's own function.
+        InputError: ``given`` does not fit the study's function, or that function raises it.
     """
     opener = importlib.import_module(f"pipeline.studies.{study}.game").open_game
     checked = validate_call(config=ConfigDict(arbitrary_types_allowed=True))(opener)

@@ -498,7 +498,7 @@ def test_receipts(path: Path, store: CoalitionStore) -> None:
     with pytest.raises(InputError, match="one game"):
         merge_receipts([])
     file.write_text("{}")
-    with pytest.raises(InputError, match=r"trn\.json: no evaluation-receipt"):
+    with pytest.raises(InputError, match=r"trn\.json: not an evaluation-receipt"):
         read_receipt(file)
     with pytest.raises(InputError, match="there is no receipt"):
         read_receipt(path.parent / "none.json")
