@@ -1,18 +1,16 @@
-"""Values of sampled coalitions, kept in a store and used by every later method, budget and run.
+"""Stores values of sampled coalitions, and reuses them in every later method, budget and run.
 
-Estimators that sample ask for other coalitions of an instance each time, while a store gives every
-instance it lists the same number of coalitions, fixed when it is planned. So what is listed here
-are *pages*: ``n_coalitions`` coalitions of one instance, with their masks. New evaluations make
-new pages, and the store is planned anew with the pages that there are and the new ones, which
-keeps the shards of the former.
+Sampling estimators evaluate different coalitions of an instance each time. But a store gives every
+instance the same number of coalitions, fixed by its plan. So the store lists *pages* here:
+``n_coalitions`` coalitions of one instance, with their masks. New evaluations make new pages. The
+store is then planned again with the old and the new pages, which keeps the old shards.
 
-A page's id is ``<instance>#<digest of the input's digest and of the masks>``: one id is one
-content, in whatever process it is made, so lists of pages can be united without comparing them.
-The digest holds no ``#``, so no two instances share an id, whatever is in theirs.
+A page's id is ``<instance>#<digest of the input's digest and of the masks>``. The same id means the
+same content in every process, so lists of pages can be united without comparing pages. The digest
+holds no ``#``, so different instances have different ids, even if their names hold ``#``.
 
-A page that is not full repeats its last coalition, value and all: a shard has the same number of
-rows everywhere and no value may be left out of it, and a row that is there twice says nothing
-wrong to any reader.
+A page that is not full repeats its last coalition with its value: all shards have the same number
+of rows, and every row needs a value. Readers may safely see a row twice.
 """
 
 import hashlib
@@ -52,17 +50,17 @@ from pipeline.store.shards import Stamp, stamp_of
 log = logging.getLogger(__name__)
 
 KEEPING = PRESENCE + 1
-"""Offset, in the file of a store's claims, of the lock of the one process that adds pages now."""
+"""Offset, in the file of a store's claims, of the lock held by the process that adds pages."""
 
 COST_SHARE = 20
-"""Keeping costs at most one part in this many of the time: planning takes longer with each page."""
+"""Storing takes at most one part in this many of the time: each page makes planning slower."""
 
 PAGE = re.compile(r".+#[0-9a-f]{16}", re.DOTALL)
 """Ids of pages."""
 
 Evaluate = Callable[[NDArray[Any]], NDArray[np.floating[Any]]]
-"""Values of coalitions, all different, ascending: masks (m,) uint64, or past 64 players (m, byte)
-uint8, to (m, output)."""
+"""Value function: from distinct ascending masks (m,) uint64, or past 64 players (m, byte) uint8, to
+values (m, output)."""
 
 _Key = tuple[str, str]
 """An instance's id and the digest of its input."""
@@ -71,10 +69,10 @@ _Key = tuple[str, str]
 class Remembered:
     """A store of sampled coalitions in use. Made by :func:`remembered`.
 
-    Not for several threads at once; any number of processes may use one store.
+    Any number of processes may use one store, but only one thread of each.
 
     Attributes:
-        path: where the store is, as given.
+        path: path of the store, as given.
         record: the game.
     """
 
@@ -91,7 +89,7 @@ class Remembered:
         self._closed = False
         self._kept_at = time.monotonic()
         self._tables: WeakValueDictionary[_Key, KnownValues] = WeakValueDictionary()
-        # Tables with something to keep stay in memory until it is kept.
+        # Keeps tables in memory until all their values are stored.
         self._unkept: dict[_Key, KnownValues] = {}
         self._tallies: dict[_Key, Tally] = {}
         self._damaged: dict[str, None] = {}
@@ -105,13 +103,13 @@ class Remembered:
     def game(self, instance: str, input_sha256: str, evaluate: Evaluate) -> "RememberedGame":
         """The game of one instance.
 
-        What is kept of it is read now, and forgotten again once the game is; so hold few at once
-        where there are many outputs.
+        Reads the instance's stored values now, and frees them with the game. So hold few games at
+        once if there are many outputs.
 
         Args:
-            instance: its id, as any text that is not empty.
-            input_sha256: digest of what its values are computed from, within the game.
-            evaluate: called for coalitions whose values are not known.
+            instance: its id, any non-empty text.
+            input_sha256: digest of the inputs that determine its values within the game.
+            evaluate: called for coalitions with unknown values.
         """
         if not instance or not input_sha256:
             raise InputError(
@@ -128,20 +126,20 @@ class Remembered:
         return RememberedGame(self, key, table, tally, evaluate)
 
     def keep(self) -> None:
-        """Write all that was evaluated since the last time into the store.
+        """Write all values evaluated since the last call into the store.
 
-        Pages that other processes have added meanwhile stay. After an error, what was not written
-        is kept by the next call.
+        Keeps pages that other processes have added meanwhile. After an error, the next call writes
+        what is left.
 
-        Raises InputError if the disk is full, or if something else than such a store, or one of a
-        later format version, stands in its place.
+        Raises InputError if the disk is full, or if the path holds anything else than such a store,
+        or one of a later format version.
         """
         if not self._unkept:
             return
         start = time.monotonic()
         new = [page for key, table in self._unkept.items() for page in self._new_pages(key, table)]
-        # The lists are read and the store is planned by one process at a time: otherwise pages
-        # that another adds in between would not be planned.
+        # One process at a time reads the lists and plans the store. Otherwise the plan would miss
+        # pages that another process adds in between.
         self._claims.wait(KEEPING)
         try:
             present = self._present()
@@ -175,11 +173,11 @@ class Remembered:
     def receipt(
         self, seconds: float, device: str = "", partition: tuple[int, int] = (0, 1)
     ) -> Receipt:
-        """What was evaluated and what was found since the store was opened.
+        """Receipt of what was evaluated and what was reused since the store was opened.
 
-        An instance counts as evaluated if anything of it was, and as reused otherwise. A coalition
-        counts once however often it is asked for: as made if it was evaluated since, as reused if
-        it was found in the store.
+        An instance counts as evaluated if any of its coalitions was, otherwise as reused. Each
+        coalition counts once, however often it is requested: as made if it was evaluated since the
+        opening, as reused if the store held it.
         """
         made = {instance for (instance, _), tally in self._tallies.items() if tally.made}
         used = {instance for instance, _ in self._tallies}
@@ -200,7 +198,7 @@ class Remembered:
         )
 
     def _evaluated(self, key: _Key, table: KnownValues) -> None:
-        """Note that a table has something to keep, and keep all if it is time."""
+        """Note that a table has values to store, and store everything if that is due."""
         self._unkept[key] = table
         since = time.monotonic() - self._kept_at
         if since >= max(self._keep_every, COST_SHARE * self._keep_seconds):
@@ -210,7 +208,7 @@ class Remembered:
         instance, digest = key
         keys = np.concatenate([keys for keys, _ in table.unkept])
         values = np.concatenate([values for _, values in table.unkept])
-        # Ascending masks compress best, and the same evaluations make the same pages.
+        # Sorted masks compress best, and the same evaluations always make the same pages.
         order = np.argsort(keys, kind="stable")
         rows = self.record.rows
         for start in range(0, len(order), rows):
@@ -221,7 +219,7 @@ class Remembered:
             yield _Page(f"{instance}#{content[:16]}", digest, masks, values[chosen])
 
     def _present(self) -> dict[str, str]:
-        """The pages that have values: ids, and the digests of their inputs; masks are noted."""
+        """Ids of the pages that have values, with the digests of their inputs; notes masks."""
         found: dict[str, str] = {}
         with locked(self._place.parent, exclusive=False):
             self._read_lists()
@@ -240,8 +238,8 @@ class Remembered:
         return found
 
     def _stored(self, key: _Key) -> tuple[Keys, NDArray[np.float32]]:
-        """Coalitions of an instance that are kept, ascending, all different, and their values."""
-        # Nobody plans the store, and no page is moved, between the look at the lists and the end.
+        """Stored coalitions of an instance, distinct and ascending, and their values."""
+        # The lock keeps others from planning the store, which would move pages, while this reads.
         with locked(self._place.parent, exclusive=False):
             if stamp_of(self._place) != self._stamp:
                 self._read_lists()
@@ -250,7 +248,7 @@ class Remembered:
             except (DamagedShard, MissingInstance):
                 raise
             except InputError:
-                # Planned or removed all the same, where directories cannot be locked.
+                # Without locks on directories another process may have planned or removed it.
                 self._read_lists()
                 return self._read_pages(key)
 
@@ -265,7 +263,7 @@ class Remembered:
             except DamagedShard as error:
                 log.warning("%s", error)
                 self._damaged[key[0]] = None
-                # A plan links the shards that are there without reading them.
+                # Erase it here: a plan would link the shard without reading it.
                 open_store(store.path, "r+").erase(i)
                 continue
             self._masks[store.instances[i]] = masks
@@ -275,7 +273,7 @@ class Remembered:
         return distinct, np.concatenate(values)[first]
 
     def _read_lists(self) -> None:
-        """Look anew which pages there are, at the path and in what was set aside from there."""
+        """Read again which pages exist, at the path and in the stores set aside from there."""
         self._stamp = stamp_of(self._place)
         self._stores = list(_stores(self._place, self.record))
         self._pages = {}
@@ -286,7 +284,7 @@ class Remembered:
 
 
 class RememberedGame:
-    """The game of one instance: called on coalitions, it looks up or evaluates their values.
+    """The game of one instance: a call looks up or evaluates the values of coalitions.
 
     Attributes:
         n_players: players of the game.
@@ -312,7 +310,7 @@ class RememberedGame:
 
     @property
     def reused(self) -> int:
-        """Coalitions that were asked for since then and found in the store, each counted once."""
+        """Coalitions requested since then and found in the store, each counted once."""
         return self._tally.reused
 
     def __call__(self, coalitions: NDArray[Any]) -> NDArray[np.float32]:
@@ -321,8 +319,8 @@ class RememberedGame:
         ``coalitions``: masks, (m,) integers, player i being bit i; past 64 players (m, byte) uint8,
         player i being bit i % 8 of byte i // 8. May be repeated.
 
-        Raises InputError if they are no such masks, UnusableValues if their values are of another
-        shape or not finite; sound ones evaluated beside them are kept.
+        Raises InputError for other masks, and UnusableValues if values have another shape or are
+        not finite. Finite values of the same call are stored.
         """
         try:
             keys = keys_within(np.asarray(coalitions), self.n_players)
@@ -338,15 +336,15 @@ class RememberedGame:
     def _make(self, keys: Keys) -> None:
         if self._memory._closed:
             raise InputError(
-                f"{self._name()}: {len(keys)} coalitions are to be evaluated after the store was "
-                f"closed, where nothing would keep them; ask for them inside the with block"
+                f"{self._name()}: {len(keys)} coalitions have no stored value, and the store is "
+                f"closed; evaluate them inside the with block"
             )
         values = np.asarray(self._evaluate(masks_of_keys(keys)))
         shape = (len(keys), len(self.outputs))
         if values.shape != shape:
             raise UnusableValues(
                 f"{self._name()}: values of shape {values.shape} for {len(keys)} coalitions; "
-                f"(coalition, output) is {shape} here"
+                f"(coalition, output) must be {shape}"
             )
         with np.errstate(over="ignore"):
             kept = values.astype(np.float32)
@@ -362,8 +360,8 @@ class RememberedGame:
             raise UnusableValues(
                 f"{self._name()}: the value of coalition {mask_text(coalition)}, output "
                 f"{self.outputs[output]!r} is {values[row, output]}, and "
-                f"{int((~sound).sum()) - 1} more of {len(keys)} are as unusable; only finite "
-                f"float32 values are stored. Look at the instance's input and at the model"
+                f"{int((~sound).sum()) - 1} more of {len(keys)} coalitions have such values; only "
+                f"finite float32 values are stored. Check the instance's input and the model"
             )
 
     def _name(self) -> str:
@@ -374,23 +372,22 @@ class RememberedGame:
 def remembered(
     path: str | os.PathLike[str], record: GameRecord, *, keep_every: float = 60.0
 ) -> Iterator[Remembered]:
-    """Open the store of sampled coalitions at ``path``, or begin one, and keep what is evaluated.
+    """Open the store of sampled coalitions at ``path``, or begin one, and store new values.
 
-    All is kept at the end, and after an exception too. Meanwhile it is kept every so often, so
-    that a process that is killed loses what it evaluated in that time and nothing else. A store of
-    another game in its place is set aside when something is kept first. While the store is open
-    nobody removes it as unused.
+    Stores everything at the end, also after an exception, and from time to time before. So a killed
+    process loses only what it evaluated since the last time. If ``path`` holds a store of another
+    game, the first write sets that store aside. While the store is open, pruning leaves it alone.
 
     Args:
-        path: directory of the store, on a local disk; its parent is made if it is not there.
-        record: the game; its ``n_coalitions`` is the size of a page. Large ones make few pages,
-            which are quickly planned, and take more room where few coalitions are asked for.
-        keep_every: seconds after which to keep what was evaluated; longer where keeping itself
-            takes long, so that it costs a twentieth of the time at most.
+        path: directory of the store, on a local disk; its parent is made if missing.
+        record: the game; its ``n_coalitions`` is the size of a page. Large pages are few, which
+            makes planning fast, but they waste space if few coalitions are evaluated.
+        keep_every: seconds after which to store new values; longer if storing is slow, so that it
+            takes at most a twentieth of the time.
 
     Raises:
-        InputError: the record is not of a sampled game; at ``path`` is something else than a
-            coalition store, or one of a later format version, or one that does not list pages.
+        InputError: the record is of an enumerated game; ``path`` holds anything else than a
+            coalition store, or one of a later format version, or one that lists other than pages.
     """
     if record.n_coalitions is None:
         raise InputError(
@@ -406,8 +403,8 @@ def remembered(
             try:
                 memory.keep()
             except (InputError, OSError) as error:
-                # What ended the block is what has to be told first.
-                log.error("what was evaluated last could not be kept: %s", error)
+                # Only log it: the exception that ended the block matters more.
+                log.error("the last evaluated values could not be stored: %s", error)
             raise
         else:
             memory.keep()
@@ -417,7 +414,7 @@ def remembered(
 
 @dataclass(frozen=True)
 class _Page:
-    """Evaluations of one instance that are to be written."""
+    """Evaluations of one instance, to be written."""
 
     name: str
     input_sha256: str
@@ -428,10 +425,10 @@ class _Page:
 
 
 def _stores(place: Path, record: GameRecord) -> Iterator[CoalitionStore]:
-    """The stores of a game: the one at its place, then what was set aside from there.
+    """The stores of a game: the one at its place, then those set aside from there.
 
-    A plan takes the values that it is asked for from all of them. What was set aside is needed
-    when another game stood in the place in between.
+    A plan takes values from all of them. Those set aside are needed if another game took the place
+    in between.
     """
     if place.exists() and not (place.is_dir() and not any(place.iterdir())):
         try:
@@ -452,10 +449,10 @@ def _stores(place: Path, record: GameRecord) -> Iterator[CoalitionStore]:
 
 
 def _refuse_other_lists(store: CoalitionStore) -> None:
-    """Raise InputError if a store of the same game lists something else than pages."""
+    """Raise InputError if a store of the same game lists anything else than pages."""
     other = next((name for name in store.instances if not PAGE.fullmatch(name)), None)
     if other is not None:
         raise InputError(
-            f"{store.path}: lists {other!r}, not pages of instances as {other}#0123456789abcdef: "
-            f"its coalitions were chosen when it was planned. Give another path"
+            f"{store.path}: lists {other!r}, not pages such as {other}#0123456789abcdef: its plan "
+            f"fixed the coalitions. Give another path"
         )

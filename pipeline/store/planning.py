@@ -1,11 +1,10 @@
-"""What a store is to hold, decided once, before anything is evaluated.
+"""Plans which instances a store holds, before any is evaluated.
 
-A plan never changes a store in place. It builds a directory beside the store, gives every shard
-that is still good its place there by a hard link, and swaps the two directories. The one that was
-there goes to ``set-aside/``, and is removed once all that it holds is held elsewhere. So whenever
-a plan is killed, every shard is where a later plan of the same game looks for it, under the id and
-the digests that it was written for, and whatever is half-made is in a place where nothing is
-looked for.
+A plan never changes a store in place. It builds a new directory beside the store, hard-links every
+shard that is still good into it, and swaps the two directories. The old directory goes to
+``set-aside/``, and is removed once other stores hold all its values. So a plan may be killed at any
+time: a later plan of the same game still finds every shard, under the id and the digests that it
+was written for. Unfinished directories have names that no reader looks for.
 """
 
 import errno
@@ -42,10 +41,10 @@ log = logging.getLogger(__name__)
 
 SET_ASIDE = "set-aside"
 LEFTOVER = re.compile(r"\..+\.zarr\.(?:new|trash)")
-"""Names of what a plan that is killed leaves beside its store; the next one there removes it."""
+"""Names of leftovers of a killed plan, beside its store; the next plan there removes them."""
 
 Key = tuple[object, ...]
-"""What the values of one instance were computed from, within one identity."""
+"""Everything that determines the values of one instance, within one identity."""
 
 
 def plan(
@@ -60,33 +59,32 @@ def plan(
 ) -> CoalitionStore:
     """Make the store at ``path`` list these instances of this game, and open it for writing.
 
-    Values that were evaluated for the same game (by its identity), instance and digest are kept,
-    at whatever index the instance stands now. Nothing else is found in the store afterwards.
-    Values that are not asked for any more, because of the instance, its digest or the game, are set
-    aside in ``set-aside/`` beside the store, whence a later plan that asks for them takes them.
+    Keeps values that were evaluated for the same game (by its identity), instance and digest, even
+    if the index of the instance has changed. All other values leave the store: they move to
+    ``set-aside/`` beside it, from where a later plan can take them back.
 
-    A store whose metadata or lists cannot be read back is set aside too, and an empty one begun;
-    a warning is logged. To be called by one process, before any evaluates; processes that are
-    writing into the store when its lists change are refused their next write.
+    If the metadata or lists of the old store cannot be read back, the plan sets the store aside,
+    begins an empty one and logs a warning. One process should plan before any process evaluates. If
+    the lists change, processes that are writing into the store get an error at their next write.
 
     Args:
-        path: directory of the store, on a local disk; made if it is not there.
-        record: the game. The versions of libraries that it gives are recorded when no values are
-            kept; otherwise those that made the kept values stay.
+        path: directory of the store, on a local disk; made if missing.
+        record: the game. Its versions of libraries are recorded if no values are kept. Otherwise
+            the versions that made the kept values stay.
         instances: ids, all different, none empty.
-        input_sha256: for each instance, the digest of what its values are computed from.
-        output_classes: (instance, output) integers ≥ 0, where the class that an output is differs
-            by instance.
+        input_sha256: for each instance, the digest of the inputs that determine its values.
+        output_classes: (instance, output) integers ≥ 0, if the class of an output differs by
+            instance.
         masks: the coalitions of a sampled game (one with ``n_coalitions``), unless its
             specification says how they are ``drawn``: (instance, coalition)
             uint64, or past 64 players (instance, coalition, byte) uint8, player i being bit i % 8
             of byte i // 8.
-        coordinates: what readers need to know of instances beside their values, by name: (instance,
-            …) bool, integers or floats, such as ``true_class`` (instance,) int64. Values do not
-            depend on them: a plan with others keeps all values.
+        coordinates: further data about instances, by name: (instance, …) bool, integers or floats,
+            such as ``true_class`` (instance,) int64. Values do not depend on them: a plan with
+            other coordinates keeps all values.
 
     Raises:
-        InputError: the lists do not fit; at ``path`` is something else than a coalition store, or
+        InputError: the lists do not fit; ``path`` holds anything else than a coalition store, or
             one of a later format version; the disk is full.
     """
     given = os.fspath(path)
@@ -107,9 +105,9 @@ def plan(
 
 
 def set_aside(path: str | os.PathLike[str]) -> None:
-    """Move the store at ``path``, if there is one, to ``set-aside/``, to make room for another.
+    """Move the store at ``path``, if there is one, to ``set-aside/``.
 
-    A later plan takes its values from there.
+    A later plan can take its values from there.
     """
     target = Path(path)
     if not target.is_dir():
@@ -125,7 +123,7 @@ def set_aside(path: str | os.PathLike[str]) -> None:
 
 
 def drop_redundant(path: str | os.PathLike[str]) -> None:
-    """Of the stores set aside from ``path``, remove those whose values others hold as well."""
+    """Remove stores set aside from ``path`` if other stores hold all their values."""
     target = Path(path)
     with locked(target.parent, exclusive=True):
         records = {}
@@ -141,7 +139,7 @@ def drop_redundant(path: str | os.PathLike[str]) -> None:
 
 
 def _settle(target: Path, record: GameRecord, lists: Lists) -> None:
-    """Put a store with the wanted lists at ``target``, and aside what is there if it differs."""
+    """Put a store with the wanted lists at ``target``; set the old one aside if it differs."""
     standing, label = _standing(target)
     current = standing
     if standing is not None and standing.record.identity != record.identity:
@@ -167,11 +165,11 @@ def _settle(target: Path, record: GameRecord, lists: Lists) -> None:
         for i in kept:
             _link(held[wanted[i]], fresh.shard(i))
     except BaseException:
-        # Of several files that zarr writes at once one has failed; others may still be appearing.
-        # What is left in spite of this the next plan removes.
+        # zarr writes several files at once. After one has failed, others may still appear; the next
+        # plan removes what is left.
         shutil.rmtree(new, ignore_errors=True)
         raise
-    # Only now: had there been no room for the new one, the old one would still be in its place.
+    # Only now: after a failure above (such as a full disk) the old store is still in place.
     if label is not None:
         _set_aside(target, label)
     new.rename(target)
@@ -179,7 +177,7 @@ def _settle(target: Path, record: GameRecord, lists: Lists) -> None:
 
 
 def _same(current: CoalitionStore, record: GameRecord, lists: Lists) -> bool:
-    """Whether a store of the same identity is as wanted already."""
+    """Whether a store of the same identity already has the wanted record and lists."""
     if current.done().any():
         record = replace(record, versions=current.record.versions)
     if record.attributes() != current.record.attributes():
@@ -204,13 +202,13 @@ def _lists_of(store: CoalitionStore) -> Lists:
 
 
 def _native(content: NDArray[Any]) -> NDArray[Any]:
-    """An array in the byte order of this machine, as it is read back."""
+    """An array in the byte order of this machine, which reading also gives."""
     array = np.asarray(content)
     return array.astype(array.dtype.newbyteorder("="))
 
 
 def _bytes_of(lists: Lists) -> dict[str, tuple[str, tuple[int, ...], bytes]]:
-    """Coordinates, such that they are equal if and only if they are stored alike."""
+    """Coordinates in a form that is equal if and only if their stored content is equal."""
     return {
         name: (content.dtype.name, content.shape, content.tobytes())
         for name, content in lists.coordinates.items()
@@ -230,7 +228,7 @@ def _keys(lists: Lists) -> list[Key]:
 
 
 def _done_keys(store: CoalitionStore) -> dict[Key, int]:
-    """Index of every instance that is done, by what its values were computed from."""
+    """Index of every done instance, by the key of its values."""
     result: dict[Key, int] = {}
     for i in np.flatnonzero(store.done()).tolist():
         try:
@@ -258,7 +256,10 @@ def _key(
 
 
 def _standing(target: Path) -> tuple[CoalitionStore | None, str | None]:
-    """The store at ``target``, None if damaged, and its label when set aside, None if not there."""
+    """The store at ``target`` and the label to set it aside with.
+
+    The store is None if it is damaged or missing, the label only if it is missing.
+    """
     if not target.exists():
         return None, None
     try:
@@ -270,7 +271,7 @@ def _standing(target: Path) -> tuple[CoalitionStore | None, str | None]:
 
 
 def set_aside_stores(target: Path, record: GameRecord) -> list[CoalitionStore]:
-    """The stores of a game that were set aside from this place; warns of unreadable ones."""
+    """The stores of a game that were set aside from this place; warns about unreadable ones."""
     pattern = f"{glob_escaped(target.stem)}-{record.identity[:16]}*.zarr"
     stores = []
     for path in sorted((target.parent / SET_ASIDE).glob(pattern)):
@@ -285,7 +286,7 @@ def set_aside_stores(target: Path, record: GameRecord) -> list[CoalitionStore]:
 
 
 def _set_aside(target: Path, label: str) -> None:
-    """Move a store out of the way, to a place of its own; remove one without values."""
+    """Move a store to a new name under ``set-aside/``, or remove it if it holds no values."""
     if not any(shard_index(name) is not None for name in _names(target / "values")):
         target.rename(trash_place(target))
         _remove(trash_place(target))
@@ -304,12 +305,12 @@ def _suffix(number: int) -> str:
 
 
 def _drop_redundant(target: Path, record: GameRecord) -> None:
-    """Remove the stores set aside of which every value is held by another that stays."""
+    """Remove every store set aside whose values are all in other stores that stay."""
     aside = set_aside_stores(target, record)
     standing = open_store(target)
     own = [standing] if standing.record.identity == record.identity else []
     keys = {store.path: frozenset(_done_keys(store)) for store in [*own, *aside]}
-    # Smallest first, so that the fewest stay.
+    # Smallest first, so that the fewest stores stay.
     for store in sorted(aside, key=lambda store: len(keys[store.path])):
         others = frozenset[Key]().union(*(k for path, k in keys.items() if path != store.path))
         if keys[store.path] <= others:
@@ -322,7 +323,7 @@ def _drop_redundant(target: Path, record: GameRecord) -> None:
 
 
 def _sweep(target: Path) -> None:
-    """Remove what killed writes left."""
+    """Remove the leftovers of killed writes."""
     for name in _names(target / "values"):
         if name.endswith(DEBRIS):
             (target / "values" / name).unlink(missing_ok=True)
@@ -334,7 +335,7 @@ def _names(folder: Path) -> list[str]:
 
 @contextmanager
 def _held(target: Path) -> Iterator[None]:
-    """Keep others from writing into the store at ``target``, if there is one."""
+    """Keep other processes from writing into the store at ``target``, if there is one."""
     if target.exists():
         with locked(target, exclusive=True):
             yield
@@ -343,7 +344,7 @@ def _held(target: Path) -> Iterator[None]:
 
 
 def _link(source: Path, destination: Path) -> None:
-    """A second name for a shard. Shards are replaced, never changed, so that sharing is safe."""
+    """Link a shard to a second name. That is safe: shards are replaced, never changed."""
     try:
         os.link(source, destination)
     except OSError as error:
@@ -359,17 +360,17 @@ def _remove(path: Path) -> None:
 
 
 def place_of(path: str | os.PathLike[str]) -> Path:
-    """Where a store's directory itself is: what stands beside it has to be on the same disk."""
+    """A store's own directory, with a link resolved, so that its siblings are on the same disk."""
     return Path(path).resolve() if Path(path).is_symlink() else Path(path)
 
 
 def new_place(target: Path) -> Path:
-    """Where a plan builds what is to stand at ``target``."""
+    """Where a plan builds the store that it will move to ``target``."""
     return target.parent / f".{target.name}.new"
 
 
 def trash_place(target: Path) -> Path:
-    """Where what stood at ``target`` is moved before it is removed."""
+    """Where the old content of ``target`` is moved before its removal."""
     return target.parent / f".{target.name}.trash"
 
 
@@ -383,11 +384,11 @@ def _refuse_unfit(path: str, record: GameRecord, lists: Lists) -> None:
     )
     n = len(instances)
     if n == 0:
-        raise InputError(f"{path}: no instances to plan; there must be one at least")
+        raise InputError(f"{path}: no instances to plan; give at least one")
     repeated = [name for name, count in Counter(instances).items() if count > 1]
     if repeated or not all(isinstance(i, str) and i for i in instances):
         what = f"repeated: {', '.join(map(repr, repeated[:5]))}" if repeated else "empty or no text"
-        raise InputError(f"{path}: instance ids are {what}; each must be a text of its own")
+        raise InputError(f"{path}: instance ids are {what}; each must be a different text")
     if len(digests) != n or not all(isinstance(d, str) and d for d in digests):
         raise InputError(
             f"{path}: {len(digests)} input digests for {n} instances, or some are empty; "
@@ -395,13 +396,13 @@ def _refuse_unfit(path: str, record: GameRecord, lists: Lists) -> None:
         )
     if classes is not None and (classes.shape != (n, len(record.outputs)) or (classes < 0).any()):
         raise InputError(
-            f"{path}: output classes of shape {classes.shape}; (instance, output) is "
-            f"{(n, len(record.outputs))} here, and classes are numbers from 0"
+            f"{path}: output classes of shape {classes.shape}; (instance, output) must be "
+            f"{(n, len(record.outputs))}, and classes must be at least 0"
         )
     if (masks is not None) != record.lists_masks:
         raise InputError(
-            f"{path}: masks are given for a sampled game, one whose record says n_coalitions, "
-            f"and only for such a game; and not where its specification says how they are drawn"
+            f"{path}: give masks if and only if the game is sampled (its record has n_coalitions) "
+            f"and its specification does not say how coalitions are drawn"
         )
     if masks is not None:
         packed = record.n_players > 64
@@ -409,8 +410,8 @@ def _refuse_unfit(path: str, record: GameRecord, lists: Lists) -> None:
         dtype = np.dtype(np.uint8 if packed else np.uint64)
         if masks.shape != shape or masks.dtype != dtype:
             raise InputError(
-                f"{path}: masks of shape {masks.shape}, {masks.dtype}; {shape}, {dtype} is "
-                f"what {record.n_players} players and {record.rows} coalitions need"
+                f"{path}: masks of shape {masks.shape}, {masks.dtype}; {record.n_players} players "
+                f"and {record.rows} coalitions need {shape}, {dtype}"
             )
     _refuse_unfit_coordinates(path, record, lists)
 
@@ -420,19 +421,19 @@ def _refuse_unfit_coordinates(path: str, record: GameRecord, lists: Lists) -> No
     for name, content in lists.coordinates.items():
         if content.shape[:1] != (n,) or not content.size:
             raise InputError(
-                f"{path}: coordinate {name!r} has shape {content.shape}; its first dimension is "
-                f"the instance, of which there are {n}, and none is empty"
+                f"{path}: coordinate {name!r} has shape {content.shape}; its first dimension must "
+                f"be {n}, the number of instances, and none may be empty"
             )
         if content.dtype.kind not in "biuf" or content.dtype.itemsize > 8:
             raise InputError(
-                f"{path}: coordinate {name!r} is {content.dtype}; bool, integers and floats of up "
-                f"to 64 bits are stored"
+                f"{path}: coordinate {name!r} is {content.dtype}; it must be bool, integers or "
+                f"floats of up to 64 bits"
             )
         dimensions.update(coordinate_dimensions(name, content.shape, record.n_players))
     wrong = unusable_coordinate_names(lists.coordinates)
     wrong += sorted(dimensions.intersection(lists.coordinates))
     if wrong:
         raise InputError(
-            f"{path}: coordinates cannot be named {', '.join(map(repr, wrong))}; names have "
-            f"letters, digits and '_', and none is that of a dimension or of another array"
+            f"{path}: coordinates cannot be named {', '.join(map(repr, wrong))}; use letters, "
+            f"digits and '_', and no name of a dimension or of another array"
         )

@@ -1,4 +1,4 @@
-"""Finds and removes what is kept of coalitions' values and no result refers to any more."""
+"""Finds and removes stores of coalitions' values that no receipt refers to."""
 
 import os
 import stat
@@ -15,10 +15,10 @@ from pipeline.store.planning import LEFTOVER, SET_ASIDE
 from pipeline.store.removal import at_rest, remove
 
 RECEIPTS = "receipts/*.json"
-"""Where receipts lie, below the directory of results, at any depth."""
+"""Pattern of receipts' paths, at any depth below the directory of results."""
 
 _Reference = tuple[Path, str]
-"""Resolved path of a store and the identity of the game that it holds."""
+"""Resolved path of a store, and the identity of its game."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +27,11 @@ class Unused:
 
     path: Path
     reason: str
-    """Why it may go."""
+    """Why it can be removed."""
     freed: int
-    """Bytes of its files that have no other link, but for those in what is removed before it."""
+    """Bytes that its removal frees, after the removals before it."""
     inode: tuple[int, int] | None
-    """Tells what was found from what another process puts there later."""
+    """Device and inode, to recognise what another process puts there later."""
     study: str | None = None
     game: str | None = None
     identity: str | None = None
@@ -41,7 +41,7 @@ class Unused:
 
 @dataclass(frozen=True)
 class LeftAlone:
-    """Something that may be unused and is not touched."""
+    """Something that may be unused, but is not removed."""
 
     path: Path
     reason: str
@@ -49,28 +49,28 @@ class LeftAlone:
 
 @dataclass(frozen=True)
 class Survey:
-    """What is under a root, as far as it concerns who wants to make room."""
+    """The stores and leftovers under a root, by whether they can be removed."""
 
     receipts: tuple[Path, ...]
     kept: tuple[Path, ...]
     """Stores that a receipt refers to."""
     unused: tuple[Unused, ...]
-    """In the order in which they are removed."""
+    """In the order of removal."""
     left_alone: tuple[LeftAlone, ...]
 
 
 def survey(root: Path, results: Path) -> Survey:
-    """Look for what no receipt refers to; nothing is changed.
+    """Find everything that no receipt refers to; change nothing.
 
-    A store is referred to if a receipt names its path, relative to the working directory, and its
-    identity.
+    A receipt refers to a store if it names the store's path, relative to the working directory, and
+    its identity.
 
     Args:
-        root: directory of the stores, however deep. Links below it are not followed.
-        results: directory of the receipts, however deep.
+        root: directory of the stores, at any depth. Links below it are not followed.
+        results: directory of the receipts, at any depth.
 
-    Raises InputError if either is no directory, if a receipt cannot be read, or if all the
-    receipts are of stores elsewhere.
+    Raises InputError if either directory is missing, if a receipt cannot be read, or if all
+    receipts refer to stores outside ``root``.
     """
     if not root.is_dir():
         raise InputError(f"{root}: there is no such directory of stores; give another root")
@@ -84,7 +84,7 @@ def survey(root: Path, results: Path) -> Survey:
         found = _judged(path, references)
         if isinstance(found, Unused):
             if path.is_symlink():
-                found = LeftAlone(path, "a link; remove it and what it leads to by hand")
+                found = LeftAlone(path, "a link; remove it and its target by hand")
             elif (use := _use(path)) is not None:
                 found = LeftAlone(path, use)
         if isinstance(found, Unused):
@@ -97,11 +97,11 @@ def survey(root: Path, results: Path) -> Survey:
 
 
 def prune(found: Survey, results: Path) -> tuple[list[Unused], list[LeftAlone]]:
-    """Remove what a survey found unused; return what went and what was left alone after all.
+    """Remove what a survey found unused; return what was removed and what was left alone.
 
-    Left alone is what another process uses or has replaced since, or a receipt names now.
+    Leaves alone what another process uses or has replaced since, or what a receipt names now.
 
-    Raises InputError as :func:`survey` does, OSError if something cannot be removed.
+    Raises InputError as :func:`survey` does, and OSError if a removal fails.
     """
     references = _references(find_receipts(results))
     removed: list[Unused] = []
@@ -134,7 +134,7 @@ def find_receipts(results: Path) -> list[Path]:
     if not results.is_dir():
         raise InputError(f"{results}: there is no such directory of receipts; give another")
     found, seen = [], set()
-    # Through links too: a receipt that is not seen is a store that is lost.
+    # Follow links: a receipt that is overlooked would cost a store.
     for folder, folders, names in os.walk(results, followlinks=True):
         place = Path(folder).resolve()
         if place in seen:
@@ -153,9 +153,9 @@ def _references(receipts: Sequence[Path]) -> set[_Reference]:
         try:
             receipt = read_receipt(path)
             if not isinstance(receipt.store, str):
-                raise InputError(f"{path}: its 'store' is no path; remove it and evaluate again")
+                raise InputError(f"{path}: its 'store' is not a path; remove it, evaluate again")
         except (InputError, OSError) as error:
-            raise InputError(f"nothing is pruned, for a receipt cannot be read: {error}") from error
+            raise InputError(f"nothing is pruned: a receipt cannot be read: {error}") from error
         references.add((Path(receipt.store).resolve(), receipt.identity))
     return references
 
@@ -165,14 +165,14 @@ def _refuse_elsewhere(root: Path, results: Path, references: set[_Reference]) ->
     if references and not any(store.is_relative_to(here) for store, _ in references):
         some = min(store for store, _ in references)
         raise InputError(
-            f"{results}: the receipts there are of stores elsewhere, as {some}, and none of one "
-            f"under {root}; paths in receipts are relative to the working directory: call this "
-            f"from where they were written, or give the --root and --receipts that belong together"
+            f"{results}: all receipts there refer to stores outside {root}, such as {some}; paths "
+            f"in receipts are relative to the working directory: run this where they were written, "
+            f"or give a --root and --receipts that belong together"
         )
 
 
 def _places(root: Path) -> Iterator[Path]:
-    """All stores under a root, what killed plans left, and claims' files without a store."""
+    """All stores under a root, leftovers of killed plans, and claims' files without a store."""
     for folder, folders, names in os.walk(root):
         for name in sorted(folders):
             if (name.endswith(".zarr") and name[0] != ".") or LEFTOVER.fullmatch(name):
@@ -185,7 +185,7 @@ def _places(root: Path) -> Iterator[Path]:
 
 
 def _judged(path: Path, references: set[_Reference]) -> Unused | LeftAlone | None:
-    """What to do with something under the root; None if a receipt refers to it."""
+    """Whether a path under the root is unused or left alone; None if a receipt refers to it."""
     if LEFTOVER.fullmatch(path.name) or CLAIMS.fullmatch(path.name):
         reason = "left by a killed process" if path.is_dir() else "its store is gone"
         return Unused(path, reason, 0, _inode(path))
@@ -196,7 +196,7 @@ def _judged(path: Path, references: set[_Reference]) -> Unused | LeftAlone | Non
     except DamagedStore:
         if aside:
             return Unused(path, "set aside, damaged", 0, _inode(path))
-        return LeftAlone(path, "is damaged, so its game cannot be told; see `store verify`")
+        return LeftAlone(path, "is damaged, so its game is unknown; run `store verify`")
     except (InputError, OSError) as error:
         return LeftAlone(path, str(error).removeprefix(f"{path}: "))
     place = path.resolve()
@@ -223,13 +223,13 @@ def _use(path: Path) -> str | None:
 
 
 def _store_of(path: Path) -> Path:
-    """The store that a claims' file is for; anything else itself."""
+    """The store that a claims' file belongs to; any other path unchanged."""
     match = CLAIMS.fullmatch(path.name)
     return path.with_name(match[1]) if match else path
 
 
 def _with_sizes(unused: Sequence[Unused]) -> Iterator[Unused]:
-    """Say what each frees. Stores share shards by links: the last link that goes frees one."""
+    """Add the bytes that each frees. Removing the last link to a shared shard frees the shard."""
     gone: Counter[tuple[int, int]] = Counter()
     for each in unused:
         freed = 0

@@ -158,7 +158,7 @@ def test_values_that_are_not_finite_name_their_instances(path, store: CoalitionS
                 values[row, 2, 1] = np.nan
         return values
 
-    with pytest.raises(UnusableValues, match=r"'v1' hold nan at coalition 2.*same of 'v3'"):
+    with pytest.raises(UnusableValues, match=r"'v1' hold nan at coalition 2.*same holds for 'v3'"):
         play(store, tables, batch_size=5)
     assert np.flatnonzero(store.done()).tolist() == [0, 2, 4]
     check(path)

@@ -377,7 +377,7 @@ def test_after_the_end_stored_values_are_given_and_no_others_made(path: Path) ->
     evaluator = Evaluator()
     game = ask(path, masks(1, 2), evaluator)
     np.testing.assert_array_equal(game(masks(2)), oracle(masks(2), "a"))
-    with pytest.raises(InputError, match="after the store was closed"):
+    with pytest.raises(InputError, match="the store is closed"):
         game(masks(3))
 
 

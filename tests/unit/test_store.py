@@ -224,7 +224,7 @@ def test_sampled_games_whose_coalitions_follow_from_instances(path: Path) -> Non
     with pytest.raises(InputError, match="lists no masks; its coalitions are drawn: walks, seed 0"):
         more.masks(0)
     masks = np.zeros((2, 7, 375), dtype=np.uint8)
-    with pytest.raises(InputError, match="not where its specification says how they are drawn"):
+    with pytest.raises(InputError, match="its specification does not say how coalitions are drawn"):
         plan(path, record, ["round 0", "round 1"], ["1", "1"], masks=masks)
 
 
@@ -371,7 +371,7 @@ def test_damaged_metadata_are_refused_and_set_aside_by_a_plan(path: Path, damage
         (["a", "b"], ["1"], {}, "1 input digests for 2"),
         (["a"], [""], {}, "needs one"),
         (["a"], ["1"], {"output_classes": [[0, 1]]}, r"shape \(1, 2\)"),
-        (["a"], ["1"], {"output_classes": [[0, -1, 2]]}, "numbers from 0"),
+        (["a"], ["1"], {"output_classes": [[0, -1, 2]]}, "classes must be at least 0"),
         (["a"], ["1"], {"masks": np.zeros((1, 16), np.uint64)}, "sampled game"),
     ],
 )

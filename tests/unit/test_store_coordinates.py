@@ -115,10 +115,10 @@ def test_fewer_instances_take_their_values_along(path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "match"),
     [
-        ("true_class", np.zeros(2), r"'true_class' has shape \(2,\).* there are 3"),
+        ("true_class", np.zeros(2), r"'true_class' has shape \(2,\).* must be 3"),
         ("true_class", np.int64(3), r"'true_class' has shape \(\)"),
-        ("box", np.zeros((3, 0)), "none is empty"),
-        ("label", np.array(["x", "y", "z"]), "'label' is <U1; bool, integers and floats"),
+        ("box", np.zeros((3, 0)), "none may be empty"),
+        ("label", np.array(["x", "y", "z"]), "'label' is <U1; it must be bool, integers or floats"),
         ("label", np.array([None, 1, 2]), "'label' is object"),
         ("phase", np.zeros(3, dtype=complex), "'phase' is complex128"),
         *(
