@@ -1,4 +1,4 @@
-"""What a store says about its game, and what makes two games the same game."""
+"""The record of a store's game, and the identity that tells games apart."""
 
 import hashlib
 import json
@@ -21,31 +21,31 @@ JSON = Any
 
 @dataclass(frozen=True)
 class GameRecord:
-    """What a person or a program needs to trust a game's values and to use them again.
+    """Everything that a reader needs to know about a game to reuse its values.
 
-    Raises InputError if the record describes no game that can be stored.
+    Raises InputError if a game with this record cannot be stored.
     """
 
     study: str
     game: str
     n_players: int
     player: str
-    """What a player is, as in "a frame of the video"."""
+    """Description of a player, such as "a frame of the video"."""
     outputs: tuple[str, ...]
     """Names of the outputs, such as class names; all different."""
     value: str
-    """Prose: what v is, and what the empty coalition gets."""
+    """Description of the value function v, also for the empty coalition."""
     specification: Mapping[str, JSON]
     """Everything that determines v besides weights and inputs."""
     weights_sha256: str
     evaluator_version: int
     versions: Mapping[str, str]
-    """Of libraries, when the values were made. Recorded; no part of the identity."""
+    """Versions of the libraries that made the values. The identity does not include them."""
     n_coalitions: int | None = None
-    """Coalitions an instance in a sampled game; None where all ``2**n_players`` are kept."""
+    """Coalitions per instance of a sampled game; None if all ``2**n_players`` are stored."""
 
     def __post_init__(self) -> None:
-        """Raise InputError if the record describes no game that can be stored."""
+        """Raise InputError if a game with this record cannot be stored."""
         name = f"game {self.study}/{self.game}"
         for part in (self.study, self.game):
             if not _NAME.fullmatch(part):
@@ -57,16 +57,16 @@ class GameRecord:
         elif self.n_players < 1 or self.n_coalitions < 1:
             raise InputError(
                 f"{name}: {self.n_players} players and {self.n_coalitions} coalitions; "
-                f"there must be one of each at least"
+                f"both must be at least 1"
             )
         if not self.outputs or len(set(self.outputs)) < len(self.outputs):
             raise InputError(
-                f"{name}: outputs {self.outputs} must be one or more, all of different names"
+                f"{name}: outputs {self.outputs}: give at least one, all with different names"
             )
         try:
             canonical_json(self.specification)
         except (TypeError, ValueError) as error:
-            raise InputError(f"{name}: the specification is no JSON: {error}") from None
+            raise InputError(f"{name}: the specification is not JSON: {error}") from None
 
     @property
     def rows(self) -> int:
@@ -75,20 +75,20 @@ class GameRecord:
 
     @property
     def lists_masks(self) -> bool:
-        """Whether a store of the game lists its coalitions' masks.
+        """Whether a store of the game lists the masks of its coalitions.
 
-        It does not where all coalitions are kept, nor where the specification says, under
-        ``drawn``, how an instance's coalitions follow from its name: masks of thousands of players
-        would take more room than their values.
+        False if all coalitions are stored. Also False if ``drawn`` in the specification says how
+        an instance's coalitions follow from its name: masks of thousands of players would take more
+        space than their values.
         """
         return self.n_coalitions is not None and "drawn" not in self.specification
 
     @property
     def identity(self) -> str:
-        """sha256 (hex) of what determines the values, given an instance's input.
+        """sha256 (hex) of everything that determines the values of a given input.
 
-        Two records with one identity give the same values to the same input. Prose and versions
-        have no part in it.
+        Records with the same identity give the same values for the same input. Descriptions and
+        versions do not count.
         """
         determining = {
             "study": self.study,
@@ -103,7 +103,7 @@ class GameRecord:
         return hashlib.sha256(canonical_json(determining).encode()).hexdigest()
 
     def described(self) -> dict[str, JSON]:
-        """The record as JSON, format and identity included."""
+        """The record as JSON, with format and identity."""
         return {
             "format": FORMAT,
             "format_version": FORMAT_VERSION,
@@ -124,7 +124,7 @@ class GameRecord:
     def attributes(self) -> dict[str, JSON]:
         """The record as attributes of a zarr group.
 
-        They are of types that netCDF takes, too: mappings are texts of JSON, and what is None is
+        Their types also suit netCDF: mappings become JSON texts, and attributes that are None are
         left out. (Version 1 of the format had mappings and None.)
         """
         return {
@@ -137,7 +137,7 @@ class GameRecord:
     def from_attributes(cls, attributes: Mapping[str, JSON]) -> "GameRecord":
         """The inverse of :meth:`attributes`.
 
-        Raises ValueError, KeyError or TypeError if something is left out or does not fit.
+        Raises ValueError, KeyError or TypeError if an attribute is missing or does not fit.
         """
         record = cls(
             study=attributes["study"],
@@ -154,7 +154,7 @@ class GameRecord:
         )
         if record.identity != attributes["identity"]:
             raise ValueError(
-                f"identity is {attributes['identity']}, but the attributes digest to "
+                f"identity is {attributes['identity']}, but the digest of the attributes is "
                 f"{record.identity}"
             )
         return record
@@ -163,12 +163,12 @@ class GameRecord:
 def _mapping(value: JSON) -> dict[str, JSON]:
     found = json.loads(value) if isinstance(value, str) else value
     if not isinstance(found, dict):
-        raise TypeError(f"{value!r} is no JSON object")
+        raise TypeError(f"{value!r} is not a JSON object")
     return found
 
 
 def canonical_json(content: JSON) -> str:
-    """JSON text that is the same for the same content: keys sorted, no blanks, no NaN."""
+    """The same JSON text for the same content: sorted keys, no blanks, NaN refused."""
     return json.dumps(
         content, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
     )

@@ -1,4 +1,4 @@
-"""Removes stores that nobody uses, so that a kill in the middle leaves none half there."""
+"""Removes stores that no process uses. A kill leaves each store complete or gone."""
 
 import shutil
 from collections.abc import Iterator
@@ -12,9 +12,9 @@ from pipeline.store.planning import LEFTOVER, SET_ASIDE, trash_place
 
 @contextmanager
 def at_rest(path: Path) -> Iterator[str | None]:
-    """Keep others from planning, writing and playing the store at ``path``, there or not.
+    """Keep others from planning, writing and playing the store at ``path``, if it exists or not.
 
-    Yields None; or at once, and nobody is kept from anything, what it is used for now.
+    Yields None. If the store is in use, excludes nobody and yields how it is used.
     """
     with ExitStack() as held:
         yield _use(path, held)
@@ -31,7 +31,7 @@ def _use(path: Path, held: ExitStack) -> str | None:
 
 
 def remove(path: Path) -> None:
-    """Remove a store, or a directory that a killed plan left, while it is :func:`at_rest`."""
+    """Remove a store or a killed plan's leftover. Call it inside :func:`at_rest`."""
     trash = path
     if not LEFTOVER.fullmatch(path.name):
         trash = trash_place(_planned_in(path) / path.name)

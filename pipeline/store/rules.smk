@@ -1,6 +1,6 @@
 # A store is filled in three steps: one job plans, several jobs evaluate, one merges their receipts.
-# The store itself is no output. Snakemake would delete it before each run, and with it the values
-# that the run could use again. Its receipt stands for it.
+# The receipt is the output, not the store: Snakemake deletes outputs before each run, and with the
+# store it would delete values that the run can reuse.
 wildcard_constraints:
     part=r"\d+",
     parts=r"\d+",
@@ -57,8 +57,8 @@ for study in STUDIES:
         shell:
             STAGE
 
-    # The inputs of the game are named here again: with the plan and the partitions' receipts, which
-    # are removed once they have been merged, goes what they depended on.
+    # The game's inputs are listed here again: the plan and the partitions' receipts are removed
+    # after the merge, and their dependencies with them.
     rule:
         name:
             f"{study}_merge"

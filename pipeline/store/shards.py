@@ -1,4 +1,4 @@
-"""A store in use: which instances are done, their values read and written."""
+"""An open store: lists which instances are done, and reads and writes their values."""
 
 import errno
 import json
@@ -36,22 +36,22 @@ from pipeline.store.record import FORMAT, FORMAT_VERSION, GameRecord
 Values = NDArray[np.float32]
 
 Stamp = tuple[int, int, int]
-"""Device, inode and time of a store's metadata."""
+"""Device, inode and modification time of a store's metadata."""
 
 
 class CoalitionStore:
-    """A game's values on disk, one shard an instance. Made by :func:`open_store` or ``plan``.
+    """A game's values on disk, one shard per instance. Made by :func:`open_store` or ``plan``.
 
-    An instance is named by its id or by its index. A shard is written once and whole, and its
-    presence says that the instance is done. Any number of processes may read and write at once.
+    Instances are given by id or by index. A shard is written at once and whole; if it exists, the
+    instance is done. Any number of processes may read and write at the same time.
 
     Attributes:
-        path: where the store is, as given.
-        record: what the values are.
+        path: path of the store, as given.
+        record: description of the game.
         instances: the instances' ids.
-        input_sha256: digest of what each instance's values are computed from.
-        output_classes: (instance, output) int32, the class that an output is in each instance;
-            None where the outputs are the same in all of them.
+        input_sha256: digest of the inputs that determine each instance's values.
+        output_classes: (instance, output) int32, the class of an output in each instance; None if
+            the outputs are the same in all instances.
         coordinate_names: names of :attr:`coordinates`.
     """
 
@@ -75,11 +75,11 @@ class CoalitionStore:
         self._stamp = stamp
 
     def __len__(self) -> int:
-        """Instances listed, done or not."""
+        """Number of listed instances, done or not."""
         return len(self.instances)
 
     def __repr__(self) -> str:
-        """Path and game."""
+        """The path and the game."""
         return f"CoalitionStore({self.path!r}, {self.record.study}/{self.record.game})"
 
     @property
@@ -89,18 +89,18 @@ class CoalitionStore:
 
     @cached_property
     def coordinates(self) -> dict[str, NDArray[Any]]:
-        """What was planned beside the values, by name: (instance, …) bool, integers or floats.
+        """Further data about instances, by name: (instance, …) bool, integers or floats.
 
-        They are read when they are first asked for, so that damage to them costs no values. Raises
-        DamagedStore if one of them cannot be read back.
+        They are read at the first access, so that values stay readable if coordinates are damaged.
+        Raises DamagedStore if one of them cannot be read back.
         """
         return {name: self.read_coordinate(name) for name in self.coordinate_names}
 
     def read_coordinate(self, name: str) -> NDArray[Any]:
-        """One of :attr:`coordinates`, read anew. Raises DamagedStore if it cannot be read back."""
+        """One of :attr:`coordinates`, read again. Raises DamagedStore if it cannot be read back."""
         try:
             array = array_of(self._group, name)
-            # A chunk that was lost reads as zeros.
+            # A lost chunk would read as zeros.
             if not exists(self.path, f"{name}/{small_chunk_name(array.ndim)}"):
                 raise ValueError("its chunk is gone")
             content = np.asarray(array[:])
@@ -112,20 +112,20 @@ class CoalitionStore:
         except Exception as error:
             self._refuse_access(error)
             self._refuse_replanned()
-            mend = "copy it there anew" if self._remote else "planning the store anew mends it"
+            mend = "copy it there again" if self._remote else "planning the store again mends it"
             raise DamagedStore(
                 f"{self.path}: damaged coordinate {name!r}: {_first_line(error)}; {mend}, and the "
-                f"values are not touched"
+                f"values stay unchanged"
             ) from error
         return content
 
     def index(self, instance: int | str) -> int:
-        """Index of an instance given by its id or its index. Raises InputError if not listed."""
+        """Index of an instance, from its id or its index. Raises MissingInstance if not listed."""
         if isinstance(instance, str):
             if instance not in self._index:
                 raise MissingInstance(
-                    f"{self.path}: no instance {instance!r} among the {len(self)} that are listed; "
-                    f"plan the store with it"
+                    f"{self.path}: no instance {instance!r} among the {len(self)} listed; plan the "
+                    f"store with it"
                 )
             return self._index[instance]
         if not 0 <= instance < len(self):
@@ -135,7 +135,7 @@ class CoalitionStore:
         return int(instance)
 
     def shards(self, array: Literal["values", "masks"] = "values") -> frozenset[int]:
-        """Indices of the shards that are there, out of range or not, by one directory listing.
+        """Indices of the shards that exist, even if out of range, from one directory listing.
 
         Raises UnreachableStore for a URL whose files cannot be listed.
         """
@@ -144,7 +144,7 @@ class CoalitionStore:
         return frozenset(i for i in map(shard_index, names) if i is not None)
 
     def done(self) -> NDArray[np.bool_]:
-        """Which instances have values: (instance,) bool. No values are read."""
+        """Whether each instance has values: (instance,) bool. Reads no values."""
         result = np.zeros(len(self), dtype=bool)
         result[[i for i in self.shards() if i < len(self)]] = True
         return result
@@ -153,23 +153,23 @@ class CoalitionStore:
         """Whether one instance has values."""
         i = self.index(instance)
         done = exists(self.path, f"values/{shard_name(i)}")
-        # After looking: what was looked at is of the plan that this index was taken from.
+        # Checked afterwards, so that the file was surely one of the plan that this index is from.
         self._refuse_replanned()
         return done
 
     def shard(self, instance: int | str, array: Literal["values", "masks"] = "values") -> Path:
-        """The file of an instance's values or masks, there or not."""
+        """Path of the file of an instance's values or masks, even if it does not exist."""
         dimensions = 3 if array == "values" or self._masks is None else self._masks.ndim
         return Path(self.path, array, shard_name(self.index(instance), dimensions))
 
     def read(self, instance: int | str) -> Values:
         """The values of one instance: (coalition, output) float32, all finite.
 
-        In a complete table row r is the coalition with mask r, otherwise the one with the mask in
-        row r of :meth:`masks`.
+        In a complete table, row r is the coalition with mask r. In a sampled game its mask is row r
+        of :meth:`masks`.
 
-        Raises MissingInstance if they have not been evaluated, DamagedShard if what is stored
-        cannot be trusted.
+        Raises MissingInstance if the instance is not listed or not evaluated, and DamagedShard if
+        its stored values are damaged.
         """
         i = self.index(instance)
         values = self._checked(i, self._values)
@@ -181,7 +181,7 @@ class CoalitionStore:
     def read_many(self, instances: Sequence[int | str]) -> Values:
         """The values of several instances: (len(instances), coalition, output) float32.
 
-        Raises as :meth:`read` does, for the first instance that cannot be given.
+        Raises the error of :meth:`read` for the first instance that cannot be read.
         """
         indices = np.array([self.index(instance) for instance in instances], dtype=np.intp)
         if not len(indices):
@@ -199,16 +199,16 @@ class CoalitionStore:
             raise
         except Exception as error:
             self._refuse_access(error)
-            # Which of them it was is found by reading them one by one.
+            # Reading one by one below finds the damaged instance.
         return np.stack([self.read(int(i)) for i in indices])
 
     def masks(self, instance: int | str) -> NDArray[np.unsignedinteger[Any]]:
         """The masks of a sampled game's coalitions, in the order of the values' rows.
 
         (coalition,) uint64; past 64 players (coalition, byte) uint8, player i being bit i % 8 of
-        byte i // 8. Of a game that is not sampled: all masks, ascending.
+        byte i // 8. For an enumerated game: all masks, ascending.
 
-        Raises DamagedShard if they cannot be trusted, and InputError if they are not listed.
+        Raises DamagedShard if they are damaged, and InputError if the store does not list them.
         """
         i = self.index(instance)
         if self._masks is None:
@@ -220,22 +220,22 @@ class CoalitionStore:
             return np.arange(self.record.rows, dtype=np.uint64)
         masks = self._checked(i, self._masks)
         if not self._remote and not self.shard(i, "masks").exists():
-            raise DamagedShard(f"{self._shard_text(i, 'masks')}: is gone; plan the store anew")
+            raise DamagedShard(f"{self._shard_text(i, 'masks')}: is gone; plan the store again")
         return masks
 
     def write(self, instance: int | str, values: NDArray[np.floating[Any]]) -> None:
-        """Keep the values of one instance: (coalition, output), finite, kept as float32.
+        """Store the values of one instance: (coalition, output), finite, stored as float32.
 
-        The shard appears whole or not at all, and the instance is done with it.
+        The shard appears whole or not at all. Then the instance is done.
 
-        Raises, and writes nothing: UnusableValues if they have another shape or hold NaN or
-        infinity; InputError if the disk is full or the store was planned anew since it was opened.
+        Writes nothing and raises UnusableValues if values have another shape or are not finite in
+        float32, InputError if the disk is full or the store was planned again since it was opened.
         """
         i = self.index(instance)
         name = f"{self.path}: values of instance {self.instances[i]!r}"
         if values.shape != self.shape:
             raise UnusableValues(
-                f"{name} have shape {values.shape}; (coalition, output) is {self.shape} here"
+                f"{name} have shape {values.shape}; (coalition, output) must be {self.shape}"
             )
         with np.errstate(over="ignore"):
             kept = np.ascontiguousarray(values, dtype=np.float32)
@@ -244,22 +244,22 @@ class CoalitionStore:
             raise UnusableValues(
                 f"{name} hold {values[row, output]} at coalition {row}, output "
                 f"{self.record.outputs[output]!r}; only finite float32 values are stored. "
-                f"Look at the instance's input and at the model"
+                f"Check the instance's input and the model"
             )
         with self._in_place(), refusing_full_disk(self.path):
             self._values[i] = kept
 
     def erase(self, instance: int | str) -> None:
-        """Forget the values of one instance, if there are any."""
+        """Remove the values of one instance, if there are any."""
         i = self.index(instance)
         with self._in_place():
             self.shard(i).unlink(missing_ok=True)
 
     @contextmanager
     def _in_place(self) -> Iterator[None]:
-        """Make sure that the directory at ``path`` is, and stays, the one that was opened.
+        """Ensure that the directory at ``path`` is still the opened one, and keep it there.
 
-        A plan puts another directory there, in which an index can mean another instance.
+        A plan puts a new directory there, in which an index may mean another instance.
         """
         if self._remote or self._group.read_only:
             raise InputError(f"{self.path}: opened for reading only; open it with mode 'r+'")
@@ -276,18 +276,18 @@ class CoalitionStore:
 
     def _replanned(self) -> InputError:
         return InputError(
-            f"{self.path}: was planned anew, moved or removed since it was opened here; "
-            f"start again, what was finished is kept"
+            f"{self.path}: was planned again, moved or removed since it was opened here; "
+            f"start again: finished instances are kept"
         )
 
     def _checked(self, i: int, array: zarr.Array[Any]) -> NDArray[Any]:
         try:
             content = np.asarray(array[i])
-            # After reading: what was read is of the plan that this index was taken from.
+            # Checked afterwards, so that the content is surely of the plan that this index is from.
             self._refuse_replanned()
             return content
         except InputError:
-            # A new plan: not the content.
+            # The store was planned again; the content may be fine.
             raise
         except Exception as error:
             self._refuse_access(error)
@@ -297,7 +297,7 @@ class CoalitionStore:
             ) from (error)
 
     def _refuse_access(self, error: Exception) -> None:
-        """Raise an error that is of the disk or the network, and not of the content."""
+        """Raise an error that comes from the disk or the network rather than the content."""
         if is_access_error(error):
             if self._remote:
                 raise unreachable(self.path, error) from error
@@ -319,18 +319,18 @@ class CoalitionStore:
 
     def _mend(self) -> str:
         if self._remote:
-            return "copy it there anew from a sound store"
-        return "evaluating the store again computes this instance anew and nothing else"
+            return "copy it there again from a sound store"
+        return "evaluating the store again recomputes only this instance"
 
 
 def open_store(path: str | os.PathLike[str], mode: Literal["r", "r+"] = "r") -> CoalitionStore:
     """Open a coalition store, for reading or (``"r+"``) for writing values into it.
 
-    ``path`` is a directory, or for reading an fsspec URL such as ``s3://bucket/store.zarr``.
+    ``path`` is a directory or, for reading only, an fsspec URL such as ``s3://bucket/store.zarr``.
 
     Raises DamagedStore if its metadata cannot be read back, UnreachableStore if a URL cannot be
-    read, InputError if there is no store, or something else, or a store of a later format, or if
-    a package is missing that reads such URLs.
+    read, InputError if ``path`` holds no store, anything else, or a store of a later format, or if
+    no installed package reads such URLs.
     """
     text = os.fspath(path)
     if is_remote(text):
@@ -342,19 +342,19 @@ def open_store(path: str | os.PathLike[str], mode: Literal["r", "r+"] = "r") -> 
     source = zarr_source(text)
     with _telling_damage(text):
         try:
-            # Before anything else is read, so that whatever is read later belongs to this plan.
+            # Taken before anything is read, so that later reads can be checked against this plan.
             stamp = None if is_remote(text) else stamp_of(Path(text))
             there = stamp is not None or is_remote(text)
             group = zarr.open_group(source, mode=mode, zarr_format=3) if there else None
         except (zarr.errors.GroupNotFoundError, FileNotFoundError):
             group = None
     if group is None:
-        raise InputError(f"{text}: no zarr group there; a coalition store is one")
+        raise InputError(f"{text}: no zarr group there, so no coalition store. Give another path")
     attributes = dict(group.attrs)
     found = (attributes.get("format"), attributes.get("format_version"))
     if found[0] != FORMAT:
         raise InputError(
-            f"{text}: a zarr group, but no coalition store: its attribute 'format' is "
+            f"{text}: a zarr group, but not a coalition store: its attribute 'format' is "
             f"{found[0]!r}, not {FORMAT!r}. Give another path"
         )
     if not isinstance(found[1], int) or found[1] > FORMAT_VERSION:
@@ -371,7 +371,7 @@ def open_store(path: str | os.PathLike[str], mode: Literal["r", "r+"] = "r") -> 
 
 @contextmanager
 def _telling_damage(path: str) -> Iterator[None]:
-    """Turn errors that are not of the disk or the network into one that says what is damaged."""
+    """Turn errors of the content into one that says what is damaged, for a URL others too."""
     try:
         yield
     except Exception as error:
@@ -385,7 +385,7 @@ def _telling_damage(path: str) -> Iterator[None]:
 def _refuse_no_store(path: Path) -> None:
     if not path.exists():
         aside = sorted((path.parent / "set-aside").glob(f"{glob_escaped(path.stem)}-*"))
-        hint = f" ({len(aside)} of that name set aside in {aside[0].parent})" if aside else ""
+        hint = f" ({len(aside)} of this name set aside in {aside[0].parent})" if aside else ""
         raise InputError(f"{path}: there is no store{hint}; plan it first")
     if not path.is_dir():
         raise InputError(f"{path}: a file; a coalition store is a directory")
@@ -394,36 +394,36 @@ def _refuse_no_store(path: Path) -> None:
         try:
             json.loads(metadata.read_bytes())
         except ValueError as error:
-            raise damaged(str(path), f"zarr.json is no JSON: {error}") from error
+            raise damaged(str(path), f"zarr.json is not JSON: {error}") from error
     elif (path / "values" / "zarr.json").exists() and (path / "input_sha256").is_dir():
         raise damaged(str(path), "zarr.json is gone")
     else:
-        raise InputError(f"{path}: a directory, but no zarr group; a coalition store is one")
+        raise InputError(f"{path}: a directory, but no zarr group, so no coalition store")
 
 
 def _check_lists(store: CoalitionStore) -> None:
-    """Raise ValueError if lists do not fit each other: a lost chunk reads as its fill value."""
+    """Raise ValueError if lists do not fit together: a lost chunk reads as its fill value."""
     n = len(store)
     if len(store._index) < n or "" in store.instances:
         raise ValueError("the ids in 'instance' are empty or repeated")
     if len(store.input_sha256) != n or "" in store.input_sha256:
-        raise ValueError("the digests in 'input_sha256' are left out")
+        raise ValueError("digests in 'input_sha256' are missing")
     if texts_of(store._group, "output") != store.record.outputs:
-        raise ValueError("'output' is not what the attributes say")
+        raise ValueError("'output' differs from the attributes")
     classes = store.output_classes
     if classes is not None and (classes.shape != (n, store.shape[1]) or (classes < 0).any()):
-        raise ValueError("'output_class' is left out")
+        raise ValueError("classes in 'output_class' are missing")
     if store._values.shape != (n, *store.shape) or store._values.dtype != np.float32:
         raise ValueError(f"'values' are {store._values.shape} {store._values.dtype}")
     if (store._masks is not None) != store.record.lists_masks:
-        raise ValueError("'masks' are for sampled games that list them, and only for them")
+        raise ValueError("there must be 'masks' if and only if a sampled game lists them")
 
 
 def array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
-    """An array of a group. Raises KeyError or TypeError if it is not one."""
+    """An array of a group. Raises KeyError if it is missing, TypeError if it is not an array."""
     array = group[name]
     if not isinstance(array, zarr.Array):
-        raise TypeError(f"{name!r} is no array")
+        raise TypeError(f"{name!r} is not an array")
     return array
 
 
@@ -433,34 +433,34 @@ def texts_of(group: zarr.Group, name: str) -> tuple[str, ...]:
 
 
 def damaged(path: str, reason: object) -> DamagedStore:
-    """The error for a store whose metadata or lists cannot be trusted."""
-    mend = "Planning it anew sets it aside and begins an empty one; or restore it from a copy"
+    """The error for a store whose metadata or lists are damaged."""
+    mend = "Plan it again, which sets it aside and begins an empty one, or restore it from a copy"
     if is_remote(path):
-        mend = "Copy it there anew from a sound store"
+        mend = "Copy it there again from a sound store"
     return DamagedStore(f"{path}: damaged coalition store: {_first_line(reason)}. {mend}")
 
 
 @contextmanager
 def refusing_full_disk(path: str) -> Iterator[None]:
-    """Turn the system's error for a full disk into one that says what is still good."""
+    """Turn the system's error for a full disk into an InputError."""
     try:
         yield
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise InputError(
-            f"{path}: the disk is full ({error.strerror}); what was finished is kept. Make room "
-            f"and run again: only what is left is computed"
+            f"{path}: the disk is full ({error.strerror}); finished instances are kept. Free some "
+            f"space and run again: only the rest is computed"
         ) from error
 
 
 def glob_escaped(name: str) -> str:
-    """A name as a pattern that matches it alone."""
+    """A glob pattern that matches only this name."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in name)
 
 
 def stamp_of(path: Path) -> Stamp | None:
-    """Tells the directory of one plan from that of another at the same path; None without one."""
+    """A mark that differs between plans at the same path; None if there is no store."""
     try:
         status = (path / "zarr.json").stat()
     except FileNotFoundError:
@@ -469,7 +469,7 @@ def stamp_of(path: Path) -> Stamp | None:
 
 
 def _finite(values: NDArray[np.float32]) -> bool:
-    # NaN goes through min and max, and neither needs memory of the values' size.
+    # min and max pass NaN on, and need no memory of the values' size.
     return bool(np.isfinite(values.min()) and np.isfinite(values.max()))
 
 

@@ -1,4 +1,4 @@
-"""Makes stored games playable again, for estimators that ask for coalitions' values."""
+"""Stored games, for estimators that request the values of coalitions."""
 
 from typing import Any
 
@@ -12,10 +12,10 @@ from pipeline.store.lookup import find
 
 
 class StoredGame:
-    """The game of one stored instance: called on coalitions, it looks their values up.
+    """The game of one stored instance: a call looks up the values of coalitions.
 
-    An estimator cannot tell it from a game that is evaluated, and evaluates nothing. The values
-    are read on the first call and held in memory.
+    Estimators use it like a game that is evaluated. The first call reads the values; they stay in
+    memory.
 
     Attributes:
         n_players: players of the game.
@@ -23,13 +23,13 @@ class StoredGame:
     """
 
     def __init__(self, store: CoalitionStore, instance: int | str) -> None:
-        """Name the instance by its id or its index; nothing is read yet."""
+        """Give the instance by its id or its index. Reads nothing yet."""
         self.n_players = store.record.n_players
         self.outputs = store.record.outputs
         self._store = store
         self._instance = store.index(instance)
         self._values: NDArray[np.float32] | None = None
-        # Of a sampled game: its masks as comparable keys, ascending, and their rows.
+        # For a sampled game: its masks as comparable keys, ascending, and their rows.
         self._keys: NDArray[Any] | None = None
         self._rows: NDArray[np.intp] | None = None
 
@@ -39,8 +39,8 @@ class StoredGame:
         ``coalitions``: masks, (m,) integers, player i being bit i; past 64 players (m, byte) uint8,
         player i being bit i % 8 of byte i // 8.
 
-        Raises InputError, naming the first of them, if coalitions are not stored, and whatever
-        ``CoalitionStore.read`` raises.
+        Raises InputError, naming the first one, if coalitions are not stored, and the errors of
+        ``CoalitionStore.read``.
         """
         if self._values is None:
             self._load()
@@ -71,10 +71,10 @@ class StoredGame:
         if not known.all():
             first = masks[int(np.argmin(known))]
             raise InputError(
-                f"{self._name()}: the value of coalition {mask_text(first)} is not stored, nor "
-                f"that of {int((~known).sum()) - 1} more of the {len(masks)} asked for; "
-                f"{self._store.record.rows} coalitions of {self.n_players} players are. "
-                f"Sample it when the game is planned"
+                f"{self._name()}: the value of coalition {mask_text(first)} is not stored, and "
+                f"those of {int((~known).sum()) - 1} more of the {len(masks)} requested are not "
+                f"either; the store holds {self._store.record.rows} coalitions of {self.n_players} "
+                f"players. Plan the game with these coalitions"
             )
         return rows
 

@@ -1,4 +1,4 @@
-"""Whether a store still holds what was written into it."""
+"""Checks whether a store still holds what was written into it."""
 
 import json
 import re
@@ -17,23 +17,23 @@ SHARDED: tuple[Literal["values", "masks"], ...] = ("values", "masks")
 
 @dataclass(frozen=True)
 class Damage:
-    """Something in a store that cannot be trusted or does not belong there."""
+    """A damaged part of a store, or a file that does not belong there."""
 
     instance: str | None
-    """Id of the instance; None where the damage is to no instance of the store."""
+    """Id of the damaged instance; None if the damage concerns no instance."""
     index: int | None
-    """Index of the instance or of the shard; None where it is to neither."""
+    """Index of the instance or shard; None if the damage concerns neither."""
     reason: str
 
 
 def verify(store: CoalitionStore) -> list[Damage]:
-    """Read all shards and coordinates of a store, on disk or by URL, and tell what is damaged.
+    """Read all shards and coordinates of a store, on disk or by URL; list what is damaged.
 
-    Instances that have not been evaluated are no damage, nor is what a killed write left.
+    Missing evaluations and leftovers of killed writes do not count as damage.
 
-    Raises UnreachableStore if a URL cannot be read, or the files there cannot be listed.
+    Raises UnreachableStore if a URL cannot be read, or its files cannot be listed.
     """
-    # First, since it tells whether a URL's files can be listed at all.
+    # First, to fail at once if a URL's files cannot be listed.
     store.shards()
     found = [*_foreign(store), *_metadata(store), *_coordinates(store)]
     for array in SHARDED:
@@ -52,14 +52,14 @@ def _shards(store: CoalitionStore, array: Literal["values", "masks"]) -> Iterato
         try:
             store.read(i) if array == "values" else store.masks(i)
         except MissingInstance:
-            # Erased since the directory was listed.
+            # Another process erased it after the listing.
             continue
         except (DamagedShard, OSError) as error:
             yield Damage(store.instances[i], i, str(error))
 
 
 def _metadata(store: CoalitionStore) -> Iterator[Damage]:
-    # The group's metadata hold a copy of the arrays', and the store was opened by that copy.
+    # The group's metadata hold a copy of the arrays' metadata, from which the store was opened.
     group = json.loads(read_bytes(store.path, "zarr.json"))
     for name, copy in group.get("consolidated_metadata", {}).get("metadata", {}).items():
         try:
@@ -78,7 +78,7 @@ def _coordinates(store: CoalitionStore) -> Iterator[Damage]:
 
 
 def _foreign(store: CoalitionStore) -> Iterator[Damage]:
-    """Files that are no part of a store; hidden ones (desktops leave them) are passed over."""
+    """Files that do not belong to a store, except hidden ones, such as those that desktops make."""
     folders = []
     known = {*ARRAYS, *store.coordinate_names}
     for entry in entries(store.path):
@@ -102,4 +102,4 @@ def _passed_over(name: str) -> bool:
 
 
 def _no_part(name: str) -> Damage:
-    return Damage(None, None, f"{name}: no part of a coalition store")
+    return Damage(None, None, f"{name}: does not belong to a coalition store")

@@ -1,4 +1,4 @@
-"""Receipts vouch for stores: who reads a store by its receipt finds out if it does not hold."""
+"""Opens stores through their receipts, and fails if the two disagree."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,9 +18,12 @@ from pipeline.store.evaluation import read_receipt
 
 @contextmanager
 def believing(receipt: Path) -> Iterator[CoalitionStore]:
-    """The store that a receipt vouches for; if it does not hold, the receipt is removed.
+    """Open the store of a receipt; remove the receipt if the store does not match it.
 
-    Then the next run evaluates what is missing or damaged, and only that. Raises InputError.
+    The next run then evaluates only what is missing or damaged.
+
+    Raises InputError if the store does not match the receipt, or turns out to be damaged or
+    incomplete inside the block.
     """
     try:
         store = _vouched_store(receipt)
@@ -37,13 +40,13 @@ def believing(receipt: Path) -> Iterator[CoalitionStore]:
 def _unvouched(receipt: Path, error: InputError) -> InputError:
     receipt.unlink(missing_ok=True)
     return InputError(
-        f"{error}. {receipt} said otherwise and is removed: run the same command again to "
-        "evaluate what is missing, and only that"
+        f"{error}. {receipt} does not match the store and is removed: run the same command again, "
+        "which evaluates only what is missing"
     )
 
 
 def _erase_damaged(path: str) -> None:
-    """Erase what cannot be read back, so that nobody takes the store for complete."""
+    """Erase instances that cannot be read back, so that the store does not look complete."""
     store = open_store(path, "r+")
     for damage in verify(store):
         if damage.instance is not None:

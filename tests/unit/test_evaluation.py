@@ -465,7 +465,7 @@ def test_a_store_planned_anew_meanwhile_ends_the_play(path: Path, store: Coaliti
         play(fresh, Evaluator(fresh), batch_size=10)
         return np.stack([value_of(store.instances[i]) for i in indices])
 
-    with pytest.raises(InputError, match="planned anew"):
+    with pytest.raises(InputError, match="planned again"):
         play(store, tables, batch_size=5)
     check(path)
 

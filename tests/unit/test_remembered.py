@@ -356,7 +356,7 @@ def test_the_error_that_ended_a_run_is_the_one_that_is_raised(
     monkeypatch.setattr(Remembered, "keep", failing)
     with pytest.raises(ZeroDivisionError), remembered(path, RECORD):
         raise ZeroDivisionError
-    assert "could not be kept: the disk is full" in caplog.text
+    assert "could not be stored: the disk is full" in caplog.text
 
 
 def test_evaluations_are_kept_meanwhile(path: Path) -> None:

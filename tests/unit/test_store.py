@@ -499,12 +499,12 @@ def test_a_writer_of_an_earlier_plan_is_refused(path: Path) -> None:
         lambda: old.read_many(["a", "b"]),
         old.done,
     ):
-        with pytest.raises(InputError, match="planned anew"):
+        with pytest.raises(InputError, match="planned again"):
             attempt()
     assert new.done().all()
     check(new)
     shutil.rmtree(path)
-    with pytest.raises(InputError, match="planned anew, moved or removed"):
+    with pytest.raises(InputError, match="planned again, moved or removed"):
         new.write("a", table("a", "1"))
 
 

@@ -106,7 +106,7 @@ def test_fewer_instances_take_their_values_along(path: Path) -> None:
     store = plan(path, RECORD, ["c", "a"], ["3", "1"], coordinates={"true_class": np.array([3, 7])})
     np.testing.assert_array_equal(store.read("c"), table("c", "3"))
     assert store.coordinates["true_class"].tolist() == [3, 7]
-    with pytest.raises(InputError, match="planned anew"):
+    with pytest.raises(InputError, match="planned again"):
         old = open_store(path)
         planned(path)
         old.coordinates  # noqa: B018
@@ -161,7 +161,7 @@ def test_damage_is_found_and_costs_no_values(path: Path, spoil) -> None:
     spoil(path)
     store = open_store(path)
     np.testing.assert_array_equal(store.read("b"), table("b", "2"))
-    with pytest.raises(DamagedStore, match=r"damaged coordinate 'frame'.*planning the store anew"):
+    with pytest.raises(DamagedStore, match=r"damaged coordinate 'frame'.*planning the store again"):
         store.coordinates  # noqa: B018
     reasons = [damage.reason for damage in verify(store)]
     assert any("damaged coordinate 'frame'" in reason for reason in reasons)

@@ -164,10 +164,10 @@ def test_damage_behind_a_url_is_found(url: str, store: CoalitionStore) -> None:
     assert {(d.instance, d.index) for d in found} == on_disk
     reasons = "\n".join(damage.reason for damage in found)
     assert len(found) == 6
-    for text in ("values/notes.txt: no part", "more: no part", "values shard 9", "'v1'"):
+    for text in ("values/notes.txt: does not belong", "more: does not belong", "values shard 9", "'v1'"):
         assert text in reasons
     assert "output/zarr.json: differs" in reasons and "instance/zarr.json: " in reasons
-    with pytest.raises(DamagedShard, match="copy it there anew"):
+    with pytest.raises(DamagedShard, match="copy it there again"):
         behind.read("v1")
     with pytest.raises(DamagedShard, match="'v1'"):
         behind.read_many([0, 1])
@@ -180,7 +180,7 @@ def test_damage_behind_a_url_is_found(url: str, store: CoalitionStore) -> None:
 def test_damaged_metadata_behind_a_url(site: Site, store: CoalitionStore) -> None:
     url = f"{site.url}/frames/trn.zarr"
     (Path(store.path) / "instance" / "c.0").unlink()
-    with pytest.raises(DamagedStore, match="Copy it there anew"):
+    with pytest.raises(DamagedStore, match="Copy it there again"):
         open_store(url)
     (Path(store.path) / "zarr.json").write_text("{")
     with pytest.raises(DamagedStore, match=r"trn\.zarr: damaged"):

@@ -1,4 +1,4 @@
-"""Stage: values of all coalitions of a partition of a game's instances, into its planned store."""
+"""Stage: evaluates all coalitions of one partition's instances into the planned store."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,13 +23,13 @@ def main(
     receipt: Path,
     part: int = 0,
     parts: int = 1,
-    plan: Path | None = None,  # noqa: ARG001  the plan must have been made
+    plan: Path | None = None,  # noqa: ARG001  only so that the plan is made first
     device: str = "auto",
 ) -> None:
-    """Evaluate what the store lacks of a partition (counted from 0); write its receipt."""
+    """Evaluate what the store lacks of partition ``part`` (counted from 0); write its receipt."""
     opened = open_game(study, game, given, device)
     if opened.tables is None:
-        raise InputError(f"{study}/{game}: is sampled; there are no complete tables of it")
+        raise InputError(f"{study}/{game}: is sampled, so it cannot be evaluated completely")
     evaluate = opened.tables
     planned = open_store(store_of(study, game), "r+")
     refuse_other(planned, opened, (part, parts), remedy=f"run {study}_plan with the same files")

@@ -1,4 +1,4 @@
-"""Stage: one receipt for all partitions of a game, once all its instances are in the store."""
+"""Stage: merges the receipts of a game's partitions once the store holds all its instances."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,7 @@ from pipeline.store.merging import merge
 
 def main(
     *,
-    study: str,  # noqa: ARG001  options that all three stages of a game are given
+    study: str,  # noqa: ARG001  all three stages of a game get these options
     game: str,  # noqa: ARG001
     given: dict[str, Any],  # noqa: ARG001
     partitions: list[Path],
@@ -16,7 +16,7 @@ def main(
 ) -> None:
     """Merge the receipts of all ``partitions`` into ``receipt``.
 
-    The receipt of a partition is removed if the store does not hold what it says. The next run then
-    evaluates what is missing.
+    A partition's receipt is removed if the store does not match it. The next run then evaluates
+    what is missing.
     """
     merge(partitions, receipt)

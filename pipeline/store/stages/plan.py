@@ -1,7 +1,7 @@
-"""Stage: the store of a game lists its instances before anything is evaluated.
+"""Stage: plans the store of a game, that is, lists its instances before any is evaluated.
 
-The plan erases nothing that is still good. After it, any partition of the instances may be
-evaluated by any process, in any order.
+The plan keeps all values that are still good. After it, any process may evaluate any partition of
+the instances, in any order.
 """
 
 import logging
@@ -17,7 +17,7 @@ log = logging.getLogger(__name__)
 
 
 def main(*, study: str, game: str, given: dict[str, Any], plan: Path, device: str = "auto") -> None:
-    """Plan the store of ``game``; ``plan`` (JSON) says which game the store is of now."""
+    """Plan the store of ``game``; write its path, identity and size to ``plan`` (JSON)."""
     opened, store = open_game(study, game, given, device), store_of(study, game)
     classes = None if opened.output_classes is None else opened.output_classes()
     digests = [
