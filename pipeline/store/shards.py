@@ -449,8 +449,8 @@ def refusing_full_disk(path: str) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise InputError(
-            f"{path}: the disk is full ({error.strerror}); finished instances are kept. Free some "
-            f"space and run again: only the rest is computed"
+            f"{path}: the disk is full ({error.strerror}); finished instances are kept. Make room "
+            f"and run again: only the rest is computed"
         ) from error
 
 

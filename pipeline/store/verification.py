@@ -102,4 +102,4 @@ def _passed_over(name: str) -> bool:
 
 
 def _no_part(name: str) -> Damage:
-    return Damage(None, None, f"{name}: does not belong to a coalition store")
+    return Damage(None, None, f"{name}: not part of a coalition store")

@@ -234,7 +234,7 @@ def test_sampled_games_whose_coalitions_follow_from_instances(path: Path) -> Non
         (np.full((16, 3), np.nan), "instance 'b' hold nan at coalition 0, output 'cat'"),
         (np.where(np.arange(48).reshape(16, 3) == 4, np.inf, 0.0), "inf at coalition 1.*'dog'"),
         (np.full((16, 3), 1e300), "only finite float32"),
-        (np.zeros((15, 3)), r"'b' have shape \(15, 3\); .* is \(16, 3\)"),
+        (np.zeros((15, 3)), r"'b' have shape \(15, 3\); .* must be \(16, 3\)"),
     ],
 )
 def test_unusable_values_are_refused_and_nothing_is_written(

@@ -164,7 +164,7 @@ def test_damage_behind_a_url_is_found(url: str, store: CoalitionStore) -> None:
     assert {(d.instance, d.index) for d in found} == on_disk
     reasons = "\n".join(damage.reason for damage in found)
     assert len(found) == 6
-    for text in ("values/notes.txt: does not belong", "more: does not belong", "values shard 9", "'v1'"):
+    for text in ("values/notes.txt: not part", "more: not part", "values shard 9", "'v1'"):
         assert text in reasons
     assert "output/zarr.json: differs" in reasons and "instance/zarr.json: " in reasons
     with pytest.raises(DamagedShard, match="copy it there again"):
