@@ -1,1 +1,1 @@
-"""Ground that everything else stands on."""
+"""Basic modules that all other packages use."""

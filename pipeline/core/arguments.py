@@ -1,4 +1,4 @@
-"""Arguments that people give from Python: they are taken, or it is said what is."""
+"""Checks arguments of public functions; errors say which values are allowed."""
 
 import operator
 from collections.abc import Iterable
@@ -11,10 +11,10 @@ from pipeline.core.errors import InputError
 
 
 def whole(name: str, value: Any, least: int | None = 1, most: int | None = None) -> int:
-    """A whole number, of numpy's or torch's too.
+    """Check a whole number, which may be numpy's or torch's; return it as int.
 
     Raises:
-        InputError: anything else (a truth value, 2.0), less than ``least``, more than ``most``.
+        InputError: another type (a boolean, 2.0), less than ``least``, or more than ``most``.
     """
     try:
         found = None if isinstance(value, bool) else operator.index(value)
@@ -22,21 +22,21 @@ def whole(name: str, value: Any, least: int | None = 1, most: int | None = None)
         found = None
     too_small = found is not None and least is not None and found < least
     if found is None or too_small or (most is not None and found > most):
-        allowed = f"{least} at least, " if most is None else f"from {least} to {most}, "
+        allowed = f"at least {least}, " if most is None else f"from {least} to {most}, "
         needed = "a whole number" if least is None else f"{allowed}a whole number"
         raise InputError(f"{name} {value!r}: must be {needed}")
     return found
 
 
 def wholes(name: str, values: Any, least: int | None = 1) -> list[int]:
-    """Whole numbers of any size. Raises InputError as :func:`whole`, and for what is no list."""
+    """Check a list of whole numbers. Raises InputError as :func:`whole`, and for other types."""
     if isinstance(values, str | bytes) or not isinstance(values, Iterable):
         raise InputError(f"{name} {values!r}: give a list of whole numbers")
     return [whole(name, value, least) for value in values]
 
 
 def seed_of(value: Any) -> int:
-    """A seed. Raises InputError unless it is a whole number that generators take."""
+    """Check a seed. Raises InputError unless it is a whole number from 0 to 2**63 - 1."""
     return whole("seed", value, 0, 2**63 - 1)
 
 
@@ -48,10 +48,11 @@ def real(
     above: float | None = None,
     below: float | None = None,
 ) -> float:
-    """A number; any, NaN and Inf among them, if no limit is given.
+    """Check a number; return it as float. Without limits, NaN and Inf are allowed.
 
     Raises:
-        InputError: text, None, a truth value, several numbers; a number beyond a limit, or NaN.
+        InputError: text, None, a boolean or several numbers; with limits also a number outside them
+            or NaN.
     """
     limits = {"at least": least, "above": above, "below": below}
     try:
@@ -67,22 +68,22 @@ def real(
 
 
 def one_of(name: str, value: Any, allowed: Any) -> None:
-    """Raise InputError unless a value is one of a Literal's."""
+    """Raise InputError unless a value is one of those of a Literal type."""
     if not isinstance(value, str) or value not in get_args(allowed):
         raise InputError(f"{name} {value!r}: must be one of {', '.join(get_args(allowed))}")
 
 
 def array(name: str, values: Any, *, integers: bool = False) -> NDArray[Any]:
-    """Real numbers (or integers) as an array of any shape; tensors and lists are taken, too.
+    """Real numbers (or integers) as an array of any shape, from an array, a tensor or a list.
 
     Raises:
-        InputError: what holds no such numbers, such as text, or rows of different lengths.
+        InputError: ``values`` holds anything else, such as text, or rows of different lengths.
     """
     needed = "integers" if integers else "real numbers"
     try:
         found = np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{name}: no array of {needed}: {error}") from None
+        raise InputError(f"{name}: must be an array of {needed}: {error}") from None
     if found.dtype.kind not in ("iu" if integers else "fiub"):
         is_array = found.ndim or isinstance(values, np.ndarray)
         given = f"{found.dtype} of shape {found.shape}" if is_array else type(values).__name__
@@ -91,7 +92,7 @@ def array(name: str, values: Any, *, integers: bool = False) -> NDArray[Any]:
 
 
 def finite(name: str, values: Any) -> NDArray[np.float64]:
-    """The same as float64. Raises InputError for NaN and Inf, too."""
+    """:func:`array` as float64. Raises InputError also for NaN and Inf."""
     found = array(name, values).astype(np.float64, copy=False)
     if not np.isfinite(found).all():
         raise InputError(f"{name}: of shape {found.shape}, with NaN or Inf; finite numbers needed")

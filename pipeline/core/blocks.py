@@ -1,4 +1,4 @@
-"""Long tables in blocks of rows, and the threads that work on them."""
+"""Splits long tables into blocks of rows, and maps functions over blocks in threads."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -16,10 +16,11 @@ BLOCK_BYTES = {"cpu": 1 << 21, "cuda": 1 << 28}
 
 
 def row_blocks(n_rows: int, row_bytes: int, device: torch.device) -> list[slice]:
-    """Cut rows into blocks that stay in a processor's cache, or fill a GPU.
+    """Cut rows into blocks that fit a processor's cache, or fill a GPU.
 
-    They are of about one size, and one alone or a multiple of four, so that threads finish
-    together. How many threads there are does not matter: it must not, for results to be the same.
+    Blocks are of about the same size. There is one block or a multiple of four, so that threads
+    finish together. The blocks must not depend on the number of threads, so that results do not
+    either.
     """
     most = max(64, BLOCK_BYTES.get(device.type, 1 << 26) // row_bytes)
     count = -(-n_rows // most)
@@ -30,18 +31,18 @@ def row_blocks(n_rows: int, row_bytes: int, device: torch.device) -> list[slice]
 
 
 def available_bytes(device: torch.device) -> int:
-    """Bytes of memory that are free on a device."""
+    """Bytes of memory that are available on a device."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
-    # Not the pages that are free, which are few where the system caches files.
+    # "available" counts pages of the file cache, "free" does not.
     return int(psutil.virtual_memory().available)
 
 
 @lru_cache(maxsize=2)
 def _pool(count: int, process: int) -> ThreadPoolExecutor:  # noqa: ARG001
-    """Threads that stay: what they have allocated once they use again.
+    """A pool of threads that stay alive, so that they reuse the memory they have allocated.
 
-    ``process`` tells a forked process, which has no threads, from the one that had them.
+    ``process`` gives each forked process its own pool, since a fork does not copy threads.
     """
     return ThreadPoolExecutor(count, "blocks", torch.set_num_threads, (1,))
 
@@ -49,18 +50,18 @@ def _pool(count: int, process: int) -> ThreadPoolExecutor:  # noqa: ARG001
 def map_blocks(
     step: Callable[[slice], Result], blocks: list[slice], device: torch.device
 ) -> Iterator[Result]:
-    """What ``step`` returns for each block, in their order; no gradients are kept.
+    """Results of ``step`` for each block, in the order of the blocks, without gradients.
 
-    On the CPU each of as many threads as PyTorch has takes whole blocks. With PyTorch's own threads
-    all cores would meet after every operation, a few thousand times at 20 frames: if another
-    process keeps one of them waiting, each time all of them wait.
+    On the CPU, as many threads as PyTorch has each take whole blocks. PyTorch's own threads would
+    synchronise after every operation, a few thousand times at 20 frames. If another process then
+    delayed one core, all cores would wait each time.
     """
     count = torch.get_num_threads()
     if device.type != "cpu" or count == 1 or len(blocks) == 1:
         with torch.no_grad():
             yield from (step(rows) for rows in blocks)
         return
-    # Some of PyTorch's libraries keep one count for all threads: it has to be 1 meanwhile.
+    # Some of PyTorch's libraries share one count between all threads, so set it to 1 meanwhile.
     torch.set_num_threads(1)
     futures = [_pool(count, os.getpid()).submit(torch.no_grad()(step), rows) for rows in blocks]
     try:

@@ -1,8 +1,7 @@
-"""What a paper says, beside what a study's own results show.
+"""Claims of a paper, with what a study's own results show.
 
-A study decides every claim by comparing measured numbers, with a margin of two standard errors of
-the difference where there are any. Here is what a claim is, how it is written to files, and how
-claims stand in documents.
+A study decides every claim by comparing measured numbers. The margin is two standard errors of the
+difference, if errors are known. This module defines claims and writes them to files and documents.
 """
 
 import math
@@ -26,43 +25,44 @@ class Claim:
     source: str
     """Section or figure of the paper"""
     of: str
-    """What it is measured on, such as a model"""
+    """What the claim is measured on, such as a model"""
     claim: str
     measured: str
-    """The figures that decide it"""
+    """The numbers that decide the claim"""
     shows: str
     """``yes``, ``no`` or ``in part``"""
 
 
 def claim(source: str, of: str, text: str, measured: str, shows: bool | None) -> Claim:
-    """A claim that is shown, is not shown, or (None) is shown in part."""
+    """A claim that the results show (True), do not show (False) or show in part (None)."""
     return Claim(source, of, text, measured, _WORDS[shows])
 
 
 def all_of(parts: Iterable[bool]) -> bool | None:
-    """Whether all parts of a claim hold; None if only some do."""
+    """True if all parts of a claim hold, None if only some do, False if none does."""
     each = list(parts)
     return True if all(each) else None if any(each) else False
 
 
 def margin(*errors: float | None) -> float:
-    """Two standard errors of a difference of independent numbers that have these.
+    """Two standard errors of the difference of independent numbers with these standard errors.
 
-    Of numbers of the same instances, which go together, it is more than that. None counts as 0.
+    For positively correlated numbers, such as those of the same instances, this is more than two
+    standard errors. None counts as 0.
     """
     return MARGIN * math.hypot(*(error or 0.0 for error in errors))
 
 
 def rises(count: int, above: Callable[[int, int], bool]) -> bool | None:
-    """Whether numbers rise along a row, which is judged alike wherever it is claimed.
+    """Whether a sequence of numbers rises. All claims of a rise use this rule.
 
-    Shown, if the last is clearly above the first, and none clearly below the one before it; in
-    part (None), if only the former holds, or if the last is clearly above another one.
+    True if the last is clearly above the first, and none is clearly below its predecessor. None (in
+    part) if only the former holds, or if the last is clearly above any other number.
 
     Args:
-        count: of the numbers.
-        above: whether the second of two, told by their places, is clearly above the first, such as
-            by two standard errors of their difference.
+        count: length of the sequence.
+        above: takes two indices; whether the second number is clearly above the first, such as by
+            two standard errors of their difference.
     """
     last = count - 1
     if above(0, last):
@@ -73,7 +73,7 @@ def rises(count: int, above: Callable[[int, int], bool]) -> bool | None:
 def clearly_above(
     means: Sequence[float], errors: Sequence[float | None]
 ) -> Callable[[int, int], bool]:
-    """What :func:`rises` asks for, of independent means with these standard errors."""
+    """The argument ``above`` of :func:`rises`, for independent means with standard errors."""
     return lambda i, j: means[j] - means[i] > margin(errors[i], errors[j])
 
 
@@ -81,10 +81,10 @@ def write_claims(claims: Iterable[Claim], out: Path, table: Path, *, of: str = "
     """Write claims as JSON and as CSV.
 
     Args:
-        claims: in the order of the files.
+        claims: the claims, in the order of the files.
         out: the JSON file.
         table: the CSV file.
-        of: the column's name for what a claim is measured on.
+        of: name of the column that says what a claim is measured on.
     """
     names = {name: of if name == "of" else name for name in COLUMNS}
     rows = [{names[name]: text for name, text in asdict(one).items()} for one in claims]
@@ -93,7 +93,7 @@ def write_claims(claims: Iterable[Claim], out: Path, table: Path, *, of: str = "
 
 
 def claims_by_row(claims: Sequence[Mapping[str, str]]) -> str:
-    """A Markdown table with one row per claim, which says what the claim is measured on.
+    """A Markdown table with one row per claim, and a column for what it is measured on.
 
     Args:
         claims: content of the JSON file.
@@ -103,7 +103,7 @@ def claims_by_row(claims: Sequence[Mapping[str, str]]) -> str:
 
 
 def claims_by_model(claims: Sequence[Mapping[str, str]]) -> str:
-    """A Markdown table with one row per claim, and one column per model that it is measured on.
+    """A Markdown table with one row per claim and one column per model.
 
     Args:
         claims: content of the JSON file, with the column ``model``.

@@ -1,4 +1,4 @@
-"""Numbers in print: as many digits as tell something, at whatever scale the numbers are."""
+"""Formats numbers with a suitable number of digits, at any scale."""
 
 import itertools
 import math
@@ -7,43 +7,44 @@ from decimal import Decimal
 from pipeline.core.tables import NONE
 
 PLAIN = range(-4, 6)
-"""Powers of ten of numbers that are written without one."""
+"""Powers of ten of numbers that are written without an exponent."""
 
 ROUNDING = 1e-6
-"""Part of a number that an error may be and still be one of rounding alone."""
+"""Relative size up to which an error counts as rounding."""
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """A number that stands alone: to so many significant digits, without zeros at its end."""
+    """A single number, to this many significant digits, without trailing zeros."""
     text = f"{value:.{digits}g}"
     return format(Decimal(text), "f") if "e" in text and _magnitude(value) in PLAIN else text
 
 
 def signed(value: float, largest: float, digits: int = 2) -> str:
-    """A number with its sign, to as many digits as the largest beside it needs.
+    """A number with its sign, to the decimals of the largest number beside it.
 
     Args:
         value: the number.
-        largest: size of the largest number that it stands beside.
-        digits: that count in the largest one.
+        largest: absolute value of the largest number beside it.
+        digits: significant digits of the largest number.
     """
     return _to_scale(value, largest, digits, "+")
 
 
 def apart(*values: float | None, digits: int = 3, sign: str = "") -> list[str]:
-    """Numbers that are compared: as many decimals of each as tell all apart, and from 0.
+    """Numbers to be compared, with enough decimals to distinguish them from each other and from 0.
 
-    Where two more digits do not suffice for that, each number has digits of its own, 9 at most.
+    All get the same decimals. If two more digits do not suffice, each number gets its own digits,
+    at most 9.
 
     Args:
-        values: the numbers; None and NaN are written as there being none.
-        digits: that count in the largest one, at least.
-        sign: ``+``: positive numbers have their sign, too.
+        values: the numbers; None and NaN are written as missing.
+        digits: minimum of significant digits of the largest number.
+        sign: ``+``: positive numbers get a sign too.
     """
     given = [math.nan if value is None else value for value in values]
     known = [value for value in given if math.isfinite(value)]
     largest = max(map(abs, known), default=0.0)
-    # What differs by less is one number that was rounded.
+    # Numbers that differ by less count as equal.
     different = {round(value / (largest or 1), 9) for value in known} | {0.0}
     alike = ([_to_scale(v, largest, n, sign) for v in given] for n in range(digits, digits + 3))
     own = ([_to_scale(v, v, n, sign) for v in given] for n in range(digits, 10))
@@ -54,12 +55,12 @@ def apart(*values: float | None, digits: int = 3, sign: str = "") -> list[str]:
 
 
 def with_error(value: float | None, error: float | None, sign: str = "") -> str:
-    """A number ± its error, with two digits of the error; four of a number that has none.
+    """A number ± its error, with two digits of the error; without an error, four digits.
 
     Args:
-        value: the number; None and NaN are written as there being none.
-        error: None, NaN, 0, or as small as rounding makes it: the number has none.
-        sign: ``+``: a positive number has its sign, too.
+        value: the number; None and NaN are written as missing.
+        error: its error; None, NaN, 0 or an error as small as rounding count as no error.
+        sign: ``+``: a positive number gets a sign too.
     """
     if value is None or math.isnan(value):
         return NONE
@@ -84,7 +85,7 @@ def _to_scale(value: float, largest: float, digits: int, sign: str) -> str:
 
 
 def _magnitude(value: float) -> int:
-    """The power of ten of a number's first digit; 0 of none."""
+    """The power of ten of a number's first digit; 0 for zero, NaN and Inf."""
     return math.floor(math.log10(abs(value))) if 0 < abs(value) < math.inf else 0
 
 

@@ -1,4 +1,4 @@
-"""Types that parameters are made of, and what is said of a value that does not fit."""
+"""Types of parameters, and error messages for values that do not fit."""
 
 import difflib
 from typing import Annotated, Any, get_args
@@ -8,7 +8,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationEr
 
 def _no_truth_value(value: Any) -> Any:
     if isinstance(value, bool):
-        raise ValueError("must be a number, not a truth value")
+        raise ValueError("must be a number, not a boolean")
     return value
 
 
@@ -20,16 +20,16 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Section(BaseModel):
-    """Parameters that stand together; unknown names are refused, and nothing can be changed."""
+    """A section of parameters. It refuses unknown names and is immutable."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, coerce_numbers_to_str=True)
 
 
 def explain_validation_error(error: ValidationError, model: Any) -> str:
-    """One line for every parameter that is wrong, in words for whoever wrote it."""
+    """One readable message that covers every wrong parameter."""
     lines = []
     for item in error.errors(include_url=False):
-        # Members of a union appear in the location by class name; they are no part of the path.
+        # pydantic puts the class names of a union's members into the location; skip them.
         location = [str(part) for part in item["loc"] if not _is_union_member(part)]
         name = ".".join(location)
         if item["type"] == "extra_forbidden":
@@ -59,7 +59,7 @@ def _nearest(location: list[str], model: Any) -> str:
     close = difflib.get_close_matches(unknown, current.model_fields, n=1, cutoff=0.5)
     if close:
         return f"; did you mean {'.'.join([*parents, close[0]])}?"
-    return f"; here are allowed: {', '.join(current.model_fields)}"
+    return f"; allowed here: {', '.join(current.model_fields)}"
 
 
 def _section_of(annotation: Any) -> type[BaseModel] | None:

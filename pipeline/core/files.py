@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, and digests of arrays."""
+"""Writes files whole or not at all, and computes digests of arrays."""
 
 import hashlib
 import json
@@ -15,9 +15,10 @@ import numpy as np
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside ``path`` that takes its place if the block succeeds.
 
-    The suffix is kept, for writers that read the file's kind off it. After an exception nothing is
-    left, and what stood at ``path`` still stands. What a killed process left behind is swept by
-    the next that writes the same file; no two may write it at once.
+    The temporary path keeps the suffix, for writers that derive the format from it. After an
+    exception, the temporary file is removed and ``path`` is unchanged. Leftovers of a killed
+    process are removed by the next one that writes the same file. Only one process may write a file
+    at a time.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.partial{path.suffix}")
@@ -33,9 +34,9 @@ def replacing(path: Path) -> Iterator[Path]:
 def replacing_directory(path: Path) -> Iterator[Path]:
     """Give an empty directory beside ``path`` that takes its place if the block succeeds.
 
-    After an exception what stood at ``path`` still stands. A link there is replaced itself, not
-    what it leads to. What a killed process left behind is swept by the next; no two processes may
-    write the same directory at once.
+    After an exception, ``path`` is unchanged. If ``path`` is a link, the link is replaced and its
+    target stays. Leftovers of a killed process are removed by the next one. Only one process may
+    write a directory at a time.
     """
     new, old = (path.with_name(f".{path.name}.{suffix}.partial") for suffix in ("new", "old"))
     for leftover in (new, old):
@@ -59,7 +60,7 @@ def _remove(path: Path) -> None:
 
 
 def write_json(path: Path, content: Any) -> None:
-    """Write JSON (UTF-8, indented, NaN refused) so that the file is never seen half-written."""
+    """Write JSON (UTF-8, indented, NaN refused), whole or not at all."""
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     with replacing(path) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""One style for the figures of all studies, colour-blind safe."""
+"""The style of all figures, with colours that are safe for colour-blind people."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from pipeline.core.files import replacing
 
-# Okabe and Ito's palette, which the common kinds of colour blindness tell apart.
+# Okabe and Ito's palette; people with common kinds of colour blindness can distinguish it.
 BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, YELLOW, GREY = (
     "#0072B2",
     "#E69F00",
@@ -27,7 +27,7 @@ MODEL_COLOURS = {"trn": BLUE, "tsn": ORANGE}
 MODEL_MARKERS = {"trn": "o", "tsn": "s"}
 MODEL_NAMES = {"trn": "TRN", "tsn": "TSN"}
 RAISES, LOWERS = VERMILION, BLUE
-"""Of contributions above and below 0: red and blue, as the shap package has them."""
+"""Colours of contributions above and below 0: red and blue, as in the shap package."""
 
 _STYLE: dict[Any, Any] = {
     "figure.dpi": 100,
@@ -49,7 +49,7 @@ _STYLE: dict[Any, Any] = {
 }
 
 
-# Fonts of other scripts, which names of files may be in; those that are installed are used.
+# Fonts for other scripts in file names; figures use those that are installed.
 _FONTS = (
     "DejaVu Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "Hiragino Sans",
     "PingFang SC", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "Noto Sans", "Arial Unicode MS",
@@ -57,7 +57,7 @@ _FONTS = (
 
 
 def drawable(text: str) -> str:
-    """The text with a box for every character that none of the fonts in use has."""
+    """The text, with a box for every character that is missing in all fonts in use."""
     fonts = [font_manager.findfont(name) for name in mpl.rcParams["font.family"]]
     known = set().union(*(font_manager.get_font(path).get_charmap() for path in fonts))
     return "".join(c if ord(c) in known or c.isspace() else "□" for c in text)
@@ -74,7 +74,7 @@ def figure_style() -> Iterator[None]:
 
 
 def save(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG and, beside it, SVG, and close it; the same figure, the same bytes."""
+    """Write a figure as PNG and as SVG beside it, reproducibly to the byte; close the figure."""
     for target, metadata in (
         (path.with_suffix(".png"), {"Software": None}),
         (path.with_suffix(".svg"), {"Date": None}),

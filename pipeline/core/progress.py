@@ -1,8 +1,7 @@
 """Progress of long work: a bar with rate and time left on a terminal, log lines elsewhere.
 
-Jobs that run at the same time share one terminal. Only one of them may draw: whoever holds the
-lock on the file of the terminal; the others write to their logs until it is free. Where no lock can
-be had, all draw.
+Jobs that run at the same time share one terminal. Only the job that holds the lock of the terminal
+draws a bar; the others write to their logs. On systems without locks all jobs draw.
 """
 
 import logging
@@ -53,7 +52,7 @@ def _quantity(value: float) -> str:
 
 
 def rate_text(per_second: float, unit: str) -> str:
-    """Units a second or, where that is hard to read, a minute or an hour."""
+    """Units per second; for small rates, per minute or per hour."""
     for seconds, name in ((1, "s"), (60, "min")):
         if per_second * seconds >= 0.1 or not per_second:
             return f"{_quantity(per_second * seconds)} {unit}/{name}"
@@ -67,7 +66,7 @@ def _duration(seconds: float) -> str:
 
 
 def _terminal() -> AbstractContextManager[Any] | None:
-    """Take this terminal for drawing; None if stderr is no terminal or another job draws on it."""
+    """Lock this terminal for drawing; None if stderr is not a terminal or another job draws."""
     if not sys.stderr.isatty():
         return None
     try:
@@ -77,7 +76,7 @@ def _terminal() -> AbstractContextManager[Any] | None:
     except Timeout:
         return None
     except (AttributeError, NotImplementedError, OSError):
-        # The system names no terminals, or has no locks.
+        # The system has no names for terminals, or no locks.
         return nullcontext()
 
 
@@ -87,12 +86,12 @@ def progress(description: str, total: int | None, unit: str) -> Iterator[Callabl
 
     Args:
         description: what is being done, e.g. ``"frames_features: validation clips"``.
-        total: how many units there are in all, or None if that is not known.
+        total: total number of units, or None if unknown.
         unit: what is counted, in the plural, e.g. ``"clips"``.
 
     Yields:
-        ``advance(n=1, note="")``: say that ``n`` more units are done; ``note`` (a loss, say) is
-        shown behind the bar.
+        ``advance(n=1, note="")``: report that ``n`` more units are done; ``note`` (such as a loss)
+        is shown after the bar.
     """
     start = time.monotonic()
     done = 0

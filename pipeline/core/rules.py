@@ -1,7 +1,7 @@
-"""What a rule says of its jobs: the parameters that they need, and their command line.
+"""The parameters that a rule's jobs depend on, and the jobs' command lines.
 
 A rule names its inputs, its outputs and its parameters; everything else follows from these names.
-:func:`needs_of` makes the function ``needs`` of the Snakefile, which stands under ``params:``::
+:func:`needs_of` makes the function ``needs`` of the Snakefile, which is used under ``params:``::
 
     params:
         needs(decoding="frames.decoding", clips="frames.dataset.{split}_clips"),
@@ -9,7 +9,7 @@ A rule names its inputs, its outputs and its parameters; everything else follows
         STAGE
 
 The stage then gets every *named* input and output, every wildcard and every parameter as an option
-of the same name. Inputs without a name are waited for and not passed on.
+of the same name. A job waits for inputs without a name, but its stage does not get them.
 """
 
 import itertools
@@ -26,10 +26,10 @@ STAGE = "python -m pipeline.core.job {params} --threads {threads} --log {log:q}"
 """The command of every rule."""
 
 Values = Mapping[str, Any]
-"""Of parameters, nested as in params.yaml."""
+"""Values of parameters, nested as in params.yaml."""
 
 Wildcards = Mapping[str, str]
-"""Values of a job's wildcards by their names."""
+"""Values of a job's wildcards, by name."""
 
 _LOOK_UP = object()
 
@@ -41,14 +41,14 @@ class Need:
     names: tuple[str, ...]
     """dotted names in params.yaml; ``{wildcard}`` in them is filled in"""
     without: frozenset[str] = frozenset()
-    """names in the only section that make no difference"""
+    """names, in the only section, that the job does not depend on"""
     jobs: frozenset[str] = frozenset()
-    """names in it that say which jobs there are, and make no difference to a single one"""
+    """names, in that section, that decide which jobs exist, but do not change any job's result"""
     value: Any = field(default=_LOOK_UP)
-    """what the stage is given; by default the value of the only name"""
+    """value that the stage gets; default: the value of the only name"""
 
     def names_of(self, values: Values, wildcards: Wildcards) -> list[str]:
-        """The names for one job; of a section without some of its names those that are left."""
+        """The dotted names for one job; with ``without``, the remaining names of the section."""
         names = [name.format(**wildcards) for name in self.names]
         if not self.without:
             return names
@@ -59,12 +59,12 @@ class Need:
         """What a job depends on, by dotted name.
 
         Args:
-            values: of all parameters in this run.
-            wildcards: of the job.
-            others: the values that are looked up, nested as in params.yaml, or by dotted name.
+            values: all parameters of this run.
+            wildcards: wildcards of the job.
+            others: values to look up, nested as in params.yaml or by dotted name.
 
         Raises:
-            InputError: a name that is not there.
+            InputError: a name is missing in ``others``.
         """
         found = {}
         for name in self.names_of(values, wildcards):
@@ -75,7 +75,7 @@ class Need:
         return found
 
     def option(self, values: Values, wildcards: Wildcards) -> Any:
-        """What the stage is given."""
+        """The value that the stage gets."""
         if self.value is not _LOOK_UP:
             return self.value
         found = self.facts(values, wildcards, values)
@@ -90,27 +90,27 @@ def but(section: str, *without: str, jobs: str | None = None) -> Need:
 
     Args:
         section: its dotted name.
-        without: names that make no difference.
-        jobs: a name that says which jobs there are, and makes no difference to a single one.
+        without: names that the job does not depend on.
+        jobs: a name that decides which jobs exist, but does not change any job's result.
     """
     return Need((section,), frozenset(without), frozenset([jobs] if jobs else []))
 
 
 def given(value: Any, *names: str) -> Need:
-    """A value that was worked out from some parameters. The job depends on these."""
+    """A value derived from some parameters. The job depends on these parameters."""
     return Need(names, value=value)
 
 
 @dataclass(frozen=True)
 class GameRule:
-    """What a game of which all coalitions are evaluated is opened from."""
+    """The files and parameters that open an enumerated game."""
 
     files: Mapping[str, str | list[str]]
     """paths, by the argument of the study's ``open_game``"""
     needs: Mapping[str, str | Need]
     """parameters, by the argument"""
     waits_for: list[str] = field(default_factory=list)
-    """files that are read without being named, such as a folder of pictures"""
+    """files that are read without an argument, such as a folder of pictures"""
 
     def inputs(self) -> list[str]:
         """All files that the game depends on."""
@@ -120,7 +120,7 @@ class GameRule:
 
 @dataclass(frozen=True)
 class OfGame:
-    """What the game that wildcard ``game`` names is opened from, as one option."""
+    """Files and parameters of the game that the wildcard ``game`` names, as one option."""
 
     games: Mapping[str, GameRule]
 
@@ -130,7 +130,7 @@ class OfGame:
         return [name for need in needs for name in need.names_of(values, wildcards)]
 
     def facts(self, values: Values, wildcards: Wildcards, others: Values) -> dict[str, Any]:
-        """As :meth:`Need.facts`."""
+        """Same as :meth:`Need.facts`, for all needs of the game."""
         found: dict[str, Any] = {}
         for need in self._needs(wildcards).values():
             found |= need.facts(values, wildcards, others)
@@ -153,7 +153,7 @@ class Needs:
 
     options: Mapping[str, Need | OfGame]
     values: Values
-    """of all parameters"""
+    """all parameters"""
 
     def names(self, wildcards: Wildcards) -> list[str]:
         """Dotted names of the parameters that a job depends on."""
@@ -163,7 +163,7 @@ class Needs:
     def facts(self, wildcards: Wildcards, others: Values) -> dict[str, Any]:
         """What a job depends on, by dotted name, looked up in ``others``.
 
-        Raises InputError: a name that is not there.
+        Raises InputError if a name is missing there.
         """
         found: dict[str, Any] = {}
         for need in self.options.values():
@@ -190,16 +190,17 @@ def needs_of(values: Mapping[str, Any]) -> Callable[..., Any]:
         values: all parameters, nested as in params.yaml, as JSON would hold them.
 
     Returns:
-        ``needs(**options)``: each option a dotted name, a :class:`Need` or :class:`OfGame`. What it
-        returns is called by Snakemake for every job and gives the rule's name (attribute ``rule``)
-        and the options of its command line. Its attribute ``needs`` is of type :class:`Needs`.
+        ``needs(**options)``. Each option is a dotted name, a :class:`Need` or :class:`OfGame`. It
+        returns a function that Snakemake calls for every job. That function returns the rule's name
+        (its attribute ``rule``) and the options of the job's command line. Its attribute ``needs``
+        is of type :class:`Needs`.
     """
 
     def make(**options: str | Need | OfGame) -> Any:
         found = Needs({name: _need(option) for name, option in options.items()}, values)
 
-        # Snakemake gives what arguments are called. What asks for `input` or `output` by name it
-        # takes for derived from them, and overlooks that its parameters change.
+        # Snakemake passes arguments by name. It treats a function with arguments `input` or
+        # `output` as derived from them, and would then miss changed parameters.
         def line(wildcards: Any, **files: Any) -> str:
             options = found.command_line(wildcards, files["input"], files["output"])
             return f"{line.rule} {options}"  # type: ignore[attr-defined]
@@ -230,7 +231,7 @@ def _plain(files: Any) -> str | list[str]:
 
 
 def _words(name: str, value: Any) -> Iterator[str]:
-    """An option as words of a command line; a list of paths repeats it, null leaves it out."""
+    """An option as words of a command line; repeated for a list of texts, left out for None."""
     option = f"--{name.replace('_', '-')}"
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         for item in value:
@@ -242,5 +243,5 @@ def _words(name: str, value: Any) -> Iterator[str]:
 
 
 def store_of(study: str, game: str) -> Path:
-    """Where the store of a game is."""
+    """Path of a game's store."""
     return Path("results/coalitions", study, f"{game}.zarr")

@@ -1,9 +1,9 @@
-"""Runs a stage with options as a command gives them (:mod:`pipeline.core.job`).
+"""Runs a stage with the options of a command line (:mod:`pipeline.core.job`).
 
-Rule ``frames_features`` runs ``main`` of ``pipeline/studies/frames/stages/features.py``, or, where
-a study has no such file, that of ``pipeline/store/stages/``. The options are read off main's
-signature: a path or a list of paths is given as it is, everything else as text or JSON that fits
-the annotation.
+Rule ``frames_features`` runs ``main`` of ``pipeline/studies/frames/stages/features.py``. If the
+study has no such file, the rule runs ``main`` of the file in ``pipeline/store/stages/``. Options
+follow from main's signature: paths and lists of paths are given as they are, everything else as
+text or JSON that fits the annotation.
 """
 
 import ctypes
@@ -31,10 +31,10 @@ from pipeline.core.fields import explain_validation_error
 log = logging.getLogger("pipeline")
 
 SCHEDULER = "PIPELINE_SCHEDULER"
-"""Environment variable that holds the process that started a job and that the job ends with."""
+"""Environment variable with the id of the process that starts jobs. A job ends with its parent."""
 
 DEVICE = "PIPELINE_DEVICE"
-"""Environment variable that holds the device of stages that ask for one; default: ``auto``."""
+"""Environment variable with the device for stages that take ``device``; default: ``auto``."""
 
 SET_BY_RUNNER = ("threads", "device")
 
@@ -57,10 +57,10 @@ def module_of(rule: str) -> str:
 
 
 def run(rule: str, arguments: Sequence[str]) -> int:
-    """Run a rule's stage with these options; returns the exit status.
+    """Run a rule's stage with these options; return the exit status.
 
-    Options beyond main's own: ``--log FILE`` (what is logged is also written there, in place of
-    what an earlier run left) and ``--threads N`` (passed to main if it takes ``threads``).
+    Options besides main's own: ``--log FILE`` (also log to this file, replacing it) and ``--threads
+    N`` (passed to main if it takes ``threads``).
 
     The status is 1 after an :class:`InputError` (message only) or any other exception (traceback
     in the log), and 2 for options that main does not have.
@@ -75,7 +75,7 @@ def run(rule: str, arguments: Sequence[str]) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     if module.startswith("pipeline.store.") and "device" in inspect.signature(main).parameters:
-        # Its network library must be there when threads and repeatable results are set up.
+        # Import torch, if the game needs it, before threads and determinism are set up.
         importlib.import_module(f"pipeline.studies.{rule.partition('_')[0]}.game")
     app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     app.command(name=rule)(_command(rule, main))
@@ -140,7 +140,7 @@ def _command(rule: str, main: Callable[..., None]) -> Callable[..., None]:
 
 
 def _parsed(name: str, value: str, kind: Any) -> Any:
-    """An option's text as what main's annotation says. Raises InputError if it does not fit."""
+    """An option's text as the type of main's annotation. Raises InputError if it does not fit."""
     adapter = TypeAdapter(kind)
     kinds = typing.get_args(kind) if isinstance(kind, types.UnionType) else (kind,)
     is_text = str in kinds or Path in kinds
@@ -153,17 +153,17 @@ def _parsed(name: str, value: str, kind: Any) -> Any:
 
 
 def end_with_parent(parent: int) -> None:
-    """Have the system end this process when the one that started it is gone.
+    """Make the system end this process when the process that started it ends.
 
-    A killed scheduler cannot stop its jobs. Left alone they would write the same files as those of
-    the next run.
+    A killed scheduler cannot stop its jobs. They would go on to write the same files as the jobs
+    of the next run.
     """
     if not sys.platform.startswith("linux"):
         return
     set_parent_death_signal = 1
     ctypes.CDLL(None).prctl(set_parent_death_signal, signal.SIGTERM)
     if parent != os.getppid():
-        # It was gone before that took effect.
+        # The parent ended before the signal was set.
         sys.exit(1)
 
 
@@ -174,7 +174,7 @@ def _start_logging(log_file: Path | None) -> None:
         # A run prints one line per job; the rest stands in the job's log.
         handlers[0].setLevel(logging.WARNING)
     if sys.stderr.isatty():
-        # There the bar tells the progress; in the log it stands in lines.
+        # The terminal shows a progress bar instead of these lines.
         handlers[0].addFilter(lambda record: not getattr(record, "is_progress", False))
     if log_file is not None:
         log_file.parent.mkdir(parents=True, exist_ok=True)
@@ -186,12 +186,12 @@ def _start_logging(log_file: Path | None) -> None:
 
 
 def _set_up_torch(threads: int) -> None:
-    """Keep PyTorch to the cores that the scheduler gave to this job, and to repeatable results."""
+    """Make PyTorch use only the job's cores, and deterministic algorithms on a GPU."""
     if "torch" in sys.modules:
         torch = sys.modules["torch"]
         torch.set_num_threads(threads)
         if torch.cuda.is_available():
-            # Without this matrix products on a GPU may differ from run to run. On the CPU nothing
-            # that is used here does, and the setting takes a second to load.
+            # Without this, matrix products on a GPU may differ between runs. The CPU operations
+            # used here are deterministic anyway, and the setting takes a second to load.
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True, warn_only=True)

@@ -1,4 +1,4 @@
-"""Means and their errors, differences that are more than chance, shares and their intervals."""
+"""Means and standard errors, significance of differences, confidence intervals."""
 
 from collections.abc import Sequence
 from typing import Literal
@@ -18,7 +18,7 @@ MARGIN = 2
 def mean_and_error(values: NDArray[np.number | np.bool_]) -> tuple[Floats, Floats]:
     """Mean over the first axis and its standard error: (value, ...) → (...) each.
 
-    NaN where there is no value to be averaged; the error is NaN with one value too.
+    Without values both are NaN; with one value the error is NaN.
     """
     count = len(values)
     if count == 0:
@@ -32,16 +32,20 @@ def mean_and_error(values: NDArray[np.number | np.bool_]) -> tuple[Floats, Float
 
 
 def half_interval(error: Floats | float, count: Floats | float) -> Floats:
-    """Half the length of the 95 % interval of a mean of ``count`` values with a standard error.
+    """Half the length of the 95 % confidence interval of a mean, by Student's t distribution.
 
-    NaN where the error is not known, as of one value.
+    NaN where the error is NaN, such as for one value.
+
+    Args:
+        error: standard error of the mean.
+        count: number of values.
     """
     quantile = stdtrit(np.asarray(count, dtype=np.float64) - 1, 0.975)
     return np.asarray(quantile * error, dtype=np.float64)
 
 
 def known_mean(values: Floats) -> Floats:
-    """Mean over the first axis of what is not NaN: (value, ...) → (...); NaN where all is."""
+    """Mean over the first axis without NaN: (value, ...) → (...); NaN where all values are."""
     known = ~np.isnan(values)
     count = known.sum(axis=0)
     total = np.where(known, values, 0).sum(axis=0)
@@ -49,7 +53,7 @@ def known_mean(values: Floats) -> Floats:
 
 
 def known_mean_and_error(values: Floats) -> tuple[Floats, Floats]:
-    """:func:`mean_and_error` of what is not NaN, which may be other rows in each column."""
+    """:func:`mean_and_error` without NaN, which may be in different rows of each column."""
     mean, known = known_mean(values), ~np.isnan(values)
     count = known.sum(axis=0)
     squares = np.where(known, (values - mean) ** 2, 0).sum(axis=0)
@@ -59,9 +63,9 @@ def known_mean_and_error(values: Floats) -> tuple[Floats, Floats]:
 
 
 def verdict(difference: float, error: float, best: Literal["high", "low"]) -> Verdict | None:
-    """``better``, ``equal`` or ``worse``, of a mean difference and its standard error.
+    """``better``, ``equal`` or ``worse``, from a mean difference and its standard error.
 
-    None where either is NaN.
+    None if either is NaN.
     """
     if np.isnan(difference) or np.isnan(error):
         return None
@@ -72,7 +76,7 @@ def verdict(difference: float, error: float, best: Literal["high", "low"]) -> Ve
 
 
 def interval(frequency: float, repeats: int) -> tuple[float, float]:
-    """The 95 % interval of a probability, from how often it came true (Wilson's)."""
+    """Wilson's 95 % confidence interval of a probability, from an observed frequency."""
     from scipy import stats  # noqa: PLC0415  takes a second to load
 
     test = stats.binomtest(round(frequency * repeats), repeats)
@@ -81,10 +85,10 @@ def interval(frequency: float, repeats: int) -> tuple[float, float]:
 
 
 def discoveries(p_values: Sequence[float], rate: float = 0.05) -> int:
-    """How many of the tests are significant at a false discovery rate (Benjamini and Hochberg).
+    """Number of tests that are significant at a false discovery rate (Benjamini and Hochberg).
 
-    A p-value from draws has a smallest value, which of many tests none could be below by
-    Bonferroni's correction.
+    Bonferroni's correction does not fit here: p-values from random draws have a smallest possible
+    value, and with many tests its threshold would be below that value.
     """
     from scipy import stats  # noqa: PLC0415  takes a second to load
 

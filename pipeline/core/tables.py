@@ -1,4 +1,4 @@
-"""Tables for people and spreadsheets: CSV, whole or not at all."""
+"""Tables of results: CSV files, written whole or not at all, and Markdown."""
 
 import csv
 import math
@@ -12,7 +12,7 @@ DIGITS = 7
 """Significant digits of a number in a table."""
 
 NONE = "–"
-"""What stands in a document's cell of which the results say nothing."""
+"""Content of a document's cell without a result."""
 
 
 def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
@@ -21,8 +21,8 @@ def write_table(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, 
     Args:
         path: the file.
         columns: names of the columns, in order.
-        rows: a value for each column. Of a float seven digits are written; None and NaN are left
-            empty.
+        rows: a value for each column. Floats get seven significant digits; None and NaN leave the
+            cell empty.
     """
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as lines:
         writer = csv.writer(lines)
@@ -38,7 +38,7 @@ def _text(value: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """What a record or an array holds as what JSON can say; None for NaN and Inf."""
+    """The content of a record or an array as JSON types; None for NaN and Inf."""
     if isinstance(value, Mapping):
         return {str(k): plain(v) for k, v in value.items()}
     if hasattr(value, "tolist"):
@@ -51,11 +51,11 @@ def plain(value: Any) -> Any:
 
 
 def markdown_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Write a Markdown table, one line a row.
+    """The text of a Markdown table, with one line per row.
 
     Args:
         columns: the headings; any may be empty.
-        rows: a cell for each column. What would end a cell or a line is escaped.
+        rows: a cell for each column. Line breaks become blanks, and ``|`` is escaped.
     """
     return "\n".join([_line(columns), f"|{'---|' * len(columns)}", *map(_line, rows)])
 

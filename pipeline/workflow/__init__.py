@@ -1,1 +1,1 @@
-"""Snakemake and DVC: parameters of a run, stages, the bridge between the two, documents."""
+"""Snakemake and DVC: parameters of a run, stages, the bridge between both, documents."""

@@ -1,13 +1,14 @@
-"""Where Snakemake and DVC meet, so that either may be called, in any order.
+"""Connects Snakemake and DVC, so that either may be called, in any order.
 
-Snakemake chains and schedules. Which results are still good is decided here, by content: a unit (a
-job whose outputs stay, see :mod:`pipeline.workflow.units`) is *good* if its parameters, its code's
-version, its inputs and its outputs are as was noted when its job ended, or as ``dvc.lock`` says.
-What DVC's cache holds for the same inputs and parameters is put back. Everything else is made
-again, with everything that depends on it. After a run DVC is told of the stages that are complete.
+Snakemake chains and schedules the jobs. This module decides by content which results are still
+good. A unit (a job whose outputs stay, see :mod:`pipeline.workflow.units`) is *good* if its
+parameters, the version of its code, its inputs and its outputs agree with the note from the end of
+its job, or with ``dvc.lock``. Results that DVC's cache holds for the same inputs and parameters are
+restored. All other results are rebuilt, with everything that depends on them. After a run, complete
+stages are recorded in DVC.
 
-Called from the Snakefile only. Without DVC in a folder Snakemake judges by its own records. In the
-processes that Snakemake starts for single jobs nothing happens here.
+Only the Snakefile calls this module. In a folder without DVC, Snakemake decides by its own records.
+In processes that Snakemake starts for single jobs, this module does nothing.
 """
 
 import hashlib
@@ -27,17 +28,17 @@ from pipeline.workflow.one_run import hold_folder
 from pipeline.workflow.params import load
 from pipeline.workflow.units import PARAMS_FILE, Params, Unit, read_units
 
-log = logging.getLogger("snakemake.logging")  # shown and kept as Snakemake's own messages are
+log = logging.getLogger("snakemake.logging")  # handled like Snakemake's own messages
 
 NOTES = Path(".snakemake/made")
-"""One file for each way in which a unit was made: the digests of what it made."""
+"""Folder of notes: one file per unit, parameters and inputs, with the digests of the outputs."""
 SETTLED = NOTES / "settled.json"
 
 Digests = Mapping[str, str | None]
 
 
 def attach(workflow: Any, params: Any) -> Callable[[], None]:
-    """Have Snakemake's jobs judged by content; returns what is to be called as a run has ended."""
+    """Let content decide which of Snakemake's jobs run; return a function to call after the run."""
     run = _Run(workflow, params.model_dump(mode="json"))
 
     def prepare() -> None:
@@ -55,7 +56,7 @@ def attach(workflow: Any, params: Any) -> Callable[[], None]:
 
 
 class _Run:
-    """What is known in the process that plans a run."""
+    """State of the process that plans a run."""
 
     def __init__(self, workflow: Any, values: Mapping[str, Any]) -> None:
         self.workflow = workflow
@@ -67,7 +68,7 @@ class _Run:
         self.dvc: Dvc | None = None
 
     def decide(self, dag: Any) -> tuple[set[Any], set[Any]] | None:
-        """The jobs that must run, and all others; None where Snakemake is to judge."""
+        """The jobs that must run, and all other jobs; None to let Snakemake decide."""
         self.units = read_units(dag)
         self.makers = {path: unit for unit in self.units for path in unit.makes}
         everything = {job for unit in self.units for job in unit.jobs}
@@ -81,12 +82,12 @@ class _Run:
         run = self._to_run(self.dvc, asked, internals.targets_of(dag))
         for unit in run:
             self._drop_passing(unit, self.dvc)
-        # Files on the way that a killed run left are used, where Snakemake finds them good.
+        # Temporary files of a killed run are reused if Snakemake considers them up to date.
         forced = {job for unit in run for job in unit.jobs[0 if unit in asked else -1 :]}
         return forced, everything - {job for unit in run for job in unit.jobs}
 
     def _open(self) -> None:
-        """Open DVC's repository, with a ``dvc.yaml`` that lists the stages as they are."""
+        """Open DVC's repository, with a ``dvc.yaml`` that lists the current stages."""
         try:
             in_file = load(Path(PARAMS_FILE)).model_dump(mode="json")
         except InputError:
@@ -98,7 +99,7 @@ class _Run:
                 f"DVC records the values of {PARAMS_FILE}, but stage {self.caller} would be made "
                 f"with others, from a profile or another file: give them in {PARAMS_FILE}"
             )
-        # Not for values that are given for one run.
+        # Do not write values that were given for one run only.
         to_write = not self.is_overridden and in_file.get("studies") == self.values["studies"]
         to_write &= set(self.workflow.dag_settings.targets) <= {"all"}
         found, right = dvc_yaml.read(), dvc_yaml.content_of(self.units)
@@ -118,7 +119,7 @@ class _Run:
             log.info(f"DVC is not told of the results: {error}")
 
     def _to_run(self, dvc: Dvc, asked: set[Unit], targets: set[Any]) -> set[Unit]:
-        """Units that are not good, those that depend on them, and those that they depend on."""
+        """Units that are not good, their dependents, and missing units that these depend on."""
         run, absent = set[Unit](), set[Unit]()
         mine = [unit for unit in self.units if self.caller in (None, unit.stage)]
         for unit in mine:
@@ -135,7 +136,7 @@ class _Run:
         return run
 
     def _drop_passing(self, unit: Unit, dvc: Dvc) -> None:
-        """Remove what passes between a unit's jobs, if it was made in another way than now."""
+        """Remove temporary files between a unit's jobs if other inputs or parameters made them."""
         begun, now = NOTES / f"{_digest(unit.makes)}.begun.json", self._note_of(unit, dvc).name
         if not self.workflow.dryrun and _read(begun) != now:
             for path in (str(file) for job in unit.jobs[:-1] for file in job.output):
@@ -143,7 +144,7 @@ class _Run:
             write_json(begun, now)
 
     def _is_good(self, unit: Unit, dvc: Dvc) -> bool:
-        """Whether a unit's results are what its job would make now, or were put back."""
+        """Whether a unit's results are what its job would make now, restoring them if possible."""
         noted = _read(self._note_of(unit, dvc))
         said: list[Digests] = [noted] if noted else []
         locked = dvc.locked.get(unit.stage)
@@ -151,14 +152,14 @@ class _Run:
             locked is not None
             and _fits(unit, locked.params, unit.params(self.values))
             and all(locked.deps.get(dep) == dvc.digest(dep) for dep in unit.deps)
-            # The stage of a rule with wildcards may be of other jobs, too.
+            # The stage of a rule with wildcards may contain other jobs too.
             and (any(w for _, w in unit.needs) or locked.deps.keys() == set(unit.deps))
         ):
             files = {path: dvc.file_in(locked.outs, path) for path in unit.makes}
             said.append({**files, **locked.outs})
         if _are_there(unit.makes):
             for made in said:
-                # A note tells each file. Of numbered ones dvc.lock may tell their folder alone.
+                # A note lists every file. dvc.lock may list only the folder of numbered files.
                 for paths in (unit.makes, unit.outs):
                     if all(made.get(path) == dvc.digest(path) for path in paths):
                         self._note(unit, dvc)
@@ -168,7 +169,7 @@ class _Run:
                 self._put_back(unit, {path: made[path] for path in unit.makes}, dvc)
                 return self.workflow.dryrun or _are_there(unit.makes)
         for made in said:
-            # What was removed and is in no cache is no reason to make again what came of it.
+            # A file that was removed and is not in the cache does not make its dependents outdated.
             for path in {*unit.makes, *unit.outs} & made.keys():
                 if not Path(path).exists():
                     dvc.digests[path] = made[path]
@@ -186,7 +187,7 @@ class _Run:
         self._note(unit, dvc)
 
     def note(self, job: Any) -> None:
-        """Note how a unit was made whose job has ended well: a kill does not undo it."""
+        """Note how a unit was made once its job has succeeded, so that a kill does not undo it."""
         for unit in self.units:
             if unit.jobs[-1] is job and self.dvc is not None:
                 self.dvc.forget((*unit.makes, *unit.outs))
@@ -199,12 +200,12 @@ class _Run:
             write_json(note, made)
 
     def _note_of(self, unit: Unit, dvc: Dvc) -> Path:
-        """The note of a unit that is made as it would be made now."""
+        """Path of the note for a unit with the current parameters and inputs."""
         reads = {path: dvc.digest(path) for path in unit.reads}
         return NOTES / f"{_digest([unit.makes, unit.params(self.values), reads])}.json"
 
     def record(self) -> None:
-        """Tell DVC of the stages that are complete and good; DVC itself keeps what it called."""
+        """Record complete and good stages in DVC, which itself records the stage that it called."""
         if self.dvc is None or self.workflow.dryrun:
             return
         is_all = self.caller is None
@@ -234,7 +235,7 @@ class _Run:
         return files >= set(map(str, self.workflow.get_rule(f"{stage}_all").input))
 
     def _signature(self) -> str:
-        """Tells by values, sizes and times whether anything was changed; no file is read."""
+        """A digest of values, file sizes and times, to detect changes without reading files."""
         found: list[Any] = [[unit.makes, unit.params(self.values)] for unit in self.units]
         paths = {path for unit in self.units for path in (*unit.makes, *unit.deps, *unit.outs)}
         for path in map(Path, sorted(paths | {str(dvc_yaml.FILE), "dvc.lock", PARAMS_FILE})):
@@ -250,7 +251,7 @@ def _are_there(paths: Iterable[str]) -> bool:
 
 
 def _fits(unit: Unit, params: Params, wanted: Params) -> bool:
-    """Whether a unit would have been made alike with some parameters and versions of its code."""
+    """Whether these parameters and versions of the code would give the same unit."""
     try:
         found = unit.params(params.get(PARAMS_FILE, {}))
     except InputError:

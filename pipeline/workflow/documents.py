@@ -1,17 +1,17 @@
 """Tables of results in documents.
 
-A document holds a table between two comments on lines of their own, which nobody sees on the page::
+A document holds a table between two comments on separate lines, which stay invisible on the page::
 
     <!-- CLAIMS -->
     | … |
     <!-- /CLAIMS -->
 
-What is between them is written from the results, by the function that a study's module ``report``
-has for this name in its ``TABLES``; every other line is left as it is. A further table is one more
-function and its line there.
+The lines between them are written from the results. The function comes from ``TABLES`` in a study's
+module ``report``, under the same name. All other lines stay unchanged. To add a table, add a
+function and its entry in ``TABLES``.
 
-Benchmarks take too long to be part of the results. What a run of one measured is recorded in
-``docs/results/recorded/<name>.json``, and is table ``RECORDED_<NAME>``.
+Benchmarks take too long to be part of the results. The measurements of one run are recorded in
+``docs/results/recorded/<name>.json``; they are table ``RECORDED_<NAME>``.
 """
 
 import importlib
@@ -38,23 +38,23 @@ class Table(NamedTuple):
     """A table that documents may hold."""
 
     result: str | Path
-    """the JSON file below the folder of results, as Snakemake makes it; an absolute path of what is
-    recorded"""
+    """the JSON file that Snakemake makes, relative to the folder of results; or the absolute path
+    of recorded measurements"""
     write: Callable[[Any], str]
-    """makes Markdown of its content"""
+    """turns the file's content into Markdown"""
 
 
 class Written(NamedTuple):
-    """A document, and what it is with the results' tables in it."""
+    """A document with its tables updated from the results."""
 
     path: Path
     text: str
     tables: tuple[str, ...]
     """names of the tables in it, in order"""
     outdated: tuple[str, ...]
-    """of these, the tables that were not as the results have them"""
+    """those of the tables that differed from the results"""
     left: tuple[str, ...] = ()
-    """tables of studies of which there are no results: left as they are"""
+    """tables left unchanged, since their studies have no results"""
 
 
 def _tables() -> dict[str, Table]:
@@ -71,7 +71,7 @@ def _tables() -> dict[str, Table]:
 
 
 def recorded_table(record: Any) -> str:
-    """What a run of a benchmark measured: its table, its machine and its command.
+    """A table of one benchmark run's measurements, with its command, machine and date.
 
     Args:
         record: ``columns`` and ``rows`` of text, ``command``, ``machine`` and ``date``.
@@ -96,21 +96,21 @@ def default_documents(root: Path) -> list[Path]:
 def write_documents(
     documents: Iterable[Path], results: Path, *, check: bool = False
 ) -> list[Written]:
-    """Put the results' tables into documents.
+    """Update the tables of results in documents.
 
-    Nothing is written unless every table can be made, and no document that is as it should be.
+    Writes only documents that change, and nothing if any table cannot be made.
 
     Args:
         documents: Markdown files in UTF-8.
         results: the folder of results.
-        check: only tell what would be written.
+        check: write nothing, only report.
 
     Returns:
-        Each document, in order.
+        The documents, in order.
 
     Raises:
-        InputError: a document that cannot be read or whose markers are not in pairs; a result
-            that is not there or is not what its stage writes.
+        InputError: a document cannot be read or has a marker without its pair; a result is missing
+            or has another form than its stage writes.
     """
     made: dict[str, str] = {}
     found = [_with_tables(path, results, made) for path in documents]
@@ -126,7 +126,7 @@ def _with_tables(path: Path, results: Path, made: dict[str, str]) -> Written:
     try:
         text = path.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: not a document that can be read: {error}") from error
+        raise InputError(f"{path}: cannot be read: {error}") from error
     parts, names, outdated, left = [], [], [], []
     end = 0
     for name, start, stop in _places(path, text):
@@ -147,18 +147,18 @@ def _with_tables(path: Path, results: Path, made: dict[str, str]) -> Written:
 
 
 def _places(path: Path, text: str) -> list[tuple[str, int, int]]:
-    """Name of each table and what lies between its markers: where it starts and stops."""
+    """Name of each table, with the start and stop of the text between its markers."""
     markers = list(_MARKER.finditer(text))
     closed = {marker[2] for marker in markers if marker[1]}
-    # Of names that nobody knows, a single one is a comment like any other.
+    # A single marker with an unknown name is an ordinary comment.
     markers = [marker for marker in markers if marker[2] in TABLES or marker[2] in closed]
     places = []
     for first, second in zip_longest(markers[::2], markers[1::2]):
         name, line = first[2], text.count("\n", 0, first.start()) + 1
         if first[1] or second is None or not second[1] or second[2] != name:
             raise InputError(
-                f"{path}, line {line}: {first[0].strip()} has no other half; a table stands "
-                f"between <!-- {name} --> and <!-- /{name} -->, and none within another"
+                f"{path}, line {line}: {first[0].strip()} has no other half; put a table between "
+                f"<!-- {name} --> and <!-- /{name} -->, with no other markers inside"
             )
         if name not in TABLES:
             raise InputError(
@@ -176,10 +176,10 @@ def _made(name: str, results: Path) -> str:
         return table.write(json.loads(path.read_bytes()))
     except OSError as error:
         raise InputError(
-            f"{path}, of which table {name} is made: {error.strerror}; make it by: {command}"
+            f"{path}: {error.strerror}; table {name} needs it; make it with: {command}"
         ) from None
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(
-            f"{path}: not what table {name} is made of ({type(error).__name__}: {error}); "
-            f"make it anew by: {command}"
+            f"{path}: not usable for table {name} ({type(error).__name__}: {error}); "
+            f"make it again with: {command}"
         ) from error

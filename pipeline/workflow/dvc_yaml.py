@@ -1,4 +1,4 @@
-"""``dvc.yaml``, written from the units of a run: what DVC tracks, and what depends on what."""
+"""Writes ``dvc.yaml``, the stages and dependencies that DVC tracks, from the units of a run."""
 
 import importlib
 from collections.abc import Iterable
@@ -18,7 +18,7 @@ HEADER = """\
 
 
 def stages_of(units: Iterable[Unit]) -> dict[str, list[Unit]]:
-    """Units by stage, each stage after those that it depends on."""
+    """Units by stage; each stage comes after its dependencies."""
     found: dict[str, list[Unit]] = {}
     for unit in units:
         found.setdefault(unit.stage, []).append(unit)
@@ -28,8 +28,8 @@ def stages_of(units: Iterable[Unit]) -> dict[str, list[Unit]]:
 def content_of(units: Iterable[Unit]) -> dict[str, Any]:
     """The content of ``dvc.yaml``.
 
-    Every output persists: DVC does not remove it before the stage runs, and the single jobs that
-    are still good are not run again.
+    Every output persists: DVC must not remove it before the stage runs, so that jobs whose outputs
+    are still good need not run again.
     """
     stages = stages_of(units)
     outs = {out: None for of in stages.values() for unit in of for out in unit.outs}
@@ -61,7 +61,7 @@ def _joined(lists: Iterable[Iterable[str]]) -> list[str]:
 
 
 def read() -> dict[str, Any]:
-    """The file's content; without stages if there is none that can be read."""
+    """The file's content; without stages if the file is missing or unreadable."""
     try:
         content = yaml.safe_load(FILE.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError):

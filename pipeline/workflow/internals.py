@@ -1,7 +1,7 @@
-"""All that is private to Snakemake and DVC, and used all the same.
+"""All uses of private parts of Snakemake and DVC.
 
-Each name has a test that says what a new release has moved. Nothing here takes DVC's locks on
-paths: a stage's command, which asks here, runs while DVC itself holds them.
+A test checks each private name, and so reports what a new release has moved. Nothing here takes
+DVC's locks on paths, because DVC itself holds them while it runs a stage's command.
 """
 
 import logging
@@ -18,7 +18,7 @@ from pipeline.core.errors import InputError
 
 
 def before_planning(workflow: Any, prepare: Callable[[], None], after: Callable[[], None]) -> None:
-    """Have functions called before and after a run or dry run is planned, but not in its jobs."""
+    """Call functions before and after a run or dry run is planned, but not in its jobs."""
     build = workflow._build_dag
 
     def build_dag() -> None:
@@ -30,7 +30,7 @@ def before_planning(workflow: Any, prepare: Callable[[], None], after: Callable[
             if is_run:
                 after()
         except InputError as error:
-            raise WorkflowError(str(error)) from None  # which Snakemake shows without a traceback
+            raise WorkflowError(str(error)) from None  # Snakemake shows it without a traceback
 
     workflow._build_dag = build_dag
 
@@ -40,10 +40,10 @@ def judge_with(
     decide: Callable[[Any], tuple[set[Any], set[Any]] | None],
     finished: Callable[[Any], None],
 ) -> None:
-    """Have a function decide which jobs run, and another called with each that has ended well.
+    """Let ``decide`` choose which jobs run, and call ``finished`` with each job that succeeded.
 
-    The first is given the graph, once all jobs and their files are known, and returns the jobs that
-    must run and those that must not; None leaves it to Snakemake.
+    ``decide`` gets the graph once all jobs and their files are known. It returns the jobs that must
+    run and the jobs that must not run, or None to let Snakemake decide.
     """
     dag = workflow.dag
     judge, finish = dag.update_needrun, dag.finish
@@ -52,10 +52,10 @@ def judge_with(
         decided = decide(dag)
         run, rest = decided or (set(), set())
         if decided is not None:
-            # Results may have been put back since Snakemake looked.
+            # Clear the cache: ``decide`` may have restored results since Snakemake looked.
             workflow.iocache = type(workflow.iocache)(workflow.iocache.max_wait_time)
             dag.forcefiles, dag.forcerules = {file for job in run for file in job.output}, set()
-        # Snakemake does not look at jobs that it takes for finished.
+        # Snakemake skips jobs that it considers finished.
         dag._finished.update(rest)
         await judge(*arguments, **more)
         dag._finished.difference_update(rest)
@@ -71,20 +71,20 @@ def judge_with(
 
 
 def is_asked_to_run(workflow: Any, job: Any) -> bool:
-    """Whether the command line asks for this job, whatever its files are."""
+    """Whether the command line forces this job, whatever the state of its files."""
     settings = workflow.dag_settings
     named = set(settings.forcerun) | set(settings.targets if settings.forcetargets else ())
     return settings.forceall or not named.isdisjoint({job.rule.name, *map(str, job.output)})
 
 
 def targets_of(dag: Any) -> set[Any]:
-    """Jobs that are targets, and those whose files targets without outputs, such as all, list."""
+    """Jobs that are targets, and jobs whose files a target without outputs, such as all, lists."""
     found = set(dag.targetjobs)
     return found | {before for job in found if job.rule.norun for before in dag.dependencies[job]}
 
 
 def read_dag(params: Path, target: str) -> Any:
-    """Snakemake's graph of all jobs for a target, such as ``all``. None of them runs."""
+    """Snakemake's graph of all jobs for a target, such as ``all``. Runs no job."""
     import snakemake.api as snakemake  # noqa: PLC0415  takes a second to load
     from snakemake.settings.types import Quietness  # noqa: PLC0415
 
@@ -105,7 +105,7 @@ def read_dag(params: Path, target: str) -> Any:
 
 @dataclass(frozen=True)
 class Making:
-    """How a stage's results were made, by dvc.lock: values by name by file, digests by path."""
+    """How dvc.lock says a stage was made: values by file and name, digests by path."""
 
     params: Mapping[str, Mapping[str, Any]]
     deps: Mapping[str, str | None]
@@ -124,10 +124,10 @@ def _told() -> Iterator[None]:
 
 
 class Dvc:
-    """What DVC knows of the working directory: digests, ``dvc.lock``, and its cache."""
+    """DVC's repository in the working directory: digests, ``dvc.lock`` and the cache."""
 
     def __init__(self, *, without: Container[str]) -> None:
-        """Open the repository; nothing is kept of stages ``without``. Raises InputError: no DVC."""
+        """Open the repository; never save stages in ``without``. Raises InputError without DVC."""
         logging.getLogger("dvc").setLevel(logging.WARNING)
         with _told():
             from dvc.repo import Repo  # noqa: PLC0415  takes a second to load
@@ -140,12 +140,12 @@ class Dvc:
         self._stages = {stage.name: stage for stage in stages if stage.name not in without}
         self._cache: Any = self._repo.cache.local
         self.digests: dict[str, str | None] = {}
-        """by path: those computed, and those that a path is taken to have"""
+        """by path: computed digests, and digests that a path is assumed to have"""
         files, ignored = self._repo.fs, self._repo.dvcignore
         self._build = partial(build, self._cache, fs=files, name="md5", ignore=ignored)
 
     def digest(self, path: str) -> str | None:
-        """Digest of a file or folder as DVC computes it; None if nothing is there. It is kept."""
+        """DVC's digest of a file or folder, computed once; None if the path does not exist."""
         if path not in self.digests:
             place = Path.cwd() / path
             built = self._build(str(place), dry_run=True) if place.exists() else None
@@ -153,12 +153,12 @@ class Dvc:
         return self.digests[path]
 
     def forget(self, paths: Iterable[str]) -> None:
-        """Have paths that were made again digested again."""
+        """Forget the digests of paths that were made again."""
         for path in paths:
             self.digests.pop(path, None)
 
     def cached(self, digest: str | None) -> Any:
-        """A file or folder of this digest in DVC's cache; None unless all of it is there."""
+        """The file or folder with this digest in DVC's cache; None unless it is complete."""
         from dvc_data.hashfile import check, load  # noqa: PLC0415
         from dvc_data.hashfile.hash_info import HashInfo  # noqa: PLC0415
         from dvc_objects.errors import ObjectFormatError  # noqa: PLC0415
@@ -172,13 +172,13 @@ class Dvc:
         return found
 
     def file_in(self, outs: Mapping[str, str | None], path: str) -> str | None:
-        """The digest that a path has among outputs; of a file in a folder, if that is cached."""
+        """Digest of a path among outputs; for a file in an output folder, if that is cached."""
         folder = None if path in outs else self.cached(outs.get(str(Path(path).parent)))
         found = folder.get((Path(path).name,)) if folder is not None else None
         return found[1].value if found else outs.get(path)
 
     def restore(self, path: str, digest: str | None) -> None:
-        """Put what is :meth:`cached` in its place; a store that is there is set aside."""
+        """Restore a file or folder from the cache; set aside a store that stands in its place."""
         if self.digest(path) == digest:
             return
         from dvc_data.hashfile.checkout import checkout  # noqa: PLC0415
@@ -196,7 +196,7 @@ class Dvc:
         self.digests[path] = digest
 
     def save(self, name: str, *, into_lock: bool) -> None:
-        """Keep a stage's results in the cache; with ``into_lock`` ``dvc.lock`` tells of them."""
+        """Save a stage's results in the cache; with ``into_lock``, record them in ``dvc.lock``."""
         stage = self._stages.get(name)
         if stage is None:
             return
@@ -204,7 +204,7 @@ class Dvc:
             for out in stage.outs:
                 out.save()
                 if not self.cached(out.hash_info.value):
-                    # Put back as a link, a file saves its space; as a copy, it would only be newer.
+                    # Relinking saves space with links. With copies it would only change the time.
                     out.commit(relink=self._cache.cache_types[:1] in (["hardlink"], ["symlink"]))
             if into_lock:
                 stage.save_deps()

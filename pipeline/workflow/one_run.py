@@ -1,4 +1,4 @@
-"""One run at a time in a folder, also where runs are killed."""
+"""Allows only one run at a time in a folder, also after a run was killed."""
 
 import os
 from pathlib import Path
@@ -8,13 +8,13 @@ from filelock import FileLock, Timeout
 from pipeline.core.errors import InputError
 
 _HELD: list[FileLock] = []
-"""The lock on the working directory; the system lets go of it with the process."""
+"""The lock on the working directory; the system releases it when the process ends."""
 
 
 def hold_folder() -> None:
-    """Hold the working directory until this process ends, where the file system has locks.
+    """Lock the working directory until this process ends, if the file system has locks.
 
-    The locks of runs that were killed are removed. Raises InputError if another process holds it.
+    Removes Snakemake's locks of killed runs. Raises InputError if another process holds the lock.
     """
     folder = Path(".snakemake")
     folder.mkdir(exist_ok=True)

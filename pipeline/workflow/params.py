@@ -1,4 +1,4 @@
-"""The parameters of ``params.yaml`` as typed, validated objects: one section a study."""
+"""The parameters of ``params.yaml`` as typed, validated objects, with one section per study."""
 
 import importlib
 import json
@@ -27,9 +27,9 @@ class RunParams(Section):
     def _known_and_once(cls, value: list[str]) -> list[str]:
         unknown = sorted(set(value) - set(STUDIES))
         if unknown:
-            raise ValueError(f"there is no study {unknown[0]}; there are {', '.join(STUDIES)}")
+            raise ValueError(f"unknown study {unknown[0]}; there are {', '.join(STUDIES)}")
         if len(set(value)) < len(value):
-            raise ValueError("names a study twice")
+            raise ValueError("must name each study only once")
         return value
 
     @field_validator("device")
@@ -46,14 +46,14 @@ _SECTIONS: dict[str, Any] = {
 }
 
 Params: Any = create_model("Params", __base__=RunParams, **_SECTIONS)
-"""All of ``params.yaml``: :class:`RunParams` and for each study its own ``Params``, by its name."""
+"""All of ``params.yaml``: :class:`RunParams`, and each study's own ``Params`` under its name."""
 
 
 def typed(value: Any) -> Any:
-    """What a command line gives as text, with null where it spells null.
+    """Values from a command line, with None for the texts ``null`` and ``~``.
 
-    ``snakemake --config 'frames={coalitions: {clips: null}}'`` hands every value over as a string.
-    Texts that spell numbers are taken for numbers by the parameters that are numbers.
+    ``snakemake --config 'frames={coalitions: {clips: null}}'`` passes every value as a string.
+    Parameters that are numbers convert their texts themselves.
     """
     if isinstance(value, Mapping):
         return {name: typed(inner) for name, inner in value.items()}
@@ -67,26 +67,25 @@ def validate(content: Mapping[str, Any], source: str = "params.yaml") -> Any:
 
     Args:
         content: what the parameter file holds, with overrides merged in.
-        source: what the error message calls it.
+        source: name of the content in error messages.
 
     Raises:
-        InputError: naming every unknown, missing or out-of-range parameter, what was found and
-            what is allowed, with the nearest valid name of an unknown one.
+        InputError: names every unknown, missing or out-of-range parameter, what was found, what is
+            allowed, and the nearest valid name for an unknown one.
     """
     try:
-        # By way of JSON, so that what cannot be handed to a stage is refused here, and not there.
+        # Through JSON, to refuse here whatever could not be passed to a stage later.
         return Params.model_validate_json(json.dumps(content, allow_nan=False))
     except (TypeError, ValueError) as error:
         if isinstance(error, ValidationError):
             raise InputError(f"{source}: {explain_validation_error(error, Params)}") from None
         raise InputError(
-            f"{source}: parameters must be plain, finite values; among them "
-            f"is one that is not: {error}"
+            f"{source}: parameters must be plain, finite values, such as numbers and texts: {error}"
         ) from None
 
 
 def load(path: Path) -> Any:
-    """Parameters from a YAML file; errors as :func:`validate`."""
+    """Parameters from a YAML file. Raises InputError for a bad file, or as :func:`validate`."""
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -99,10 +98,10 @@ def load(path: Path) -> Any:
 
 
 def read_config(config: Mapping[str, Any]) -> Any:
-    """The merged configuration as :data:`Params`; what the studies asked for need must be there.
+    """The merged configuration as :data:`Params`, checked against the files that studies need.
 
     Raises:
-        InputError: as :func:`validate`, and as ``check`` of each study's ``paths`` module.
+        InputError: as :func:`validate`, or as ``check`` of a study's ``paths`` module.
     """
     params = validate(typed(config), "parameters")
     for study in params.studies:

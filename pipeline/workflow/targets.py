@@ -1,4 +1,4 @@
-"""What can be asked of Snakemake by name, and small facts that rules need."""
+"""Snakemake's named targets, and small helpers of the rules."""
 
 import importlib
 import re
@@ -12,10 +12,10 @@ from pipeline.studies import STUDIES
 
 
 def targets(rules: Iterable[Any], params: Any) -> dict[str, list[str]]:
-    """The files of each rule, by the rule's name, and those of each study, by the study's name.
+    """The files of each rule and of each study, by the name of the rule or study.
 
-    A study's files are asked for one by one, so that one that was removed is made again even if
-    everything else is there. Left out are stages whose files may be removed (``INTERMEDIATE``).
+    A study lists all its files, so that a removed file is made again even if all others exist. It
+    leaves out stages whose files may be removed (``INTERMEDIATE``).
 
     Args:
         rules: Snakemake's.
@@ -30,7 +30,7 @@ def targets(rules: Iterable[Any], params: Any) -> dict[str, list[str]]:
         paths = importlib.import_module(f"pipeline.studies.{study}.paths")
         own = getattr(params, study)
         values = {**paths.domains(own), "game": list(paths.games(own))}
-        # Snakemake has written the constraints of wildcards into the patterns.
+        # Strip the constraints of wildcards that Snakemake has written into the patterns.
         patterns = [re.sub(r"{(\w+),[^{}]*}", r"{\1}", str(file)) for file in rule.output]
         found[rule.name] = [
             file
@@ -53,7 +53,7 @@ def vectors(study: str, *names: str) -> list[str]:
 
 
 def reported(study: str, files: str | list[str], caption: str, **more: Any) -> Any:
-    """Files that Snakemake's report shows, each under its name, with a caption of the study's."""
+    """Mark files for Snakemake's report, each with its name and the study's caption."""
     if isinstance(files, list):
         return [reported(study, file, caption, **more) for file in files]
     options = {"labels": {"shows": Path(files).stem.replace("_", " ")}, **more}
@@ -61,7 +61,7 @@ def reported(study: str, files: str | list[str], caption: str, **more: Any) -> A
 
 
 def gpus(device: str) -> int:
-    """GPUs that a job that uses one asks the scheduler for: 0 where it will run on the CPU."""
+    """Number of GPUs that a job requests from the scheduler: 0 if it will run on the CPU."""
     if device == "auto":
         return int(any(Path("/dev").glob("nvidia[0-9]*")) or Path("/dev", "dxg").exists())
     return int(device.startswith("cuda"))

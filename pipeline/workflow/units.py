@@ -1,7 +1,7 @@
-"""The jobs of a run as the bridge and DVC see them, read off Snakemake's graph of jobs.
+"""Units: groups of a run's jobs, for the bridge and DVC, from Snakemake's graph of jobs.
 
-A *unit* is a job whose outputs stay, together with the jobs before it of which nothing stays (their
-outputs are ``temp()``). The units of one rule are one *stage* of DVC.
+A *unit* is a job whose outputs stay, with the jobs before it whose outputs are all temporary
+(``temp()``). The units of one rule form one *stage* of DVC.
 """
 
 import ast
@@ -21,40 +21,41 @@ PARAMS_FILE = "params.yaml"
 ROOT = Path(__file__).parents[2]
 
 Params = Mapping[str, Mapping[str, Any]]
-"""Values by dotted name, by the file that they are in: params.yaml, or code with its VERSION."""
+"""Values by file and dotted name. Files are params.yaml, and code with its VERSION."""
 
 _RECEIPT = re.compile(r"results/([^/]+)/receipts/([^/]+)\.json")
 
 
 @dataclass(frozen=True, eq=False)
 class Unit:
-    """A job whose outputs stay, with what it depends on."""
+    """A job whose outputs stay, with everything that it depends on."""
 
     stage: str
     """name of the rule"""
     jobs: tuple[Any, ...]
-    """Snakemake's jobs, the one whose outputs stay last"""
+    """Snakemake's jobs; the last one is the job whose outputs stay"""
     reads: tuple[str, ...]
-    """inputs; of a receipt its store, since a receipt tells seconds, too"""
+    """inputs; a receipt is replaced by its store, because receipts also hold run times"""
     makes: tuple[str, ...]
     """outputs that stay, and the stores of receipts"""
     deps: tuple[str, ...]
-    """what it reads as DVC knows it: a folder where files are numbered"""
+    """inputs as DVC tracks them: the folder in place of numbered files"""
     outs: tuple[str, ...]
-    """what it makes as DVC keeps it"""
+    """outputs as DVC tracks them"""
     needs: tuple[tuple[Needs, Mapping[str, str]], ...]
-    """parameters, with the wildcards that are filled in"""
+    """parameters, with the values of wildcards"""
     code: tuple[str, ...]
     """files whose constant ``VERSION`` the results depend on"""
 
     def names(self) -> list[str]:
-        """Dotted names of the parameters that it depends on."""
+        """Dotted names of the parameters that the unit depends on."""
         return [name for needs, wildcards in self.needs for name in needs.names(wildcards)]
 
     def params(self, values: Mapping[str, Any]) -> Params:
-        """What it depends on beside its inputs, looked up among values that are nested or dotted.
+        """Values of parameters and versions of code that the unit depends on.
 
-        Raises InputError: a name is not there.
+        Parameters are looked up in ``values``, nested or by dotted name. Raises InputError if a
+        name is missing.
         """
         facts: dict[str, Any] = {}
         for needs, wildcards in self.needs:
@@ -63,7 +64,7 @@ class Unit:
 
 
 def read_units(dag: Any) -> list[Unit]:
-    """All units of Snakemake's graph, each after those that it depends on."""
+    """All units of Snakemake's graph, each after its dependencies."""
     before = {job: list(dag.dependencies[job]) for job in dag.jobs}
     in_order = TopologicalSorter(before).static_order()
     return [_unit([*_temporary(job, before), job]) for job in in_order if _stays(job)]
@@ -74,7 +75,7 @@ def _stays(job: Any) -> bool:
 
 
 def _temporary(job: Any, before: Mapping[Any, Iterable[Any]]) -> list[Any]:
-    """Jobs before one of which nothing stays, each once."""
+    """Jobs before ``job`` whose outputs are all temporary, each once."""
     found: dict[Any, None] = {}
     for other in before[job]:
         if not _stays(other):
@@ -101,13 +102,13 @@ def _unit(jobs: list[Any]) -> Unit:
 
 
 def with_store(file: str) -> tuple[str, ...]:
-    """A file, and of a receipt its store as well."""
+    """The file itself; for a receipt also its store."""
     receipt = _RECEIPT.fullmatch(file)
     return (file, str(store_of(receipt[1], receipt[2]))) if receipt else (file,)
 
 
 def _tracked_as(path: str) -> str:
-    """What DVC keeps of a path: itself, or the folder of a numbered file."""
+    """The path that DVC tracks: the path itself, or the folder of a numbered file."""
     return str(Path(path).parent) if Path(path).stem.isdigit() else path
 
 
@@ -115,7 +116,7 @@ def _tracked_as(path: str) -> str:
 def code_of(rule: str) -> str:
     """The file whose ``VERSION`` the results of a rule depend on, relative to the project.
 
-    It is the stage's module. Of games it is the study's module ``game``, which evaluates them.
+    It is the stage's module. For stages of games it is the study's module ``game``.
     """
     name = module_of(rule)
     if name.startswith("pipeline.store."):
@@ -124,7 +125,7 @@ def code_of(rule: str) -> str:
 
 
 def versions_of(code: Iterable[str]) -> Params:
-    """The constant ``VERSION`` of modules, by file. No module is imported."""
+    """The constant ``VERSION`` of modules, by file, read without importing them."""
     return {file: {"VERSION": _version(file)} for file in code}
 
 

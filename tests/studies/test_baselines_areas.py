@@ -155,7 +155,7 @@ def test_area_sums():
 def test_bad_areas_are_refused():
     picture = torch.ones(1, 4, 4)
     areas = square_areas(4, 4, 2)
-    with pytest.raises(InputError, match="side 0: must be 1"):
+    with pytest.raises(InputError, match="side 0: must be at least 1"):
         square_areas(4, 4, 0)
     with pytest.raises(InputError, match="player 1 of 3 has no features"):
         picture_game(two_scores, picture, np.where(areas > 1, 2, 0))

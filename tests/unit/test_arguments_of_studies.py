@@ -102,9 +102,9 @@ REFUSED = [
         ({"module": spoiled(Sequences())}, "the module's scores hold NaN or Inf"),
         ({"module": lambda x: x}, "module: a function; a Module is needed; wrap"),
         ({"module": nn.Linear(4, 3)}, r"scores of shape \(1, 5, 3\) for one sequence"),
-        ({"steps": 2.5}, "steps 2.5: must be 1 at least, a whole number"),
+        ({"steps": 2.5}, "steps 2.5: must be at least 1, a whole number"),
     ]),
-    (gradients.gradcam, SEQUENCES, [({"internal_batch": "8"}, "internal_batch '8': must be 1")]),
+    (gradients.gradcam, SEQUENCES, [({"internal_batch": "8"}, "internal_batch '8': must be")]),
     (gradients.baseline_features, {"kind": "mean", "rows": ROWS}, [
         ({"rows": ROWS / 0}, "the rows hold NaN or Inf"),
         ({"rows": ROWS.long()}, r"rows of shape \(5, 4\), torch.int64"),
@@ -118,7 +118,7 @@ REFUSED = [
         ({"scores": lambda x: x.flatten(1).sqrt(), "picture": PICTURE * 0, "steps": 1},
          "the gradients of the model's scores hold NaN"),
         ({"baselines": None}, "baselines: of type NoneType"),
-        ({"target": 0.5}, "output 0.5: must be 0 at least"),
+        ({"target": 0.5}, "output 0.5: must be at least 0"),
     ]),
     (integrated.shapley_integrated_gradients, SAMPLED, [
         ({"scores": None}, "the model is of type NoneType"),
@@ -324,7 +324,7 @@ def test_what_numbers_are():
     assert real("x", np.float32(0.5)) == 0.5
     assert array("x", [True, False]).shape == (2,)
     for refused in (True, 2.0, None, "3", [3]):
-        with pytest.raises(InputError, match="must be 1 at least, a whole number"):
+        with pytest.raises(InputError, match="must be at least 1, a whole number"):
             whole("n", refused)
     for refused in (True, None, "3", [1.0, 2.0], NAN):
         with pytest.raises(InputError, match="must be a number at least 0"):

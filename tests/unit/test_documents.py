@@ -168,8 +168,8 @@ def test_a_further_table_is_a_further_line(root, monkeypatch):
         ("<!-- CLAIMS -->\n<!-- /RUNTIME -->", "none within another"),
         ("\n<!-- CLAIM -->\n<!-- /CLAIM -->", "line 2: no table is called CLAIM; .*CLAIMS"),
         ("<!-- /CLAIM -->", "line 1: <!-- /CLAIM --> has no other half"),
-        (b"\xff", "one.md: not a document that can be read"),
-        (None, "one.md: not a document that can be read"),
+        (b"\xff", "one.md: cannot be read"),
+        (None, "one.md: cannot be read"),
     ],
 )
 def test_documents_that_cannot_be_filled_are_refused(root, text, message):
@@ -200,7 +200,7 @@ def test_a_result_of_another_kind_is_refused(root, content):
     (root / "results/frames/runtime.json").write_text(content, encoding="latin-1")
     path = root / "docs/without.md"
     path.write_text("<!-- RUNTIME -->\n<!-- /RUNTIME -->\n")
-    with pytest.raises(InputError, match=r"runtime\.json: not what table RUNTIME is made of"):
+    with pytest.raises(InputError, match=r"runtime\.json: not usable for table RUNTIME"):
         write_documents([path], root / "results")
 
 

@@ -44,11 +44,11 @@ def test_presets_name_known_parameters(preset):
     [
         ("frames.coalitions.scor", "x", "unknown.*coalitions.scor; did you mean.*coalitions.score"),
         ("fames", 1, "unknown parameter fames; did you mean frames"),
-        ("frames.qqqq", 1, "unknown parameter frames.qqqq; here are allowed: dataset, videos"),
+        ("frames.qqqq", 1, "unknown parameter frames.qqqq; allowed here: dataset, videos"),
         ("frames.coalitions.n", 27, r"frames.coalitions.n: .*less than or equal to 26.*27"),
         ("frames.coalitions.n", 0, "frames.coalitions.n: .*greater than or equal to 1"),
         ("frames.coalitions.n", "eight", "frames.coalitions.n: .*integer.*'eight'"),
-        ("frames.coalitions.n", True, "frames.coalitions.n: must be a number, not a truth value"),
+        ("frames.coalitions.n", True, "frames.coalitions.n: must be a number, not a boolean"),
         ("frames.coalitions.n", 8.5, "frames.coalitions.n: .*integer.*8.5"),
         ("frames.coalitions.score", "odds", "'probability', 'logit' or 'mean_of_softmax'.*'odds'"),
         ("frames.backbone.learning_rate", 0, "backbone.learning_rate: .*greater than 0"),

@@ -372,7 +372,7 @@ def test_damaged_metadata_are_refused_and_set_aside_by_a_plan(path: Path, damage
         (["a"], [""], {}, "needs one"),
         (["a"], ["1"], {"output_classes": [[0, 1]]}, r"shape \(1, 2\)"),
         (["a"], ["1"], {"output_classes": [[0, -1, 2]]}, "classes must be at least 0"),
-        (["a"], ["1"], {"masks": np.zeros((1, 16), np.uint64)}, "sampled game"),
+        (["a"], ["1"], {"masks": np.zeros((1, 16), np.uint64)}, "the game is sampled"),
     ],
 )
 def test_lists_that_do_not_fit_are_refused(path, instances, digests, options, match) -> None:
