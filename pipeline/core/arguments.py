@@ -83,7 +83,7 @@ def array(name: str, values: Any, *, integers: bool = False) -> NDArray[Any]:
     try:
         found = np.asarray(values)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise InputError(f"{name}: must be an array of {needed}: {error}") from None
+        raise InputError(f"{name}: not an array of {needed}: {error}") from None
     if found.dtype.kind not in ("iu" if integers else "fiub"):
         is_array = found.ndim or isinstance(values, np.ndarray)
         given = f"{found.dtype} of shape {found.shape}" if is_array else type(values).__name__

@@ -135,7 +135,7 @@ REFUSED = [
         ({"outputs": 2}, "outputs 2: give a list of names"),
     ]),
     (areas.as_membership, {"masks": [1], "n_players": 4}, [
-        ({"masks": [[1], [1, 2]]}, "coalitions: no array"), ({"n_players": -3}, "n_players -3"),
+        ({"masks": [[1], [1, 2]]}, "coalitions: not an"), ({"n_players": -3}, "n_players -3"),
     ]),
     (effective.effective_shapley, EFFECTIVE, [
         ({"game": np.zeros(8)}, "the game is of type ndarray; .*table_game makes a game"),
@@ -143,7 +143,7 @@ REFUSED = [
         ({"tolerance": "a"}, "tolerance 'a': must be a number"), ({"output": 0.5}, "output 0.5"),
     ]),
     (quality.ratio_agreement, {"estimated": np.ones(3), "exact": np.ones(3)}, [
-        ({"exact": "a"}, "exact: of type str"), ({"estimated": [[1], [1, 2]]}, "estimated: no ar"),
+        ({"exact": "a"}, "exact: of type str"), ({"estimated": [[1], [1, 2]]}, "estimated: not an"),
         ({"exact": np.ones(3) * 1j}, "exact: of type complex128"),
     ]),
     (quality.normalised, {"values": np.ones(3)}, [({"axis": 5}, "axis 5: must be from -1 to 0")]),

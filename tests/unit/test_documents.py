@@ -165,7 +165,7 @@ def test_a_further_table_is_a_further_line(root, monkeypatch):
             "<!-- CLAIMS -->\n<!-- RUNTIME -->\n<!-- /RUNTIME -->\n<!-- /CLAIMS -->",
             "line 1: <!-- CLAIMS --> has no other half",
         ),
-        ("<!-- CLAIMS -->\n<!-- /RUNTIME -->", "none within another"),
+        ("<!-- CLAIMS -->\n<!-- /RUNTIME -->", "with no other markers inside"),
         ("\n<!-- CLAIM -->\n<!-- /CLAIM -->", "line 2: no table is called CLAIM; .*CLAIMS"),
         ("<!-- /CLAIM -->", "line 1: <!-- /CLAIM --> has no other half"),
         (b"\xff", "one.md: cannot be read"),
@@ -187,7 +187,7 @@ def test_a_result_that_is_missing_is_named_with_what_makes_it(root):
     path.write_text("<!-- RUNTIME -->\n<!-- /RUNTIME -->\n")
     before = contents(root)
     message = (
-        r"results/frames/runtime\.json, .* No such file .*: "
+        r"results/frames/runtime\.json: No such file .*: "
         r"uv run snakemake --cores all results/frames/runtime\.json"
     )
     with pytest.raises(InputError, match=message):
