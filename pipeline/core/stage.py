@@ -31,7 +31,7 @@ from pipeline.core.fields import explain_validation_error
 log = logging.getLogger("pipeline")
 
 SCHEDULER = "PIPELINE_SCHEDULER"
-"""Environment variable with the id of the process that starts jobs. A job ends with its parent."""
+"""Environment variable with the id of the process that starts jobs. Jobs end when it ends."""
 
 DEVICE = "PIPELINE_DEVICE"
 """Environment variable with the device for stages that take ``device``; default: ``auto``."""

@@ -237,7 +237,7 @@ def prune_stores(
     if as_json:
         typer.echo(json.dumps(_survey_as_json(found, removed, left_alone), indent=2))
     elif Path(".dvc").is_dir():
-        typer.echo("this keeps copies of stores in DVC's cache; `dvc gc` removes them")
+        typer.echo("copies of stores in DVC's cache stay; `dvc gc` removes them")
 
 
 def _show_survey(found: Survey, root: Path, receipts: Path) -> None:

@@ -254,7 +254,7 @@ def _claimed_batches(
 
 def _keep(store: CoalitionStore, batch: Sequence[int], values: NDArray[np.floating[Any]]) -> None:
     if len(values) != len(batch):
-        raise ValueError(f"{store.path}: tables of {len(values)} instances for {len(batch)} asked")
+        raise ValueError(f"{store.path}: tables of {len(values)} instances for {len(batch)} given")
     refused = []
     for i, table in zip(batch, values, strict=True):
         try:

@@ -371,7 +371,7 @@ def open_store(path: str | os.PathLike[str], mode: Literal["r", "r+"] = "r") -> 
 
 @contextmanager
 def _telling_damage(path: str) -> Iterator[None]:
-    """Turn errors of the content into one that says what is damaged, for a URL others too."""
+    """Turn errors of the content into DamagedStore, other errors of a URL into UnreachableStore."""
     try:
         yield
     except Exception as error:
