@@ -10,6 +10,7 @@ from pipeline.__main__ import app
 from pipeline.core.claims import claims_by_model
 from pipeline.core.errors import InputError
 from pipeline.core.tables import markdown_table
+from pipeline.studies.baselines import report as baselines_report
 from pipeline.studies.frames.report import (
     accuracy_table,
     frames_table,
@@ -17,8 +18,16 @@ from pipeline.studies.frames.report import (
     runtime_table,
 )
 from pipeline.studies.frames.runtime import PAPER_DEVICE
+from pipeline.studies.neurons import report as neurons_report
+from pipeline.studies.shapnets import report as shapnets_report
 from pipeline.workflow import documents
-from pipeline.workflow.documents import TABLES, default_documents, write_documents
+from pipeline.workflow.documents import (
+    RECORDED,
+    TABLES,
+    default_documents,
+    recorded_table,
+    write_documents,
+)
 
 CLAIMS = [
     {"source": "Fig. 1", "model": "TSN", "claim": "it falls", "measured": "1 to 2", "shows": "no"},
@@ -259,3 +268,39 @@ def test_tables_of_the_models_of_frames():
     lines = frames_table({"trn": of_model, "tsn": of_model}).splitlines()
     assert lines[2].endswith("| 50.0 ± 2.0 % | 50.0 ± 2.0 % | 25.0 % |")
     assert lines[3] == "| frames that support the true class | 75.0 % | 75.0 % | – |"
+
+
+def test_short_tables_of_studies():
+    rows = [("ig_zero", 0.3), ("ig_mean", 1.2), ("sig_baselines", 0.2)]
+    found = [
+        {"model": "classifier", "method": method, "ratio_distance": value} for method, value in rows
+    ]
+    table = baselines_report.short_table({"rows": found}).splitlines()
+    assert table[0].startswith("| distance to exact Shapley values | zero | mean picture |")
+    assert table[2] == "| classifier | 0.30 | 1.20 | – | 0.20 | – |"
+    cases = (("shapley", 0, 1.0), ("shapley", 3, 0.5), ("random", 3, 0.997))
+    overall = [
+        {"of": "accuracy", "metric": "accuracy", "method": m, "removed": n, "value": v}
+        for m, n, v in cases
+    ]
+    table = neurons_report.short_table({"left_out": None, "overall": overall}).splitlines()
+    assert "without the 3 of largest Shapley value" in table[0]
+    assert table[2] == "| accuracy | 100.0 % | 50.0 % | 99.7 % |"
+    left_out = neurons_report.short_table({"left_out": "no network", "overall": []})
+    assert left_out == "Left out: no network."
+    distances = [
+        {"network": "shallow", "method": "ours", "relative": 1.23e-7},
+        {"network": "deep", "method": "ours", "relative": 0.0911},
+        {"network": "deep", "method": "Deep SHAP", "relative": 9.0},
+    ]
+    content = {"distances": [{"source": "yeast", "rows": distances}]}
+    table = shapnets_report.short_table(content).splitlines()
+    assert table[2] == "| yeast | 1.2e-07 | 0.091 | – |"
+
+
+def test_recorded_benchmarks_name_their_machine():
+    for path in RECORDED.glob("*.json"):
+        record = json.loads(path.read_text())
+        assert all(len(row) == len(record["columns"]) for row in record["rows"])
+        table = recorded_table(record)
+        assert table.endswith(f"*`{record['command']}`, {record['machine']}, {record['date']}.*")
