@@ -1,4 +1,4 @@
-"""Stage: accuracy of both models against the number of frames that they are given (Fig. 10)."""
+"""Stage: accuracy of both models against the number of frames that they see (Fig. 10)."""
 
 import csv
 import logging
@@ -50,11 +50,12 @@ def main(
 ) -> None:
     """Predict every validation clip from 1 … max_frames frames spread evenly over it.
 
-    Predicted is the class of the highest ``score``, which is what the other stages explain.
-    ``out`` (JSON) becomes all of it, ``curve`` (CSV) the share of clips predicted rightly. If the
-    data set below ``root`` says which pairs of classes only the order of the frames tells apart,
-    ``within_pairs`` is how often such a clip's class scores above its counterpart. ``lengths`` is
-    how many clips have how many frames: of a clip with fewer than are asked for some are repeated.
+    The predicted class has the highest ``score``, the class score that the other stages explain.
+    ``out`` (JSON) gets all results, ``curve`` (CSV) the share of clips predicted correctly. If the
+    data set below ``root`` lists pairs of classes that differ only in the order of the frames,
+    ``within_pairs`` is how often such a clip's class scores above its counterpart. ``lengths``
+    counts the clips by their number of frames; a clip with fewer frames than requested repeats
+    some.
     """
     target = devices.resolve(device)
     classes, _ = read_priors(priors)

@@ -1,7 +1,7 @@
 """Stage: train the network that maps a frame to its features, under a TRN or a TSN head.
 
-The head is only there to train the features; the models that are explained are trained on them by
-``scales`` and ``tsn``.
+The head serves only to train the features. The stages ``scales`` and ``tsn`` train the models that
+are explained on these features.
 """
 
 from pathlib import Path
@@ -29,8 +29,8 @@ def main(
 ) -> None:
     """Train the backbone of one model (trn or tsn) on the training clips below ``root``.
 
-    Clips that cannot be decoded are left out; ``skipped`` says whether there are too many.
-    ``clips`` limits the split to its first so many.
+    Clips that cannot be decoded are left out; the stage ``skipped`` fails if there are too many.
+    ``clips`` limits the split to its first clips.
     """
     torch.manual_seed(params.seed)
     backbone = new_backbone(model, params, decoding.size)

@@ -1,9 +1,8 @@
 """Stage: what the paper says of each figure, beside what the study's own results show.
 
-Every claim is decided by a comparison of measured numbers that is written here, with a margin of
-two standard errors of the difference where the results hold any; nobody decides it by looking. A
-claim on which the results say nothing, such as one about many frames where only one is looked at,
-is left out.
+A comparison of measured numbers, written in the code, decides every claim. The margin is two
+standard errors of the difference where the results hold any. A claim is left out if the results
+cannot decide it, such as a claim about many frames where only one was used.
 """
 
 import json

@@ -1,9 +1,10 @@
-"""Stage: how near approximate values come to exact ones, and for how many evaluations.
+"""Stage: how close approximate values come to exact ones, and for how many evaluations.
 
-Exact values come from stores of complete tables. The TRN's coalitions follow from those one
-smaller, so its sampled estimators read there as well. A coalition of the TSN is evaluated by
-itself: what estimators sample of it is kept in a store of samples, as where there are too many
-players for complete tables, and found by the next method, budget and run.
+Exact values come from stores of complete tables. The TRN's coalitions follow from those one player
+smaller, so its sampled estimators read the complete tables as well. The TSN evaluates each
+coalition independently: the coalitions that the estimators sample are kept in a store of samples,
+as in games with too many players for complete tables. The next method, budget or run finds them
+there.
 """
 
 from pathlib import Path
@@ -41,9 +42,9 @@ def main(
 ) -> None:
     """Errors of Algorithm 1 over m × i, and of other estimators over budgets of evaluations.
 
-    ``receipts`` are of the games of TRN and TSN whose exact values are known. ``out`` is JSON and
-    ``table`` CSV with a row a configuration; ``sampled`` is the receipt of what was evaluated of
-    the TSN.
+    ``receipts`` belong to the games of TRN and TSN whose exact values are known. ``out`` is JSON
+    and ``table`` CSV with one row per configuration; ``sampled`` is the receipt of the coalitions
+    of the TSN that were evaluated.
     """
     of_trn, of_tsn = receipts
     with believing(of_trn) as store:

@@ -1,7 +1,6 @@
-"""Stage: what is left of the class score as frames are discarded (Figs. 3 and 12).
+"""Stage: the class score that is left as frames are discarded (Figs. 3 and 12).
 
-All sequences that are left are coalitions, and their scores are read from the store: nothing is
-evaluated.
+All remaining sequences are coalitions. Their scores are read from the store, without evaluations.
 """
 
 from pathlib import Path
@@ -38,7 +37,7 @@ def main(
 ) -> None:
     """Curves and the areas under them, of TRN and TSN (files in this order).
 
-    ``curves`` and ``areas`` are CSV, ``out`` has the areas and their comparisons as JSON.
+    ``curves`` and ``areas`` are CSV; ``out`` (JSON) holds the areas and their comparisons.
     """
     rows, area_rows = list[dict[str, Any]](), list[dict[str, Any]]()
     found: dict[str, Any] = {"comparisons": {}}

@@ -1,4 +1,4 @@
-"""Stage: errors of approximate values, drawn."""
+"""Stage: draw the errors of approximate values."""
 
 import json
 from pathlib import Path

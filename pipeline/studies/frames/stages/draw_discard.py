@@ -1,4 +1,4 @@
-"""Stage: what is left of the class score as frames are discarded, drawn (Figs. 3 and 12)."""
+"""Stage: draw the class score that is left as frames are discarded (Figs. 3 and 12)."""
 
 import csv
 import json

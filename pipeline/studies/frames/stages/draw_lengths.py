@@ -1,4 +1,4 @@
-"""Stage: the share of supporting frames by the number of frames, drawn (Figs. 6b and 11b)."""
+"""Stage: draw the share of supporting frames by the number of frames (Figs. 6b and 11b)."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stage: what the values of all videos say together, drawn (Figs. 6a, 11a, 13 and 14)."""
+"""Stage: draw the patterns in the values of all videos (Figs. 6a, 11a, 13 and 14)."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stage: changes of values by the shift of a frame, drawn (Figs. 6c and 11c)."""
+"""Stage: draw the changes of values by the shift of a frame (Figs. 6c and 11c)."""
 
 import json
 from pathlib import Path

@@ -34,17 +34,18 @@ def main(
 ) -> None:
     """Decode every clip of a split once and write its features of both models.
 
-    ``backbones`` are those of TRN and TSN, in this order.
-    ``skipped`` becomes a table (CSV) of the clips that cannot be decoded, or not all of them, with
-    the reason, and whether they are used;
-    ``clips`` limits the split to its first so many.
+    ``backbones`` are those of TRN and TSN, in this order. ``skipped`` becomes a table (CSV) of the
+    clips that cannot be decoded completely, with the reason and whether they are used. ``clips``
+    limits the split to its first clips.
     """
     target = devices.resolve(device)
     networks = {}
     for model, path in zip(MODELS, backbones, strict=True):
         network, trained_with = load_backbone(path)
         if trained_with != decoding:
-            raise InputError(f"{path}: is of frames decoded with {trained_with}, not {decoding}")
+            raise InputError(
+                f"{path}: was trained on frames decoded with {trained_with}, not {decoding}"
+            )
         networks[model] = network.to(target, memory_format=torch.channels_last)  # type: ignore[call-overload]
     chosen = read_split(root, split)[:clips]
     require_videos(chosen, root, split)

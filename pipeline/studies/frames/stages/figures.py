@@ -1,4 +1,4 @@
-"""Stage: what people look at: some videos with their values, the accuracy curve, a summary."""
+"""Stage: draw some videos with their values, the accuracy curve and a summary."""
 
 import json
 import logging
@@ -44,8 +44,8 @@ def main(
     numbered = all(v.frames_are_numbered for v in known.values())
     if root is not None and not numbered:
         log.warning(
-            "the features do not say (by frame_indices) which frames of the videos they are of: "
-            "no pictures are drawn, and nothing is said of actions"
+            "the feature files have no frame_indices, so their frames cannot be found in the "
+            "videos: pictures and actions are left out"
         )
         root = None
     intervals = read_action_intervals(root) if root is not None else {}

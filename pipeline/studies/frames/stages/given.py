@@ -1,4 +1,4 @@
-"""Stage: features made elsewhere that are in a group of their file, as a file of their own."""
+"""Stage: copy external features from a group of an HDF5 file into a file of their own."""
 
 from pathlib import Path
 

@@ -1,7 +1,7 @@
-"""Stage: what gradients say of the frames: Integrated Gradients and GradCAM.
+"""Stage: attributions of the frames by gradients: Integrated Gradients and GradCAM.
 
-Of the same sequences of frames whose coalitions are in the store, for the true and the predicted
-class, as the other attributions that Element Shapley Values are compared with.
+They belong to the same sequences of frames whose coalitions are in the store, for the true and the
+predicted class. Element Shapley Values are compared with them.
 """
 
 from pathlib import Path
@@ -35,7 +35,7 @@ def main(
 ) -> None:
     """Attributions of every frame of every video that the store lists; ``out`` is HDF5.
 
-    ``train_features`` are those whose mean may be the baseline.
+    ``train_features`` supply the mean that may serve as the baseline.
     """
     target, score = devices.resolve(device), game.score
     setting = read_setting(model, features, weights, priors, score, label=label, device=target)
@@ -43,7 +43,7 @@ def main(
     players = sample_players(setting.features, videos[: game.clips], game.n)
     predicted = predict(setting.network, players.inputs, score, target)
     classes = np.stack([players.labels, predicted], axis=1)
-    # All training features are a lot to read where nothing is asked of them.
+    # The training features are large: read them only if the baseline needs them.
     known = players.inputs[:1, 0]
     if params.baseline == "mean":
         known = read_features(train_features, label=label).rows

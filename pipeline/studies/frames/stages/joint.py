@@ -1,6 +1,6 @@
 """Stage: train the single-scale models of the multi-scale TRN jointly (Play Fair, supplement C).
 
-Nothing but accuracy is measured of them: the paper explains those that are trained one by one.
+Only their accuracy is measured: the paper explains models that are trained one by one.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stage: how many frames support the class, against how many are looked at (Figs. 6b, 11b).
+"""Stage: how many frames support the class, by the number of frames (Figs. 6b, 11b).
 
 Exact values of the same videos with 1 … max_frames frames each, read from the coalition stores.
 """
@@ -21,9 +21,9 @@ VERSION = 1
 
 
 def main(*, receipts: list[Path], out: Path, table: Path) -> None:
-    """Per cent of frames of positive value for the true class, by number of frames.
+    """Percentage of frames with a positive value for the true class, by number of frames.
 
-    ``receipts`` are of the games of TRN and TSN, in this order. ``out`` is JSON, ``table`` CSV.
+    ``receipts`` belong to the games of TRN and TSN, in this order. ``out`` is JSON, ``table`` CSV.
     """
     found: dict[str, Any] = {}
     for model, receipt in zip(MODELS, receipts, strict=True):

@@ -1,9 +1,9 @@
-"""Stage: what the values of all videos say together.
+"""Stage: patterns in the values of all videos.
 
-* How much a frame adds by the size of the coalition that it joins (Figs. 6a and 11a).
-* Which positions of a class's videos have the higher values, for TRN beside TSN; which classes the
-  two models are most and least alike on (Figs. 13 and 14).
-* Of wrongly classified videos, which frames speak for the true class (δ_i, supplement A.1).
+* How much a frame adds, by the size of the coalition that it joins (Figs. 6a and 11a).
+* Which positions in a class's videos have the higher values, for TRN beside TSN; on which classes
+  the two models are most and least alike (Figs. 13 and 14).
+* Which frames of misclassified videos support the true class (δ_i, supplement A.1).
 """
 
 from dataclasses import asdict
@@ -35,7 +35,7 @@ def main(
 ) -> None:
     """Read the values and stores of TRN and TSN (files in this order).
 
-    ``out`` is JSON; the others are CSV: a row a size, a row a class, a row a pair of classes.
+    ``out`` is JSON. The others are CSV: one row per size, per class and per pair of classes.
     """
     classes, _ = read_priors(priors)
     known = {model: read_values(path) for model, path in zip(MODELS, values, strict=True)}

@@ -1,4 +1,4 @@
-"""Stage: the class distribution of the training set, which stands for a video without frames."""
+"""Stage: the class distribution of the training set, the score of a video without frames."""
 
 from pathlib import Path
 
@@ -22,8 +22,8 @@ def main(
 ) -> None:
     """Count the classes of the training clips in ``features``.
 
-    Their names come from the labels.json ``classes``, or that of the dataset ``root``; without
-    either they are numbered.
+    The class names come from the labels.json file ``classes`` or from the dataset below ``root``.
+    Without either, classes are numbered.
     """
     found = read_features(features, label=label)
     if classes is not None:

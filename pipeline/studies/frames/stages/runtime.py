@@ -1,7 +1,7 @@
 """Stage: how long exact and approximate values of one video take on this machine (Table 1).
 
 Every row of the paper's table is measured with the study's own models on its own videos, one video
-at a time, and stands beside what the paper gives for its GPU.
+at a time. The paper's time on its GPU stands beside it.
 """
 
 from pathlib import Path
@@ -34,9 +34,10 @@ def main(
     device: str = "auto",
     threads: int = 1,
 ) -> None:
-    """Time every row, and Algorithm 1 with every m and i that are ``tried``.
+    """Time every row, and Algorithm 1 with every m and i in ``tried``.
 
-    ``out`` is JSON, ``table`` the rows of the paper's table and ``grid`` those of the tried as CSV.
+    ``out`` is JSON; ``table`` (CSV) has the rows of the paper's table, ``grid`` (CSV) those of
+    ``tried``.
     """
     target = devices.resolve(device)
     known = [key for key in runtime.PAPER if key[1] <= params.max_frames]

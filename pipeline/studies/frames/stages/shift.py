@@ -1,6 +1,6 @@
-"""Stage: how values change when a frame's neighbour in the video stands in (Figs. 6c and 11c).
+"""Stage: how values change when a neighbouring frame replaces a frame (Figs. 6c and 11c).
 
-Exact values of the sequences with a frame replaced, read from the coalition stores.
+Exact values of the sequences with one frame replaced, read from the coalition stores.
 """
 
 from pathlib import Path
@@ -16,9 +16,9 @@ VERSION = 1
 
 
 def main(*, receipts: list[Path], out: Path, table: Path) -> None:
-    """|Δφ| of the true class by the distance that a frame was shifted.
+    """|Δφ| of the true class by the distance by which a frame was shifted.
 
-    ``receipts`` are of the games of TRN and TSN, in this order. ``out`` is JSON, ``table`` CSV.
+    ``receipts`` belong to the games of TRN and TSN, in this order. ``out`` is JSON, ``table`` CSV.
     """
     found: dict[str, ShiftChanges] = {}
     for model, receipt in zip(MODELS, receipts, strict=True):

@@ -1,4 +1,4 @@
-"""Stage: which videos could not be decoded, or not all of them, and whether they are too many."""
+"""Stage: list the videos that could not be decoded completely; fail if too many are left out."""
 
 import csv
 from pathlib import Path
@@ -13,8 +13,8 @@ VERSION = 2
 def main(*, tables: list[Path], features: list[Path], max_skipped: float, out: Path) -> None:
     """Join the tables of the splits into one.
 
-    ``features`` are files of the same splits: the videos that could be decoded. It is an error if
-    in any split more than the share ``max_skipped`` could not.
+    ``features`` are the feature files of the same splits, in order: they hold the videos that could
+    be decoded. Raises InputError if more than the share ``max_skipped`` of any split could not.
     """
     rows: list[list[str]] = []
     for table, decoded in zip(tables, features, strict=True):
@@ -26,7 +26,7 @@ def main(*, tables: list[Path], features: list[Path], max_skipped: float, out: P
         if left_out > max_skipped * total:
             raise InputError(
                 f"{left_out} of {total} videos cannot be decoded, more than the share "
-                f"frames.dataset.max_skipped: {max_skipped} allows; {table} names them. Mend or "
+                f"frames.dataset.max_skipped: {max_skipped} allows; {table} names them. Repair or "
                 "remove them, or raise max_skipped"
             )
     with replacing(out) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:

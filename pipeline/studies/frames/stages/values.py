@@ -1,7 +1,7 @@
 """Stage: Element Shapley Values of every frame, read from the coalition store.
 
-Nothing is evaluated here. The result is HDF5 for programs and, for the true and the predicted class
-alone, a table (CSV) for people.
+No coalition is evaluated here. The result is an HDF5 file for programs and a table (CSV) for
+people, which holds only the true and the predicted class.
 """
 
 from pathlib import Path
@@ -13,10 +13,10 @@ VERSION = 1
 
 
 def main(*, model: str, receipt: Path, out: Path, table: Path) -> None:  # noqa: ARG001  in paths
-    """Values of all videos in the store that ``receipt`` vouches for.
+    """Values of all videos in the store of ``receipt``.
 
-    If the store does not hold what the receipt says, the receipt is removed: then the next run
-    evaluates what is missing.
+    If store and receipt disagree, the receipt is removed: the next run then evaluates what is
+    missing.
     """
     with believing(receipt) as store:
         write_hdf5(out, store, stored_values(store))

@@ -1,7 +1,7 @@
-"""Stage: render the default data set, laid out as Something-Something V2 is.
+"""Stage: render the default data set in the layout of Something-Something V2.
 
 The clips are encoded as VP9 in webm. Encoding runs forward in time, so its (faint) artefacts are
-the one thing in a clip that knows a direction.
+the only trace of the direction of time in a clip.
 """
 
 from pathlib import Path
