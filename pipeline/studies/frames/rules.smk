@@ -46,7 +46,8 @@ rule frames_videos:
         STAGE
 
 
-# One thread: both backbones train side by side, to the same weights whatever the machine.
+# One thread: both backbones train side by side, to the same weights on machines with any number of
+# cores.
 rule frames_backbone:
     input:
         frames_files.dataset_files(FRAMES),
@@ -91,7 +92,7 @@ rule frames_features:
         STAGE
 
 
-# Features made elsewhere that are in groups of their files.
+# Copy features made elsewhere out of groups of their files.
 if frames_files.are_grouped(FRAMES):
 
     rule frames_given:
@@ -109,9 +110,9 @@ if frames_files.are_grouped(FRAMES):
             STAGE
 
 
-# Early, before anything is trained on too few videos. No stage depends on it: a change of the
-# tolerated share trains nothing again.
-# Features that are given were decoded elsewhere.
+# Runs early, before anything is trained on too few videos. No stage depends on it, so a change of
+# the tolerated share does not repeat any training. Given features were decoded elsewhere, so they
+# have no such table.
 if FRAMES.features.trn is None:
 
     rule frames_skipped:
@@ -471,7 +472,7 @@ rule frames_draw_convergence:
         STAGE
 
 
-# On all cores, so that no other job runs beside what is timed.
+# Uses all cores, so that no other job runs beside what is timed.
 rule frames_runtime:
     input:
         **FRAMES_BOTH,

@@ -1,4 +1,4 @@
-"""Accuracy against the number of frames, drawn (Play Fair, Fig. 10)."""
+"""Draw accuracy against the number of frames (Play Fair, Fig. 10)."""
 
 from collections.abc import Mapping
 from typing import Any

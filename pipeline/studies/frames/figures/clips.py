@@ -1,4 +1,4 @@
-"""Videos with their values, drawn."""
+"""Draw videos with their values."""
 
 import logging
 from collections.abc import Mapping, Sequence
@@ -24,10 +24,10 @@ from pipeline.studies.frames.values import IN_FEATURES, IN_VIDEO, MEANINGS, Fram
 log = logging.getLogger(__name__)
 
 MOST_PIXELS = 320
-"""Of a frame's longer side. In a figure it is an inch long, or two."""
+"""The most pixels of a frame's longer side, which takes one or two inches in a figure."""
 
 MOST_NUMBERED = 20
-"""Bars up to which each has its number written at its end."""
+"""The most bars with their numbers written at their ends."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ExplainedClass:
     """Values of a video's frames for one class of one model."""
 
     title: str
-    """What the class is and what the model gives it, in words."""
+    """the class and the model's score of it, in words"""
     values: NDArray[np.floating]
     """(frame,) Element Shapley Values"""
 
@@ -50,14 +50,14 @@ def draw_video(
     unit: str = "probability",
     frames_are: str = "numbers in the video file",
 ) -> Figure:
-    """A video's frames with bars under them: one row of bars a model and class.
+    """A video's frames with bars under them: one row of bars per model and class.
 
     Args:
         title: names the video.
         pictures: (height, width, 3) uint8 of each frame; None if there is no video.
         frame_numbers: (frame,) numbers of the frames.
-        rows: what is drawn below the frames, all on one scale.
-        inside_action: (frame,) whether the frame lies inside the action; marked where known.
+        rows: drawn below the frames, all on one scale.
+        inside_action: (frame,) whether the frame lies inside the action; marked if given.
         unit: of the class score.
         frames_are: what ``frame_numbers`` are.
     """
@@ -65,11 +65,11 @@ def draw_video(
     width = max(6.0, min(16.0, 1.15 * n + 1.2))
     heights = [1.35] * len(rows)
     if pictures is not None:
-        # A fifth more, since titles and labels of the bars take some.
+        # A fifth more, for the titles and labels of the bars.
         heights = [1.2 * (width - 0.9) / n * _aspect(pictures[0]), *heights]
     figure = plt.figure(figsize=(width, sum(heights) + 1.0))
     grid = figure.add_gridspec(len(heights), 1, height_ratios=heights)
-    # Names of files may have dollar signs, which would be taken for formulas.
+    # File names may contain dollar signs, which would be read as formulas.
     figure.suptitle(
         drawable(title), x=0.01, ha="left", fontsize=12, fontweight="bold", parse_math=False
     )
@@ -84,7 +84,7 @@ def draw_video(
 
 
 def _common_limits(values: Sequence[NDArray[np.floating]]) -> tuple[float, float]:
-    """Limits that hold all bars and the numbers at their ends."""
+    """Limits that enclose all bars and the numbers at their ends."""
     lowest = min(0.0, *(float(v.min()) for v in values))
     highest = max(0.0, *(float(v.max()) for v in values))
     room = 0.3 * ((highest - lowest) or 1.0)
@@ -144,7 +144,7 @@ def _draw_bars(
 
 
 def choose(values: FrameValues, count: int) -> list[int]:
-    """Videos to draw: the first of each class in turn, and of the wrongly predicted the first."""
+    """Choose videos to draw: the first misclassified one, then the first of each class in turn."""
     wrong = np.flatnonzero(values.true_class != values.predicted_class)
     chosen: list[int] = [int(wrong[0])] if len(wrong) else []
     for repeat in range(len(values.uids)):
@@ -170,10 +170,10 @@ def draw_clip(
 
     Args:
         uid: the video's id.
-        values: of each model; one that was not given the video, or other frames of it, is left out.
+        values: of each model; a model without the video, or with other frames of it, is left out.
         classes: names.
-        intervals: first and last frame of videos' actions, where they are known.
-        root: the data set that has the video; without it no pictures are drawn.
+        intervals: first and last frame of videos' actions, where known.
+        root: the data set of the video; None: no pictures are drawn.
         unit: of the class score.
     """
     first = values["trn"]
@@ -227,12 +227,15 @@ def _explained(
 
 
 def frame_pictures(path: Path, frames: NDArray[Any]) -> list[NDArray[np.uint8]] | None:
-    """Pictures of some frames of a video file, no larger than drawn; None if there are none."""
+    """Pictures of some frames of a video file, no larger than drawn; None if decoding fails."""
     try:
         pictures = decode_frames(path, frames.tolist(), most=MOST_PIXELS)
     except VideoError as error:
         log.warning("drawn without pictures: %s", error)
         return None
     if not set(frames.tolist()) <= pictures.keys():
-        raise InputError(f"{path}: has no frames {frames.tolist()}; its features are of another")
+        raise InputError(
+            f"{path}: lacks some of the frames {frames.tolist()}; its "
+            "features belong to another file"
+        )
     return [pictures[number] for number in frames.tolist()]

@@ -1,4 +1,4 @@
-"""Figures of approximate values: how near they come to the exact ones, and at what cost."""
+"""Figures of approximate values: how close they come to the exact ones, and at what cost."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -41,11 +41,11 @@ class ErrorLine:
     """One estimator's error against its number of evaluations."""
 
     evaluations: NDArray[np.floating]
-    """(point,) coalitions evaluated, of one video"""
+    """(point,) coalitions evaluated per video"""
     error: Floats
     """(point,) mean absolute error"""
     low: Floats | None = None
-    """(point,) lower end of the range that is drawn around it"""
+    """(point,) lower end of the drawn range"""
     high: Floats | None = None
 
 
@@ -59,9 +59,9 @@ def draw_approximation(
     """Agreement of approximate with exact values against the budget m × i (Algorithm 1).
 
     Args:
-        budget: (point,) m × i: subsequences a scale and iteration, times iterations.
-        measures: any of ``pearson``, ``error``, ``rank``; for each of them, for each line's name
-            (point,) the measure and half its bar's length, NaN where the line has no such point.
+        budget: (point,) m × i: subsequences per scale and iteration, times iterations.
+        measures: any of ``pearson``, ``error``, ``rank``. Each maps the name of a line to the
+            measure and half its bar's length, (point,) each, NaN where the line has no such point.
         unit: of the class score, and so of the error.
         grouped_by: what the lines are, above the legend.
     """
@@ -104,7 +104,7 @@ def draw_estimators(
     """
     figure, axes = plt.subplots(figsize=(6.6, 4.2))
     for (name, line), style in zip(lines.items(), _cycle(len(lines)), strict=True):
-        # What is exact has no place on a logarithmic axis.
+        # An error of 0 has no place on a logarithmic axis.
         shown = line.error > 0
         reach = None
         if line.low is not None and line.high is not None:
@@ -175,10 +175,10 @@ def draw_algorithm_1(rows: Sequence[Mapping[str, Any]], unit: str) -> Figure:
 
 
 def draw_methods(model: str, rows: Sequence[Mapping[str, Any]], unit: str) -> Figure:
-    """Error of every method against its evaluations, of Algorithm 1 with one iteration.
+    """Error of every method against its evaluations; Algorithm 1 with one iteration.
 
     Args:
-        model: whose rows they are.
+        model: the model of the rows.
         rows: as the stage ``convergence`` writes them; None stands for NaN.
         unit: of the class score.
     """

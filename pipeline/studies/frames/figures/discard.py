@@ -1,4 +1,4 @@
-"""What is left of the class score as frames are discarded, drawn (Figs. 3 and 12)."""
+"""Draw the class score that is left as frames are discarded (Figs. 3 and 12)."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ class DiscardLine:
     score: Floats
     """(discarded,) class score of the true class"""
     score_error: Floats
-    """(discarded,) standard error over videos; NaN is not drawn"""
+    """(discarded,) standard error over videos; not drawn if it holds NaN"""
     accuracy: Floats | None = None
     """(discarded,) share of videos whose true class is the highest, in [0, 1]"""
     accuracy_error: Floats | None = None
@@ -56,7 +56,7 @@ ORDER_STYLES: dict[str, dict[str, Any]] = {
     "edges_inward": {"label": "edges inward", "color": SKY, "ls": "-", "marker": "D"},
     "centre_outward": {"label": "centre outward", "color": "black", "ls": "--", "marker": "s"},
 }
-"""How each order is drawn, by its name; the lowest attribution goes first in ascending order."""
+"""Style of each order, by its name; in ascending order the lowest attribution goes first."""
 
 DISCARD_GROUPS: dict[str, tuple[str, ...]] = {
     "attribution": ("esv_ascending", "random", "esv_descending"),
@@ -69,11 +69,11 @@ DISCARD_GROUPS: dict[str, tuple[str, ...]] = {
 def draw_discard(
     lines: Mapping[str, Mapping[str, DiscardLine]], orders: Sequence[str], *, unit: str
 ) -> Figure:
-    """Class score and accuracy against discarded frames, a column a model (Figs. 3 and 12).
+    """Class score and accuracy against discarded frames, one column per model (Figs. 3 and 12).
 
     Args:
         lines: for each model, for each order by its name in ``ORDER_STYLES``.
-        orders: which of them are drawn; those that a model does not have are left out.
+        orders: which of them are drawn; those that a model lacks are left out.
         unit: of the class score.
     """
     shown = {m: {o: found[o] for o in orders if o in found} for m, found in lines.items()}
@@ -112,7 +112,7 @@ def _add_legend(figure: Figure, row: Iterable[Axes]) -> None:
         handles, labels = panel.get_legend_handles_labels()
         labelled |= dict(zip(labels, handles, strict=True))
     columns = 3 if len(labelled) != 4 else 4
-    # Down the columns: ascending and descending of a method stand one below the other.
+    # Legends fill columns: ascending and descending of a method stand one below the other.
     figure.legend(
         labelled.values(),
         labelled.keys(),

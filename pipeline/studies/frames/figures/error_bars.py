@@ -1,4 +1,4 @@
-"""Means and their 95 % intervals, a line a model."""
+"""Means and their 95 % intervals, one line per model."""
 
 from collections.abc import Sequence
 from typing import Any

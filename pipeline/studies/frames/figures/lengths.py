@@ -1,4 +1,4 @@
-"""Per cent of supporting frames against the number of frames, drawn (Figs. 6b and 11b)."""
+"""Draw the percentage of supporting frames against the number of frames (Figs. 6b and 11b)."""
 
 from collections.abc import Mapping, Sequence
 
@@ -16,7 +16,7 @@ def draw_lengths(
     frames: Sequence[int] | NDArray[np.integer],
     shares: Mapping[str, tuple[Floats, Floats]],
 ) -> Figure:
-    """Per cent of supporting frames against the number of frames (Figs. 6b and 11b).
+    """Percentage of supporting frames against the number of frames (Figs. 6b and 11b).
 
     Args:
         frames: (count,) numbers of frames given to the model.

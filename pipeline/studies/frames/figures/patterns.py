@@ -1,7 +1,7 @@
-"""What the values of all videos say together, drawn.
+"""Draw patterns in the values of all videos.
 
 Marginal contributions by size of coalition (Figs. 6a and 11a); positions of high value (Figs. 13
-and 14); which frames of wrongly classified videos speak for the true class.
+and 14); which frames of misclassified videos support the true class.
 """
 
 import textwrap
@@ -19,7 +19,7 @@ from pipeline.studies.frames.confusions import ConfusionSummary
 from pipeline.studies.frames.summaries import Boxes, Floats, Ints
 
 DIVERGING = "PuOr_r"
-"""Orange above the middle and purple below it: told apart with any kind of colour blindness."""
+"""Orange above the middle and purple below it: distinguishable with any colour blindness."""
 
 
 BOX_COLUMNS = (
@@ -37,9 +37,9 @@ def draw_contributions(found: Mapping[str, Boxes], *, unit: str, what: str) -> F
     """Box plots of marginal contributions by size of coalition (Figs. 6a and 11a).
 
     Args:
-        found: for each model, a box a size.
+        found: for each model, one box per size.
         unit: of the class score.
-        what: names what is in the boxes.
+        what: names the quantity in the boxes.
     """
     figure, axes = plt.subplots(
         1, len(found), figsize=(4.6 * len(found), 3.5), sharey=True, squeeze=False
@@ -91,7 +91,7 @@ def draw_position_maps(
     *,
     title: str = "",
 ) -> Figure:
-    """Heat maps of the per cent of videos where φ_i > φ_j, models side by side (Figs. 13 and 14).
+    """Heat maps of the percentage of videos with φ_i > φ_j, models side by side (Figs. 13 and 14).
 
     Args:
         maps: for each model (class, n, n) per cent.
@@ -99,7 +99,7 @@ def draw_position_maps(
         counts: (class,) numbers of videos.
         title: of the figure.
     """
-    # Classes stand beside one another, two to a row, and each has a panel a model.
+    # Two classes per row; each class has one panel per model.
     per_row = min(2, max(1, len(rows)))
     n_rows = max(1, -(-len(rows) // per_row))
     width, bar_width = 2.35 * per_row * len(maps), 0.9
@@ -135,10 +135,10 @@ def draw_position_maps(
 
 
 def draw_confusions(found: Mapping[str, ConfusionSummary], *, unit: str) -> Figure:
-    """Wrongly classified videos: δ_i by position, and which frames speak for the true class.
+    """Misclassified videos: δ_i by position, and which frames support the true class.
 
     Args:
-        found: for each model; one without a wrongly classified video is left out.
+        found: for each model; a model without misclassified videos is left out.
         unit: of the class score.
     """
     shown = {model: summary for model, summary in found.items() if summary.videos}
@@ -202,7 +202,7 @@ def boxes_of(rows: Sequence[Mapping[str, Any]]) -> Boxes:
     """Boxes of the sizes of coalitions.
 
     Args:
-        rows: a row a size, as the stage ``patterns`` writes them; None stands for NaN.
+        rows: one row per size, as the stage ``patterns`` writes them; None stands for NaN.
     """
     columns = {
         name: np.array([row[name] for row in rows], dtype=np.float64) for name in BOX_COLUMNS

@@ -1,4 +1,4 @@
-"""Change of value against the shift of the frame, drawn (Figs. 6c and 11c)."""
+"""Draw the change of value against the shift of the frame (Figs. 6c and 11c)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,15 +22,15 @@ def draw_shift(found: Mapping[str, Mapping[str, Any]], *, unit: str) -> Figure:
     On the right relative to the mean difference of two frames of a video.
 
     Args:
-        found: for each model what the stage ``shift`` writes: ``spread``, and ``by_shift``, a row a
-            distance. None stands for NaN.
+        found: for each model what the stage ``shift`` writes: ``spread``, and ``by_shift``, one row
+            per distance. None stands for NaN.
         unit: of the class score.
     """
     figure, (left, right) = plt.subplots(1, 2, figsize=(8.8, 3.7))
     for side, (model, changes) in zip((-0.06, 0.06), found.items(), strict=False):
         of_rows = {name: _column(changes["by_shift"], name) for name in DRAWN}
         x = of_rows["shift"] + side
-        # Pale and wide: the range of single frames, not the error of their mean.
+        # Pale and wide: the range of single frames, as opposed to the error of their mean.
         left.vlines(
             x,
             of_rows["lower_quartile"],

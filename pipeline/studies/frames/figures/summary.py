@@ -1,4 +1,4 @@
-"""What a frame is worth by its position, and whether the best one shows the action, drawn."""
+"""Draw mean values by position, and whether the frame of highest value shows the action."""
 
 from collections.abc import Mapping
 
@@ -17,12 +17,12 @@ def draw_summary(
     *,
     unit: str = "probability",
 ) -> Figure:
-    """What a frame is worth by its position, and whether the best one shows the action.
+    """Mean values by position, and whether the frame of highest value shows the action.
 
     Args:
         values: for each model (video, frame) ESVs of the true class.
         inside_action: for each model ``inside``, ``chance`` and ``standard_error`` of the frame of
-            highest value, as shares of videos; empty where nobody knows when the action happens.
+            highest value, as shares of videos; empty if action intervals are unknown.
         unit: of the class score.
     """
     widths = [1.7, 1.0] if inside_action else [1.0]
