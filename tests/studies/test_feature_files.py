@@ -103,7 +103,7 @@ def test_files_of_other_programs_are_read(tmp_path):
         ({"feature_dim": 4}, "video a has 6 numbers, which are not one or more frames of 4"),
         ({"features": [rows(2).ravel(), np.empty(0)]}, "video b has 0 numbers"),
         ({"features": [rows(1).ravel(), np.array([1, np.nan, 2])]}, "features of video b hold NaN"),
-        ({"uids": ("a", "a")}, "uid 'a' stands twice"),
+        ({"uids": ("a", "a")}, "uid 'a' occurs twice"),
         ({"uids": ("a", "../b")}, "uid '../b' is no plain name"),
         ({"uids": ("a",)}, "2 features, 1 uids and 2 labels"),
         ({"labels": {"action": np.array([1, 9])}}, "video b has class 9; allowed are 0 to 4"),

@@ -50,7 +50,7 @@ def test_one_output_of_each_video():
     outputs = np.array([4, 0, 2])
     expected = [values[v, ..., c] for v, c in enumerate(outputs)]
     np.testing.assert_array_equal(summaries.pick_output(values, outputs), expected)
-    with pytest.raises(InputError, match="outputs 0 to 5 are asked for; there are 0 to 4"):
+    with pytest.raises(InputError, match="outputs 0 to 5 are requested; there are 0 to 4"):
         summaries.pick_output(values, np.array([0, 5, 1]))
     with pytest.raises(InputError, match="for 3 videos"):
         summaries.pick_output(values, np.array([0]))

@@ -273,8 +273,8 @@ def test_gradients_of_other_videos_or_frames_are_refused(copy, study, tmp_path):
     other = tmp_path / "other.h5"
     paths = [study.gradients("trn"), other]
     for changes, words in (
-        ({"clips": 4}, "is of other videos than the values"),
-        ({"n": 4}, "is of 4 frames a video, the values are of 5"),
+        ({"clips": 4}, "belongs to other videos than the values"),
+        ({"n": 4}, "has 4 frames per video, the values have 5"),
     ):
         others = made.params.coalitions.model_copy(update=changes)
         run.make_gradients(made.with_params(coalitions=others), "tsn", out=other)
@@ -347,7 +347,7 @@ def test_games_that_there_are_not_or_that_lack_an_argument_are_refused(study):
         ("trn", {}, "coalitions is needed to open it"),
         ("trn_lengths", {"lengths": p.lengths}, "score is needed"),
         ("trn_shift", {"shift": p.shift, "score": "logit"}, "n is needed"),
-        ("trn_sampled", tried, "follows from all those one smaller; open trn_convergence"),
+        ("trn_sampled", tried, "all those one smaller; open trn_convergence"),
     ):
         with pytest.raises(InputError, match=f"game frames/{name}: .*{message}"):
             game.open_game(name, device="cpu", **files, **arguments)

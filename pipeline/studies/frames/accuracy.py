@@ -1,4 +1,4 @@
-"""Accuracy of both models against the number of frames that they are given (Fig. 10)."""
+"""Accuracy of both models against the number of frames that they see (Fig. 10)."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -47,7 +47,7 @@ def predict(
     Args:
         model: in evaluation mode, on ``device``.
         features: of the clips.
-        n_frames: that are looked at.
+        n_frames: frames per clip.
         score: what a class score is.
         device: where the model is evaluated.
         clips: numbers of clips (clip,); None: all.
@@ -66,7 +66,7 @@ def predict(
 def accuracies(
     scores: NDArray[np.float32], labels: NDArray[np.int64], counterpart: NDArray[np.int64]
 ) -> dict[str, float]:
-    """Shares of clips predicted rightly.
+    """Shares of clips predicted correctly.
 
     Args:
         scores: (clip, class).
@@ -74,9 +74,10 @@ def accuracies(
         counterpart: (class,) the other class of a pair, or −1.
 
     Returns:
-        ``top1`` of all clips. If there are pairs: ``top1_pairs`` of clips of paired classes,
-        ``within_pairs`` of them between the two classes of the pair alone, ``top1_rest`` of the
-        others, ``top1_pair_blind`` of all where a pair counts as one class.
+        ``top1`` of all clips. If there are pairs: ``top1_pairs`` of the clips of paired classes;
+        ``within_pairs`` of the same clips, with only the two classes of the pair to choose from;
+        ``top1_rest`` of the other clips; ``top1_pair_blind`` of all clips, with each pair counted
+        as one class.
     """
     predicted = scores.argmax(axis=1)
     right = predicted == labels
@@ -103,7 +104,7 @@ def by_frames(
     score: Score,
     device: torch.device,
 ) -> dict[str, list[float]]:
-    """:func:`accuracies` for each number of frames, a list each.
+    """:func:`accuracies` for each number of frames: one list per measure.
 
     Args:
         name: of the model.
@@ -126,13 +127,13 @@ def by_frames(
 
 @dataclass(frozen=True)
 class Learning:
-    """Whether a model has learned what is in its features, beside a linear classifier of their
-    mean over a clip. Shares of clips that are told rightly, 0 … 1."""
+    """Whether a model has learned from its features, compared with a linear classifier of their
+    mean over a clip. Shares of clips classified correctly, 0 … 1."""
 
     clips: int
-    """training clips that are looked at: all, or some spread over them"""
+    """number of training clips that are classified: all, or some spread over them"""
     frames: int
-    """that the model is given"""
+    """frames per clip"""
     train: float
     validation: float
     linear_train: float
@@ -142,8 +143,8 @@ class Learning:
 
     @property
     def has_learned(self) -> bool:
-        """Whether of what the linear classifier gains over chance on training clips, the model
-        gains a half at least."""
+        """Whether the model gains, on training clips, at least half of what the linear classifier
+        gains over chance."""
         least = (self.linear_train + self.most_frequent) / 2
         return self.train >= least
 
@@ -160,12 +161,12 @@ def learning(
     score: Score,
     device: torch.device,
 ) -> Learning:
-    """Put a model beside a linear classifier, on :data:`LINEAR_CLIPS` training clips at most.
+    """Compare a model with a linear classifier, on at most :data:`LINEAR_CLIPS` training clips.
 
     Args:
         model: in evaluation mode, on ``device``.
         train, validation: features of clips.
-        n_frames: that the model is given.
+        n_frames: frames per clip.
         score: what a class score is.
         device: where it is evaluated.
     """
@@ -201,7 +202,7 @@ def jointly(
     score: Score,
     device: torch.device,
 ) -> dict[str, object]:
-    """Single-scale models that are trained one by one, beside such that are trained jointly.
+    """Compare single-scale models that are trained one by one with those trained jointly.
 
     Args:
         apart, joint: of equal n_max, in evaluation mode, on ``device``.
@@ -210,10 +211,10 @@ def jointly(
         device: where they are evaluated.
 
     Returns:
-        ``scales``, their lengths; of ``apart`` and ``joint`` the shares of clips told rightly:
-        ``alone`` by each f^s given s frames, ``mean_alone`` over scales, ``together`` by the whole
-        model given n_max frames; and ``differences`` of the last two, clip by clip, apart less
-        joint.
+        ``scales``: the models' lengths. For ``apart`` and ``joint`` each, the shares of correctly
+        classified clips: ``alone`` by each f^s from s frames, ``mean_alone`` over scales,
+        ``together`` by the whole model from n_max frames. ``differences`` of the last two, apart
+        minus joint, from differences clip by clip.
     """
     sizes = range(1, apart.n_max + 1)
     found: dict[str, object] = {"scales": list(sizes)}
@@ -235,7 +236,7 @@ def jointly(
 def _right_alone(
     model: MultiScale, features: FeatureSet, size: int, device: torch.device
 ) -> NDArray[np.bool_]:
-    """Which clips f^size tells rightly from as many frames, spread over each: (clip,)."""
+    """Whether f^size classifies each clip correctly from ``size`` frames spread over it: (clip,)"""
     videos = np.arange(len(features))
     frames = sampling.spread(features.lengths, size)
     with torch.no_grad():
@@ -251,7 +252,7 @@ def _means(features: FeatureSet, clips: NDArray[np.integer]) -> NDArray[np.float
 
 
 def by_chance(counterpart: NDArray[np.int64]) -> dict[str, float]:
-    """What guessing gets: as :func:`accuracies`, with the class drawn evenly."""
+    """Expected :func:`accuracies` if the class is drawn uniformly."""
     chance = 1 / len(counterpart)
     found = {"top1": chance, "top1_pairs": chance, "top1_rest": chance}
     return found | ({"within_pairs": 0.5} if (counterpart >= 0).any() else {})

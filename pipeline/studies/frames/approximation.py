@@ -1,37 +1,37 @@
 """Element Shapley Values of long sequences, approximately (Play Fair, Algorithm 1).
 
-Subsequences are sampled scale by scale, each by adding one element to a subsequence that was
-sampled at the scale below, and only those are scored:
+Subsequences are sampled scale by scale. Each adds one element to a subsequence that was sampled at
+the scale below. Only the sampled subsequences are scored:
 
 * the averaging model by f itself (supplement, Eq. 48);
-* the multi-scale model by the recursion of Eq. 28 over the sampled parents only: with P(S) the
+* the multi-scale model by the recursion of Eq. 28 over the sampled parents only. With P(S) the
   sampled subsequences that lack one element of S, and k = |S|,
-  f(S) = (f^k(S) + (k − 1) · mean over P in P(S) of f(P)) / k while k ≤ n_max, and the mean alone
-  beyond.
+  f(S) = (f^k(S) + (k − 1) · mean over P in P(S) of f(P)) / k while k ≤ n_max; beyond, f(S) is the
+  mean alone.
 
-The mean over parents is one weighted by their numbers of evaluations. These are equal: every
-sampled subsequence has a sampled parent, so that its score averages exactly min(k, n_max) scales.
+The mean over parents is weighted by their numbers of evaluations. These are equal: every sampled
+subsequence has a sampled parent, so its score averages exactly min(k, n_max) scales.
 
 The contribution of element i at scale s is the mean score of the sampled subsequences of s + 1
-elements that hold i, less the mean score of those of s elements that do not; its value is the mean
-of the contributions over s. Sums and counts of several iterations are pooled before the means are
+elements that hold i, minus the mean score of those of s elements that lack i. The value of i is the
+mean of its contributions over s. Sums and counts of all iterations are pooled before the means are
 taken.
 
-A scale at which an element has no contribution, because no sampled subsequence of s + 1 elements
-holds it or none of s elements lacks it, is left out of the element's mean over s. One scale always
-remains: the whole sequence is sampled, and with it a chain of parents down to the empty one, along
-which the element is added at some scale. With m = 1 there is that chain alone, and an iteration
-gives the marginal contributions along one random order of the elements, which sum to
-v(all) − v(∅). With larger m they do so only approximately; with m no less than every binomial
-coefficient the values are exact.
+An element has no contribution at a scale if no sampled subsequence of s + 1 elements holds it, or
+if none of s elements lacks it. Such a scale is left out of the element's mean over s. At least one
+scale always remains: the whole sequence is sampled, and with it a chain of parents down to the
+empty one, along which the element is added at some scale. With m = 1 there is only that chain: an
+iteration gives the marginal contributions along one random order of the elements, which sum to
+v(all) − v(∅). With larger m they sum to it only approximately. If m is at least every binomial
+coefficient, the values are exact.
 
-The sampling treats all elements alike, so at each scale every subsequence is as likely to be
-sampled as any other, though not independently of those below. With m held, more iterations
-therefore converge to the exact values for the averaging model, and for the multi-scale model with
-the scores that put no softmax behind the averages. With one behind them it is taken of averages
-over few parents, and an error remains that only m removes. The values of separate runs are no
-substitute for pooled iterations: where scales are left out, a multi-scale score that holds i is
-mostly of parents that do not, and their mean is biased.
+The sampling treats all elements alike. At each scale every subsequence is equally likely to be
+sampled, though the samples depend on those of the scale below. With m fixed and more iterations,
+the values therefore converge to the exact ones for the averaging model, and for the multi-scale
+model with scores that apply no softmax to the averages. A softmax of averages over few parents
+leaves an error that only a larger m removes. Averaging the values of separate runs is no substitute
+for pooling iterations: where scales are left out, a multi-scale score that holds i mostly comes
+from parents that lack i, so the mean of such values is biased.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -63,18 +63,19 @@ MAX_PLAYERS = 64
 
 @dataclass(frozen=True)
 class Approximation:
-    """Approximate values, and what they took."""
+    """Approximate values and their cost."""
 
     values: Tensor
     """(player, *shape) float64; of a model (sequence, frame, class)"""
     whole: Tensor
-    """(*shape) score of all players, mean over iterations: by the recursion over samples for a
-    multi-scale model, otherwise exact. The values sum to about this less v(∅)."""
+    """(*shape) score of all players, mean over iterations. For a multi-scale model it comes from
+    the recursion over samples, otherwise it is exact. The values sum to about this minus v(∅)."""
     evaluations: int
-    """Of a multi-scale model the rows that went through a single-scale model, else the coalitions
-    that were scored; ∅ is not counted. Of one sequence: all sequences share the samples."""
+    """For a multi-scale model the rows that went through a single-scale model, otherwise the
+    coalitions that were scored, without ∅. Counted for one sequence: all sequences share the
+    samples."""
     left_out: int
-    """How many of the player * player pairs (scale, player) had no contribution."""
+    """Number of the player * player pairs (scale, player) that had no contribution."""
 
 
 def approximate_element_shapley_values(
@@ -96,8 +97,8 @@ def approximate_element_shapley_values(
         features: (sequence, frame, feature_dim) float32 or float64, at most 64 frames.
         empty: (class,) v(∅), in the unit of ``score``.
         score: what v is.
-        m: subsequences that are sampled at each scale, at most.
-        iterations: how many times they are sampled; each has a generator of its own.
+        m: the most subsequences that are sampled at each scale.
+        iterations: how many times they are sampled; each iteration has its own generator.
         seed: of the sampling.
 
     Returns:
@@ -142,15 +143,15 @@ def approximate_shapley_values(
 ) -> Approximation:
     """Shapley values of any game by the sampling of Algorithm 1.
 
-    With the same ``m``, ``iterations`` and ``seed`` the coalitions are those of
-    :func:`approximate_element_shapley_values`; with the true scores of the multi-scale model it
-    tells how much of an error the sampling alone makes, without the recursion's.
+    The same ``m``, ``iterations`` and ``seed`` give the same coalitions as in
+    :func:`approximate_element_shapley_values`. With the true scores of the multi-scale model, this
+    function shows the error of the sampling without that of the recursion.
 
     Args:
         scores: values of coalitions: masks (coalition,) uint64 → (coalition, *shape), e.g. a
-            ``StoredGame``. Called once for each scale of each iteration, ∅ included.
+            ``StoredGame``. Called once for each scale of each iteration, including ∅.
         n_players: at most 64.
-        m: coalitions that are sampled at each scale, at most.
+        m: the most coalitions that are sampled at each scale.
         iterations: how many times they are sampled.
         seed: of the sampling.
 
@@ -171,7 +172,7 @@ def approximate_shapley_values(
                 if len(values) != len(masks) or not torch.isfinite(values).all():
                     raise InputError(
                         f"scores of {len(masks)} coalitions of {size} players have shape "
-                        f"{tuple(values.shape)}; finite ones, a row for each, are needed"
+                        f"{tuple(values.shape)}; finite scores, one row per coalition, are needed"
                     )
                 if size == n_players:
                     wholes.append(values[0])
@@ -186,9 +187,9 @@ def approximate_shapley_values(
 def sample_iterations(
     n_players: int, m: int, iterations: int, seed: int | np.random.SeedSequence
 ) -> list[list[Masks]]:
-    """What :func:`sample_scales` gives in each iteration, from generators spawned from ``seed``.
+    """Samples of :func:`sample_scales` for each iteration, from generators spawned from ``seed``.
 
-    The first iterations of many are the same as those of few.
+    The first iterations do not depend on how many follow.
     """
     if iterations < 1:
         raise InputError(f"{iterations} iterations: there must be 1 at least")
@@ -196,7 +197,7 @@ def sample_iterations(
         if seed < 0:
             raise InputError(f"seed {seed}: must be 0 at least")
         seed = np.random.SeedSequence(seed)
-    # Not spawned from the one that is given, whose later children would be others then.
+    # Do not spawn from the given sequence: that would change its later children.
     seeds = [
         np.random.SeedSequence(seed.entropy, spawn_key=(*seed.spawn_key, i))
         for i in range(iterations)
@@ -205,14 +206,14 @@ def sample_iterations(
 
 
 def sample_scales(n_players: int, m: int, rng: np.random.Generator) -> list[Masks]:
-    """Sample coalitions of every size, each one player more than one sampled of the size below.
+    """Sample coalitions of every size; each adds one player to a sample of the size below.
 
-    At each size all coalitions that can be made so are candidates, each once however many parents
-    it has, and min(m, candidates) of them are drawn uniformly, without repeats.
+    The candidates of a size are all coalitions that arise this way, each once, even if it has
+    several parents. min(m, candidates) of them are drawn uniformly, without repeats.
 
     Args:
         n_players: at most 64.
-        m: coalitions a size, at most.
+        m: the most coalitions per size.
         rng: source of randomness.
 
     Returns:
@@ -248,9 +249,9 @@ def scale_scorer(
         score: what v is.
 
     Returns:
-        A function of masks by size, as :func:`sample_scales` gives them, that yields the scores of
-        each size from 1 upward, (coalition, sequence, class). It may be called any number of times,
-        and raises InputError where a multi-scale model is to score a subsequence without a parent.
+        A function of masks by size, as :func:`sample_scales` returns them, that yields the scores
+        of each size from 1 upward, (coalition, sequence, class). It may be called any number of
+        times. It raises InputError if a subsequence for a multi-scale model has no parent.
     """
     if isinstance(model, Averaging):
         return _averaging_scorer(model, features, score)
@@ -283,7 +284,7 @@ def _multi_scale_scorer(
     model: MultiScale, features: Tensor, score: Score
 ) -> Callable[[list[Masks]], Iterator[Tensor]]:
     n_sequences, n_frames, _ = features.shape
-    # Small beside the scores, and the same in every iteration.
+    # Computed once: small beside the scores, and the same in every iteration.
     projected = [
         projections(model, features, size) for size in range(1, min(n_frames, model.n_max) + 1)
     ]
@@ -345,7 +346,8 @@ def _parents(
     """Rows of each subsequence's sampled parents among those one smaller, one after the other.
 
     Returns:
-        (parent,) rows in ``smaller``, and (len(masks) + 1,) where each subsequence's begin.
+        (parent,) rows in ``smaller``, and (len(masks) + 1,) where the parents of each subsequence
+        begin.
     """
     players = coalitions.members(masks, size).astype(np.uint64)
     without = masks[:, None] & ~np.left_shift(np.uint64(1), players)
@@ -364,7 +366,7 @@ def _parents(
 def pooled_values(
     n_players: int, samples: Iterable[tuple[int, Masks, Tensor]]
 ) -> tuple[Tensor, int]:
-    """Values from the scores of sampled coalitions, whatever they were sampled by.
+    """Values from the scores of sampled coalitions, for any way of sampling.
 
     Args:
         n_players: at most 64.
@@ -390,11 +392,11 @@ def pooled_values(
     some = (holding[1:] > 0) & (lacking[:-1] > 0)
     if sums is None or not some.any(axis=0).all():
         raise InputError(
-            f"of {n_players} players some are never added to a sampled coalition; sample a chain "
-            "of coalitions from the empty one to that of all players"
+            f"some of the {n_players} players are never added to a sampled coalition; sample a "
+            "chain of coalitions from the empty one to that of all players"
         )
     n_scales = some.sum(axis=0)
-    # The mean over scales of a difference of means is one weighted sum of the sums.
+    # The mean over scales of a difference of means is a single weighted sum of the sums.
     with np.errstate(divide="ignore"):
         gained = np.where(some, 1 / (n_scales * holding[1:]), 0.0)
         lost = np.where(some, 1 / (n_scales * lacking[:-1]), 0.0)
@@ -405,5 +407,5 @@ def pooled_values(
 
 
 def _spread(weights: NDArray[np.float64], like: Tensor) -> Tensor:
-    """Weights (scale, player) to multiply sums (scale, player, *shape) with."""
+    """Weights (scale, player), shaped to multiply sums (scale, player, *shape)."""
     return torch.from_numpy(weights).to(like.device).view(*weights.shape, *[1] * (like.dim() - 2))

@@ -1,4 +1,4 @@
-"""The averaging model's game of one sequence: any coalition is evaluated by itself."""
+"""The averaging model's game of one sequence: each coalition is evaluated independently."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ def averaging_game(
         model: in evaluation mode, on the device of ``empty``.
         features: (frame, feature_dim).
         empty: (class,) v(∅), in the unit of ``score``.
-        output: the class whose score is asked for.
+        output: the class whose score is returned.
         score: what v is.
 
     Returns:

@@ -1,7 +1,7 @@
 """The network that maps a frame to its features, and its training under a TRN or a TSN head.
 
-The head is only there to train the features; the models that are explained are trained on them by
-``scales`` and ``tsn``.
+The head serves only to train the features. The stages ``scales`` and ``tsn`` train the models that
+are explained on these features.
 """
 
 from collections.abc import Iterator, Sequence
@@ -22,7 +22,7 @@ from pipeline.studies.frames.params import BackboneParams, BackboneWeights, Deco
 
 
 class UnderTrn(nn.Module):
-    """Backbone and multi-scale head: each step, one subsequence of every length."""
+    """Backbone and multi-scale head; each step draws one subsequence of every length."""
 
     def __init__(self, backbone: nn.Module, feature_dim: int, frames: int, classes: int) -> None:
         super().__init__()

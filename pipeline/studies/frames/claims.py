@@ -1,9 +1,8 @@
 """What the paper says of each figure, beside what the study's own results show.
 
-Every claim is decided by a comparison of measured numbers that is written here, with a margin of
-two standard errors of the difference where the results hold any; nobody decides it by looking. A
-claim on which the results say nothing, such as one about many frames where only one is looked at,
-is left out.
+A comparison of measured numbers, written here, decides every claim. The margin is two standard
+errors of the difference where the results hold any. A claim is left out if the results cannot
+decide it, such as a claim about many frames where only one was used.
 """
 
 import math
@@ -22,7 +21,7 @@ from pipeline.studies.frames.discard import COMPARED
 Results = Mapping[str, Any]
 
 HALF = 0.5
-"""Part of what others gain over chance, less than which is "very poor"."""
+"""Fraction of the other classifiers' gain over chance below which a gain is "very poor"."""
 
 
 def all_claims(results: Results) -> list[Claim]:
@@ -328,7 +327,7 @@ def _from_to(shares: list[float]) -> str:
 
 
 def _repeated(results: Results, model: str, n_frames: int) -> str:
-    """Says of how many clips frames are repeated, since they have fewer than are looked at."""
+    """Text on the share of clips that repeat frames because they have fewer than ``n_frames``."""
     lengths = results["accuracy"][model]["lengths"]
     short = sum(clips for length, clips in lengths.items() if int(length) < n_frames)
     if not short:
@@ -351,7 +350,7 @@ def _areas(areas: Mapping[str, Any], *orders: str) -> list[str]:
 
 
 def _clear(compared: Mapping[str, Any]) -> bool:
-    """Whether a mean difference is above 0 by two of its standard errors at least."""
+    """Whether a mean difference is above 0 by more than its margin of two standard errors."""
     return bool(compared["difference"] > margin(compared["error"]))
 
 

@@ -14,7 +14,7 @@ from pipeline.studies.frames.feature_files import FeatureSet
 from pipeline.studies.frames.params import ScaleParams, TsnParams
 
 Choose = Callable[[NDArray[np.int64], np.random.Generator], NDArray[np.int64]]
-"""Frames to look at, (video, frame), of videos of the given lengths (video,)."""
+"""Chooses frames (video, frame) of videos of the given lengths (video,)."""
 
 
 def train_classifier(
@@ -30,13 +30,13 @@ def train_classifier(
     """Train a network (batch, frame, feature_dim) → logits in place; it is left on the device.
 
     Args:
-        network: what is trained.
+        network: the network to train.
         features: of the training clips.
-        choose: which frames of each clip are looked at, drawn anew each time.
-        params: batch, draws, epochs, learning_rate; and least_steps, for which there are more
-            epochs if the clips are few.
-        seed: of the order and the frames; the weights are the caller's.
-        description: what the progress bar says.
+        choose: chooses the frames of each clip, drawn anew each time.
+        params: batch, draws, epochs, learning_rate and least_steps; epochs are added until there
+            are least_steps steps.
+        seed: of the order and the frames; the caller initialises the weights.
+        description: text of the progress bar.
         device: a parameter's device.
     """
     target = devices.resolve(device)

@@ -20,10 +20,10 @@ Pictures = NDArray[np.uint8]
 def clip_reader(
     clips: Sequence[Clip], decoding: DecodingParams, *, workers: int, cache_bytes: int = CACHE_BYTES
 ) -> Callable[[NDArray[np.int64]], dict[int, Pictures]]:
-    """A function that gives clips' frames.
+    """Return a function that reads clips' frames.
 
-    It takes clip numbers (clip,) and returns the frames (frame, size, size, 3) of each that can be
-    decoded; of the others it warns, once each.
+    It takes clip numbers (clip,) and returns the frames (frame, size, size, 3) of each clip that
+    can be decoded. It warns once about each of the others.
     """
     cache: dict[int, Pictures] = {}
     undecodable: set[int] = set()

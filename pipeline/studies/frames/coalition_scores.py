@@ -1,17 +1,18 @@
 """Scores of every coalition of a sequence's elements, for all classes and many sequences at once.
 
-A coalition of frames is the shorter sequence of the frames in it, in order (the absent ones are
-deleted). Coalitions are evaluated by size, upward:
+A coalition of frames is the shorter sequence of its frames, in order; absent frames are deleted.
+Coalitions are evaluated by size, upward:
 
 * the multi-scale model by the recursion of Play Fair (supplement, Eq. 28): with k = |S|,
-  f(S) = (f^k(S) + (k − 1) · mean over i in S of f(S∖i)) / k while k ≤ n_max, and the mean alone
-  beyond. The first layer of f^k is linear in the concatenation, so every frame is projected once
-  for each position that it can take, and a subsequence's hidden pre-activation is a sum of k rows;
+  f(S) = (f^k(S) + (k − 1) · mean over i in S of f(S∖i)) / k while k ≤ n_max; beyond, f(S) is the
+  mean alone. The first layer of f^k is linear in the concatenation, so every frame is projected
+  once for each position that it can take, and a subsequence's hidden pre-activation is a sum of k
+  rows;
 * the averaging model by the mean of its frames' logits.
 
-Only the size below is needed, so nothing as long as all coalitions is kept unless asked for. A row
-of a working table holds a coalition's values in all sequences side by side: indices are shared by
-the sequences, and one pass serves as many of them as memory holds.
+Each size needs only the size below, so the scores of all coalitions are kept only on request. A row
+of a working table holds a coalition's values in all sequences side by side. The sequences share the
+indices, and one pass serves as many of them as memory holds.
 """
 
 from collections.abc import Callable, Iterator
@@ -32,21 +33,21 @@ from pipeline.models.sequences import Averaging, MultiScale
 from pipeline.shapley import coalitions
 
 Score = Literal["probability", "logit", "mean_of_softmax"]
-"""What a class score is: the softmax of the averaged logits, those logits, or the average of
-the single evaluations' softmaxes."""
+"""What a class score is: the softmax of the averaged logits, those logits, or the average of the
+single evaluations' softmaxes."""
 
 Model = MultiScale | Averaging
 
 _MAX_INDEXED = 20
-"""Frames up to which the members of all coalitions are kept listed (84 MB at 20)."""
+"""The most frames for which the members of all coalitions are kept in memory (84 MB at 20)."""
 
 MAX_SUBSEQUENCES = 200_000_000
-"""Subsequences of up to n_max frames beyond which an exact answer is refused: minutes."""
+"""The most subsequences of up to n_max frames for an exact answer, which then takes minutes."""
 
 
 @dataclass(frozen=True)
 class _Size:
-    """Indices of the coalitions of one size; R of them, in ascending mask order."""
+    """Indices of the R coalitions of one size, in ascending mask order."""
 
     masks: Tensor
     """(R,) int64"""
@@ -89,7 +90,7 @@ def _kept_sizes(n_players: int, device: torch.device) -> tuple[_Size, ...]:
 
 
 def _indexed(n_players: int, size: int, device: torch.device) -> _Size:
-    """Indices of one size: kept for the next call unless there are too many."""
+    """Indices of one size; kept for the next call unless there are too many."""
     if n_players <= _MAX_INDEXED:
         return _kept_sizes(n_players, device)[size]
     return _size(n_players, size, device)
@@ -102,7 +103,7 @@ def check(
     empty: Tensor | None = None,
     classes: Tensor | None = None,
 ) -> None:
-    """Raise InputError unless arguments of :func:`table` fit one another and are finite."""
+    """Raise InputError unless the arguments of :func:`table` fit one another and are finite."""
     if not isinstance(model, MultiScale | Averaging):
         raise InputError(
             f"the model is a {type(model).__name__}; coalitions of frames are evaluated here for "
@@ -152,15 +153,15 @@ def _check_empty(empty: Tensor, n_classes: int) -> None:
     shape = tuple(empty.shape) if isinstance(empty, Tensor) else type(empty).__name__
     if shape != (n_classes,):
         raise InputError(
-            f"the scores of no frames, v(∅), are of shape {shape}; a tensor of ({n_classes},) is "
-            "needed, a score a class"
+            f"the scores of no frames, v(∅), have shape {shape}; a tensor of ({n_classes},) is "
+            "needed, one score per class"
         )
     if not torch.isfinite(empty).all():
         raise InputError("the scores of no frames, v(∅), hold NaN or Inf")
 
 
 def _check_memory(model: Model, features: Tensor) -> None:
-    """Raise InputError where the working tables of a multi-scale model cannot be held."""
+    """Raise InputError if the working tables of a multi-scale model do not fit in memory."""
     n_sequences, n_frames, _ = features.shape
     if isinstance(model, Averaging) or n_frames <= _MAX_INDEXED:
         return
@@ -171,17 +172,17 @@ def _check_memory(model: Model, features: Tensor) -> None:
         raise InputError(
             f"{n_frames} players: {needed / 2**30:.1f} GiB of memory are needed and "
             f"{available / 2**30:.1f} GiB are free; use fewer frames, or score: logit, which "
-            "needs little"
+            "needs little memory"
         )
 
 
 def class_scores(logits: Tensor, score: Score) -> Tensor:
-    """What stands behind the averages."""
+    """Class scores from averaged logits; the softmax after the averages, if any."""
     return logits.softmax(dim=-1) if score == "probability" else logits
 
 
 def single_scores(logits: Tensor, score: Score) -> Tensor:
-    """What stands before the averages."""
+    """Values to be averaged, from single logits; the softmax before the averages, if any."""
     return logits.softmax(dim=-1) if score == "mean_of_softmax" else logits
 
 
@@ -192,7 +193,7 @@ def projections(model: MultiScale, features: Tensor, size: int) -> Tensor:
     n_sequences, n_frames, feature_dim = features.shape
     rows = features.transpose(0, 1).reshape(-1, feature_dim)
     projected = rows.new_empty((size, len(rows), model.hidden))
-    # Position by position, the weights are read where they are; all at once, they would be copied.
+    # Position by position, the weights are used in place; all at once, they would be copied.
     for position, weight in enumerate(first.weight.split(feature_dim, dim=1)):
         torch.mm(rows, weight.t(), out=projected[position])
     projected[0] += first.bias
@@ -202,7 +203,7 @@ def projections(model: MultiScale, features: Tensor, size: int) -> Tensor:
 def map_scores(
     model: Model, features: Tensor, score: Score, work: Callable[[Block], Result]
 ) -> Iterator[Result]:
-    """Do some work on the scores of every coalition but the empty one, by size upward.
+    """Do some work on the scores of every coalition except the empty one, by size upward.
 
     Args:
         model: in evaluation mode, on the features' device and of their dtype.
@@ -245,7 +246,7 @@ def _multi_scale_size(
 ) -> Callable[[slice], Tensor]:
     """Evaluation of the coalitions of one size, given the table of those one smaller.
 
-    The function that is returned fills rows of ``table`` and gives their class scores.
+    The returned function fills rows of ``table`` and returns their class scores.
     """
     n_sequences, n_frames, _ = features.shape
     size = index.players.shape[1]
@@ -340,8 +341,8 @@ def table(
 def members_of_ranks(n: int, size: int, ranks: slice, device: torch.device) -> Tensor:
     """Members of some of the subsets of ``size`` out of ``n``, in mask order: (rank, size) int32.
 
-    The ``r``-th mask of ``size`` bits is found from ``r`` alone (the combinatorial number system),
-    so that sizes of which there are too many to list can be walked through in blocks.
+    The ``r``-th mask of ``size`` bits is computed from ``r`` alone (the combinatorial number
+    system). This allows sizes with too many subsets to list to be processed in blocks.
     """
     rest = torch.arange(ranks.start, ranks.stop, device=device)
     members = torch.empty((len(rest), size), dtype=torch.int32, device=device)
@@ -354,12 +355,12 @@ def members_of_ranks(n: int, size: int, ranks: slice, device: torch.device) -> T
 
 
 def check_subsequences(n_frames: int, n_max: int) -> None:
-    """Raise InputError if there are too many subsequences of up to n_max frames to walk through."""
+    """Raise InputError if there are too many subsequences of up to n_max frames to enumerate."""
     n_rows = sum(comb(n_frames, size) for size in range(1, min(n_frames, n_max) + 1))
     if n_rows > MAX_SUBSEQUENCES:
         raise InputError(
             f"{n_frames} frames have {n_rows:,} subsequences of up to {n_max}; at most "
-            f"{MAX_SUBSEQUENCES:,} are walked through: use fewer frames"
+            f"{MAX_SUBSEQUENCES:,} can be enumerated: use fewer frames"
         )
 
 
@@ -375,8 +376,8 @@ def map_subsequences(
     Args:
         n_frames: frames of the whole sequence.
         size: the length.
-        row_bytes: what a subsequence takes in ``work``.
-        device: where it is done.
+        row_bytes: memory that one subsequence takes in ``work``.
+        device: where the work is done.
         work: called on blocks (rows, size) int32, on the CPU from several threads at once.
 
     Yields:
@@ -395,10 +396,9 @@ def map_subsequences(
 def whole_scores(model: Model, features: Tensor, score: Score = "probability") -> Tensor:
     """Scores of the whole sequences alone, f(X): (sequence, class).
 
-    Arguments and errors as :func:`table`, with any number of frames. For the multi-scale model
-    this is the expectation over all subsequences of up to n_max frames; since the output layer is
-    linear, unless a softmax stands behind it hidden units are averaged first and mapped to classes
-    once.
+    Arguments and errors as :func:`table`, with any number of frames. For the multi-scale model the
+    score is the expectation over all subsequences of up to n_max frames. The output layer is
+    linear: unless a softmax follows it, hidden units are averaged first and mapped to classes once.
     """
     check(model, features, score)
     n_sequences, n_frames, _ = features.shape
@@ -433,6 +433,6 @@ def whole_scores(model: Model, features: Tensor, score: Score = "probability") -
 
 
 def sequences_at_once(model: Model, n_frames: int, budget_bytes: int) -> int:
-    """How many sequences :func:`table` may be given at once within a memory budget."""
+    """How many sequences fit in one call of :func:`table` within a memory budget."""
     rows = 2 * comb(n_frames, n_frames // 2) + 2**n_frames
     return max(1, budget_bytes // (4 * model.n_classes * rows))

@@ -1,8 +1,8 @@
-"""Wrongly classified videos: which frames speak for the true class, which for the predicted one.
+"""Misclassified videos: which frames support the true class, which the predicted one.
 
 By the linearity of the Shapley value (Play Fair, supplement, B.3) the value of frame i for the
-difference of class scores f_cc = f_gt − f_pt is δ_i = φ_i^gt − φ_i^pt. A frame with δ_i > 0 speaks
-for the true class although the video is misclassified. Over frames, Σ δ_i = f_cc(X) − f_cc(∅).
+difference of class scores f_cc = f_gt − f_pt is δ_i = φ_i^gt − φ_i^pt. A frame with δ_i > 0
+supports the true class although the video is misclassified. Over frames, Σ δ_i = f_cc(X) − f_cc(∅).
 """
 
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ from pipeline.studies.frames.summaries import Floats, Ints
 
 @dataclass(frozen=True)
 class Confusions:
-    """The wrongly classified videos; there may be none."""
+    """The misclassified videos; there may be none."""
 
     video: Ints
-    """(wrong,) which of the videos"""
+    """(wrong,) indices of the videos"""
     true_class: Ints
     """(wrong,)"""
     predicted_class: Ints
@@ -31,7 +31,7 @@ class Confusions:
 
 @dataclass(frozen=True)
 class ConfusionSummary:
-    """Means over the wrongly classified videos; NaN where there are none."""
+    """Means over the misclassified videos; NaN if there are none."""
 
     videos: int
     mean_absolute: float
@@ -39,21 +39,21 @@ class ConfusionSummary:
     mean_absolute_error: float
     """its standard error over videos"""
     for_true: float
-    """per cent of frames with δ_i > 0"""
+    """percentage of frames with δ_i > 0"""
     for_true_error: float
     by_position: Floats
     """(frame,) mean δ_i"""
     by_position_error: Floats
     for_true_by_position: Floats
-    """(frame,) per cent of videos with δ_i > 0"""
+    """(frame,) percentage of videos with δ_i > 0"""
     for_true_by_position_error: Floats
     some_for_true: float
-    """per cent of videos that have a frame with δ_i > 0"""
+    """percentage of videos that have a frame with δ_i > 0"""
 
 
 @dataclass(frozen=True)
 class ConfusedPairs:
-    """Which class was taken for which; the most frequent first. All (pair,)."""
+    """Which class was mistaken for which; the most frequent pair first. All (pair,)."""
 
     true_class: Ints
     predicted_class: Ints
@@ -61,7 +61,7 @@ class ConfusedPairs:
     mean_total: Floats
     """mean Σ δ_i"""
     for_true: Floats
-    """per cent of frames with δ_i > 0"""
+    """percentage of frames with δ_i > 0"""
 
 
 def confusions(
@@ -70,7 +70,7 @@ def confusions(
     true_class: NDArray[np.integer],
     predicted_class: NDArray[np.integer],
 ) -> Confusions:
-    """δ_i of the videos whose predicted class is not the true one.
+    """δ_i of the videos whose predicted class differs from the true one.
 
     Args:
         esv_true: (video, frame) values for the true class.
@@ -94,7 +94,7 @@ def confusions(
 
 
 def summarise(found: Confusions) -> ConfusionSummary:
-    """How large the differences are, and how many frames speak for the true class."""
+    """How large the differences are, and how many frames support the true class."""
     positive = 100.0 * (found.delta > 0)
     absolute, absolute_error = mean_and_error(np.abs(found.delta).mean(axis=1))
     share, share_error = mean_and_error(positive.mean(axis=1))
@@ -116,10 +116,10 @@ def inconsistency(
     whole_difference: NDArray[np.floating],
     empty_difference: NDArray[np.floating],
 ) -> Floats:
-    """|Σ δ_i − (f_cc(X) − f_cc(∅))| of each wrongly classified video: (wrong,), 0 but for rounding.
+    """|Σ δ_i − (f_cc(X) − f_cc(∅))| of each misclassified video: (wrong,), 0 up to rounding.
 
     Args:
-        found: the wrongly classified videos.
+        found: the misclassified videos.
         whole_difference: (video,) f_gt(X) − f_pt(X), of all videos.
         empty_difference: (video,) f_gt(∅) − f_pt(∅), of all videos.
     """

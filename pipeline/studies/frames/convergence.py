@@ -1,4 +1,4 @@
-"""How near approximate values come to exact ones, and for how many evaluations."""
+"""How close approximate values come to exact ones, and for how many evaluations."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -55,23 +55,23 @@ METHODS_USED = {
     name: {"unbiased": method.unbiased, "description": method.description}
     for name, method in METHODS.items()
 }
-"""What the methods are, for people."""
+"""What the methods are, for the results file."""
 
 Approximate = Callable[[int, int, np.random.SeedSequence], tuple[Floats, int]]
-"""Algorithm 1 by m, i and a seed: values (video, frame) of the true class, and what a video took:
-rows through a single-scale model, or scores."""
+"""Algorithm 1 by m, i and a seed. Returns values (video, frame) of the true class, and the cost of
+one video: rows through a single-scale model, or scores."""
 
 
 def try_stored(
     store: CoalitionStore, setting: Setting, players: Players, params: ConvergenceParams
 ) -> list[dict[str, Any]]:
-    """Errors of Algorithm 1 on a model, and of estimators that read its values in a store.
+    """Errors of Algorithm 1 on a model, and of estimators that read its values from a store.
 
     Args:
         store: of all coalitions of the players.
         setting: the model.
         players: the videos that the store lists.
-        params: what is tried.
+        params: the configurations to try.
 
     Raises:
         InputError: the store lists other videos.
@@ -86,14 +86,14 @@ def try_stored(
 def try_sampled(
     store: CoalitionStore, opened: OpenGame, params: ConvergenceParams
 ) -> tuple[list[dict[str, Any]], Receipt]:
-    """Errors of Algorithm 1 and of estimators on a game that is sampled, and what they evaluated.
+    """Errors of Algorithm 1 and of estimators on a sampled game, and the receipt of its store.
 
-    What is evaluated is kept in the game's own store, and found there by the next run.
+    Evaluated coalitions are kept in the game's own store, where the next run finds them.
 
     Args:
         store: of all coalitions of the same videos, for their exact values.
         opened: the sampled game.
-        params: what is tried.
+        params: the configurations to try.
 
     Raises:
         InputError: the store lists other videos; the disk is full.
@@ -117,7 +117,7 @@ def _exact(store: CoalitionStore, instances: Sequence[str]) -> Floats:
     """Exact values of the true class (video, frame)."""
     if store.instances != tuple(instances):
         raise InputError(
-            f"{store.path}: lists other videos than the features and parameters tell; remove its "
+            f"{store.path}: lists other videos than the features and parameters select; remove its "
             "receipt and run the same command again"
         )
     return stored_shapley_values(store)[:, :, 0]
@@ -126,8 +126,8 @@ def _exact(store: CoalitionStore, instances: Sequence[str]) -> Floats:
 def approximate_model(setting: Setting, players: Players) -> Approximate:
     """Algorithm 1 on a model.
 
-    The multi-scale model's scores are those of the recursion over what is sampled, not the game's:
-    they are of no use to anybody else and kept nowhere.
+    The scores of the multi-scale model come from the recursion over the samples and differ from the
+    game's. They are used only here, so they are not stored.
     """
     inputs = torch.from_numpy(players.inputs).to(setting.device)
     labels = torch.from_numpy(players.labels).to(setting.device)
@@ -149,7 +149,7 @@ def approximate_model(setting: Setting, players: Players) -> Approximate:
 
 
 def approximate_games(games: Sequence[Game]) -> Approximate:
-    """Algorithm 1 on games of one output, one a video."""
+    """Algorithm 1 on games of one output, one game per video."""
 
     def scores(masks: NDArray[Any]) -> NDArray[np.floating]:
         return np.stack([game(masks)[:, 0] for game in games], axis=1)
@@ -166,13 +166,13 @@ def approximate_games(games: Sequence[Game]) -> Approximate:
 def try_algorithm_1(
     name: str, exact: Floats, approximate: Approximate, params: ConvergenceParams
 ) -> list[dict[str, Any]]:
-    """A row for each m and i; all videos share the samples of a repeat.
+    """One row for each m and i; all videos share the samples of a repeat.
 
     Args:
         name: of the model.
         exact: (video, frame) values of the true class.
-        approximate: gives approximate ones.
-        params: what is tried.
+        approximate: returns approximate values.
+        params: the configurations to try.
     """
     n = exact.shape[1]
     rows = []
@@ -207,13 +207,13 @@ def try_algorithm_1(
 def try_estimators(
     name: str, exact: Floats, games: Sequence[Game], params: ConvergenceParams
 ) -> list[dict[str, Any]]:
-    """A row for each method and budget; every video and repeat has draws of its own.
+    """One row for each method and budget; every video and repeat has its own draws.
 
     Args:
         name: of the model.
         exact: (video, frame) values of the true class.
-        games: of one output, one a video.
-        params: what is tried.
+        games: of one output, one per video.
+        params: the configurations to try.
     """
     n = exact.shape[1]
     configurations = [
@@ -258,8 +258,9 @@ def errors(estimated: NDArray[np.float64], exact: NDArray[np.float64]) -> dict[s
     Returns:
         Means over repeats and videos of Pearson's r, Kendall's τ-b and the mean absolute error,
         each with its standard deviation over repeats (``_sd``). ``bias_squared`` is the mean, over
-        videos and frames, of the square of the expected error: that of the repeats' mean error less
-        what chance adds to it, so it may come out below 0; with its jackknife standard error.
+        videos and frames, of the squared expected error, with its jackknife standard error
+        (``bias_squared_error``). It is the squared mean error over repeats minus the part due to
+        chance, so it may fall below 0.
     """
     repeats, videos, _ = estimated.shape
     found = agreement(estimated, exact)

@@ -1,9 +1,9 @@
-"""Frames dropped one after another: what is left of the class score (Play Fair, Figs. 3 and 12).
+"""Frames dropped one after another: the class score that is left (Play Fair, Figs. 3 and 12).
 
-The frames of a video are discarded in some order until one is left. If an attribution is right,
-the class score falls fast where frames of high attribution go first (descending order), and holds
-or rises where those of low attribution do (ascending). The sequences that are left are coalitions:
-where the table of all of them is stored, nothing is evaluated.
+The frames of a video are discarded in some order until one is left. If an attribution is right, the
+class score falls fast when frames of high attribution go first (descending order), and holds or
+rises when frames of low attribution go first (ascending order). The sequences that are left are
+coalitions: a stored table of all coalitions answers without evaluations.
 """
 
 from collections.abc import Mapping
@@ -52,7 +52,7 @@ class Curves:
     score: Floats
     """(video, ..., discarded) score of the true class, in the unit of the game"""
     correct: NDArray[np.bool_] | None
-    """(video, ..., discarded) whether the true class has the highest score of all; None where the
+    """(video, ..., discarded) whether the true class has the highest score of all; None if the
     tables do not hold all classes"""
 
 
@@ -61,7 +61,7 @@ def attribution_order(attribution: NDArray[np.floating], *, descending: bool) ->
 
     Args:
         attribution: (video, ..., n).
-        descending: the frame of highest attribution is discarded first, rather than the lowest.
+        descending: discard the frame of highest attribution first, rather than the lowest.
 
     Returns:
         (video, ..., n) numbers of frames, the first to be discarded first.
@@ -76,10 +76,10 @@ def attribution_order(attribution: NDArray[np.floating], *, descending: bool) ->
 
 
 def plain_order(name: PlainOrder, n: int) -> Ints:
-    """An order that looks at positions alone: (n,) numbers of frames, first discarded first.
+    """An order that depends only on positions: (n,) numbers of frames, first discarded first.
 
-    ``edges_inward`` takes what is farthest from the centre first, ``centre_outward`` what is
-    nearest; of two frames at the same distance the earlier.
+    ``edges_inward`` discards the frame farthest from the centre first, ``centre_outward`` the
+    nearest. Of two frames at the same distance the earlier goes first.
     """
     frames = np.arange(n)
     from_centre = np.abs(2 * frames - (n - 1))
@@ -95,7 +95,7 @@ def plain_order(name: PlainOrder, n: int) -> Ints:
 
 
 def random_orders(n_videos: int, n: int, draws: int, seed: int) -> Ints:
-    """Orders drawn evenly: (video, draw, n).
+    """Orders drawn uniformly: (video, draw, n).
 
     The draws of a video do not depend on how many videos follow it.
     """
@@ -110,10 +110,10 @@ def kept_masks(orders: NDArray[np.integer]) -> Ints:
         orders: (..., n) permutations of the n frames.
 
     Returns:
-        (..., n) masks, ``[..., k]`` after the first k frames of the order are gone.
+        (..., n) masks; ``[..., k]`` is left after the first k frames of the order are discarded.
 
     Raises:
-        InputError: if an order is no permutation, or of more than 62 frames.
+        InputError: if an order is no permutation, or has more than 62 frames.
     """
     n = orders.shape[-1]
     if not 1 <= n <= 62:
@@ -137,17 +137,17 @@ def curves(
     Every table is read once, whatever the number of orders.
 
     Args:
-        read: gives the tables of a slice of videos, (video, 2**n, output) in mask order.
-        masks: of each group of orders (video, ..., n), as :func:`kept_masks` gives them.
+        read: returns the tables of a slice of videos, (video, 2**n, output) in mask order.
+        masks: of each group of orders (video, ..., n), as :func:`kept_masks` returns them.
         true_outputs: (video,) number of the output that is the video's true class.
         holds_all_classes: whether the outputs are all classes. If only some are stored (as with
-            ``outputs: true_and_predicted``), nobody can know from them which class is the highest:
-            then the curves' ``correct`` is None.
+            ``outputs: true_and_predicted``), the highest class is unknown, and the curves'
+            ``correct`` is None.
         videos_at_once: how many videos' tables are read at once; one takes 4 · 2**n · output
             bytes.
 
     Raises:
-        InputError: masks that are not in the tables, or not of every video.
+        InputError: masks outside the tables, or masks of another number of videos.
     """
     n_videos = len(true_outputs)
     for name, of_group in masks.items():
@@ -183,8 +183,8 @@ def over_draws(curve: NDArray[np.number | np.bool_]) -> Floats:
 def area_under(curve: NDArray[np.number | np.bool_]) -> Floats:
     """Area under a curve over the fraction of frames discarded, by the trapezoid rule.
 
-    It is divided by the length of the curve's base, from none discarded to n − 1 of n, so that it
-    is the curve's mean height, in the curve's unit, and does not depend on n otherwise.
+    The area is divided by the length of the curve's base, from 0 to n − 1 of n frames discarded. It
+    is the curve's mean height in the curve's unit.
 
     Args:
         curve: (..., discarded) after 0 … n − 1 discarded frames.
@@ -200,19 +200,19 @@ def area_under(curve: NDArray[np.number | np.bool_]) -> Floats:
 
 
 def read_attributions(values: FrameValues, gradients: Path) -> dict[str, Floats]:
-    """What frames are put in order by: (video, frame) each, of the true class.
+    """Attributions that order the frames: (video, frame) each, of the true class.
 
     Raises:
-        InputError: the gradients are of other videos than the values, or of another number of
+        InputError: the gradients belong to other videos than the values, or have another number of
             frames.
     """
     other = read_gradients(gradients)
     if other.uids != values.uids:
-        raise InputError(f"{gradients}: is of other videos than the values; run both again")
+        raise InputError(f"{gradients}: belongs to other videos than the values; run both again")
     n = values.esv_true.shape[1]
     if other.gradcam.shape[1] != n:
         raise InputError(
-            f"{gradients}: is of {other.gradcam.shape[1]} frames a video, the values are of {n}; "
+            f"{gradients}: has {other.gradcam.shape[1]} frames per video, the values have {n}; "
             "run both again"
         )
     return {
@@ -228,9 +228,9 @@ def masks_by_order(
     """What is left of every video after each discarded frame, by order: (video, draw, n) masks.
 
     Args:
-        attributions: (video, n) each, by name; frames go in ascending and in descending order.
-        n_random: random orders of a video.
-        seed: of these.
+        attributions: (video, n) each, by name; used in ascending and in descending order.
+        n_random: number of random orders per video.
+        seed: of the random orders.
     """
     n_videos, n = next(iter(attributions.values())).shape
     orders = {
@@ -263,9 +263,9 @@ def comparisons(curves_of: Mapping[str, Curves]) -> dict[str, dict[str, float]]:
     """Differences video by video, each with the standard error of its mean.
 
     Returns:
-        For each of ``COMPARED`` the mean difference of areas under the class score; as
-        ``"gain"`` by how much the mean score is higher than that of all frames where it is highest,
-        frames of low ESV being discarded first.
+        For each pair of ``COMPARED`` the mean difference of the areas under the class score.
+        ``"gain"``: how far the highest mean score is above that of all frames when frames of low
+        ESV are discarded first.
     """
     areas = {name: area_under(over_draws(found.score)) for name, found in curves_of.items()}
     result = {}

@@ -1,16 +1,16 @@
-"""Element Shapley Values (Play Fair): what a class score owes to each frame of a video, exactly.
+"""Element Shapley Values (Play Fair): the exact contribution of each frame to a class score.
 
-With probabilities as scores all 2**n coalitions are walked through. The two other scores put no
-softmax behind the averages, so v is linear in the single-scale outputs f^z, and only subsequences
-Z of up to n_max frames are needed: polynomially many, so 32 frames and more are exact as well.
-With m_k = min(k, n_max) a coalition S of k frames scores
+With probabilities as scores all 2**n coalitions are enumerated. The two other scores apply no
+softmax to the averages, so v is linear in the single-scale outputs f^z. Only subsequences Z of up
+to n_max frames are needed: their number is polynomial, so values of 32 frames and more are exact as
+well. With m_k = min(k, n_max) a coalition S of k frames scores
 
     v(S) = Σ_z 1/m_k · mean over Z ⊆ S, |Z| = z of f^z(Z),                      z = 1 … m_k.
 
 Let F_z,i be the mean of f^z over the Z that hold frame i, F_z,¬i over those that do not. Given a
-random S of s frames without i, a Z ⊆ S ∪ {i} of z frames holds i with probability z / (s + 1), and
-is otherwise a random one of those without i. So the mean marginal contribution of i to coalitions
-of s frames is, with v(∅) in the place of the second mean for s = 0,
+random S of s frames without i, a Z ⊆ S ∪ {i} of z frames holds i with probability z / (s + 1);
+otherwise it is a random Z without i. So the mean marginal contribution of i to coalitions of s
+frames is as follows, with v(∅) in place of the last sum for s = 0:
 
     Σ_z 1/m_(s+1) · [z/(s+1) · F_z,i + (s+1−z)/(s+1) · F_z,¬i]  −  Σ_z 1/m_s · F_z,¬i .
 """
@@ -42,7 +42,7 @@ def marginals_by_size(
 ) -> Tensor:
     """Mean marginal contribution of every frame to the coalitions of every size.
 
-    Coalitions are streamed: nothing as long as all of them is kept.
+    Coalitions are streamed, so their scores are never all in memory.
 
     Args:
         model: in evaluation mode, on the features' device and of their dtype.
@@ -55,8 +55,8 @@ def marginals_by_size(
         Element Shapley Value.
 
     Raises:
-        InputError: another kind of model, arguments of other types or shapes, NaN or Inf, also in
-            the weights, or too many frames (26 with probabilities).
+        InputError: another kind of model, arguments of other types or shapes, NaN or Inf (also in
+            the weights), or too many frames (more than 26 with probabilities).
     """
     check(model, features, score, empty)
     if score != "probability":
@@ -127,7 +127,7 @@ def _scale_means(
 ) -> tuple[Tensor, Tensor]:
     """Mean of f^size over the subsequences with and without each frame, (V, n, C) each.
 
-    Zero where there is no such subsequence (none of all n frames is without a frame).
+    Zero if there is no such subsequence: the only subsequence of all n frames lacks none of them.
     """
     n_sequences, n_frames, _ = features.shape
     mlp = model.scale(size)

@@ -26,7 +26,7 @@ from pipeline.studies.frames.trained import load_model
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a model's scores of a video are owed to."""
+    """Scores of a video and the Shapley values that explain them."""
 
     classes: tuple[str, ...]
     frames: NDArray[np.int64]
@@ -40,13 +40,13 @@ class Explanation:
     esv: NDArray[np.float64]
     """(frame, class)"""
     fps: float
-    """samples a second that the frames were chosen from"""
+    """sampling rate, per second, at which the frames were chosen"""
     usual_fps: float
-    """those of the videos that the model was trained on"""
+    """sampling rate of the training videos"""
     available: int
-    """different frames among the samples; if there are fewer than frames, some are repeated"""
+    """number of distinct frames among the samples; if fewer than players, some are repeated"""
     shortened: str | None = None
-    """what is missing of the file"""
+    """what is missing from the file"""
     sampled: bool = False
     """whether values and scores are approximate"""
 
@@ -56,7 +56,7 @@ class Sampling:
     """Parameters of Algorithm 1."""
 
     m: int
-    """subsequences a scale, at most"""
+    """the most subsequences per scale"""
     iterations: int = 1
     seed: int = 0
 
@@ -78,22 +78,22 @@ def explain_video(
         video: a file in any format that libav decodes.
         model: ``trn`` or ``tsn``.
         n_frames: players.
-        n_max: single-scale models that the TRN has.
-        score: what v is; with ``logit`` more frames than 26 can be exact.
-        approximate: sample by Algorithm 1, for up to 64 frames; otherwise values are exact.
+        n_max: number of the TRN's single-scale models.
+        score: what v is; with ``logit`` more than 26 frames can be exact.
+        approximate: sample by Algorithm 1, for up to 64 frames; None: exact values.
         results: where the trained models are.
         device: as the parameter.
 
     Raises:
-        InputError: an undecodable video; models that are not trained yet, or not on features of
-            the backbone at hand; too many frames.
+        InputError: an undecodable video; models that are not trained yet, or were trained on
+            features of another backbone; too many frames.
     """
     folder, target = results / "frames", devices.resolve(device)
     weights = _weights(model, folder, n_max)
     backbone, decoding = _backbone_of(weights, folder / "backbone" / f"{model}.pt")
     decoded, fps = _sampled(video, decoding, n_frames)
     chosen = sampling.spread(np.array([len(decoded.frames)]), n_frames)[0]
-    # A frame that stands for several players is looked at once.
+    # A frame that is several players passes through the backbone once.
     kept, inverse = np.unique(chosen, return_inverse=True)
     rows = picture_features(backbone.to(target), [decoded.frames[kept]], target)[0][inverse]
     classes, counts = read_priors(folder / "priors.json")
@@ -116,12 +116,12 @@ def explain_video(
 
 
 def _sampled(video: Path, decoding: DecodingParams, n_frames: int) -> tuple[DecodedVideo, float]:
-    """A video at the rate of the training videos, or at a multiple that has frames enough."""
+    """Decode a video at the rate of the training videos, or at a multiple with enough frames."""
     decoded = decode(video, fps=decoding.fps, size=decoding.size)
     length = len(decoded.frames)
     if length >= n_frames or decoded.decoded <= length:
         return decoded, decoding.fps
-    # With a rate above its own, all frames of the video are among the samples.
+    # Above the video's own rate, the samples include all of its frames.
     fps = decoding.fps * math.ceil(min(n_frames, decoded.decoded) / length)
     return decode(video, fps=fps, size=decoding.size), fps
 
@@ -135,7 +135,7 @@ def _values(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Values (frame, class) and scores (class,) of one sequence (1, frame, feature_dim)."""
     if approximate is None:
-        # First, since it refuses what would take for ever.
+        # Exact values come first: they refuse what would take too long.
         esv = element_shapley_values(network, features, empty, score)[0].cpu().numpy()
         return esv, whole_scores(network, features, score)[0].cpu().double().numpy()
     found = approximate_element_shapley_values(
@@ -151,7 +151,7 @@ def _values(
 
 
 def _weights(model: str, folder: Path, n_max: int) -> list[Path]:
-    """Checkpoints of a model. Raises InputError if they or the classes are not there."""
+    """Checkpoints of a model. Raises InputError if they or the classes are missing."""
     weights = [folder / "tsn.pt"]
     if model == "trn":
         weights = [folder / "scales" / f"{s}.pt" for s in range(1, n_max + 1)]
@@ -173,8 +173,8 @@ def _backbone_of(weights: Sequence[Path], path: Path) -> tuple[nn.Module, Decodi
     digests = {checkpoints.load(each)[0].get("backbone_sha256") for each in weights}
     if digests == {None}:
         raise InputError(
-            f"{weights[0]}: was trained on features made elsewhere; what maps a video's frames to "
-            "such features is not here, so no video can be explained"
+            f"{weights[0]}: was trained on features made elsewhere; the network that maps frames "
+            "to such features is missing, so videos cannot be explained"
         )
     _require([path])
     backbone, decoding = load_backbone(path)

@@ -30,14 +30,14 @@ def explained(
     results: Path,
     device: str | None,
 ) -> tuple[Table, list[str], Path]:
-    """Explain a video: draw the picture, and give its table and what should be known of it.
+    """Explain a video: draw the picture, and return its table, remarks and the picture's path.
 
     Args:
         video, model, class_name: what is explained.
         out: the picture; None: ``<video's name>.<model>.<frames>.esv.png`` here.
-        n_frames, score, device: None for what the parameters say.
+        n_frames, score, device: None for the values in the parameters.
         sampled: subsequences and iterations of Algorithm 1; None for exact values.
-        params, results: the study's parameters, and where its trained models are.
+        params, results: the study's parameters, and the folder of its trained models.
     """
     study = load(params)
     settings = study.frames.coalitions
@@ -66,7 +66,7 @@ def explained(
 
 
 def _remarks(found: Explanation) -> list[str]:
-    """What should be known of values beside their table."""
+    """Remarks that belong beside the table."""
     remarks = []
     if found.shortened:
         remarks.append(f"The video is cut short, or damaged: {found.shortened}.")
@@ -92,7 +92,7 @@ def _remarks(found: Explanation) -> list[str]:
 
 
 def shown_classes(found: Explanation, class_name: str | None) -> list[int]:
-    """Numbers of the predicted class, the one asked for or else the runner-up.
+    """Numbers of the predicted class and of ``class_name``, or of the runner-up without a name.
 
     Raises:
         InputError: if there is no class of that name.
@@ -109,9 +109,9 @@ def shown_classes(found: Explanation, class_name: str | None) -> list[int]:
 def explained_table(
     found: Explanation, model: str, score: str, class_name: str | None = None
 ) -> Table:
-    """Frames as rows, ESVs for the shown classes as columns.
+    """Table with frames as rows and ESVs for the shown classes as columns.
 
-    Below: the values' sum is the score of all frames less that of none.
+    Below the frames: the sum of the values, the score of no frames and that of all frames.
     """
     shown = shown_classes(found, class_name)
     unit = unit_of(score)

@@ -1,9 +1,9 @@
-"""Features of videos' frames in HDF5, in the layout that Play Fair's users have.
+"""Features of videos' frames in HDF5, in the layout of Play Fair's feature files.
 
 ``features``: (video,) variable-length float32, each (frames × feature_dim) flattened, with the
 attribute ``feature_dim``; ``uids``: (video,) strings; ``labels/<name>``: (video,). Files made here
-also have ``frame_indices``: (video,) variable-length int32, the frames' numbers in the video file,
-and at ``features`` the attribute ``backbone_sha256``: which network the features are of.
+also have ``frame_indices``: (video,) variable-length int32, the frames' numbers in the video file.
+The attribute ``backbone_sha256`` of their ``features`` identifies the network that made them.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +21,7 @@ from pipeline.core.files import replacing
 LABEL = "class"
 BACKBONE = "backbone_sha256"
 ROWS_AT_ONCE = 1 << 14
-"""Rows that are looked through at once for what is not finite."""
+"""Rows that are checked for NaN and Inf at once."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ class FeatureSet:
     starts: NDArray[np.int64]
     """(video + 1,): video v has rows starts[v] … starts[v + 1] − 1"""
     frame_indices: NDArray[np.int32] | None = None
-    """(frame of any video,) number of the frame in its video file, where that is known"""
+    """(frame of any video,) number of the frame in its video file, if known"""
     backbone_sha256: str | None = None
-    """digest of the network that the features are of, where the file tells it"""
+    """digest of the network that made the features, if the file holds it"""
 
     def __len__(self) -> int:
         return len(self.uids)
@@ -66,12 +66,12 @@ def feature_writer(
 
     Args:
         path: the HDF5 file to write.
-        backbone_sha256: digest of the network that the features are of, to be kept with them.
+        backbone_sha256: digest of the network that made the features, kept in the file.
 
     Yields:
         ``append(uid, label, rows, numbers)``: rows (frame, feature_dim), kept as float32; numbers
         (frame,) of the frames in the video file. It raises InputError, naming the video, on NaN
-        or Inf, and on what is Inf as float32.
+        or Inf, and on values that become Inf as float32.
     """
     uids: list[str] = []
     labels: list[int] = []
@@ -111,10 +111,10 @@ def read_features(
         label: which dataset of the group ``labels``; by default the only one there.
 
     Raises:
-        InputError: naming the file and what is missing or of another kind or shape; the video
-            whose features are NaN, Inf (as float32 too), empty or of a length that feature_dim
-            does not divide, or whose frame_indices are negative or not one a frame; a repeated or
-            unusable uid; a label out of range.
+        InputError: names the file and the problem: something missing, or of the wrong kind or
+            shape; a video whose features are NaN, Inf (as float32 too), empty or of a length that
+            feature_dim does not divide; frame_indices that are negative or not one per frame; a
+            repeated or unusable uid; a label out of range.
     """
     path = Path(path)
     try:
@@ -122,7 +122,7 @@ def read_features(
             return _read(path, file, n_classes, label)
     except FileNotFoundError:
         raise InputError(f"{path}: there is no such feature file") from None
-    except (OSError, KeyError, RuntimeError) as error:  # h5py's, for what is damaged
+    except (OSError, KeyError, RuntimeError) as error:  # errors of h5py for damaged files
         raise InputError(f"{path}: cannot be read as HDF5: {error}; copy the file again") from None
 
 
@@ -140,7 +140,7 @@ def _read(path: Path, file: h5py.File, n_classes: int | None, label: str | None)
     if not len(uids) == len(features) == len(labels):
         raise InputError(
             f"{path}: {len(features)} features, {len(uids)} uids and {len(labels)} labels; "
-            "there must be one of each a video"
+            "there must be one of each per video"
         )
     if not uids:
         raise InputError(f"{path}: holds no videos")
@@ -156,7 +156,8 @@ def _read(path: Path, file: h5py.File, n_classes: int | None, label: str | None)
 def _dataset(
     path: Path, group: h5py.Group, name: str, *, vlen_kinds: str | None = None
 ) -> h5py.Dataset:
-    """A dataset (video,), of variable-length numbers of these numpy kinds if any are given."""
+    """A dataset (video,); if ``vlen_kinds`` is given, of variable-length numbers of these numpy
+    kinds."""
     found = group[name]
     shown = f"{group.name.strip('/')}/{name}".strip("/")
     expected = "(video,)" if vlen_kinds is None else "(video,) of variable-length numbers"
@@ -203,7 +204,7 @@ def _uids(path: Path, dataset: h5py.Dataset) -> tuple[str, ...]:
     seen: set[str] = set()
     for uid in uids:
         if not uid or uid in seen or "/" in uid or ".." in uid:
-            problem = "stands twice" if uid in seen else "is no plain name"
+            problem = "occurs twice" if uid in seen else "is no plain name"
             raise InputError(f"{path}: uid {uid!r} {problem}")
         seen.add(uid)
     return uids
@@ -218,8 +219,8 @@ def _labels(path: Path, group: h5py.Group, name: str | None) -> NDArray[np.int64
     names = sorted(group)
     if name is None and len(names) != 1:
         raise InputError(
-            f"{path}: has labels {names}; say by the parameter frames.features.label which of "
-            "them holds class numbers"
+            f"{path}: has labels {names}; name the one that holds class numbers with the "
+            "parameter frames.features.label"
         )
     chosen = names[0] if name is None else name
     if chosen not in group:
@@ -272,7 +273,7 @@ def _frame_indices(
     if len(dataset) != len(uids):
         raise InputError(
             f"{path}: {len(dataset)} frame_indices and {len(uids)} uids; there must be one of each "
-            "a video"
+            "per video"
         )
     flat = dataset[:]
     for uid, numbers, length in zip(uids, flat, lengths, strict=True):

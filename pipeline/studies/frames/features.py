@@ -22,7 +22,7 @@ CLIPS_AT_ONCE = {"cpu": 8, "cuda": 128}
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """What is wrong with a clip, and whether it is used all the same."""
+    """What is wrong with a clip, and whether it is used anyway."""
 
     clip: Clip
     reason: str
@@ -46,14 +46,14 @@ def extract(
     Args:
         clips: with labels.
         networks: backbones in evaluation mode on ``device``, by model.
-        writers: what each model's features are given to, as ``feature_writer`` yields it.
+        writers: functions that take each model's features, as ``feature_writer`` yields them.
         decoding: how frames are taken from a clip.
         device: where the networks are.
-        threads: clips that are decoded at once.
-        split: stands before the progress.
+        threads: number of clips decoded at once.
+        split: name of the split, for the progress bar.
 
     Returns:
-        The clips that cannot be decoded, and those of which frames are missing.
+        The clips that cannot be decoded, and those with missing frames.
     """
     found: list[Trouble] = []
     waiting: list[tuple[Clip, DecodedVideo]] = []
@@ -63,7 +63,7 @@ def extract(
         for model, network in networks.items():
             each = picture_features(network, pictures, device)
             for (clip, video), rows in zip(waiting, each, strict=True):
-                assert clip.label is not None  # of a split with labels
+                assert clip.label is not None  # clips of a split with labels
                 writers[model](clip.id, clip.label, rows, video.indices)
         waiting.clear()
 

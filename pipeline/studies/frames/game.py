@@ -1,17 +1,19 @@
-"""The games of frames: who plays, what a coalition is worth, and how it is evaluated.
+"""The games of frames: the players, the value of a coalition, and its evaluation.
 
-A player is a frame of a video, one of n that are spread over it; an instance is a video. Each game
-stands in a store of its own:
+A player is one of n frames spread over a video; an instance is a video. Each game has its own
+store:
 
 * ``trn``, ``tsn``: every validation video, scored for all classes, or for two of them.
 * ``<model>_lengths``: some videos with 1 … max_frames frames each, in games of max_frames players.
-  With fewer frames, the players beyond are null players. They change nobody's value, and what they
-  repeat in a table takes no room once it is compressed.
-* ``<model>_shift``: some videos as they are, and with each frame replaced by a neighbour in turn.
-* ``<model>_convergence``: a few videos of more frames, whose exact values estimates are put beside.
-* ``tsn_sampled``: the same videos for the TSN, of which estimators evaluate what they ask for.
+  With fewer frames, the remaining players are null players. They do not change other players'
+  values, and the rows that they repeat in a table compress to almost nothing.
+* ``<model>_shift``: some videos unchanged, and with each frame replaced by a neighbour in turn.
+* ``<model>_convergence``: a few videos of more frames; estimates are compared with their exact
+  values.
+* ``tsn_sampled``: the same videos for the TSN; only the coalitions that estimators request are
+  evaluated.
 
-All but the first two are scored for the true class alone.
+All except the first two are scored for the true class alone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -57,16 +59,16 @@ from pipeline.studies.frames.tables import scorer
 from pipeline.studies.frames.values import IN_FEATURES, IN_VIDEO, TRUE_AND_PREDICTED, TRUE_CLASS
 
 VERSION = 1
-"""Of the evaluators; raised when other values come out. Part of the games' identities."""
+"""Version of the evaluators; raised when their values change. Part of the games' identities."""
 
 MOST_AT_ONCE = {"cpu": 64, "cuda": 1024}
-"""Videos in a batch; the progress bar moves, and what is done is kept, batch by batch."""
+"""Videos in a batch; progress is shown and results are saved batch by batch."""
 LENGTHS_AT_ONCE = 16
 LENGTHS_BYTES = 1 << 26
 SHIFT_BYTES = 1 << 27
-"""What the tables of the sequences in one batch may take, about."""
+"""Approximate memory for the tables of the sequences in one batch."""
 PAGE = 1 << 14
-"""Coalitions in a page of the store of sampled ones, at most."""
+"""The most coalitions in a page of the store of sampled ones."""
 
 MEANINGS = {
     "probability": "softmax of the mean of the evaluations' logits",
@@ -101,14 +103,14 @@ def open_game(
         features: feature file of the validation videos.
         weights: checkpoints of the model.
         priors: classes and how many training clips each has (JSON).
-        label: which class numbers of the feature file are meant; by default the only ones there.
+        label: which class numbers of the feature file to use; by default the only ones there.
         coalitions: all that ``trn`` and ``tsn`` need.
-        lengths: needed, as ``score``, by ``<model>_lengths``.
-        shift: needed, as ``n`` and ``score``, by ``<model>_shift``.
-        convergence: needed, as ``score`` and ``short_videos``, by the others.
+        lengths: needed by ``<model>_lengths``, together with ``score``.
+        shift: needed by ``<model>_shift``, together with ``n`` and ``score``.
+        convergence: needed by the others, together with ``score`` and ``short_videos``.
         n: players.
         score: what v is.
-        short_videos: what becomes of videos of too few frames.
+        short_videos: how to treat videos with too few frames.
 
     Raises:
         InputError: no such game; a file that cannot be used; no video that is long enough; an
@@ -215,7 +217,7 @@ def _of_lengths(setting: Setting, params: LengthsParams) -> OpenGame:
 
 def _of_shifts(setting: Setting, params: ShiftParams, n: int) -> OpenGame:
     features = setting.features
-    # Where frames are repeated, a neighbour may be the frame itself: nothing is shifted there.
+    # With repeated frames, a neighbour may be the frame itself, which shifts nothing.
     whole = np.flatnonzero(features.lengths >= n)
     candidates = whole if len(whole) else np.arange(len(features))
     videos = candidates[sampling.evenly(len(candidates), params.clips)]
@@ -281,8 +283,8 @@ def _sampled(setting: Setting, players: Players) -> OpenGame:
     network, n = setting.network, players.frames.shape[1]
     if not isinstance(network, Averaging):
         raise InputError(
-            f"game frames/{setting.model}_sampled: a coalition of this model follows from all "
-            f"those one smaller; open {setting.model}_convergence, where all are evaluated"
+            f"game frames/{setting.model}_sampled: this model evaluates a coalition from all "
+            f"those one smaller; open {setting.model}_convergence, which evaluates all coalitions"
         )
 
     def of_instance(i: int) -> Callable[[NDArray[Any]], NDArray[Any]]:
@@ -318,11 +320,11 @@ def _opened(
 def _coordinates(
     features: FeatureSet, videos: NDArray[np.int64], frames: NDArray[np.int64]
 ) -> dict[str, NDArray[np.int64]]:
-    """What a store keeps of its videos: their classes, and which frames the players are.
+    """Coordinates of the videos in a store: their classes, and the frame of each player.
 
     Args:
         features: of all videos.
-        videos: (instance,) numbers of those that play.
+        videos: (instance,) numbers of the videos in the game.
         frames: (instance, player) rows of each.
     """
     named = {"true_class": features.labels[videos]}
@@ -339,7 +341,7 @@ def _record(
     outputs: tuple[str, ...],
     specification: Mapping[str, JSON] | None = None,
 ) -> GameRecord:
-    """What identifies a game of ``n`` frames that is played for these outputs."""
+    """The record that identifies a game of ``n`` frames with these outputs."""
     nobody = "the training set's class distribution"
     if setting.score == "logit":
         nobody = f"the logarithm of {nobody}"

@@ -1,7 +1,7 @@
-"""What gradients say of the frames: Integrated Gradients and GradCAM.
+"""Attributions of the frames by gradients: Integrated Gradients and GradCAM.
 
-Of the same sequences of frames whose coalitions are in the store, for the true and the predicted
-class, as the other attributions that Element Shapley Values are compared with.
+They belong to the same sequences of frames whose coalitions are in the store, for the true and the
+predicted class. Element Shapley Values are compared with them.
 """
 
 from dataclasses import dataclass
@@ -51,11 +51,11 @@ def attributions(
         classes: (video, 2) true and predicted class.
         baseline: of Integrated Gradients.
         steps: of Integrated Gradients.
-        description: stands before the progress.
+        description: text of the progress bar.
 
     Returns:
-        ``integrated_gradients`` and ``gradcam`` (video, frame, 2); ``gap`` (video, 2), by how much
-        the sum of the former misses the difference of scores.
+        ``integrated_gradients`` and ``gradcam`` (video, frame, 2); ``gap`` (video, 2): the sum of
+        the former over frames, minus the difference of scores.
     """
     n_videos, n = inputs.shape[:2]
     at_once = min(
@@ -64,7 +64,7 @@ def attributions(
     shape = (n_videos, n, 2)
     found = {name: np.empty(shape) for name in ("integrated_gradients", "gradcam")}
     found["gap"] = np.empty((n_videos, 2))
-    # Where both classes are the same, so are the attributions.
+    # If both classes are the same, their attributions are computed once and copied.
     wrong = np.flatnonzero(classes[:, 0] != classes[:, 1])
     videos = np.concatenate([np.arange(n_videos), wrong])
     which = np.repeat([0, 1], [n_videos, len(wrong)])
@@ -96,7 +96,7 @@ def write_gradients(
     found: dict[str, NDArray[np.float64]],
     params: GradientsParams,
 ) -> None:
-    """Write what :func:`attributions` found of some videos, as HDF5.
+    """Write the results of :func:`attributions` as HDF5.
 
     Args:
         path: the file.
@@ -122,7 +122,7 @@ def write_gradients(
 
 
 def read_gradients(path: Path) -> FrameGradients:
-    """Read back what :func:`write_gradients` wrote."""
+    """Read a file of :func:`write_gradients`."""
     with h5py.File(path, "r") as file:
         return FrameGradients(
             tuple(uid.decode() for uid in file["uids"][:]),

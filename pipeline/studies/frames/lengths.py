@@ -1,7 +1,7 @@
-"""How many frames support the class, against how many are looked at (Figs. 6b, 11b).
+"""How many frames support the class, by the number of frames (Figs. 6b, 11b).
 
-Exact values of the same videos with 1 … max_frames frames each. The games of all lengths are games
-of max_frames players: with n frames, players from n on are null players.
+Exact values of the same videos with 1 … max_frames frames each. The games of all lengths have
+max_frames players: with n frames, the players from number n on are null players.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,12 +30,12 @@ def frames_of(features: FeatureSet, videos: Sequence[int], n: int) -> NDArray[np
 def padded_tables(
     asked: Sequence[tuple[int, int]], features: FeatureSet, scores: Scorer, longest: int
 ) -> NDArray[np.float32]:
-    """Scores of the true class of all coalitions, players beyond the frames being null.
+    """Scores of the true class of all coalitions; players beyond the frames are null players.
 
     Args:
         asked: (number of frames, video) of each instance.
         features: of all videos.
-        scores: what evaluates them.
+        scores: evaluates the sequences.
         longest: number of players.
 
     Returns:
@@ -46,7 +46,7 @@ def padded_tables(
         rows = [row for row, (frames, _) in enumerate(asked) if frames == n]
         videos = [asked[row][1] for row in rows]
         tables = scores(frames_of(features, videos, n), features.labels[videos][:, None])
-        # In mask order the players beyond repeat the table of those before them.
+        # In mask order, each null player repeats the table of the players before it.
         found[rows] = np.tile(tables, (1, 2 ** (longest - n), 1))
     return found
 
@@ -61,14 +61,15 @@ def values_by_length(store: CoalitionStore) -> list[NDArray[np.float64]]:
 
 
 def supporting_by_length(values: Sequence[NDArray[np.floating]]) -> dict[str, Any]:
-    """Per cent of frames of positive value, by number of frames.
+    """Percentage of frames with a positive value, by number of frames.
 
     Args:
         values: (video, frame) of the true class for each number, of the same videos.
 
     Returns:
-        ``videos``; ``supporting_percent`` and its ``standard_error`` over videos; ``falls``, by how
-        many per cent points fewer frames support the class with the most frames.
+        ``videos``; ``supporting_percent`` and its ``standard_error`` over videos; ``falls``: the
+        mean drop of the percentage from each number of frames to the largest number, in percentage
+        points, with its standard error.
     """
     shares = [supporting_share(esv) for esv in values]
     of_videos = [100 * (esv > 0).mean(axis=1) for esv in values]
@@ -84,7 +85,7 @@ def supporting_by_length(values: Sequence[NDArray[np.floating]]) -> dict[str, An
 def length_rows(
     model: str, frames: Sequence[int], found: Mapping[str, Any]
 ) -> list[dict[str, Any]]:
-    """What :func:`supporting_by_length` found as rows of a table."""
+    """Results of :func:`supporting_by_length` as rows of a table."""
     return [
         {
             "model": model,

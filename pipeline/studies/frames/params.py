@@ -1,4 +1,4 @@
-"""Parameters of the study of frames in video models, one class a stage."""
+"""Parameters of the study of frames in video models, one class per stage."""
 
 from typing import Annotated, Literal
 
@@ -50,7 +50,7 @@ class FeatureFiles(Section):
 
 
 class FeaturesParams(Section):
-    """Features made elsewhere; null where they are extracted here."""
+    """Features made elsewhere; null if they are extracted here."""
 
     trn: FeatureFiles | None
     tsn: FeatureFiles | None
@@ -61,7 +61,9 @@ class FeaturesParams(Section):
     def _both_or_none(self) -> "FeaturesParams":
         if (self.trn is None) != (self.tsn is None):
             missing = "trn" if self.trn is None else "tsn"
-            raise ValueError(f"features are given for one model only: give {missing} too, or none")
+            raise ValueError(
+                f"features are given for one model only: set {missing} too, or set both to null"
+            )
         return self
 
 
@@ -111,7 +113,7 @@ class ScaleParams(_TrainingParams):
 
 
 class ScalesParams(ScaleParams):
-    """Training of all of them."""
+    """Training of all single-scale models."""
 
     n_max: Annotated[Number, Field(ge=1, le=16)]
 
@@ -136,7 +138,7 @@ class AccuracyParams(Section):
 
 
 class GameParams(Section):
-    """What the players of a validation clip are, and what a coalition is worth."""
+    """The players of a validation clip, and the value of a coalition."""
 
     n: Annotated[Number, Field(ge=1, le=MAX_ENUMERABLE)]
     score: ScoreName
@@ -165,7 +167,7 @@ class DiscardParams(Section):
 
 
 class PatternsParams(Section):
-    """What the values of all videos say together."""
+    """Patterns in the values of all videos."""
 
     classes: Count
     videos_at_least: Count
@@ -189,13 +191,13 @@ class ShiftParams(Section):
 
 
 class TriedFrames(Section):
-    """For how many frames estimates are tried."""
+    """The numbers of frames for which estimates are tried."""
 
     trn_frames: Annotated[Number, Field(ge=2, le=20)]
     tsn_frames: Annotated[Number, Field(ge=2, le=MAX_ENUMERABLE)]
 
     def frames(self, model: str) -> int:
-        """For how many frames a model's values are estimated."""
+        """Number of frames for which a model's values are estimated."""
         return self.trn_frames if model == "trn" else self.tsn_frames
 
 
@@ -206,14 +208,14 @@ class ConvergenceGameParams(TriedFrames):
 
 
 class GridParams(TriedFrames):
-    """Parameters of Algorithm 1 that are tried, and for how many frames."""
+    """The parameters of Algorithm 1 to try, and the numbers of frames."""
 
     m: Annotated[list[Count], Field(min_length=1)]
     iterations: Annotated[list[Count], Field(min_length=1)]
 
 
 class ConvergenceParams(GridParams, ConvergenceGameParams):
-    """Approximate values beside exact ones."""
+    """Comparison of approximate with exact values."""
 
     repeats: Count
     budgets: Annotated[list[Count], Field(min_length=1)]

@@ -1,4 +1,4 @@
-"""Files of the study of frames: what its rules read, and which games it fills stores with."""
+"""Files of the study of frames: the inputs of its rules, and the games in its stores."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +14,7 @@ MODELS = ("trn", "tsn")
 SPLITS = ("train", "validation")
 
 INTERMEDIATE = ("videos", "backbone", "features")
-"""Stages whose files may be removed once everything is made."""
+"""Stages whose files may be removed once all results exist."""
 
 
 FIGURES = {
@@ -41,11 +41,11 @@ PLOTS = [
         }
     }
 ]
-"""What `dvc plots` draws, beside the figures."""
+"""What `dvc plots` draws besides the figures."""
 
 
 def check(frames: Params) -> None:
-    """Refuse parameters that name files that are not there. Raises InputError."""
+    """Check that all files named by parameters exist. Raises InputError."""
     named = {"dataset.root": frames.dataset.root, "features.classes": frames.features.classes}
     weights = frames.backbone.weights
     for model in MODELS:
@@ -62,7 +62,7 @@ def check(frames: Params) -> None:
 
 
 def domains(frames: Params) -> dict[str, list[str]]:
-    """Values that the wildcards of the study's rules take."""
+    """Possible values of the wildcards in the study's rules."""
     return {
         "model": list(MODELS),
         "split": list(SPLITS),
@@ -76,10 +76,10 @@ def dataset_root(frames: Params) -> str:
 
 
 def dataset_files(frames: Params) -> list[str]:
-    """What stages that read the videos depend on.
+    """Files that stages reading the videos depend on.
 
-    For a data set of the user's these are the label files one by one, since a change inside a
-    folder does not change the folder's time.
+    For a user's data set these include each label file: a change inside a folder does not change
+    the folder's time.
     """
     root = frames.dataset.root
     if root is None:
@@ -88,12 +88,12 @@ def dataset_files(frames: Params) -> list[str]:
 
 
 def has_videos(frames: Params) -> bool:
-    """Whether the videos of the features are here: then there are pictures and class names."""
+    """Whether the videos of the features are available; they supply pictures and class names."""
     return frames.features.trn is None or frames.dataset.root is not None
 
 
 def videos_at_hand(frames: Params) -> list[str]:
-    """:func:`dataset_files` where the videos are here."""
+    """:func:`dataset_files` if the videos are available, otherwise an empty list."""
     return dataset_files(frames) if has_videos(frames) else []
 
 
@@ -117,14 +117,14 @@ def feature_source(frames: Params, model: str, split: str) -> tuple[str, str]:
 
 
 def are_grouped(frames: Params) -> bool:
-    """Whether features made elsewhere are in groups of their files."""
+    """Whether any features made elsewhere are in groups of their files."""
     if frames.features.trn is None:
         return False
     return any(feature_source(frames, model, split)[1] for model in MODELS for split in SPLITS)
 
 
 def feature_file(frames: Params, model: str, split: str) -> str:
-    """A model's features of a split."""
+    """Path of a model's features of a split."""
     if frames.features.trn is None:
         return f"{MADE}/features/{model}_{split}.h5"
     path, group = feature_source(frames, model, split)
@@ -150,7 +150,7 @@ def both_models(frames: Params) -> dict[str, str | list[str]]:
 
 
 COUNTED = {"count": given(None, "frames.scales.n_max")}
-"""For stages that read the single-scale models. More than are asked for may be in their folder."""
+"""For stages that read the single-scale models: their folder may hold more than n_max."""
 
 
 def receipts(kind: str = "") -> list[str]:
@@ -164,25 +164,25 @@ def drawn(analysis: str) -> list[str]:
 
 
 def label_need(frames: Params) -> dict[str, str]:
-    """The parameter that names the class numbers of given features."""
+    """The parameter ``label``, if features are given: it names their class numbers."""
     return {} if frames.features.trn is None else {"label": "frames.features.label"}
 
 
 def root_need(frames: Params) -> dict[str, object]:
-    """The folder of the videos, as a parameter of stages that look into it."""
+    """The folder of the videos, as a parameter of stages that read them."""
     root = dataset_root(frames) if has_videos(frames) else None
     return {"root": given(root, "frames.dataset.root")}
 
 
 def games(frames: Params) -> dict[str, GameRule]:
-    """The games of which all coalitions are evaluated, by name (``trn``, ``trn_lengths``, …)."""
+    """The games whose coalitions are all evaluated, by name (``trn``, ``trn_lengths``, …)."""
     score, n = "frames.coalitions.score", "frames.coalitions.n"
     kinds: dict[str, Mapping[str, str | Need]] = {
         "": {"coalitions": "frames.coalitions"},
         "_lengths": {"lengths": "frames.lengths", "score": score},
         "_shift": {"shift": "frames.shift", "n": n, "score": score},
         "_convergence": {
-            # Methods and budgets change nothing in the games that they are tried on.
+            # Methods and budgets do not change the games on which they are tried.
             "convergence": but(
                 "frames.convergence", "repeats", "m", "iterations", "budgets", "seed"
             ),

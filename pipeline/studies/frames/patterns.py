@@ -1,9 +1,9 @@
-"""What the values of all videos say together, as rows of tables.
+"""Patterns in the values of all videos, as rows of tables.
 
-* How much a frame adds by the size of the coalition that it joins (Figs. 6a and 11a).
-* Which positions of a class's videos have the higher values, for TRN beside TSN; which classes the
-  two models are most and least alike on (Figs. 13 and 14).
-* Of wrongly classified videos, which frames speak for the true class (δ_i, supplement A.1).
+* How much a frame adds, by the size of the coalition that it joins (Figs. 6a and 11a).
+* Which positions in a class's videos have the higher values, for TRN beside TSN; on which classes
+  the two models are most and least alike (Figs. 13 and 14).
+* Which frames of misclassified videos support the true class (δ_i, supplement A.1).
 """
 
 from pathlib import Path
@@ -30,7 +30,7 @@ from pipeline.studies.frames.values import (
 )
 
 MOST_CONTRIBUTIONS = 8_000_000
-"""Marginal contributions of one size that are looked at, over all videos."""
+"""The most marginal contributions of one size that are used, over all videos."""
 SIZE_COLUMNS = (
     "model",
     "size",
@@ -61,7 +61,7 @@ PAIR_COLUMNS = ("model", "true_class", "predicted_class", "videos", "mean_total"
 def by_size(
     values: FrameValues, path: Path, receipt: Path, params: PatternsParams
 ) -> tuple[Boxes, tuple[NDArray[Any], NDArray[Any]]]:
-    """Boxes of single contributions, and the mean over all with its error over videos."""
+    """Boxes of single contributions, and their mean over frames with its error over videos."""
     with store_behind(receipt, values) as store:
         boxes = single_contributions(
             lambda some: store.read_many(range(some.start, some.stop)),
@@ -76,7 +76,7 @@ def by_size(
 def size_rows(
     model: str, boxes: Boxes, means: tuple[NDArray[Any], NDArray[Any]]
 ) -> list[dict[str, Any]]:
-    """What :func:`by_size` found, a row a size."""
+    """Results of :func:`by_size`, one row per size."""
     of_boxes = {
         "contributions": boxes.count,
         "mean": boxes.mean,
@@ -98,11 +98,11 @@ def size_rows(
 def positions(
     of_model: dict[str, FrameValues], classes: tuple[str, ...], params: PatternsParams
 ) -> dict[str, Any]:
-    """Maps of both models over the videos that both were given, and how alike they are.
+    """Position maps of both models over their common videos, and how alike they are.
 
     Returns:
-        ``classes``: a row a class, the most alike first; ``most_alike`` and ``least_alike``: names
-        of classes that are drawn; ``maps``: for each model (class, n, n) per cent.
+        ``classes``: one row per class, the most alike first; ``most_alike`` and ``least_alike``:
+        names of the classes to draw; ``maps``: for each model (class, n, n) per cent.
     """
     esv, labels = _in_common(of_model)
     found = likeness(
@@ -123,7 +123,7 @@ def positions(
 def _in_common(
     of_model: dict[str, FrameValues],
 ) -> tuple[dict[str, NDArray[Any]], NDArray[Any]]:
-    """Values (video, frame) and classes (video,) of the videos that both models were given."""
+    """Values (video, frame) and classes (video,) of the videos that both models have."""
     first, second = of_model["trn"], of_model["tsn"]
     places = {uid: i for i, uid in enumerate(second.uids)}
     ours = [i for i, uid in enumerate(first.uids) if uid in places]
@@ -155,7 +155,7 @@ def _class_rows(
 
 
 def pair_rows(model: str, pairs: ConfusedPairs, classes: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Which class was taken for which, a row a pair."""
+    """Which class was mistaken for which, one row per pair."""
     return [
         {
             "model": model,

@@ -1,4 +1,4 @@
-"""Who plays: a trained model, and videos each sampled at as many frames as there are players."""
+"""A trained model, and videos sampled at as many frames as there are players."""
 
 import logging
 from collections.abc import Sequence
@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Setting:
-    """A model, what no frame at all is worth to it, and the videos that it looks at."""
+    """A model, its score of no frames, and its videos."""
 
     model: str
     """trn or tsn"""
@@ -63,7 +63,7 @@ def read_setting(
     label: str | None = None,
     device: torch.device,
 ) -> Setting:
-    """The setting that files tell; the same in every process that reads them.
+    """Read a setting from files; the result is the same in every process.
 
     Args:
         model: trn or tsn.
@@ -71,8 +71,8 @@ def read_setting(
         weights: checkpoints of the model.
         priors: classes and how many training clips each has (JSON).
         score: what v is.
-        label: which class numbers of the feature file are meant; by default the only ones there.
-        device: where the model is to be evaluated.
+        label: which class numbers of the feature file to use; by default the only ones there.
+        device: where the model is evaluated.
 
     Raises:
         InputError: a file that cannot be used.
@@ -85,7 +85,7 @@ def read_setting(
 
 
 def sample_players(features: FeatureSet, videos: NDArray[np.int64], n: int) -> Players:
-    """Videos, given by their numbers, each with ``n`` frames spread over it."""
+    """Sample ``n`` frames spread over each of the videos with the given numbers."""
     frames = sampling.spread(features.lengths[videos], n)
     return Players(
         instances=tuple(features.uids[video] for video in videos),
@@ -99,9 +99,9 @@ def sample_players(features: FeatureSet, videos: NDArray[np.int64], n: int) -> P
 def long_enough(
     features: FeatureSet, n: int, short_videos: ShortVideos, parameter: str
 ) -> NDArray[np.int64]:
-    """Numbers of the videos that can be sampled at n frames, short ones as ``short_videos`` says.
+    """Numbers of the videos to sample at n frames; ``short_videos`` decides on shorter ones.
 
-    Raises InputError, naming the ``parameter`` that n is, if there is none.
+    Raises InputError if no video is left; the message names ``parameter``, which sets n.
     """
     videos = np.arange(len(features))
     short = features.lengths < n

@@ -1,11 +1,11 @@
-"""Which positions a class's frames of high value have, and whether two models agree.
+"""The positions of a class's frames of high value, and whether two models agree on them.
 
-For every class and every two positions i, j: the per cent of its videos where φ_i > φ_j, as in
+For every class and every two positions i, j: the percentage of its videos with φ_i > φ_j, as in
 Play Fair's heat maps (supplement, Figs. 13 and 14). Two models' maps are compared by their mean
-absolute difference over i ≠ j. Maps of few videos differ by chance, so two things stand beside it:
-its standard error from a bootstrap over videos, and what it would be if the models' values were
-exchangeable, from draws in which the two models' values of each video are swapped or not, evenly (a
-paired permutation test).
+absolute difference over i ≠ j. Maps of few videos differ by chance, so two numbers are given with
+the difference: its standard error from a bootstrap over videos, and its expected value if the
+models' values were exchangeable. The latter comes from draws that swap the two models' values of
+each video with probability 1/2 (a paired permutation test).
 """
 
 from dataclasses import dataclass
@@ -29,7 +29,7 @@ class Likeness:
     by_chance: Floats
     """mean of ``difference`` if the models' values were exchangeable"""
     p_value: Floats
-    """share of such draws that differ as much, or more"""
+    """share of such draws that differ at least as much"""
     correlation: Floats
     """Pearson's over i ≠ j; NaN where a map is constant"""
 
@@ -37,19 +37,19 @@ class Likeness:
 def position_maps(
     esv: NDArray[np.floating], labels: NDArray[np.integer], n_classes: int
 ) -> tuple[Floats, Ints]:
-    """Per cent of each class's videos where φ_i > φ_j.
+    """Percentage of each class's videos with φ_i > φ_j.
 
     Args:
         esv: (video, n) values of the true class.
         labels: (video,) classes.
-        n_classes: how many there are.
+        n_classes: number of classes.
 
     Returns:
         (class, n, n) per cent, NaN for i = j and for classes without videos; (class,) numbers of
-        videos. Where φ_i = φ_j the video counts neither for (i, j) nor for (j, i).
+        videos. A video with φ_i = φ_j counts neither for (i, j) nor for (j, i).
 
     Raises:
-        InputError: labels out of range, or not one a video.
+        InputError: labels out of range, or not one per video.
     """
     _check(esv, labels, n_classes)
     n = esv.shape[1]
@@ -70,13 +70,13 @@ def likeness(
     draws: int = 1000,
     seed: int = 0,
 ) -> Likeness:
-    """Compare the maps of two models that were given the same videos.
+    """Compare the maps of two models of the same videos.
 
     Args:
         first: (video, n) values of the true class by one model.
         second: (video, n) by the other, of the same videos in the same order.
         labels: (video,) classes.
-        n_classes: how many there are.
+        n_classes: number of classes.
         draws: of the bootstrap, and of the permutation test; the smallest p-value is
             1 / (draws + 1).
         seed: of both.
@@ -97,7 +97,7 @@ def likeness(
         of_class = labels == c
         ours = 100 * _greater(first[of_class])[:, off_diagonal].astype(np.float64)
         theirs = 100 * _greater(second[of_class])[:, off_diagonal].astype(np.float64)
-        # A class's draws do not depend on which other classes there are.
+        # Each class has its own generator, so its draws do not depend on the other classes.
         rng = np.random.default_rng([seed, int(c)])
         rows[c] = _compare(ours, theirs, draws, rng)
     return Likeness(counts, *rows.T)
@@ -112,7 +112,7 @@ def _compare(ours: Floats, theirs: Floats, draws: int, rng: np.random.Generator)
     resampled = np.abs(weights @ apart / n_videos).mean(axis=1)
     signs = rng.choice([-1.0, 1.0], size=(draws, n_videos))
     swapped = np.abs(signs @ apart / n_videos).mean(axis=1)
-    # Sums in another order differ in the last digits: a tie is a tie all the same.
+    # The margin counts ties: sums in another order differ in the last digits.
     as_much = int((swapped >= difference - 1e-9).sum())
     maps = ours.mean(axis=0), theirs.mean(axis=0)
     varies = all(np.ptp(values) > 0 for values in maps)
@@ -126,12 +126,12 @@ def _compare(ours: Floats, theirs: Floats, draws: int, rng: np.random.Generator)
 
 
 def most_and_least_alike(found: Likeness, count: int, *, at_least: int = 1) -> tuple[Ints, Ints]:
-    """Classes whose maps differ least and most between the models, beyond what chance would.
+    """Classes whose maps differ least and most between the models, beyond chance.
 
     Args:
         found: the comparison.
-        count: how many of each, at most; no class is in both.
-        at_least: classes of fewer videos are left out.
+        count: the most classes of each kind; no class is of both kinds.
+        at_least: classes with fewer videos are left out.
 
     Returns:
         Class numbers, the most alike first; class numbers, the least alike first.

@@ -1,4 +1,4 @@
-"""The class distribution of the training set, which stands for a video without frames."""
+"""The class distribution of the training set, which is the score of a video without frames."""
 
 import json
 from pathlib import Path

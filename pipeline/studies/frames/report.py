@@ -1,4 +1,4 @@
-"""Tables of the study of frames in documents."""
+"""Tables of the study of frames for documents."""
 
 from typing import Any
 
@@ -29,7 +29,7 @@ def runtime_table(runtime: Any) -> str:
 
 
 def accuracy_table(accuracy: Any) -> str:
-    """Accuracy with 8 frames, or as many as were looked at.
+    """Accuracy with 8 frames, or with the largest number of frames if 8 is missing.
 
     Args:
         accuracy: content of ``frames/accuracy.json``.
@@ -56,7 +56,7 @@ ACCURACIES = {
 
 
 def _share(share: float, of_model: Any, key: str) -> str:
-    """With its standard error, unless all clips are told alike, which tells no error."""
+    """A share with its standard error; shares of 0 and 1 have none."""
     clips = of_model["clips"]
     if key == "within_pairs":
         clips = of_model["clips_of_pairs"]
@@ -69,7 +69,7 @@ def _share(share: float, of_model: Any, key: str) -> str:
 
 
 def frames_table(summary: Any) -> str:
-    """Where frames of the highest value lie, and how many support the true class.
+    """How often the best frame lies inside the action, and how many frames support the true class.
 
     Args:
         summary: content of ``frames/figures/summary.json``.
@@ -107,7 +107,7 @@ def learning_table(accuracy: Any) -> str:
 
 
 def _time(seconds: float, sd: float) -> str:
-    """Mean to three digits and standard deviation to two, in ms below one second."""
+    """Mean to three digits and standard deviation to two; times below one second in ms."""
     factor, unit = (1000, "ms") if seconds < 1 else (1, "s")
     return f"{significant(factor * seconds)} ± {significant(factor * sd, 2)} {unit}"
 
@@ -119,5 +119,5 @@ TABLES = {
     "CLAIMS": ("frames/claims.json", claims_by_model),
     "RUNTIME": ("frames/runtime.json", runtime_table),
 }
-"""Tables that documents may hold, by name: the JSON file below the folder of results, and what
-makes Markdown of its content."""
+"""Tables that documents may hold, by name: the JSON file below the results folder, and the function
+that formats its content as Markdown."""

@@ -1,7 +1,7 @@
 """How long exact and approximate values of one video take on this machine (Table 1).
 
 Every row of the paper's table is measured with the study's own models on its own videos, one video
-at a time, and stands beside what the paper gives for its GPU.
+at a time. The paper's time on its GPU stands beside it.
 """
 
 import os
@@ -51,7 +51,8 @@ def measured(
     runs: int,
     device: torch.device,
 ) -> dict[str, Any]:
-    """A row of the tables: seconds are the mean over the runs, sd their standard deviation."""
+    """One row of the tables: ``seconds`` is the mean over the runs, ``sd`` their standard
+    deviation."""
     name, n_frames, sampled = key
     videos = np.arange(min(runs, len(features)))
     frames = sampling.spread(features.lengths[videos], n_frames)
@@ -67,7 +68,7 @@ def measured(
         )
         return found.values
 
-    explain(0)  # what is kept from call to call is there from now on
+    explain(0)  # fills the caches
     taken = [_seconds(partial(explain, number), device) for number in range(runs)]
     return {
         "model": name,
@@ -82,7 +83,7 @@ def measured(
 def timed(
     setting: Setting, keys: Sequence[Configuration], runs: int
 ) -> dict[Configuration, dict[str, Any]]:
-    """A row for each of the configurations that are of a setting's model."""
+    """One row for each configuration of the setting's model."""
     own = [key for key in keys if key[0] == setting.model]
     with progress(f"frames_runtime {setting.model}", len(own), "configurations") as advance:
         rows = {}
@@ -95,7 +96,7 @@ def timed(
 
 
 def asked_of(params: GridParams) -> list[Configuration]:
-    """Algorithm 1 with every m and i that are tried."""
+    """Configurations of Algorithm 1 with every m and i to try."""
     return [
         (name, params.frames(name), (m, i))
         for name in ("trn", "tsn")
@@ -105,7 +106,7 @@ def asked_of(params: GridParams) -> list[Configuration]:
 
 
 def machine(device: torch.device, threads: int) -> dict[str, Any]:
-    """What times depend on beside the code."""
+    """What the times depend on besides the code."""
     return {
         "device": devices.describe(device),
         "cpu": devices.cpu_name(),
@@ -116,7 +117,7 @@ def machine(device: torch.device, threads: int) -> dict[str, Any]:
 
 
 def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    _wait(device)  # for what was begun before
+    _wait(device)  # for work that started before
     start = time.perf_counter()
     work()
     _wait(device)

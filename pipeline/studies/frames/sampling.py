@@ -1,4 +1,4 @@
-"""Which frames of a video are looked at."""
+"""Choice of the frames of a video."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,24 +11,24 @@ Indices = NDArray[np.int64]
 def spread(lengths: NDArray[np.int64], count: int) -> Indices:
     """Middle frames of ``count`` equal segments of each video: (video, count).
 
-    A video shorter than ``count`` frames has some of them repeated.
+    Some frames of a video with fewer than ``count`` frames are repeated.
 
     Args:
         lengths: (video,) frames of each video, at least 1.
-        count: how many are looked at.
+        count: frames per video.
     """
     return in_segments(lengths, np.full((len(lengths), count), 0.5))
 
 
 def evenly(count: int, most: int | None) -> Indices:
-    """Numbers of at most so many of ``count`` videos, spread evenly over all of them."""
+    """Numbers of at most ``most`` of ``count`` videos, spread evenly over all of them."""
     if most is None or most >= count:
         return np.arange(count)
     return np.linspace(0, count - 1, most).round().astype(np.int64)
 
 
 def in_segments(lengths: NDArray[np.int64], positions: NDArray[np.float64]) -> Indices:
-    """One frame of each of equal segments, at a relative position inside it.
+    """One frame of each of equal segments, at a relative position inside the segment.
 
     Args:
         lengths: (video,) frames of each video, at least 1.
@@ -51,9 +51,10 @@ def in_segments(lengths: NDArray[np.int64], positions: NDArray[np.float64]) -> I
 def subsequences(
     lengths: NDArray[np.int64], segments: int, size: int, rng: np.random.Generator
 ) -> Indices:
-    """A random subsequence of each video, as the multi-scale model meets them.
+    """A random subsequence of each video, as in the training of the multi-scale model.
 
-    A frame is drawn from each of ``segments`` equal segments; ``size`` of them are kept, in order.
+    One frame is drawn from each of ``segments`` equal segments; ``size`` of them are kept, in
+    order.
 
     Returns:
         (video, size) ascending frame numbers.

@@ -19,7 +19,7 @@ from pipeline.studies.frames.params import ScaleParams, ScalesParams
 def train_scale(
     features: FeatureSet, n_classes: int, scale: int, params: ScaleParams, *, device: str = "auto"
 ) -> SingleScale:
-    """f^scale, trained on ``params.draws`` subsequences of every clip an epoch."""
+    """f^scale, trained on ``params.draws`` subsequences of every clip per epoch."""
     network = _untrained(features, n_classes, scale, params)
     train_classifier(
         network,
@@ -42,7 +42,7 @@ class Joint(nn.Module):
         self.sizes = [scale.scale for scale in scales]
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits (batch, class) of subsequences, one after another (batch, 1 + … + n_max, D)."""
+        """Logits (batch, class) of concatenated subsequences (batch, 1 + … + n_max, D)."""
         parts = features.split(self.sizes, dim=1)
         found = [scale(part) for scale, part in zip(self.scales, parts, strict=True)]
         return torch.stack(found).mean(dim=0)
@@ -51,10 +51,10 @@ class Joint(nn.Module):
 def train_jointly(
     features: FeatureSet, n_classes: int, params: ScalesParams, *, device: str = "auto"
 ) -> MultiScale:
-    """f^1 … f^n_max, trained on the loss of the score that they have together (Eq. 8).
+    """f^1 … f^n_max, trained on the loss of their common score (Eq. 8).
 
-    They start from the weights that :func:`train_scale` starts from, and take as many steps. Of
-    each clip the expectation over subsequences is sampled: a subsequence of each length.
+    They start from the same weights as :func:`train_scale` and take as many steps. The expectation
+    over subsequences is sampled: one subsequence of each length per clip.
     """
     sizes = range(1, params.n_max + 1)
     scales = [_untrained(features, n_classes, size, params) for size in sizes]

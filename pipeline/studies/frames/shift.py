@@ -1,15 +1,15 @@
-"""How a frame's value changes when its neighbour in the video stands in (Play Fair, Figs. 6c, 11c).
+"""How a frame's value changes when a neighbour in the video replaces it (Play Fair, Figs. 6c, 11c).
 
-Of a video sampled at n frames, the frame at position i is replaced by that which lies k rows of the
-feature file away, k = ±1, ±2, …; the other frames stay. The value of the element at i in the
-changed sequence is computed anew, exactly, and |Δφ_i| compared by |k|: where values are smooth in
-time, near neighbours change them little.
+In a video sampled at n frames, the frame at position i is replaced by the frame k rows away in the
+feature file, k = ±1, ±2, …; the other frames stay. The value of element i in the changed sequence
+is computed exactly, and |Δφ_i| is compared by |k|: if values are smooth in time, near neighbours
+change them little.
 
-Frames stay in order of time and none comes twice: a frame is shifted only as far as it stays
-strictly between the sampled frames beside it (or within the video, at the ends). So an element
-keeps its position i, and what changes is its content alone. With ``crossing`` it may go anywhere
-in the video where no other frame is that is looked at; frames are put in order of time again, and
-the value is that of the shifted frame at its new position.
+Frames stay in order of time and are all different: a shifted frame stays strictly between the
+sampled frames beside it (or within the video, at the ends). So an element keeps its position i, and
+only its content changes. With ``crossing`` the frame may move to any row of the video without a
+sampled frame. The frames are then sorted by time again, and the value is that of the shifted frame
+at its new position.
 """
 
 from collections.abc import Sequence
@@ -41,10 +41,10 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Shifts:
-    """Changed sequences, one a row."""
+    """Changed sequences, one per row."""
 
     video: Ints
-    """(change,) which of the videos"""
+    """(change,) index of the video"""
     position: Ints
     """(change,) i of the frame that is replaced"""
     shift: Ints
@@ -52,7 +52,7 @@ class Shifts:
     frames: Ints
     """(change, n) rows of the changed sequence, ascending"""
     place: Ints
-    """(change,) where the shifted frame stands in it; ``position`` unless it crossed others"""
+    """(change,) its position in the changed sequence; ``position`` unless it crossed others"""
 
 
 @dataclass(frozen=True)
@@ -68,8 +68,8 @@ class ShiftChanges:
     relative: Floats
     """mean |Δφ_i| over ``spread``"""
     spread: float
-    """mean |φ_i − φ_j| of two different frames of a video: the change to expect if a frame were
-    replaced by any other of those sampled. NaN with one frame a video"""
+    """mean |φ_i − φ_j| of two different frames of a video: the expected change if any other sampled
+    frame replaced a frame. NaN with one frame per video"""
 
 
 def changed_sequences(
@@ -88,7 +88,7 @@ def changed_sequences(
         crossing: whether a frame may be shifted past others.
 
     Raises:
-        InputError: frames that are not in the video, or not in order.
+        InputError: frames that are outside the video, or out of order.
     """
     sampled, ends = frames.astype(np.int64), lengths.astype(np.int64)[:, None]
     if (np.diff(sampled, axis=1) < 0).any() or (sampled < 0).any() or (sampled >= ends).any():
@@ -105,7 +105,7 @@ def changed_sequences(
     target = sampled[:, :, None] + shift
     exists = (target >= lowest[:, :, None]) & (target <= highest[:, :, None])
     if crossing:
-        # Two players of the same content would share what is due to one.
+        # Two players of the same content would share the value of one.
         exists &= ~(target[..., None] == sampled[:, None, None, :]).any(axis=-1)
     video, position, which = np.nonzero(exists)
     changed = sampled[video]
@@ -117,10 +117,10 @@ def changed_sequences(
 
 
 def shift_outputs(n_frames: int, furthest: int) -> tuple[str, ...]:
-    """Names of what a video's coalitions are scored for: as it is, and with each frame shifted.
+    """Names of the outputs of a video's coalitions: as it is, and with each frame shifted.
 
-    The first is the video as it is sampled. With frame i (from 0) k rows away, |k| ≤ furthest, the
-    output is that of :func:`output_of`.
+    The first output is the video as sampled. :func:`output_of` numbers the outputs with frame i
+    (from 0) shifted by k rows, |k| ≤ furthest.
     """
     shifts = [k for k in range(-furthest, furthest + 1) if k != 0]
     moved = [f"frame {i + 1}, {k:+d}" for i in range(n_frames) for k in shifts]
@@ -128,7 +128,7 @@ def shift_outputs(n_frames: int, furthest: int) -> tuple[str, ...]:
 
 
 def output_of(shifts: Shifts, furthest: int) -> Ints:
-    """Which of :func:`shift_outputs` each change is: (change,)."""
+    """Number of each change among :func:`shift_outputs`: (change,)."""
     after = shifts.shift > 0
     return 1 + shifts.position * 2 * furthest + shifts.shift + furthest - after
 
@@ -145,18 +145,18 @@ def shift_tables(
 ) -> NDArray[np.float32]:
     """Scores of the true class of all coalitions, for each of :func:`shift_outputs`.
 
-    A sequence that does not exist (the video ends, or the frame is looked at already) has the
-    scores of the video as it is.
+    If a changed sequence does not exist (the video ends, or the row is sampled already), its output
+    holds the scores of the video as it is.
 
     Args:
         features: of all videos.
-        videos: (video,) which of the feature file's videos those of ``shifts`` are.
+        videos: (video,) numbers of the videos of ``shifts`` in the feature file.
         frames: (video, n) rows of the videos as they are sampled.
         shifts: the changed sequences of all of them.
         furthest: the largest |k|.
-        scores: evaluates sequences, ``at_once`` at most.
-        at_once: as it says.
-        chosen: which of ``videos``.
+        scores: evaluates up to ``at_once`` sequences.
+        at_once: sequences per call of ``scores``.
+        chosen: indices into ``videos``.
 
     Returns:
         (len(chosen), 2**n, output).
@@ -200,12 +200,12 @@ def changes_by_distance(
 
 
 def stored_changes(store: CoalitionStore) -> ShiftChanges:
-    """:func:`changes_by_distance` of the games of a store."""
+    """:func:`changes_by_distance` of the games in a store."""
     frames, lengths = coordinate(store, IN_FEATURES), coordinate(store, "rows")
     n = store.record.n_players
     furthest = (len(store.record.outputs) - 1) // (2 * n)
     crossing = bool(store.record.specification["crossing"])
-    # Of videos that are all too short nothing was shifted.
+    # If all videos are too short, there are no shifts.
     whole = lengths >= n
     shifts = changed_sequences(frames[whole], lengths[whole], furthest=furthest, crossing=crossing)
     esv = stored_shapley_values(store)
@@ -233,7 +233,7 @@ def shift_rows(model: str, changes: ShiftChanges) -> list[dict[str, Any]]:
 
 
 def _clustered_error(values: Floats, videos: Ints) -> float:
-    """Standard error of the mean of values of which those of a video belong together."""
+    """Standard error of the mean of values that are clustered by video."""
     _, video = np.unique(videos, return_inverse=True)
     n_videos = int(video.max()) + 1
     if n_videos < 2:

@@ -1,4 +1,4 @@
-"""What the analyses of frames have in common: one output out of several, boxes."""
+"""Shared by the analyses of frames: one output out of several, and box-plot statistics."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 Read = Callable[[slice], NDArray[np.floating]]
-"""Complete tables of some videos in mask order, (video, 2**n, output): ``lambda some:
+"""Returns complete tables of some videos in mask order, (video, 2**n, output): ``lambda some:
 store.read_many(range(some.start, some.stop))``, or ``tables.__getitem__`` of an array."""
 
 
 @dataclass(frozen=True)
 class Boxes:
-    """What a box plot shows of the numbers in each group (Tukey's), all (group,)."""
+    """Box-plot statistics (Tukey's) of the numbers in each group, all (group,)."""
 
     count: Ints
     mean: Floats
     lower_whisker: Floats
     """the lowest number that is at most 1.5 interquartile ranges below the lower quartile, or that
-    quartile where it is lower (as matplotlib has it)"""
+    quartile if it is lower (as in matplotlib)"""
     lower_quartile: Floats
     median: Floats
     upper_quartile: Floats
@@ -38,13 +38,13 @@ def pick_output(values: NDArray[np.floating], outputs: NDArray[np.integer]) -> N
     """One output of each video: (video, ..., output) and (video,) → (video, ...).
 
     Raises:
-        InputError: an output that is not there, or not one of each video.
+        InputError: an output out of range, or not one for each video.
     """
     if outputs.shape != values.shape[:1]:
         raise InputError(f"{outputs.shape} outputs for {len(values)} videos; one of each is needed")
     if len(outputs) and not 0 <= outputs.min() <= outputs.max() < values.shape[-1]:
         raise InputError(
-            f"outputs {outputs.min()} to {outputs.max()} are asked for; there are 0 to "
+            f"outputs {outputs.min()} to {outputs.max()} are requested; there are 0 to "
             f"{values.shape[-1] - 1}"
         )
     chosen = outputs.astype(np.int64).reshape(-1, *([1] * (values.ndim - 1)))
@@ -52,7 +52,7 @@ def pick_output(values: NDArray[np.floating], outputs: NDArray[np.integer]) -> N
 
 
 def boxes(groups: list[NDArray[np.floating]]) -> Boxes:
-    """Box-plot statistics of each group of numbers; NaN for a group of none.
+    """Box-plot statistics of each group of numbers; NaN for an empty group.
 
     Args:
         groups: arrays of any shape; all numbers of an array are one group.

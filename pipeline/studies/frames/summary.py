@@ -1,4 +1,4 @@
-"""What the values of each model say in a few numbers."""
+"""A few numbers that summarise the values of each model."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -10,12 +10,12 @@ from pipeline.studies.frames.values import FrameValues
 
 
 def summarise(values: FrameValues, intervals: Mapping[str, tuple[int, int]]) -> dict[str, Any]:
-    """Figures of one model that the default data can answer.
+    """Summary of one model's values.
 
     Returns:
         ``videos``; ``accuracy`` of the explained predictions; ``mean_esv_by_position`` (true
-        class); ``supporting_share``, of frames with a positive value; and, where action intervals
-        are known, ``highest_in_action``.
+        class); ``supporting_share``, the share of frames with a positive value; and
+        ``highest_in_action`` if action intervals are known.
     """
     result: dict[str, Any] = {
         "videos": len(values.uids),
@@ -44,7 +44,7 @@ def highest_inside(esv: NDArray[Any], inside: NDArray[np.bool_]) -> dict[str, fl
         inside: (video, frame).
 
     Returns:
-        ``inside``: share of videos; ``chance``: the same if the frame were drawn evenly;
+        ``inside``: share of videos; ``chance``: the same if the frame were drawn uniformly;
         ``standard_error`` of ``inside``; ``videos``.
     """
     hits = np.take_along_axis(inside, esv.argmax(axis=1)[:, None], axis=1)[:, 0]

@@ -17,14 +17,15 @@ all classes: (k, 2**n, output)."""
 
 
 def scorer(model: Model, empty: torch.Tensor, score: Score, at_once: int) -> Scorer:
-    """Evaluates up to ``at_once`` sequences of any number of frames.
+    """Return a function that evaluates up to ``at_once`` sequences of any number of frames.
 
-    Always as many, some of them several times: the last bits of a product depend on its shape, and
-    a video's values should not depend on which others were still to be done. (In layers of odd
-    widths they may still depend, by one unit in the last place, on the place in the batch.)
+    Every batch has ``at_once`` sequences, some of them repeated if necessary: the last bits of a
+    product depend on its shape, and a video's values should not depend on which other videos are
+    left to do. (In layers of odd widths they may still depend, by one unit in the last place, on
+    the place in the batch.)
 
     Args:
-        model: in evaluation mode, on the device where this is to be computed.
+        model: in evaluation mode, on the device of the computation.
         empty: (class,) v(∅), in the unit of ``score``, on the same device.
         score: what v is.
         at_once: sequences in a batch.

@@ -1,4 +1,4 @@
-"""The trained models, put together from their checkpoints."""
+"""The trained models, built from their checkpoints."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,14 +11,14 @@ from pipeline.studies.frames.tsn import load_averaging
 
 
 def load_model(name: str, weights: Sequence[str | Path]) -> Model:
-    """The model that is explained, in evaluation mode, on the CPU.
+    """Load the explained model, in evaluation mode, on the CPU.
 
     Args:
         name: ``trn`` or ``tsn``.
         weights: checkpoints of f^1 … f^n_max in this order, or of the averaging classifier.
 
     Raises:
-        InputError: if a checkpoint cannot be used, or they do not belong together.
+        InputError: if a checkpoint cannot be used, or checkpoints do not belong together.
     """
     paths = [Path(path) for path in weights]
     if name == "tsn":
@@ -29,6 +29,6 @@ def load_model(name: str, weights: Sequence[str | Path]) -> Model:
         expected = (size, scales[0].second.out_features, scales[0].first.out_features)
         if shape != expected:
             raise InputError(
-                f"{path}: is of (scale, classes, hidden units) {shape}, expected {expected}"
+                f"{path}: has (scale, classes, hidden units) {shape}, expected {expected}"
             )
     return MultiScale(scales).eval()

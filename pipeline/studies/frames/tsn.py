@@ -15,7 +15,7 @@ from pipeline.studies.frames.params import TsnParams
 def train_averaging(
     features: FeatureSet, n_classes: int, params: TsnParams, *, device: str = "auto"
 ) -> Averaging:
-    """The classifier, trained on ``params.draws`` choices of frames of every clip an epoch."""
+    """The classifier, trained on ``params.draws`` choices of frames of every clip per epoch."""
     torch.manual_seed(params.seed)
     network = Averaging(features.feature_dim, n_classes, params.dropout)
     train_classifier(

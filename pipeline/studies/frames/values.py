@@ -1,4 +1,4 @@
-"""Element Shapley Values of every frame: from stores, and in the files that hold them."""
+"""Element Shapley Values of every frame: computed from stores, written to and read from files."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -23,7 +23,7 @@ TRUE_AND_PREDICTED = ("true class", "predicted class")
 """Outputs of games that are not scored for all classes."""
 
 BYTES_AT_ONCE = 1 << 28
-"""What the tables that are read at once may take, about."""
+"""Approximate memory for the tables that are read at once."""
 
 AXES = {
     "esv": ("video", "frame", "output"),
@@ -34,7 +34,7 @@ AXES = {
 }
 IN_VIDEO = "frame_in_video"
 IN_FEATURES = "row_in_features"
-"""Coordinates of a store that say which frames the players are."""
+"""Coordinates of a store that identify the players' frames."""
 MEANINGS = {
     IN_VIDEO: "numbers in the video file",
     IN_FEATURES: "numbers of rows in the feature file",
@@ -107,8 +107,8 @@ def stored_shapley_values(
 
     Args:
         store: of complete tables.
-        instances: which of them, by their indices; by default all.
-        n_players: the first so many players; all others must be null players.
+        instances: indices of instances; by default all.
+        n_players: number of players to keep, from the first; all others must be null players.
     """
     chosen = range(len(store)) if instances is None else instances
     n = store.record.n_players if n_players is None else n_players
@@ -122,22 +122,22 @@ def stored_shapley_values(
 
 
 def coordinate(store: CoalitionStore, name: str) -> NDArray[Any]:
-    """What a store says of its instances. Raises InputError if it does not say that."""
+    """A coordinate of a store's instances. Raises InputError if the store lacks it."""
     if name not in store.coordinates:
         raise InputError(
-            f"{store.path}: does not say {name} of its instances; remove its receipt and run the "
-            "same command again"
+            f"{store.path}: has no coordinate {name}; remove its receipt and run the same command "
+            "again"
         )
     return store.coordinates[name]
 
 
 def unit_of(score: str) -> str:
-    """What a class score is measured in."""
+    """Unit of a class score."""
     return "logit" if score == "logit" else "probability"
 
 
 def read_values(path: Path) -> FrameValues:
-    """Read back what :func:`write_hdf5` wrote."""
+    """Read a file of :func:`write_hdf5`."""
     with h5py.File(path, "r") as file:
         true, predicted = file["true_class"][:], file["predicted_class"][:]
         names = tuple(name.decode() for name in file["outputs"][:])
@@ -171,10 +171,10 @@ def read_marginals(path: Path) -> np.ndarray:
 
 @contextmanager
 def store_behind(receipt: Path, values: FrameValues) -> Iterator[CoalitionStore]:
-    """The store that a receipt vouches for; as ``believing``.
+    """The store of a receipt; as ``believing``.
 
     Raises:
-        InputError: also if it lists other videos than the values.
+        InputError: also if the store lists other videos than the values.
     """
     with believing(receipt) as store:
         if store.instances != values.uids:
@@ -183,7 +183,7 @@ def store_behind(receipt: Path, values: FrameValues) -> Iterator[CoalitionStore]
 
 
 def true_outputs(store: CoalitionStore, values: FrameValues) -> NDArray[np.int64]:
-    """Which output is the true class of each of a store's videos: (video,)."""
+    """Number of the output that is the true class of each of a store's videos: (video,)."""
     return values.true_class if store.output_classes is None else np.zeros_like(values.true_class)
 
 
@@ -192,11 +192,11 @@ def write_hdf5(path: Path, store: CoalitionStore, arrays: dict[str, np.ndarray])
 
     Args:
         path: the file.
-        store: what the values are of; it says which frames the players are, and true classes.
+        store: the store of the values; its coordinates hold the players' frames and true classes.
         arrays: from :func:`stored_values`.
 
     Raises:
-        InputError: the store does not say this.
+        InputError: the store lacks these coordinates.
     """
     frames_are = IN_VIDEO if IN_VIDEO in store.coordinates else IN_FEATURES
     classes = store.output_classes
@@ -224,7 +224,7 @@ def write_hdf5(path: Path, store: CoalitionStore, arrays: dict[str, np.ndarray])
 
 
 def write_csv(path: Path, values: FrameValues) -> None:
-    """Write a row a frame, for people: the true and the predicted class alone."""
+    """Write one row per frame, for people: only the true and the predicted class."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as lines:
         writer = csv.writer(lines)
         writer.writerow(COLUMNS)

@@ -1,7 +1,7 @@
-"""Render the default data set, laid out as Something-Something V2 is.
+"""Render the default data set in the layout of Something-Something V2.
 
 The clips are encoded as VP9 in webm. Encoding runs forward in time, so its (faint) artefacts are
-the one thing in a clip that knows a direction.
+the only trace of the direction of time in a clip.
 """
 
 import multiprocessing
@@ -25,7 +25,7 @@ from pipeline.studies.frames.params import VideosParams
 
 ENCODER = "libvpx-vp9"
 CLIPS_PER_TASK = 8
-# One thread and no adaption to the machine's speed: the same frames give the same bytes.
+# One thread and no adaptation to the machine's speed: the same frames give the same bytes.
 ENCODER_OPTIONS = {"deadline": "realtime", "cpu-used": "8", "crf": "32", "b": "0", "threads": "1"}
 
 
@@ -36,7 +36,7 @@ class _Task:
 
     @property
     def id(self) -> str:
-        # The splits take turns, so that a larger split leaves the ids of all others as they are.
+        # The splits take turns, so that a larger split leaves the ids of all others unchanged.
         splits = moving_digits.SPLITS
         return str(1 + splits.index(self.split) + len(splits) * self.index)
 
@@ -50,7 +50,7 @@ class _Written:
 
 @dataclass(frozen=True, slots=True)
 class _Writer:
-    """Renders and encodes one clip, here or in another process."""
+    """Renders and encodes one clip, in this or another process."""
 
     params: VideosParams
     digits: dict[str, moving_digits.Digits]
@@ -74,8 +74,8 @@ def write_dataset(params: VideosParams, root: Path, *, workers: int = 1) -> None
     """Render all splits into an existing, empty directory.
 
     Args:
-        params: numbers of clips, their length, rate, size and noise, and the seed. Clips do not
-            depend on how many there are.
+        params: numbers of clips, their length, rate, size and noise, and the seed. A clip does not
+            depend on the numbers of clips.
         root: gets ``20bn-something-something-v2/<id>.webm``, ``labels/{labels,train,validation,
             test}.json``, ``labels/action_intervals.json`` and ``labels/order_pairs.json``.
         workers: number of processes; 1 works in this one.
@@ -113,9 +113,9 @@ def encode(frames: NDArray[np.uint8], path: Path, *, fps: int) -> None:
     Args:
         frames: (T, H, W, 3) uint8, RGB.
         path: the webm file to write.
-        fps: frames a second.
+        fps: frames per second.
     """
-    # bitexact: neither a random id nor the version of the muxer is written.
+    # bitexact: the file holds neither a random id nor the version of the muxer.
     with av.open(path, "w", format="webm", options={"fflags": "+bitexact"}) as container:
         stream = cast(
             VideoStream, container.add_stream(ENCODER, rate=fps, options=dict(ENCODER_OPTIONS))
@@ -126,7 +126,7 @@ def encode(frames: NDArray[np.uint8], path: Path, *, fps: int) -> None:
         reformatter = VideoReformatter()
         for pixels in frames:
             rgb = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            # Left to itself the encoder would start threads to convert every single frame.
+            # By default the encoder would start threads to convert every single frame.
             container.mux(stream.encode(reformatter.reformat(rgb, format="yuv420p", threads=1)))
         container.mux(stream.encode(None))
 
@@ -148,7 +148,7 @@ def _write_all(writer: _Writer, tasks: list[_Task], workers: int) -> Iterator[_W
     if workers <= 1:
         yield from map(writer, tasks)
         return
-    # Not forked: a fork copies the locks of threads (a progress bar's) that it does not copy.
+    # Not forked: a fork copies the locks of threads (a progress bar's) without the threads.
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"))
     try:
         yield from pool.map(writer, tasks, chunksize=CLIPS_PER_TASK)

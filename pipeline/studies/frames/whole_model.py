@@ -1,12 +1,12 @@
-"""The models' scores of whole sequences as modules that gradients pass through.
+"""The models' scores of whole sequences as differentiable modules.
 
-``whole_scores`` gives the same numbers, faster and without gradients. For the multi-scale model
+``whole_scores`` returns the same numbers, faster and without gradients. For the multi-scale model
 f(X) is an expectation over all subsequences of up to n_max elements. A subsequence's hidden
-pre-activation is a sum of one projected row an element, so it is the sum of a left half's and a
-right half's. There are few halves, and each is summed once; all subsequences are their outer sum:
-those whose left half ends at element l are every left half that does, with every right half of
-later elements. With halves listed by their last (first) element both are slices, so nothing is
-gathered. Blocks of the outer sum are built again for the gradients, and none of them is kept.
+pre-activation is a sum of one projected row per element, so it is the sum of a left half's and a
+right half's. There are few halves, and each is summed once. All subsequences are the outer sum of
+the halves: a left half that ends at element l combines with every right half of later elements.
+With halves listed by their last (first) element both sets are slices, so no indices are gathered.
+Blocks of the outer sum are computed again for the gradients; none is kept.
 """
 
 from collections.abc import Iterator
@@ -35,7 +35,7 @@ class WholeModel(nn.Module):
     """f(X), differentiable with respect to X; the weights are constants, and there is no dropout.
 
     Args:
-        model: what is differentiated; its weights are read at every call.
+        model: the model to differentiate; its weights are read at every call.
         score: what f is.
     """
 
@@ -69,7 +69,7 @@ class WholeModel(nn.Module):
         return class_scores(torch.stack(means).mean(dim=0), self.score)
 
     def sequences_at_once(self, n_frames: int, budget_bytes: int) -> int:
-        """How many sequences may be given at once, for gradients, within a memory budget."""
+        """How many sequences fit in one call, with gradients, within a memory budget."""
         values = n_frames * self.model.feature_dim + self.model.n_classes
         if isinstance(self.model, MultiScale):
             for size in range(1, min(n_frames, self.model.n_max) + 1):
@@ -78,7 +78,7 @@ class WholeModel(nn.Module):
         else:
             values += n_frames * self.model.n_classes
         element_size = next(self.model.parameters()).element_size()
-        # Each value, and its gradient.
+        # Each value and its gradient.
         return max(1, budget_bytes // (2 * element_size * values))
 
 
@@ -109,8 +109,9 @@ def _halves(mlp: SingleScale, features: Tensor) -> tuple[Tensor, Tensor]:
     """Sums of the projected elements of every left and right half of a subsequence.
 
     Returns:
-        (half, sequence, hidden) each. Left halves are in the order of their last elements; right
-        halves in that of their first, from the end of the sequence. The bias is in the left ones.
+        (half, sequence, hidden) each. Left halves are in the order of their last elements, right
+        halves in the order of their first, from the end of the sequence. The left halves include
+        the bias.
     """
     n_sequences, n_frames, feature_dim = features.shape
     size, n_left = mlp.scale, _left(mlp.scale)
@@ -135,15 +136,16 @@ def _halves(mlp: SingleScale, features: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _blocks(n_frames: int, size: int, left: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Rows of left and right halves that together make all subsequences, in blocks of the sum."""
+    """Blocks of left and right halves (as row slices) that together make up all subsequences."""
     n_left, n_right = _left(size), size - _left(size)
-    # What is made of a block takes as much again.
+    # Results computed from a block take the same memory again.
     row_bytes = 2 * left[0].numel() * left.element_size()
     most = max(1, BLOCK_BYTES.get(left.device.type, 1 << 26) // row_bytes)
     for last in range(n_left - 1, n_frames - n_right):
         start, stop = comb(last, n_left), comb(last + 1, n_left)
         n_later = comb(n_frames - 1 - last, n_right)
-        # About square: what a block reads of the halves, and adds to their gradients, is its edges.
+        # Nearly square blocks: the traffic with the halves and their gradients grows with a block's
+        # edges.
         columns = min(n_later, max(isqrt(most), most // (stop - start)))
         rows = max(1, most // columns)
         for row in range(start, stop, rows):
@@ -153,7 +155,7 @@ def _blocks(n_frames: int, size: int, left: Tensor) -> Iterator[tuple[slice, sli
 
 
 def _shares(n_sequences: int, device: torch.device) -> list[slice]:
-    """Sequences that one thread works on; as many threads as there are work on several shares."""
+    """Sequences per thread; on the CPU several threads work on several shares."""
     at_once = n_sequences if device.type != "cpu" else min(4, -(-n_sequences // 4))
     starts = range(0, n_sequences, at_once)
     return [slice(start, min(start + at_once, n_sequences)) for start in starts]
@@ -162,7 +164,7 @@ def _shares(n_sequences: int, device: torch.device) -> list[slice]:
 class _OuterSum(torch.autograd.Function):
     """Sum over all subsequences of their hidden units, or of the softmax of their logits.
 
-    A thread has one block of subsequences of some sequences at a time in memory.
+    Each thread holds one block of subsequences of some sequences in memory at a time.
     """
 
     @staticmethod
@@ -229,7 +231,7 @@ def _add_gradients(
     for rows, columns in _blocks(n_frames, size, left):
         inner = left[rows].unsqueeze(1) + right[columns]
         if output is None:
-            # All have the same gradient, where the unit is active: they are only counted.
+            # Every active unit has the same gradient, so counting the active ones is enough.
             inner = inner.gt_(0)
         else:
             inner.requires_grad_()
