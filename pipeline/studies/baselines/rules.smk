@@ -269,7 +269,7 @@ BASELINES_TIMED = needs(
 )
 
 
-# On all cores, so that no other job runs beside what is timed.
+# Uses all cores, so that no other job runs beside what is timed.
 rule baselines_runtime:
     input:
         BASELINES_PICTURES,

@@ -1,4 +1,4 @@
-"""Figures of how attributions of pictures compare: measures, and insertion and deletion curves."""
+"""Draw how attributions of pictures compare: measures, and insertion and deletion curves."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -42,10 +42,10 @@ _CURVES = ("ig_zero", "ig_mean", "ig_random", "sig_baselines", "sig_both", "effe
 
 
 def draw_measures(rows: Sequence[Mapping[str, Any]], units: Mapping[str, str]) -> Figure:
-    """Methods against measures, a row of panels a model: means over pictures, 95 % intervals.
+    """Methods against measures, one row of panels per model: means over pictures, 95 % intervals.
 
     Args:
-        rows: as ``agreement.summary`` gives them; null or NaN where a measure has no meaning.
+        rows: as ``agreement.summary`` returns them; null or NaN if a measure is undefined.
         units: of each model's score.
     """
     rows = [{name: np.nan if v is None else v for name, v in row.items()} for row in rows]
@@ -106,7 +106,7 @@ def _wrapped(title: str) -> str:
 
 
 def draw_curves(curves: Sequence[Mapping[str, Any]], units: Mapping[str, str]) -> Figure:
-    """Mean insertion and deletion curves of some methods, a row of panels a model.
+    """Mean insertion and deletion curves of some methods, one row of panels per model.
 
     Args:
         curves: of a model and method, ``insertion`` and ``deletion``: scores by the number of areas

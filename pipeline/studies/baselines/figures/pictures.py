@@ -1,4 +1,4 @@
-"""Pictures with their attributions."""
+"""Draw pictures with their attributions."""
 
 from collections.abc import Sequence
 from math import floor, log10
@@ -51,15 +51,15 @@ _COLUMNS = (
 
 
 def draw_attributions(found: Attributions, pictures: Sequence[int], part: str = "all") -> Figure:
-    """Pictures with their attributions, a row a picture and a column a method (Figs. 3–7).
+    """Pictures with their attributions, one row per picture and one column per method (Figs. 3–7).
 
-    All of a row's pixels have one scale. Exact values are of areas and have a scale of their own:
-    the number above them is that of the darkest area. Of large pictures, one pixel in 200 is beyond
-    the scale. Of methods that draw, the first repeat is shown.
+    All pixels in a row share one scale. Exact values are of areas and have their own scale: the
+    number above them is that of the darkest area. In large pictures, one pixel in 200 is beyond the
+    scale. For methods with random draws, the first repeat is shown.
 
     Args:
         found: the attributions.
-        pictures: which of them.
+        pictures: indices of the pictures.
         part: ``all``, or the ``positive`` or ``negative`` part, as numbers ≥ 0.
     """
     columns = [name for name in _COLUMNS if name in found.methods]
@@ -85,7 +85,7 @@ def draw_attributions(found: Attributions, pictures: Sequence[int], part: str = 
 def _grid(n_rows: int, n_columns: int) -> tuple[Figure, NDArray[Any]]:
     """Panels of pictures, and a narrow one at the end of each row."""
     height = 1.36 * n_rows + 0.9
-    # Placed by hand: to lay so many panels out takes longer than to draw them.
+    # Placed by hand: automatic layout of so many panels takes longer than drawing them.
     figure, grid = plt.subplots(
         n_rows,
         n_columns + 1,
@@ -146,18 +146,18 @@ def _draw_row(
 
 
 MANY_PIXELS = 32 * 32
-"""From so many on, single pixels are hard to see, and a few may be darker than can be told."""
+"""From this number on, single pixels are hard to see, and a few may lie beyond the scale."""
 BEYOND = 0.005
-"""Part of the pixels of large pictures that is beyond the scale."""
+"""Fraction of the pixels of large pictures beyond the scale."""
 
 
 def _scale(values: NDArray[np.float64]) -> tuple[float, bool]:
-    """The absolute value of the darkest colour for values (map, height, width); is any beyond?"""
+    """Value of the darkest colour for values (map, height, width); whether any is beyond."""
     sizes = np.abs(values)
     largest = float(sizes.max())
     if values[0].size < MANY_PIXELS:
         return largest or 1.0, False
-    # Of areas or channels without effect there may be so many zeros that the quantile is one.
+    # Areas or channels without effect may give so many zeros that the quantile is zero.
     scale = float(np.quantile(sizes, 1 - BEYOND)) or largest
     return scale or 1.0, scale < largest
 
@@ -167,7 +167,7 @@ def _show(axes: Axes, values: NDArray[np.float64], part: str, largest: float) ->
     return axes.imshow(values, cmap=_COLOURS[part], vmin=low, vmax=largest)
 
 
-# All three tell their ends apart in every common kind of colour blindness.
+# The ends of all three are distinguishable in every common kind of colour blindness.
 _COLOURS = {"all": "RdBu", "positive": "Blues", "negative": "Reds"}
 _SCORE_TITLES = {
     "classifier": "the score of the predicted class",
@@ -181,7 +181,7 @@ _PART_TITLES = {
 
 
 def _map_of(found: Attributions, name: str, picture: int, part: str) -> NDArray[np.float64]:
-    """(height, width): sums over channels; of values of areas, each pixel has that of its area."""
+    """(height, width): sums over channels; each pixel gets the value of its area, if of areas."""
     values = found.methods[name].values[0, picture].astype(np.float64)
     if values.ndim == 1:
         values = values[found.areas]

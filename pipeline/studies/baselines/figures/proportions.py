@@ -1,4 +1,4 @@
-"""The figure of the probability of a proportional sample (Theorem 2)."""
+"""Draw the probability of a proportional sample (Theorem 2)."""
 
 from collections.abc import Sequence
 
@@ -17,9 +17,9 @@ from pipeline.studies.baselines.figures.style import (
 
 
 def draw_proportions(rows: Sequence[Row]) -> Figure:
-    """Theorem 2: the normalised probability against coalitions drawn, and what is simulated.
+    """Theorem 2: the normalised and the simulated probability against the coalitions drawn.
 
-    A panel a game, a colour a set of players.
+    One panel per game, one colour per set of players.
 
     Args:
         rows: of a game, set of players and number drawn, as the stage proportions writes them.
@@ -31,7 +31,7 @@ def draw_proportions(rows: Sequence[Row]) -> Figure:
         axes.set_visible(False)
     for axes, (game, of_game) in zip(all_axes.ravel(), games.items(), strict=False):
         lines = list(grouped(of_game, "set").values())
-        # Beside one another, since sets of players may have the same probabilities.
+        # Side by side, since sets of players may have the same probabilities.
         places = 0.5 * (np.arange(len(lines)) - (len(lines) - 1) / 2)
         for line, (colour, marker), shift in zip(lines, NETWORK_STYLES, places, strict=False):
             _draw_points(axes, line, colour, marker, shift)
@@ -66,7 +66,7 @@ def _draw_points(axes: Axes, rows: Sequence[Row], colour: str, marker: str, shif
 
 
 def _named(row: Row) -> str:
-    """A set of players for a legend; a few with their numbers of effective coalitions."""
+    """Label of a set of players; if not all players, with their numbers of effective coalitions."""
     if row["set"] == "all players":
         return str(row["set"])
     counts = " : ".join(map(str, row["effective"]))

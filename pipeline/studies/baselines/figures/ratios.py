@@ -1,4 +1,4 @@
-"""Figures of ratios between Shapley values, and of the errors of their estimates (Fig. 2)."""
+"""Draw ratios between Shapley values, and the errors of their estimates (Fig. 2)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -31,7 +31,7 @@ SHOWN = ("effective", "effective_printed", PERMUTATION, *GRADIENTS)
 def draw_ratios(values: Sequence[Row]) -> Figure:
     """Ratios by player: the exact ones as bars, estimates as points with their spread.
 
-    A row of panels a game: of the utility function, and of its first network.
+    One row of panels per game: the utility function, and its first network.
 
     Args:
         values: rows of a player, an instance and a method, as the stage ratios writes them.
@@ -58,7 +58,7 @@ def draw_ratios(values: Sequence[Row]) -> Figure:
 
 
 def _panels(rows: Sequence[Row]) -> Mapping[str, Sequence[Row]]:
-    """Rows of the utility function, and of the first network of a game."""
+    """Rows of the utility function and of the first network of a game."""
     instances = grouped(rows, "instance")
     networks = [instance for instance in instances if instance != UTILITY]
     names = [name for name in (UTILITY, *networks[:1]) if name in instances]
@@ -86,13 +86,13 @@ def _draw_ratios(axes: Axes, methods: Mapping[str, Sequence[Row]], shown: dict[s
 
 
 def draw_errors(rows: Sequence[Row]) -> Figure:
-    """Error of the ratios against evaluations; a panel a game, a row for each kind of instance.
+    """Error of the ratios against evaluations; one panel per game, one row per kind of instance.
 
     Args:
         rows: of a game, kind of instance, method and number of coalitions, as the stage ratios
             writes them.
     """
-    # Without the second sampling the line is, but for rounding, that with it.
+    # Without the second sampling the line is the same, up to rounding.
     drawn = [r for r in rows if r["per_size"] is not None and r["method"] != "effective_unsampled"]
     panels = grouped(drawn, "game", "of")
     kinds, games = list(grouped(drawn, "of")), list(grouped(drawn, "game"))
@@ -121,7 +121,7 @@ def _draw_errors(axes: Axes, method: str, rows: Sequence[Row]) -> Any:
     evaluations, error = column(ordered, "evaluations"), column(ordered, "ratio_distance")
     of_mean = column(ordered, "ratio_distance_se"), column(ordered, "repeats")
     reach = np.nan_to_num(half_interval(*of_mean))
-    # What is exact has no place on a logarithmic axis.
+    # An error of 0 has no place on a logarithmic axis.
     on = error > 0
     below = np.minimum(reach, 0.9 * error)
     return axes.errorbar(

@@ -1,4 +1,4 @@
-"""Figures of networks beside the utility functions that they stand in for (Figs. 8 and 9)."""
+"""Draw networks beside the utility functions that they replace (Figs. 8 and 9)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ from pipeline.studies.baselines.figures.style import (
 
 
 def draw_surrogates(games: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Shapley values of networks beside those of what they stand in for (Fig. 8).
+    """Shapley values of networks beside those of the functions that they replace (Fig. 8).
 
     Args:
         games: by game ``utility``, values (player,), and ``networks``, the same by network.
@@ -50,10 +50,11 @@ def _network_points(axes: Axes, networks: Sequence[Floats], shown: dict[str, Any
 
 
 def draw_connected(games: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figure:
-    """Theorem 3: both quantities by player, and by how much they and the gradient vary (Fig. 9).
+    """Theorem 3: both quantities by player, their difference and the gradient's range (Fig. 9).
 
     Args:
-        games: by game and network what :meth:`replace.Connected.by_player` gives, (player,) each.
+        games: by game and network the result of :meth:`connections.Connected.by_player`, (player,)
+            each.
     """
     figure, all_axes = plt.subplots(
         2, len(games), figsize=(4.6 * len(games), 6.4), squeeze=False, sharex="col"

@@ -1,4 +1,4 @@
-"""What the figures of utility functions share: names and signs of methods, bars and axes."""
+"""Shared by the figures of utility functions: names and signs of methods, bars and axes."""
 
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -32,7 +32,7 @@ LABELS = {
 }
 STYLES: dict[str, dict[str, Any]] = {
     "effective": {"color": BLUE, "marker": "o", "ls": "-"},
-    # Broad, since other lines may lie on it.
+    # Broad, since other lines may cover it.
     "effective_printed": {"color": SKY, "marker": "o", "ls": "-", "lw": 4, "ms": 9, "alpha": 0.6},
     "effective_averages": {"color": PURPLE, "marker": "D", "ls": ":"},
     "effective_unsampled": {"color": "black", "marker": "*", "ls": ":"},
@@ -50,13 +50,13 @@ NETWORK_STYLES = ((BLUE, "o"), (VERMILION, "s"), (GREEN, "^"), (PURPLE, "D"), (O
 
 
 def game_name(game: str) -> str:
-    """As ``rules_12`` is to be read."""
+    """A game such as ``rules_12`` in words."""
     kind, _, players = game.rpartition("_")
     return f"{kind}, {players} players"
 
 
 def grouped(rows: Iterable[Row], *columns: str) -> dict[Any, list[Row]]:
-    """Rows by what they have in a column, or in several; in the order in which it first comes."""
+    """Rows by their values in one column or several, in the order of first occurrence."""
     found: dict[Any, list[Row]] = {}
     for row in rows:
         key = tuple(row[column] for column in columns)
@@ -65,7 +65,7 @@ def grouped(rows: Iterable[Row], *columns: str) -> dict[Any, list[Row]]:
 
 
 def column(rows: Iterable[Row], name: str) -> Floats:
-    """What rows have in a column: (row,), NaN for null."""
+    """Values of rows in a column: (row,), NaN for null."""
     return np.array([row[name] for row in rows], dtype=np.float64)
 
 
@@ -94,5 +94,5 @@ def by_player(axes: Axes, players: NDArray[np.integer]) -> None:
 
 
 def shifts(count: int) -> Floats:
-    """Places of so many points beside each other within a bar."""
+    """Offsets of ``count`` points beside each other within a bar."""
     return np.linspace(-0.33, 0.33, count) if count > 1 else np.zeros(count)

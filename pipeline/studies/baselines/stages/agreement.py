@@ -1,6 +1,6 @@
-"""Stage: attributions of pictures beside exact Shapley values of their areas.
+"""Stage: compare attributions of pictures with exact Shapley values of their areas.
 
-Insertion and deletion curves are looked up in the stores, too: nothing is evaluated.
+Insertion and deletion curves are read from the stores too, without evaluations.
 """
 
 from pathlib import Path
@@ -35,13 +35,14 @@ def main(
 ) -> None:
     """Compare all methods of each model.
 
-    ``attributions`` and ``receipts`` are of the same models in the same order. ``out`` is JSON,
-    ``table`` CSV with a row a model and method, ``pictures`` CSV with a row a picture and method.
+    ``attributions`` and ``receipts`` belong to the same models in the same order. ``out`` is JSON,
+    ``table`` CSV with one row per model and method, ``pictures`` CSV with one row per picture and
+    method.
     """
     if len(attributions) != len(receipts):
         raise InputError(
-            f"{len(attributions)} files of attributions and {len(receipts)} receipts: as many of "
-            "one as of the other are needed"
+            f"{len(attributions)} files of attributions and {len(receipts)} receipts: one receipt "
+            "per file is needed"
         )
     found: list[tuple[Attributions, list[Compared]]] = []
     for path, receipt in zip(attributions, receipts, strict=True):

@@ -1,7 +1,7 @@
-"""Stage: what each pixel and area of the explained pictures adds to a model's score.
+"""Stage: contributions of the pixels and areas of the explained pictures to a model's score.
 
 Integrated Gradients from usual baselines stand beside Shapley Integrated Gradients (Algorithm 2),
-and values of areas beside exact ones. The coalitions that Algorithm 1 kept are written, too.
+and values of areas beside exact ones. The coalitions that Algorithm 1 kept are written too.
 """
 
 from pathlib import Path
@@ -36,7 +36,7 @@ def main(
 ) -> None:
     """Write the attributions of all pictures in the store of ``receipt`` to ``out`` (HDF5).
 
-    ``coalitions`` are the parameters that the store was evaluated with.
+    ``coalitions`` are the parameters with which the store was evaluated.
     """
     explained = read_explained(pictured, weights, pictures, coalitions, devices.resolve(device))
     training = torch.from_numpy(load_pictures(pictures, "train").pixels)

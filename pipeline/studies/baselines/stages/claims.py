@@ -1,4 +1,4 @@
-"""Stage: what the paper on effective coalitions says, beside what the study's results show."""
+"""Stage: claims of the paper on effective coalitions, beside the study's own results."""
 
 import json
 from pathlib import Path

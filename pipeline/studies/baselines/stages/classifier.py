@@ -1,7 +1,7 @@
-"""Stage: the classifier whose scores are explained: trained here, or taken from a file.
+"""Stage: the classifier whose scores are explained, trained here or read from a file.
 
-The small network is trained on the training pictures. torchvision's ResNets come with weights; of
-those for ImageNet the classes are not those of other pictures, and no accuracy is given.
+The small network is trained on the training pictures. torchvision's ResNets come with weights. With
+ImageNet's weights the classes differ from those of other pictures, so no accuracy is reported.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stage: measures of attributions, and insertion and deletion curves, as figures."""
+"""Stage: draw the measures of attributions, and insertion and deletion curves."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Stage: the probability of a proportional sample as a figure (Theorem 2)."""
+"""Stage: draw the probability of a proportional sample (Theorem 2)."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ VERSION = 2
 
 
 def main(*, numbers: Path, figures: list[Path]) -> None:
-    """Draw ``figures``, the only one, from ``numbers``, the JSON of the stage proportions."""
+    """Draw the only figure in ``figures`` from ``numbers``, the JSON of the stage proportions."""
     (figure,) = figures
     with figure_style():
         save(draw_proportions(json.loads(numbers.read_bytes())["rows"]), figure)

@@ -1,4 +1,4 @@
-"""Stage: ratios of Shapley values and their errors as figures (Fig. 2)."""
+"""Stage: draw ratios of Shapley values and their errors (Fig. 2)."""
 
 import json
 from pathlib import Path

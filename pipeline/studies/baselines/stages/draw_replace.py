@@ -1,4 +1,4 @@
-"""Stage: networks beside the utility functions that they stand in for, as figures (Figs. 8, 9)."""
+"""Stage: draw networks beside the utility functions that they replace (Figs. 8, 9)."""
 
 import json
 from pathlib import Path

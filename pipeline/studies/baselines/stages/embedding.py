@@ -1,6 +1,6 @@
-"""Stage: the embedding in which distances are explained: trained here by triplets, or given.
+"""Stage: the embedding in which distances are explained, trained here by triplets or given.
 
-Of torchvision's ResNets it is what they have before their last layer, scaled to length 1.
+The embedding of a torchvision ResNet is the input of its last layer, scaled to length 1.
 """
 
 from pathlib import Path
@@ -28,9 +28,10 @@ def main(
     numbers: Path,
     device: str = "auto",
 ) -> None:
-    """Write the embedding as the checkpoint ``out``, and what it is worth as JSON to ``numbers``.
+    """Write the embedding as the checkpoint ``out``, and its quality as JSON to ``numbers``.
 
-    A triplet is told right if its two pictures of one class are closer than those of two.
+    A triplet counts as correct if its two pictures of one class are closer than those of two
+    classes.
     """
     target = devices.resolve(device)
     train, test = load_both(pictures)

@@ -12,10 +12,10 @@ VERSION = 2
 
 
 def main(*, attributions: list[Path], params: DrawnParams, figures: list[Path], out: Path) -> None:
-    """Draw the first pictures of each model; ``out`` (JSON) says which.
+    """Draw the first pictures of each model; ``out`` (JSON) lists them.
 
-    Of a classifier ``pictures_classifier``, of a distance ``pictures_distance_positive`` and
-    ``pictures_distance_negative``, since the two parts hide each other when they are mixed.
+    A classifier gets ``pictures_classifier``. A distance gets ``pictures_distance_positive`` and
+    ``pictures_distance_negative``, because the two parts hide each other when they are mixed.
     """
     found = {known.model: known for known in map(read_attributions, attributions)}
     chosen = {

@@ -14,9 +14,10 @@ VERSION = 1
 
 
 def main(*, receipts: list[Path], params: ProportionsParams, out: Path, table: Path) -> None:
-    """Theorem 2 for the utility functions that ``receipts`` vouch for, and a worked example.
+    """Theorem 2 for the utility functions in the stores of ``receipts``, and a worked example.
 
-    ``out`` is JSON and ``table`` CSV with a row a set of players and number of coalitions drawn.
+    ``out`` is JSON and ``table`` CSV with one row per set of players and number of coalitions
+    drawn.
     """
     effective: dict[str, list[int]] = {}
     for receipt in receipts:

@@ -1,4 +1,4 @@
-"""Stage: Effective Shapley values beside permutation sampling at equal evaluations (Fig. 2)."""
+"""Stage: Effective Shapley values against permutation sampling at equal evaluations (Fig. 2)."""
 
 from pathlib import Path
 
@@ -29,18 +29,18 @@ def main(
     values: Path,
     counts: Path,
 ) -> None:
-    """Ratios of Shapley values by Effective Shapley values and others, and their errors.
+    """Ratios of Shapley values by Effective Shapley values and other methods, and their errors.
 
-    ``receipts``: of the tables of the games; ``checkpoints``: of all their networks. ``out`` is
-    JSON; ``table`` CSV with a row a game, kind of instance, method and number of coalitions drawn;
-    ``values`` CSV with a row a player and method at the largest number; ``counts`` CSV with a row
-    for each cell d_jk of Algorithm 1 that holds any coalition: of the utility functions, at the
-    largest number, in the first repeat.
+    ``receipts`` belong to the tables of the games, ``checkpoints`` to all their networks. ``out``
+    is JSON. ``table`` (CSV) has one row per game, kind of instance, method and number of coalitions
+    drawn. ``values`` (CSV) has one row per player and method at the largest number. ``counts``
+    (CSV) has one row per nonempty cell d_jk of Algorithm 1, for the utility functions at the
+    largest number in the first repeat.
     """
     networks = read_networks(checkpoints)
     found = []
     for receipt in receipts:
-        # On one thread alone, so that sums do not depend on how many there are.
+        # On one thread, so that sums do not depend on the number of threads.
         with believing(receipt) as store, one_thread():
             found.append(compare(store, networks_of(store, networks), params))
     content = everything(found)

@@ -1,7 +1,7 @@
-"""Stage: what networks make of the utility functions that they stand in for (Figs. 8 and 9).
+"""Stage: how well networks replace utility functions (Figs. 8 and 9).
 
-Shapley values and errors at coalitions that were not trained on come from the stores. Theorem 3 is
-looked at where the networks' gradients are: at sampled coalitions, each size as likely as another.
+Shapley values, and errors at coalitions outside the training data, come from the stores. Theorem 3
+is checked with the networks' gradients at sampled coalitions; all sizes are equally likely.
 """
 
 from pathlib import Path
@@ -34,16 +34,16 @@ def main(
     values: Path,
     connections: Path,
 ) -> None:
-    """Networks beside their utility functions, and Theorem 3 of the networks.
+    """Compare networks with their utility functions, and check Theorem 3 on the networks.
 
-    ``receipts``: of the tables of the games; ``checkpoints``: of all their networks. ``out`` is
-    JSON; CSV are ``table`` (a row a network), ``values`` (a row a player and instance) and
-    ``connections`` (a row a network: Theorem 3).
+    ``receipts`` belong to the tables of the games, ``checkpoints`` to all their networks. ``out``
+    is JSON. CSV are ``table`` (one row per network), ``values`` (one row per player and instance)
+    and ``connections`` (one row per network: Theorem 3).
     """
     networks = read_networks(checkpoints)
     found = []
     for receipt in receipts:
-        # On one thread alone, so that sums do not depend on how many there are.
+        # On one thread, so that sums do not depend on the number of threads.
         with believing(receipt) as store, one_thread():
             found.append(look(store, networks_of(store, networks), params))
     content = everything(found)

@@ -1,4 +1,4 @@
-"""Stage: how long Shapley Integrated Gradients take beside Integrated Gradients on this machine."""
+"""Stage: how long Shapley Integrated Gradients take, compared with Integrated Gradients."""
 
 from pathlib import Path
 from typing import Any
@@ -36,7 +36,7 @@ def main(
     device: str = "auto",
     threads: int = 1,
 ) -> None:
-    """Time both models' attributions; ``out`` is JSON and ``table`` CSV with a row a method."""
+    """Time both models' attributions; ``out`` is JSON and ``table`` CSV with one row per method."""
     target = devices.resolve(device)
     training = torch.from_numpy(load_pictures(pictures, "train").pixels)
     few = coalitions.model_copy(update={"explained": min(params.pictures, coalitions.explained)})

@@ -1,4 +1,4 @@
-"""Stage: networks that are trained in place of one utility function."""
+"""Stage: train networks that replace one utility function."""
 
 from pathlib import Path
 
@@ -10,11 +10,11 @@ VERSION = 1
 
 
 def main(*, utility: str, params: NetworksInPlaceParams, out: list[Path]) -> None:
-    """Train ``params.repeats`` networks on the function ``utility``; ``out``: a path for each."""
+    """Train ``params.repeats`` networks on the function ``utility``; ``out`` has their paths."""
     if len(out) != params.repeats:
         raise InputError(
-            f"{len(out)} checkpoints are asked for; baselines.surrogates.repeats is "
-            f"{params.repeats}: a path for each network is needed"
+            f"{len(out)} checkpoints are requested; baselines.surrogates.repeats is "
+            f"{params.repeats}: one path per network is needed"
         )
     for repeat, path in enumerate(out):
         surrogate = train_in_place(utility, repeat, params)
