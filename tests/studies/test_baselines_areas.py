@@ -257,7 +257,7 @@ def test_shares_parts_and_spread():
     assert quality.spread(np.array([[1.0, 1.0], [5.0, 5.0]])) == 0
     assert quality.spread(np.array([[1.0, 0.0], [0.0, 1.0]])) == pytest.approx(1.0)
     assert quality.spread(np.ones((3, 4, 2))).shape == (4,)
-    with pytest.raises(InputError, match="two at least"):
+    with pytest.raises(InputError, match="at least two"):
         quality.spread(np.ones((1, 2)))
     with pytest.raises(InputError, match="bool of the values' last axes"):
         quality.shares_on(values, ink[:1])

@@ -287,7 +287,7 @@ def test_a_resnet_of_other_classes_is_refused_but_for_imagenets(tmp_path, files,
     of = of_resnet(files, tmp_path / "five.pth")
     with pytest.raises(
         InputError,
-        match=r"five.pth: tells 5 classes apart; .* are of 2.*baselines.classifier.weights",
+        match=r"five.pth: has 5 classes; .* have 2.*baselines.classifier.weights",
     ):
         train("classifier", tmp_path, of)
     assert not (tmp_path / "network.pt").exists()
@@ -378,13 +378,13 @@ def test_unusable_embeddings_are_refused(tmp_path, files, embedded, monkeypatch)
         resnets.given_embedding("resnet50", str(own))
     with pytest.raises(
         InputError,
-        match="is the checkpoint of a ResnetEmbedding of another kind; a resnet18 is needed",
+        match="is the checkpoint of a ResnetEmbedding, not of a resnet18",
     ):
         resnets.given("resnet18", str(own))
     with pytest.raises(InputError, match=r"is no checkpoint of a Resnet$"):
         resnets.load(own)
     networks.save(tmp_path / "small.pt", networks.PictureEmbedding(3, 2, 2, 2))
-    with pytest.raises(InputError, match="checkpoint of a PictureEmbedding of another kind"):
+    with pytest.raises(InputError, match="checkpoint of a PictureEmbedding, not of a"):
         resnets.given_embedding("resnet18", str(tmp_path / "small.pt"))
     with pytest.raises(InputError, match="no checkpoint of a ResnetEmbedding"):
         resnets.load_embedding(tmp_path / "small.pt")

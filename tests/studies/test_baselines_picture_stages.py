@@ -216,7 +216,7 @@ def test_given_checkpoints_are_taken_as_they_are(study, tmp_path):
         make_networks(tmp_path, swapped)
     few = networks.PictureClassifier(1, 3, 2, 2)
     networks.save(tmp_path / "few.pt", few)
-    with pytest.raises(InputError, match="tells 3 classes apart; these pictures are of 10"):
+    with pytest.raises(InputError, match="has 3 classes; these pictures have 10"):
         make_networks(tmp_path, params(classifier={"weights": str(tmp_path / "few.pt")}))
     networks.save(tmp_path / "rgb.pt", networks.PictureEmbedding(3, 3, 2, 2))
     with pytest.raises(InputError, match="takes pictures of 3 channels; these have 1"):

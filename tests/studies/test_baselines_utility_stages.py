@@ -137,14 +137,14 @@ def test_the_share_is_that_of_the_number_of_players(tmp_path):
 def test_what_cannot_be_trained_or_read_is_refused(study, tmp_path):
     with pytest.raises(InputError, match="'rules_13': must be one of synergies_12"):
         train("rules_13", [tmp_path / "1.pt"] * 2)
-    with pytest.raises(InputError, match=r"1 checkpoints are asked for.*repeats is 2"):
+    with pytest.raises(InputError, match=r"1 checkpoints are requested.*repeats is 2"):
         train("rules_12", [tmp_path / "1.pt"])
     path = networks(study, "rules_12")[0]
     description, _ = checkpoints.load(path)
     network = surrogates.read_surrogate(path)[1].network
     for change, message in (
         ({"game": "rules_20"}, "12 players for the game 'rules_20'"),
-        ({"trained_on": None}, "which coalitions were trained on"),
+        ({"trained_on": None}, "lacks the coalitions that it was trained on"),
     ):
         checkpoints.save(tmp_path / "other.pt", network, description | change)
         with pytest.raises(InputError, match=message):
@@ -189,7 +189,9 @@ def test_networks_of_another_game_are_refused(study, tmp_path):
     with pytest.raises(InputError, match="is a network for synergies_12; networks for rules_12"):
         evaluate(tmp_path, "rules_12", networks(study, "synergies_12"))
     known = tables.read_networks(networks(study, "rules_12")[:1])
-    with pytest.raises(InputError, match="'network 2' are of other weights"):
+    with pytest.raises(
+        InputError, match="no checkpoint holds the weights behind the values of 'network 2'"
+    ):
         tables.networks_of(store_of(study, "rules_12"), known)
 
 

@@ -152,7 +152,7 @@ REFUSED = [
         ({"seed": "a"}, "seed 'a'"),
     ]),
     (estimates.estimates, {"game": GAME, "sampled": {}, "seed": 0}, [
-        ({}, "sampled: not what sampled_both_ways has of a game of 3 players"),
+        ({}, "sampled: is no result of sampled_both_ways for a game of 3 players"),
     ]),
     (estimates.errors, RATIOS, [
         ({"exact": RATIOS["exact"][:1]}, r"exact of \(1, 3\)"), ({"is_null": np.zeros(3)}, "bool"),

@@ -1,7 +1,7 @@
-"""How near attributions of pictures come to exact Shapley values of areas, and what else they show.
+"""How close attributions of pictures come to exact Shapley values of areas, and other measures.
 
-All measures are of one picture first, as means over repeats; means over pictures have standard
-errors over pictures, and methods are compared picture by picture.
+Each measure is first a mean over repeats for one picture. Means over pictures have standard errors
+over pictures, and methods are compared picture by picture.
 """
 
 from collections.abc import Mapping, Sequence
@@ -31,7 +31,7 @@ from pipeline.studies.baselines.likeness import likeness
 Floats = NDArray[np.float64]
 
 GREY_DIGITS = ("digits", "mnist")
-"""Sources whose pictures are ink on an empty ground."""
+"""Sources whose pictures are ink on an empty background."""
 
 PAIRS = (
     *product((*SIG, SIG_OWN, SIG_ALL), IG),
@@ -42,7 +42,7 @@ PAIRS = (
     (SIG_SMALLER, SIG_LARGER),
     ("sig_baselines", SIG_LARGER),
 )
-"""Methods that are compared, the first with the second: each SIG with each IG, and SIG by its
+"""Pairs of methods to compare, the first with the second: each SIG with each IG, and SIG by its
 proposals and by the size of areas."""
 
 PROPOSALS = ("sig_baselines", "sig_inputs")
@@ -51,12 +51,12 @@ PROPOSALS = ("sig_baselines", "sig_inputs")
 
 @dataclass(frozen=True)
 class Measure:
-    """What a measure is called, and which end of it is good."""
+    """Title of a measure, and which end of it is good."""
 
     title: str
     best: Literal["high", "low"] | None
     of_score: bool = False
-    """whether it is in the unit of the model's score"""
+    """whether its unit is that of the model's score"""
 
 
 MEASURES: dict[str, Measure] = {
@@ -86,7 +86,7 @@ class Compared:
     method: str
     repeats: int
     measures: dict[str, Floats]
-    """(picture,) means over repeats, by the names of MEASURES; NaN where one has no meaning"""
+    """(picture,) means over repeats, by the names of MEASURES; NaN if undefined"""
     insertion: Floats
     """(players + 1,) mean curve over pictures and repeats, from no area to all"""
     deletion: Floats
@@ -97,10 +97,10 @@ def compare(found: Attributions, games: Sequence[Game], ink: float) -> list[Comp
     """Measures of every method.
 
     Args:
-        found: the attributions, those named ``exact`` among them.
-        games: of each picture's areas, one output.
-        ink: pixels brighter than that are ink. Shares on ink are measured of pictures of digits
-            alone.
+        found: the attributions, including those named ``exact``.
+        games: the game of each picture's areas, with one output.
+        ink: pixels brighter than this are ink. Shares on ink are measured only for pictures of
+            digits.
     """
     exact = found.of_areas(EXACT)[0]
     return [_compared(found, name, exact, games, ink) for name in found.methods]
@@ -137,7 +137,7 @@ def _compared(
 
 
 def _to_exact(of_areas: Floats, exact: Floats, *, parts: bool) -> dict[str, Floats]:
-    """Agreement with exact values, (repeat, picture); of positive and negative parts if wanted."""
+    """Agreement with exact values, (repeat, picture); with ``parts`` also of both signs' parts."""
     whole = quality.ratio_agreement(of_areas, exact)
     found = {
         "pearson": whole.pearson,
@@ -155,7 +155,7 @@ def _to_exact(of_areas: Floats, exact: Floats, *, parts: bool) -> dict[str, Floa
 
 
 def _on_ink(found: Attributions, name: str, ink: float) -> dict[str, Floats]:
-    """Shares of a method's values on ink, (repeat, picture); none where nothing is ink."""
+    """Shares of a method's values on ink, (repeat, picture); empty if inapplicable."""
     if found.source not in GREY_DIGITS or name in OF_AREAS:
         return {}
     values = found.methods[name].values
@@ -170,7 +170,7 @@ def _on_ink(found: Attributions, name: str, ink: float) -> dict[str, Floats]:
 
 
 def all_measures(found: Sequence[tuple[Attributions, Sequence[Compared]]]) -> dict[str, Any]:
-    """All that is said of the methods, for a JSON file.
+    """All results on the methods, for a JSON file.
 
     Args:
         found: of each model its attributions, and the measures of their methods.
@@ -200,7 +200,7 @@ def all_measures(found: Sequence[tuple[Attributions, Sequence[Compared]]]) -> di
 
 
 def summary(model: str, compared: Compared) -> dict[str, Any]:
-    """A row of the table: means over pictures, and standard errors (``_se``)."""
+    """One row of the table: means over pictures, and standard errors (``_se``)."""
     row: dict[str, Any] = {
         "model": model,
         "method": compared.method,
@@ -215,17 +215,17 @@ def summary(model: str, compared: Compared) -> dict[str, Any]:
 
 
 def summary_columns() -> tuple[str, ...]:
-    """Names of what :func:`summary` holds, in order."""
+    """Keys of :func:`summary`, in order."""
     of_measures = [column for name in MEASURES for column in (name, f"{name}_se")]
     return ("model", "method", "values_of", "pictures", "repeats", *of_measures)
 
 
 def differences(model: str, compared: Sequence[Compared]) -> list[dict[str, Any]]:
-    """The first method of PAIRS less the second, picture by picture: a row a pair and measure.
+    """The first method of PAIRS minus the second, picture by picture: one row per pair and measure.
 
-    ``verdict`` says whether the first is better, worse or, where the mean difference is within two
-    standard errors of 0, equal; None of one picture, of which there is no error. There are no rows
-    of games of one player, whose ratios are 1 by every method.
+    ``verdict`` is better or worse for the first method, or equal if the mean difference is within
+    two standard errors of 0. It is None for one picture, which has no standard error. Games of one
+    player have no rows: their ratios are 1 by every method.
     """
     if any(len(one.insertion) <= 2 for one in compared):
         return []
@@ -260,14 +260,14 @@ def differences(model: str, compared: Sequence[Compared]) -> list[dict[str, Any]
 def between(found: Attributions) -> dict[str, Any]:
     """How much the attributions by the two PROPOSALS differ from each other.
 
-    A repeat's two attributions of a picture, which use the same coalitions, are compared.
+    The two attributions of a picture in a repeat are compared; they use the same coalitions.
 
     Returns:
         Means over repeats and pictures, with standard errors over pictures (``_se``):
         ``ratio_distance``, the L1 distance between their ratios of areas; ``pearson``, r between
         their values of areas; ``pearson_pixels``, r between those of pixels; and
         ``ratio_distance_repeats``, the L1 distance between proposal 1's ratios in two different
-        repeats: what other draws of coalitions alone make of them. NaN where one has no meaning.
+        repeats, which shows the effect of other draws of coalitions alone. NaN if undefined.
     """
     first, second = (found.of_areas(name) for name in PROPOSALS)
     of_areas = quality.ratio_agreement(second, first)
@@ -297,7 +297,7 @@ def between(found: Attributions) -> dict[str, Any]:
 
 
 def picture_rows(found: Attributions, compared: Sequence[Compared]) -> list[dict[str, Any]]:
-    """A row for each picture and method, means over repeats."""
+    """One row per picture and method, means over repeats."""
     rows = []
     for one in compared:
         for i, instance in enumerate(found.instances):
@@ -317,5 +317,5 @@ PICTURE_COLUMNS = ("model", "picture", "class", "target", "method", *MEASURES)
 
 
 def _class_name(classes: Sequence[str], number: int) -> str:
-    """A classifier given with its weights may know other classes than the pictures have."""
+    """A classifier with given weights may have other classes than the pictures."""
     return classes[number] if number < len(classes) else str(number)

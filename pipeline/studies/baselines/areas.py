@@ -1,11 +1,11 @@
-"""Players that are groups of features: areas of a picture, or any partition of what a model reads.
+"""Players that are groups of features: areas of a picture, or any partition of a model's input.
 
-A partition is an index map: an array of integers that names, for every feature, the player that it
-belongs to. Players are counted from 0, and each has at least one feature. The map has the shape of
-the picture (channel, height, width), or of its last axes, (height, width) say, where all channels
-of a pixel belong to one player.
+A partition is an index map: an array of integers that holds, for every feature, the number of its
+player. Players are counted from 0, and each has at least one feature. The map has the shape of the
+picture (channel, height, width), or of its last axes, such as (height, width), if all channels of a
+pixel belong to one player.
 
-A coalition is played by masking: the features of its members keep their values, all others get
+A coalition is evaluated by masking: the features of its members keep their values, all others get
 those of a baseline (Effective Coalitions of Shapley Value for Integrated Gradients, section 4.3).
 """
 
@@ -28,13 +28,13 @@ Areas = NDArray[np.int64]
 """The player of every feature."""
 
 Scores = Callable[[Tensor], Tensor]
-"""A model, or any of its outputs: (batch, *shape) → (batch, output), or (batch,) of one output."""
+"""A model, or some of its outputs: (batch, *shape) → (batch, output), or (batch,) of one output."""
 
 
 def square_areas(height: int, width: int, side: int) -> Areas:
     """Cut a picture into areas of ``side`` × ``side`` pixels, row after row.
 
-    Where a side of the picture is no multiple of ``side``, the last areas are smaller.
+    If a side of the picture is no multiple of ``side``, the last areas are smaller.
 
     Returns:
         (height, width) int64.
@@ -84,7 +84,7 @@ def count_players(areas: Areas, expected: int | None = None) -> int:
 
     Args:
         areas: the index map.
-        expected: how many there should be; by default the highest number in the map, plus 1.
+        expected: the expected number; by default the highest number in the map, plus 1.
 
     Raises:
         InputError: as :func:`checked_areas`, and if a player has no features.
@@ -101,7 +101,7 @@ def count_players(areas: Areas, expected: int | None = None) -> int:
 
 
 def checked_areas(areas: Areas) -> Areas:
-    """An index map as an array; tensors and lists are taken, too.
+    """An index map as an array; tensors and lists are accepted too.
 
     Raises:
         InputError: no integers, no feature, negative numbers, more players than features.
@@ -123,10 +123,10 @@ def checked_areas(areas: Areas) -> Areas:
 
 
 def as_membership(masks: NDArray[Any], n_players: int) -> NDArray[np.bool_]:
-    """Membership (coalition, player) of coalitions as games take them.
+    """Membership (coalition, player) of coalitions given as masks.
 
     Args:
-        masks: (m,) integers, player i being bit i; past 64 players (m, byte) uint8.
+        masks: (m,) integers, player i being bit i; beyond 64 players (m, byte) uint8.
         n_players: number of players.
 
     Raises:
@@ -163,11 +163,11 @@ def as_membership(masks: NDArray[Any], n_players: int) -> NDArray[np.bool_]:
 def masked_pictures(
     picture: Tensor, baseline: Tensor, areas: Areas, membership: NDArray[np.bool_]
 ) -> Tensor:
-    """Pictures in which the areas of a coalition's members are kept, and all others replaced.
+    """Pictures that keep the areas of a coalition's members and replace all others.
 
     Args:
         picture: (*shape) floats.
-        baseline: what absent areas show; of a shape that can be broadcast to the picture's.
+        baseline: what absent areas show; its shape must broadcast to the picture's.
         areas: the player of every feature, (*shape) or its last axes.
         membership: (m, player), which players are present; :func:`as_membership` makes it.
 
@@ -185,7 +185,7 @@ def masked_pictures(
 def presence(picture: Tensor, areas: Areas, membership: NDArray[np.bool_]) -> Tensor:
     """Which features of a picture each coalition keeps: (m, *shape) bool, on its device.
 
-    Axes of the picture that the areas do not have are of length 1.
+    Axes of the picture that the areas lack have length 1.
 
     Raises:
         InputError: shapes that do not go together.
@@ -229,13 +229,13 @@ def fitted_baseline(picture: Tensor, baseline: Tensor) -> Tensor:
 
 
 def area_sums(values: Tensor, areas: Areas, *, leading: int = 0) -> Tensor:
-    """What each player's features have in sum, e.g. of attributions.
+    """Sums over the features of each player, e.g. of attributions.
 
     Args:
-        values: (*lead, *shape), the last axes being those of the areas; axes between, such as a
-            channel that the areas do not tell apart, are summed over.
+        values: (*lead, *shape), the last axes being those of the areas; axes between, such as
+            channels that the areas share, are summed over.
         areas: the player of every feature.
-        leading: how many leading axes (of several pictures, say) are kept.
+        leading: how many leading axes (e.g. of several pictures) are kept.
 
     Returns:
         (*lead, player) float64.
@@ -253,13 +253,13 @@ def area_sums(values: Tensor, areas: Areas, *, leading: int = 0) -> Tensor:
         )
     flat = values.detach().double().reshape(*values.shape[:leading], -1, areas.size).sum(dim=-2)
     index = torch.from_numpy(areas.astype(np.int64).ravel()).to(values.device)
-    # A product, not a scattered sum: its order of summation is the same each time.
+    # A product rather than a scattered sum: its order of summation is the same each time.
     return flat @ torch.nn.functional.one_hot(index, n_players).double()
 
 
 @dataclass(frozen=True, eq=False)
 class PictureGame:
-    """Areas of one picture that play for a model's scores. Made by :func:`picture_game`."""
+    """The game of one picture's areas with a model's scores. Made by :func:`picture_game`."""
 
     picture: Tensor
     baseline: Tensor
@@ -300,14 +300,13 @@ def picture_game(
             on the picture's device; a row's scores must not depend on the other rows.
         picture: (*shape) floats.
         areas: the player of every feature, (*shape) or its last axes.
-        baseline: what absent areas show, of a shape that can be broadcast to the picture's; zero if
-            none is given.
-        outputs: their names; "0", "1", … if none are given.
-        batch_size: pictures that the model is given at once, at most.
+        baseline: what absent areas show; its shape must broadcast to the picture's; None: zero.
+        outputs: their names; None: "0", "1", ….
+        batch_size: the most pictures in one call of the model.
 
     Raises:
-        InputError: shapes that do not go together, NaN or Inf, a model that does not take such
-            pictures, a batch size less than 1, not as many names as outputs.
+        InputError: shapes that do not go together, NaN or Inf, a model that does not accept such
+            pictures, a batch size less than 1, a wrong number of names.
     """
     batch_size = whole("batch size", batch_size)
     shown, areas = checked_picture(picture, scores), checked_areas(areas)
@@ -325,7 +324,7 @@ def picture_game(
 def checked_picture(picture: Tensor, scores: Scores | None = None) -> Tensor:
     """The picture without its history; raises InputError unless it is finite floats.
 
-    An array is taken, too, and is given the dtype and device of the model whose scores are told.
+    An array is accepted too; it gets the dtype and device of the model behind ``scores``.
     """
     picture = tensor("picture", picture, weight_of(scores))
     if not picture.is_floating_point() or picture.dim() < 1 or picture.numel() == 0:

@@ -1,4 +1,4 @@
-"""Attributions of many pictures by several methods, and the file that holds them."""
+"""Attributions of many pictures by several methods, and the file that stores them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,30 +18,30 @@ SIG_OWN, SIG_ALL = "sig_baselines_own", "sig_baselines_all"
 SIG_LARGER, SIG_SMALLER = "sig_baselines_larger", "sig_baselines_smaller"
 EXACT = "exact"
 OF_AREAS = ("effective", "effective_unsampled", "permutation", "permutation_pairs", EXACT)
-"""Methods whose values are of areas; those of all others are of pixels."""
+"""Methods with values of areas; all others have values of pixels."""
 
 
 @dataclass(frozen=True, eq=False)
 class Method:
-    """One method's attributions of all pictures; one repeat where nothing is drawn."""
+    """One method's attributions of all pictures; one repeat if the method draws nothing."""
 
     values: NDArray[np.floating]
     """(repeat, picture, *shape) float32 of pixels, or (repeat, picture, player) float64 of areas"""
     gradient_evaluations: NDArray[np.int64]
     """(repeat, picture)"""
     model_evaluations: NDArray[np.int64]
-    """(repeat, picture) distinct coalitions of areas that the model was asked for"""
+    """(repeat, picture) distinct coalitions of areas for which the model was evaluated"""
     largest_gap: NDArray[np.float64]
-    """(repeat, picture) of the quadrature; NaN where nothing is integrated"""
+    """(repeat, picture) of the quadrature; NaN if the method does not integrate"""
 
 
 @dataclass(frozen=True, eq=False)
 class Sampled:
-    """The coalitions that Algorithm 1 kept: those of all Shapley Integrated Gradients."""
+    """The coalitions that Algorithm 1 kept, used by all Shapley Integrated Gradients."""
 
     coalitions: NDArray[np.uint64]
-    """(repeat, picture, player, most) masks, without the player; equal ones stand there as often as
-    they count; 0 past their number"""
+    """(repeat, picture, player, most) masks, without the player; each mask is repeated as often as
+    it counts; 0 beyond the number of coalitions"""
     counts: NDArray[np.int64]
     """(repeat, picture, player) their number"""
 
@@ -62,17 +62,17 @@ class Attributions:
     source: str
     """where the pictures are from"""
     identity: str
-    """of the game whose areas the pictures have"""
+    """of the game whose players are the pictures' areas"""
     instances: tuple[str, ...]
     classes: tuple[str, ...]
     labels: NDArray[np.int64]
     """(picture,)"""
     targets: NDArray[np.int64]
-    """(picture,) the class that is explained; of a distance the second picture's"""
+    """(picture,) the class that is explained; for a distance the class of the second picture"""
     pictures: NDArray[np.float32]
     """(picture, *shape)"""
     seconds: NDArray[np.float32] | None
-    """(picture, *shape) of a distance; None of a classifier"""
+    """(picture, *shape) for a distance; None for a classifier"""
     areas: Areas
     methods: dict[str, Method]
     sampled: Sampled
@@ -103,8 +103,8 @@ _OF_METHOD: dict[str, Callable[[Method], NDArray[np.generic]]] = {
 def write_attributions(path: Path, found: Attributions) -> None:
     """Write attributions as HDF5, whole or not at all.
 
-    There is a group ``methods/<name>`` for each method, with the fields of :class:`Method`, and a
-    group ``sampled`` with those of :class:`Sampled`.
+    Each method has a group ``methods/<name>`` with the fields of :class:`Method`. The group
+    ``sampled`` holds the fields of :class:`Sampled`.
     """
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         text = h5py.string_dtype()

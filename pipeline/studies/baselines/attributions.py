@@ -1,21 +1,21 @@
-"""All attributions of a picture that are compared.
+"""The attributions of a picture by all methods that are compared.
 
 * ``ig_zero``, ``ig_mean``, ``ig_random``: Integrated Gradients from the paper's three usual
   baselines: zero, the mean of the training pictures, some training pictures at random;
 * ``sig_baselines``, ``sig_inputs``, ``sig_both``: Shapley Integrated Gradients by proposals 1, 2
   and 1 + 2 (:mod:`pipeline.studies.baselines.integrated`), all from one sample of Algorithm 1;
 * ``sig_baselines_larger``, ``sig_baselines_smaller``: proposal 1 with coalitions of larger and of
-  smaller areas (:mod:`pipeline.studies.baselines.sizes`), in the first repeat alone;
-* ``sig_baselines_own`` or ``sig_baselines_all``: proposal 1 with the other rule of which coalitions
-  count;
+  smaller areas (:mod:`pipeline.studies.baselines.sizes`), only in the first repeat;
+* ``sig_baselines_own`` or ``sig_baselines_all``: proposal 1 with the other rule for which
+  coalitions count;
 * ``effective``, ``effective_unsampled``: Effective Shapley values of the areas, from the same
   sample; the latter from all effective coalitions drawn, without the second sampling;
 * ``permutation``, ``permutation_pairs``: permutation sampling of the areas at as many evaluations,
   by single orders, and by orders together with their reverses;
 * ``exact``: Shapley values of the areas from all coalitions.
 
-A method's values are of pixels, or of areas. Where methods are those of
-:mod:`pipeline.studies.baselines.estimates`, so are the names.
+A method's values are of pixels or of areas. Methods shared with
+:mod:`pipeline.studies.baselines.estimates` have the same names there.
 """
 
 from collections.abc import Callable, Mapping
@@ -76,9 +76,9 @@ class One:
     """(*shape) of pixels, or (player,) of areas"""
     gradient_evaluations: int
     model_evaluations: int
-    """distinct coalitions of areas that the model was asked for"""
+    """distinct coalitions of areas for which the model was evaluated"""
     largest_gap: float
-    """of the quadrature, over lines; NaN where nothing is integrated"""
+    """of the quadrature, over lines; NaN if the method does not integrate"""
 
 
 def attribute(
@@ -93,15 +93,16 @@ def attribute(
 ) -> Attributions:
     """Attribute the scores of pictures by all methods.
 
-    Algorithm 1 looks its coalitions up in the store; only gradients are evaluated.
+    Algorithm 1 reads its coalitions from the store. Only gradients, and coalitions of ``others``,
+    are evaluated.
 
     Args:
         explained: the pictures and the model.
         store: values of all coalitions of their areas.
-        training: (picture, *shape) training pictures, from which baselines are made.
+        training: (picture, *shape) training pictures, the source of baselines.
         params: of the methods.
-        source: where the pictures are from, for the record.
-        others: areas ``larger`` and ``smaller`` than those whose exact values are known.
+        source: where the pictures come from, for the record.
+        others: areas ``larger`` and ``smaller`` than those with known exact values.
         advance: called after each picture and repeat.
     """
     mean = baseline_pictures("mean", training).to(explained.pictures)
@@ -153,7 +154,7 @@ def integrated_once(
         shown: the picture.
         baselines: (baseline, *shape) of each method.
         params: rule and ``plain_steps`` of the quadrature.
-        batch_size: points that the model is given at once.
+        batch_size: points per call of the model.
     """
     return {
         name: _of_pixels(
@@ -173,7 +174,7 @@ def integrated_once(
 def sample_coalitions(
     game: Game, params: AttributionsParams, seed: np.random.SeedSequence
 ) -> EffectiveShapley:
-    """Algorithm 1, as the parameters ask for it."""
+    """Algorithm 1 with the given parameters."""
     return effective_shapley(
         game,
         per_size=params.per_size,
@@ -192,15 +193,15 @@ def attribute_at_random(
     seed: np.random.SeedSequence,
     batch_size: int,
 ) -> tuple[dict[str, One], list[Masks]]:
-    """What depends on draws: every method but IG from zero and mean, and the exact values.
+    """Attributions that depend on draws: all except IG from zero and mean, and the exact values.
 
     Args:
         shown: the picture.
         game: of the picture's areas, one output: the score of masked pictures.
-        training: (picture, *shape), of which random baselines are drawn.
+        training: (picture, *shape), from which random baselines are drawn.
         params: of the methods.
-        seed: the same one gives the same result.
-        batch_size: points that the model is given at once.
+        seed: the same seed gives the same result.
+        batch_size: points per call of the model.
 
     Returns:
         The attributions by method, and for each player the coalitions that Algorithm 1 kept.
@@ -230,7 +231,7 @@ def shapley_integrated(
         shown: the picture.
         sample: of Algorithm 1.
         params: rule and ``steps`` of the quadrature, and which coalitions count.
-        batch_size: points that the model is given at once.
+        batch_size: points per call of the model.
     """
     given: dict[str, Any] = {
         "baseline": shown.absent,
@@ -245,7 +246,7 @@ def shapley_integrated(
     )
     first = _of_pixels(from_coalitions[params.counted], sample.evaluations)
     second = _of_pixels(to_coalitions, sample.evaluations)
-    # By definition, and so without evaluating anything again.
+    # By definition the sum of both, so no gradient is evaluated again.
     both = One(
         first.values + second.values,
         first.gradient_evaluations + second.gradient_evaluations,
@@ -283,7 +284,7 @@ def values_of_areas(
 
 
 def other_counted(counted: Counted) -> tuple[Counted, str]:
-    """The rule that is not the parameters', and the name of the method that follows it."""
+    """The rule that the parameters do not use, and the name of the method that uses it."""
     return ("own", SIG_OWN) if counted == "all" else ("all", SIG_ALL)
 
 
@@ -321,7 +322,7 @@ def _of_pixels(attribution: Attribution, model_evaluations: int = 0) -> One:
 
 
 def gather(found: list[list[dict[str, One]]]) -> dict[str, Method]:
-    """Methods from attributions [repeat][picture]; a method may be in the first repeats alone."""
+    """Methods from attributions [repeat][picture]; some methods exist only in the first repeat."""
     methods = {}
     for name in found[0][0]:
         rows = [[one[name] for one in repeat] for repeat in found if name in repeat[0]]

@@ -1,8 +1,9 @@
-"""Which pictures there are, and which of them are explained.
+"""The pictures, and the choice of those that are explained.
 
-The pictures come from the test split in an order that does not depend on how many are asked for:
-class after class in turn, and within a class spread over the split. So whoever asks for more gets
-those that are there and others. Every second partner in a pair is of the same class.
+The pictures come from the test split in an order that does not depend on their number: the classes
+take turns, and within a class the pictures are spread over the split. A larger number therefore
+keeps the pictures of a smaller one and adds others. Every second partner in a pair has the same
+class.
 """
 
 import numpy as np
@@ -19,7 +20,7 @@ from pipeline.studies.baselines.params import PictureSourceParams, PicturesParam
 
 
 def load_pictures(params: PictureSourceParams, split: str) -> Pictures:
-    """The pictures of a split, as the parameters describe them: of training pictures a part."""
+    """The pictures of a split that the parameters select; of training pictures a part."""
     return datasets.load(
         params.source,
         split,
@@ -33,8 +34,7 @@ def load_pictures(params: PictureSourceParams, split: str) -> Pictures:
 def load_both(params: PictureSourceParams) -> tuple[Pictures, Pictures]:
     """The training and the test pictures.
 
-    Raises InputError, besides what the datasets' own functions do, if their classes or their sizes
-    differ.
+    Raises InputError if their classes or their sizes differ, and as the datasets' own functions.
     """
     train, test = (load_pictures(params, split) for split in ("train", "test"))
     if train.classes != test.classes:
@@ -59,7 +59,7 @@ def mean_picture(pictures: Pictures) -> Tensor:
 def players_of(pictures: Pictures, params: PicturesParams) -> Areas:
     """The areas of the pictures, (height, width).
 
-    Raises InputError if there is one alone, or more than complete games can be played with.
+    Raises InputError if there is only one, or more than a complete game allows.
     """
     height, width = pictures.pixels.shape[2:]
     params.check_areas(height, width)
@@ -67,19 +67,19 @@ def players_of(pictures: Pictures, params: PicturesParams) -> Areas:
 
 
 def choose(labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """Pictures of a split, class after class in turn, within a class spread over the split.
+    """Choose pictures of a split: the classes take turns, and each class is spread over the split.
 
-    The first of more are those of fewer.
+    A larger ``count`` keeps the pictures of a smaller one.
 
     Args:
         labels: (picture,) of the split.
         count: how many are chosen.
 
     Returns:
-        (count,) places in the split.
+        (count,) indices in the split.
 
     Raises:
-        InputError: more than there are.
+        InputError: more pictures than the split has.
     """
     if not 1 <= count <= len(labels):
         raise InputError(
@@ -89,20 +89,20 @@ def choose(labels: NDArray[np.int64], count: int) -> NDArray[np.int64]:
 
 
 def pair(labels: NDArray[np.int64], chosen: NDArray[np.int64]) -> NDArray[np.int64]:
-    """For each chosen picture another one, in turn of the same class and of a different one.
+    """A partner for each chosen picture, alternately of the same class and of a different one.
 
-    A picture's partner does not depend on which others are chosen. Where no other picture is of
-    the class, or all are, what there is is taken.
+    A picture's partner does not depend on the pictures chosen after it. If no other picture has the
+    wanted kind of class, any other picture is taken.
 
     Args:
         labels: (picture,) of the split.
-        chosen: (explained,) places in the split, as :func:`choose` gives them.
+        chosen: (explained,) indices in the split, as :func:`choose` returns them.
 
     Returns:
-        (explained,) places in the split.
+        (explained,) indices in the split.
 
     Raises:
-        InputError: there is one picture alone.
+        InputError: there is only one picture.
     """
     if len(labels) < 2:
         raise InputError("the test split has one picture; a distance needs two")

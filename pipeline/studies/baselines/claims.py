@@ -1,8 +1,7 @@
-"""Stage: what the paper on effective coalitions says, beside what the study's results show.
+"""Stage: claims of the paper on effective coalitions, beside the study's own results.
 
-Every claim is decided by a comparison of measured numbers that is written here, with a margin of
-two standard errors of the difference where there are repeats; nobody decides it by looking. Limits
-that are set by hand are named.
+A comparison of measured numbers, written here, decides every claim. The margin is two standard
+errors of the difference where there are repeats. Limits set by hand have names.
 """
 
 import math
@@ -16,24 +15,24 @@ from pipeline.studies.baselines.picture_claims import of_pictures
 Results = Mapping[str, Any]
 
 ALIKE = 0.99
-"""Pearson's r from which values are taken for "well" approximated, and "almost the same"."""
+"""Pearson's r from which values count as "well" approximated, and as "almost the same"."""
 
 CONNECTED = 0.1
-"""Part of a marginal contribution by which gradients may vary along a "linear" connection."""
+"""Fraction of a marginal contribution by which gradients may vary along a "linear" connection."""
 
 HALF = 0.5
-"""Part of the coalitions that networks may be trained on, at most."""
+"""The largest part of the coalitions that networks may be trained on."""
 
 EQUAL = 1e-3
-"""Part of marginal contributions by which Integrated Gradients may miss them."""
+"""Fraction of marginal contributions by which Integrated Gradients may miss them."""
 
 NEVER = 1e-6
-"""Probability up to which a simulation cannot tell it from 0 (or from 1, as near to that), so that
-to lie in its interval shows nothing."""
+"""A simulation cannot distinguish smaller probabilities from 0 (or equally close ones from 1): that
+they lie in its interval proves nothing."""
 
 GRADIENT = 3
-"""Evaluations of a score that cost about what one gradient does: a pass there and a longer one
-back."""
+"""Evaluations of a score that cost about as much as one gradient: a forward pass and a longer
+backward pass."""
 
 
 def all_claims(results: Results) -> list[Claim]:
@@ -57,12 +56,12 @@ def all_claims(results: Results) -> list[Claim]:
 
 
 def _smallest(results: Results, method: str, of: str) -> list[Mapping[str, Any]]:
-    """Rows of a method at the fewest evaluations, of each game."""
+    """Rows of a method at the fewest evaluations, one per game."""
     return [min(rows, key=_evaluations) for rows in _by_game(results, method, of)]
 
 
 def _largest(results: Results, method: str, of: str) -> list[Mapping[str, Any]]:
-    """Rows of a method at the most evaluations, of each game."""
+    """Rows of a method at the most evaluations, one per game."""
     return [max(rows, key=_evaluations) for rows in _by_game(results, method, of)]
 
 
@@ -84,7 +83,7 @@ def _plain(game: str) -> str:
 
 
 def _range(rows: Iterable[Mapping[str, Any]], column: str) -> str:
-    """From the least to the largest, or the one value that there is."""
+    """From the least to the largest, or a single value if both look alike."""
     values = [row[column] for row in rows]
     return " to ".join(dict.fromkeys(apart(min(values), max(values))))
 
@@ -201,7 +200,8 @@ def _is_nearer(mine: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 
 
 def _is_more_stable(results: Results, which: str) -> Claim | None:
-    """How much a method's distance depends on the game: no other measure of the paper's word."""
+    """How much a method's distance depends on the game: the paper's word "stable" allows no other
+    measure."""
     own = {"most": _largest, "fewest": _smallest}[which](results, "effective", "networks")
     if len(own) < 2:
         return None
@@ -226,7 +226,7 @@ def _is_more_stable(results: Results, which: str) -> Claim | None:
 
 
 def _game_spread(rows: list[Mapping[str, Any]]) -> tuple[float, float]:
-    """Largest less smallest distance over games, and the standard error of that."""
+    """Largest minus smallest distance over games, and its standard error."""
     low, high = (end(rows, key=lambda row: float(row["ratio_distance"])) for end in (min, max))
     error = math.hypot(*(row["ratio_distance_se"] or 0.0 for row in (low, high)))
     return high["ratio_distance"] - low["ratio_distance"], error

@@ -1,7 +1,7 @@
-"""The classifier whose scores are explained: trained here, or taken from a file.
+"""The classifier whose scores are explained, trained here or read from a file.
 
-The small network is trained on the training pictures. torchvision's ResNets come with weights; of
-those for ImageNet the classes are not those of other pictures, and no accuracy is given.
+The small network is trained on the training pictures. torchvision's ResNets come with weights. With
+ImageNet's weights the classes differ from those of other pictures, so no accuracy is reported.
 """
 
 from pathlib import Path
@@ -21,7 +21,7 @@ from pipeline.studies.baselines.picture_networks import fit_channels, outputs_of
 def classifier(
     train: Pictures, params: ClassifierParams
 ) -> resnets.Resnet | networks.Convolutional:
-    """The classifier that the parameters ask for: trained on ``train``, or read from a file.
+    """The classifier that the parameters select: trained on ``train``, or read from a file.
 
     Raises InputError if a file's network does not fit the pictures or their classes.
     """
@@ -53,14 +53,13 @@ def classifier(
 def _fit_classes(found: int, pictures: Pictures, source: str) -> None:
     if found != len(pictures.classes):
         raise InputError(
-            f"{source}: tells {found} classes apart; these pictures are of "
-            f"{len(pictures.classes)}. Give as baselines.classifier.weights a checkpoint that was "
-            "made for them"
+            f"{source}: has {found} classes; these pictures have {len(pictures.classes)}. Set "
+            "baselines.classifier.weights to a checkpoint made for these classes"
         )
 
 
 def accuracy(network: nn.Module, pictures: Pictures, device: torch.device) -> float | None:
-    """Share of pictures whose highest score is that of their class; None if classes differ."""
+    """Share of pictures whose own class has the highest score; None if classes differ."""
     scores = outputs_of(network, torch.from_numpy(pictures.pixels).to(device)).cpu().numpy()
     if scores.shape[1] != len(pictures.classes):
         return None

@@ -1,7 +1,7 @@
-"""Theorem 3 of networks: marginal contributions beside Integrated Gradients from S to S ∪ i.
+"""Theorem 3 on networks: marginal contributions and Integrated Gradients from S to S ∪ i.
 
-Both are looked at where the networks' gradients are, at sampled coalitions, each size as likely as
-another (Fig. 9).
+Both are computed on the networks, which have gradients, at sampled coalitions; all sizes are
+equally likely (Fig. 9).
 """
 
 from dataclasses import dataclass
@@ -20,20 +20,20 @@ Floats = NDArray[np.float64]
 def coalitions_without(
     n_players: int, player: int, count: int, generator: np.random.Generator
 ) -> Masks:
-    """Random coalitions without a player, each size as likely as any other: (count,).
+    """Random coalitions without a player, all sizes equally likely: (count,).
 
     The expected marginal contribution to them is the player's Shapley value.
     """
     sizes = generator.integers(n_players, size=count)
     scores = generator.random((count, n_players))
-    scores[:, player] = 1  # enters last
+    scores[:, player] = 1  # sorted last, so that the player is never chosen
     places = scores.argsort(axis=1).argsort(axis=1)
     return masks_of(places < sizes[:, None])
 
 
 @dataclass(frozen=True, eq=False)
 class Connected:
-    """Theorem 3 at sampled coalitions of every player, of one network; all (player, coalition)."""
+    """Theorem 3 of one network at sampled coalitions of every player; all (player, coalition)."""
 
     marginals: Floats
     integrated: Floats
@@ -43,8 +43,8 @@ class Connected:
         """Means over coalitions, (player,) each.
 
         Returns:
-            ``marginal`` and ``integrated``; ``magnitude``, of absolute marginal contributions;
-            ``difference``, of absolute differences of both; ``spread``, of the gradient's.
+            ``marginal`` and ``integrated``; ``magnitude``: of absolute marginal contributions;
+            ``difference``: of their absolute differences; ``spread``: of the gradient's spread.
         """
         return {
             "marginal": self.marginals.mean(axis=1),
@@ -55,15 +55,15 @@ class Connected:
         }
 
     def summary(self) -> dict[str, float]:
-        """Over all players and coalitions.
+        """Summary over all players and coalitions.
 
         Returns:
-            ``largest_difference`` and ``mean_difference``, absolute ones of single coalitions;
-            ``largest_accumulated_difference``, of a player's sums over coalitions, and
-            ``largest_accumulated``, the largest absolute sum of marginal contributions;
-            ``mean_marginal``, mean absolute marginal contribution; ``mean_spread`` and
-            ``largest_spread``, of the gradient between S and S ∪ i; ``relative_spread``, the mean
-            spread over the mean absolute marginal contribution: 0 where the network is linear.
+            ``largest_difference`` and ``mean_difference``: absolute ones of single coalitions;
+            ``largest_accumulated_difference``: of a player's sums over coalitions;
+            ``largest_accumulated``: the largest absolute sum of marginal contributions;
+            ``mean_marginal``: mean absolute marginal contribution; ``mean_spread`` and
+            ``largest_spread``: of the gradient between S and S ∪ i; ``relative_spread``: the mean
+            spread divided by ``mean_marginal``, 0 if the network is linear.
         """
         difference = np.abs(self.integrated - self.marginals)
         sums, integrals = self.marginals.sum(axis=1), self.integrated.sum(axis=1)
@@ -88,7 +88,7 @@ def connected(
 
     Args:
         surrogate: the network.
-        coalitions: S, a player.
+        coalitions: number of coalitions S per player.
         steps: points of the quadrature.
         seed: of the coalitions.
     """

@@ -1,54 +1,58 @@
 """Effective Shapley values: ratios between Shapley values, from proportional samples.
 
 "The Effective Coalitions of Shapley Value for Integrated Gradients", Section 4.2, Algorithm 1 and
-Eq. 5. Coalitions are drawn at random, grouped by size; those at which player i's marginal
+Eq. 5. Coalitions are drawn at random, grouped by size. Those at which player i's marginal
 contribution v(S ∪ i) − v(S) is not zero are effective for i. They are classified by marginal
 contribution j into sets m_j, and these by size k into cells d_jk. Of cell d_jk
 
     C_jk = normalization(|m_j| / Σ|m_j| · k! (n − k − 1)! / n!) · T
 
-coalitions are kept, T in all, so that their plain average weighs marginal contributions as the
-Shapley value does. Where the text leaves something open:
+coalitions are kept, T in all, so that their plain average weights marginal contributions as the
+Shapley value does. Where the text leaves a choice:
 
-* *One sample for all players.* Algorithm 1 draws before its loop over players. As many coalitions
-  of every size are drawn, or all that there are, without replacement. The text takes S without i;
-  here a coalition S that holds i stands for S∖i, so that each one serves every player, and every
-  player has about as many coalitions at each size. Their means by size remain unbiased.
-* *Sizes of which nothing was drawn.* Of few draws a player may get none at some size: those of that
-  size all held it, and those of one more did not. Its mean there is taken to be the mean over the
-  other sizes, which is not what it is where gains grow or shrink with the size: with few draws the
-  estimates are biased. Of ``rules_12`` (:mod:`pipeline.studies.baselines.utilities`) the means over
-  many draws are off by 3 % of the sum of the absolute Shapley values with one coalition of each
-  size (by up to 7 % of a player's own, and a sixth of the standard deviation of one estimate), by
-  0.6 % with two, and by less than can be told from chance (0.1 %) with four.
-* *Zero.* A tolerance says what counts as zero, as networks give no exact zeros.
-* *Classes.* The text takes every distinct j for a class. Without ``bins`` these are the values
-  that lie more than the tolerance apart when they are sorted; with it, so many intervals of equal
-  width between a player's smallest and largest effective marginal contribution.
+* *One sample for all players.* Algorithm 1 draws before its loop over players. The same number of
+  coalitions of every size is drawn, or all of them if there are fewer, without replacement. The
+  text takes S without i. Here a coalition S that holds i stands for S∖i, so that each one serves
+  every player, and every player has about as many coalitions at each size. Their means by size
+  remain unbiased.
+* *Sizes without draws.* With few draws a player may get no coalition of some size, if those drawn
+  of that size all held it and those one larger did not. Its mean at that size is then replaced by
+  the mean over the other sizes. The two differ if marginal contributions grow or shrink with the
+  size, so estimates from few draws are biased. For ``rules_12``
+  (:mod:`pipeline.studies.baselines.utilities`) the means over many draws are off by 3 % of the sum
+  of the absolute Shapley values with one coalition of each size (by up to 7 % of a player's own,
+  and a sixth of the standard deviation of one estimate), by 0.6 % with two. With four the bias is
+  indistinguishable from chance (0.1 %).
+* *Zero.* Networks give no exact zeros, so a tolerance decides what counts as zero.
+* *Classes.* The text treats every distinct j as a class. Without ``bins`` classes are the values
+  that lie more than the tolerance apart when they are sorted. With ``bins`` they are that many
+  intervals of equal width between a player's smallest and largest effective marginal contribution.
 * *Counts.* Eq. 5 as printed has the size of the class m_j where the argument before it (the
   contribution of d_jk "consists of factor … and number of coalitions in d_jk") needs that of the
   cell d_jk. As printed, sizes 0 and n − 1, whose factor is the greatest although each has but one
   coalition, get most of the sample. ``counts="weighted"`` follows the argument: a cell counts
   |d_jk| · factor · C(n − 1, k) / b_k, where b_k of the C(n − 1, k) coalitions of its size were
-  drawn (in a sample that is grouped by size the factor alone would be wrong).
-  ``counts="printed"`` is Eq. 5 to the letter, over the cells that hold any coalition.
-* *Normalization and rounding.* The C_jk of a player are made to sum to T, and rounded up or down at
-  random so that each has the expectation that it should have (systematic sampling). Rounding to the
-  nearest would leave out all small cells, and a network, whose marginal contributions are all
-  different, has as many cells as coalitions.
-* *More than there are.* Where C_jk exceeds |d_jk|, every coalition of the cell is taken equally
-  often, but for a random part of one more turn; otherwise it is a random sample without repeats.
-* *From averages to ratios.* Section 4.3 averages the kept marginal contributions. T being the same
-  for all players, this average leaves out how seldom a player is effective: a player who gains 1 in
-  one coalition of a hundred has the same as one who gains 1 in all. The proof of Theorem 2 asks for
+  drawn (in a sample that is grouped by size the factor alone would be wrong). ``counts="printed"``
+  is Eq. 5 to the letter, over the cells that hold any coalition.
+* *Normalization and rounding.* The C_jk of a player are scaled to sum to T. They are rounded up or
+  down at random so that each keeps its expectation (systematic sampling). Rounding to the nearest
+  would leave out all small cells. A network, whose marginal contributions are all different, has as
+  many cells as coalitions.
+* *More than there are.* If C_jk exceeds |d_jk|, every coalition of the cell is taken equally often,
+  except that a random part is taken once more. Otherwise the cell gives a random sample without
+  repeats.
+* *From averages to ratios.* Section 4.3 averages the kept marginal contributions. T is the same for
+  all players, so this average ignores how seldom a player is effective: a player who gains 1 in one
+  coalition of a hundred gets the same as one who gains 1 in all. The proof of Theorem 2 requires
   numbers of effective coalitions in the proportion of those that exist. So ``values`` are the
   averages times the effective share, the part of the Shapley value's weights that lies on effective
   coalitions, and ``allotment="proportional"`` also keeps coalitions in that proportion.
 
-Once all coalitions are drawn, the effective shares are exact, and the values of weighted counts are
-the Shapley values but for the rounding of counts, which vanishes as T grows. So are those of
-printed counts where all effective marginal contributions of a player are one class (as in additive
-games), or each class has coalitions of one size only; otherwise they tend to something else.
+Once all coalitions are drawn, the effective shares are exact. The values of weighted counts are
+then the Shapley values up to the rounding of counts, which vanishes as T grows. So are the values
+of printed counts if all effective marginal contributions of a player are one class (as in additive
+games), or if each class has coalitions of one size only. Otherwise printed counts tend to other
+values.
 """
 
 from collections.abc import Callable
@@ -73,15 +77,16 @@ Floats = NDArray[np.float64]
 MOST_PLAYERS = 64
 
 MAX_LISTED = 1 << 18
-"""Coalitions of a size up to which they are drawn by number; of more, at random until distinct."""
+"""Largest number of coalitions of a size for drawing by number; of more, random ones are drawn
+until they are distinct."""
 
 
 @dataclass(frozen=True, eq=False)
 class PlayerSample:
-    """Effective coalitions of one player, and those of them that are kept."""
+    """Effective coalitions of one player, and the kept ones among them."""
 
     coalitions: Masks
-    """(T,) the kept coalitions S, without the player; repeated where a cell has too few"""
+    """(T,) the kept coalitions S, without the player; repeated if a cell has too few"""
     marginals: Floats
     """(T,) v(S ∪ i) − v(S) of each"""
     classes: Floats
@@ -99,25 +104,25 @@ class EffectiveShapley:
     samples: tuple[PlayerSample, ...]
     """of each player"""
     averages: Floats
-    """(player,) mean marginal contribution of the kept coalitions; 0 where there are none"""
+    """(player,) mean marginal contribution of the kept coalitions; 0 if there are none"""
     shares: Floats
-    """(player,) estimated part of the Shapley value's weights that is on effective coalitions"""
+    """(player,) estimated part of the Shapley value's weights on effective coalitions"""
     values: Floats
     """(player,) averages times shares: estimated Shapley values"""
     unsampled: Floats
-    """(player,) the same from all effective coalitions, each times its factor: what the second
-    sampling, of T coalitions, starts from"""
+    """(player,) the same from all effective coalitions, each times its factor, before the second
+    sampling (of T coalitions)"""
     evaluations: int
     """distinct coalitions evaluated"""
 
     @property
     def ratios(self) -> Floats:
-        """(player,) the values as parts of the sum of their absolute values."""
+        """(player,) the values divided by the sum of their absolute values."""
         return ratios(self.values)
 
 
 def ratios(values: NDArray[np.floating], axis: int = -1) -> Floats:
-    """:func:`quality.normalised` values, 0 where all are: players without effect have no part."""
+    """:func:`quality.normalised` values; 0 if all are 0: players without effect have no share."""
     return normalised(values, axis, empty=0.0)
 
 
@@ -138,20 +143,21 @@ def effective_shapley(
 
     Args:
         game: any game of up to 64 players.
-        per_size: coalitions drawn of each size from 0 to n, at most. Each is evaluated together
+        per_size: the most coalitions drawn of each size from 0 to n. Each is evaluated together
             with the n coalitions that differ from it in one player.
         n_kept: T, coalitions kept for a player.
         tolerance: largest absolute marginal contribution that counts as zero, in the game's unit.
         bins: classes of marginal contributions; None: every distinct value is one.
         counts: ``weighted``, or ``printed``: Eq. 5 to the letter.
         allotment: ``equal``: T for every player; ``proportional``: T for the player with the
-            largest effective share, for others in proportion to theirs, one at least.
-        output: which of the game's outputs.
-        seed: of the draws: the same one gives the same result.
-        advance: told the number of evaluations as they are made.
+            largest effective share, for the others in proportion to theirs, at least one.
+        output: number of the game's output.
+        seed: of the draws: the same seed gives the same result.
+        advance: called with numbers of new evaluations.
 
     Raises:
-        InputError: an argument out of its range, what is no game, or a game that gives NaN or Inf.
+        InputError: an argument out of range, an object that is no game, or a game that returns NaN
+            or Inf.
     """
     _check(game, per_size, n_kept, tolerance, bins, counts, allotment, output)
     wrapped = counted(game, advance)
@@ -179,18 +185,18 @@ def effective_shapley(
 
 
 def _allotted(n_kept: int, shares: Floats, allotment: Allotment) -> list[int]:
-    """Coalitions that are kept of each player."""
+    """Number of coalitions to keep for each player."""
     if allotment == "equal" or not shares.any():
         return [n_kept] * len(shares)
     return [max(1, int(number)) for number in np.rint(n_kept * shares / shares.max())]
 
 
 def draw_by_size(n_players: int, per_size: int, generator: np.random.Generator) -> Masks:
-    """Distinct random coalitions, as many of every size or all that there are, by size: (m,).
+    """Distinct random coalitions, the same number (or all) of every size, ordered by size: (m,).
 
     Args:
         n_players: at most 64.
-        per_size: coalitions of each size from 0 to ``n_players``, at most.
+        per_size: the most coalitions of each size from 0 to ``n_players``.
         generator: of the draws.
     """
     sizes, numbers, drawn = list[int](), list[int](), list[Masks]()
@@ -202,7 +208,7 @@ def draw_by_size(n_players: int, per_size: int, generator: np.random.Generator) 
             numbers += generator.choice(total, count, replace=False).tolist()
         else:
             drawn.append(_distinct(n_players, size, count, generator))
-    # Those drawn by number are found at once: size by size it takes longer than all else here.
+    # One call for all sizes drawn by number: separate calls would take longer than all else here.
     found = membership_of_ranks(
         n_players, np.array(sizes, dtype=np.int64), np.array(numbers, dtype=np.int64)
     )
@@ -223,7 +229,7 @@ def _distinct(n_players: int, size: int, count: int, generator: np.random.Genera
 
 
 def _marginals(game: CountedGame, drawn: Masks, output: int) -> Floats:
-    """What each player adds to each coalition without it: (coalition, player)."""
+    """Marginal contribution of each player to each coalition without it: (coalition, player)."""
     n = game.n_players
     bits = np.left_shift(np.uint64(1), np.arange(n, dtype=np.uint64))
     toggled = drawn[:, None] ^ bits
@@ -234,7 +240,7 @@ def _marginals(game: CountedGame, drawn: Masks, output: int) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class _Pool:
-    """The effective coalitions of one player among those drawn."""
+    """The effective coalitions of one player among the drawn ones."""
 
     masks: Masks
     sizes: NDArray[np.int64]
@@ -248,8 +254,8 @@ def _pool(drawn: Masks, gains: Floats, player: int, n_players: int, tolerance: f
     marginals = gains[first]
     sizes = np.bitwise_count(masks).astype(np.int64)
     n_drawn = np.bincount(sizes, minlength=n_players)
-    # A size of which nothing was drawn for this player is taken for the mean of the others; see
-    # above for how wrong that is.
+    # A size without draws for this player gets the mean of the other sizes; the module's text
+    # quantifies the bias.
     weights = 1 / (np.count_nonzero(n_drawn) * n_drawn[sizes])
     effective = np.abs(marginals) > tolerance
     return _Pool(masks[effective], sizes[effective], marginals[effective], weights[effective])
@@ -306,12 +312,13 @@ def _classes(marginals: Floats, bins: int | None, tolerance: float) -> NDArray[n
 
 
 def _apportioned(wanted: Floats, total: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """Whole numbers that sum to ``total``, in proportion to what is wanted but for less than 1.
+    """Whole numbers that sum to ``total``, within 1 of the proportions of ``wanted``.
 
-    Where sums up to a number pass a whole one, from a random start on: systematic sampling.
+    Each number counts the whole numbers that its part of the cumulative sum passes, from a random
+    start (systematic sampling).
     """
     result = np.zeros(len(wanted), dtype=np.int64)
-    held = np.flatnonzero(wanted)  # so that rounding errors give nothing to a cell without any
+    held = np.flatnonzero(wanted)  # so that rounding errors give nothing to an empty cell
     ends = np.cumsum(wanted[held])
     ends = np.minimum(ends * (total / ends[-1]), total)
     ends[-1] = total
@@ -325,7 +332,7 @@ def _times(
     kept: NDArray[np.int64],
     generator: np.random.Generator,
 ) -> NDArray[np.int64]:
-    """How often each coalition is kept, so that each cell has its count: (coalition,)."""
+    """How often each coalition is kept, so that each cell gets its count: (coalition,)."""
     order = np.lexsort((generator.random(len(cells)), cells))
     starts = np.cumsum(available) - available
     ranks = np.empty(len(cells), dtype=np.int64)

@@ -1,6 +1,6 @@
-"""The embedding in which distances are explained: trained here by triplets, or given.
+"""The embedding in which distances are explained, trained here by triplets or given.
 
-Of torchvision's ResNets it is what they have before their last layer, scaled to length 1.
+The embedding of a torchvision ResNet is the input of its last layer, scaled to length 1.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from pipeline.studies.baselines.picture_networks import fit_channels
 def embedding(
     train: Pictures, params: EmbeddingParams
 ) -> networks.PictureEmbedding | resnets.ResnetEmbedding:
-    """The embedding that the parameters ask for: trained on ``train``, or read from a file.
+    """The embedding that the parameters select: trained on ``train``, or read from a file.
 
     Raises InputError if a file's network does not fit the pictures.
     """

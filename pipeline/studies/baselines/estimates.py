@@ -1,9 +1,9 @@
 """Ratios between Shapley values, estimated from equal numbers of evaluations, and their errors.
 
-What the paper claims of Effective Shapley values (Section 5, Fig. 2) is put to the test against
-plain estimators that may evaluate as many distinct coalitions: permutation sampling above all, each
-order by itself, and the better ones there are. All are given the same game; what is compared is the
-values over the sum of their absolute values.
+The paper's claims on Effective Shapley values (Section 5, Fig. 2) are tested against plain
+estimators that may evaluate as many distinct coalitions: mainly permutation sampling with single
+orders, and better estimators. All get the same game. The comparison uses the values divided by the
+sum of their absolute values.
 """
 
 from collections.abc import Mapping, Sequence
@@ -65,7 +65,7 @@ _METHODS_NAMES = {"permutation_pairs": "permutation"}
 
 
 def _begins(draws: Draws) -> NDArray[np.bool_]:
-    """The first 1 … n − 1 players of each order; what is drawn is the players' places."""
+    """The first 1 … n − 1 players of each order; the draws hold the players' positions."""
     places = draws[:, 0]
     return places[:, None, :] < np.arange(1, places.shape[1])[:, None]
 
@@ -89,7 +89,7 @@ SINGLE_ORDERS = mean_over_orders(
         contributions=_gains,
     ),
 )
-"""Uniform permutation sampling, without antithetic pairs; a budget is n + 1 at least."""
+"""Uniform permutation sampling, without antithetic pairs; the budget is at least n + 1."""
 
 permutation_values = SINGLE_ORDERS.estimate
 
@@ -99,9 +99,9 @@ class Found:
     """One estimate of one method."""
 
     values: Floats
-    """(player,) in the game's unit, or in any: only ratios are compared"""
+    """(player,) in the game's unit, or in any unit: only ratios are compared"""
     evaluations: int
-    """distinct coalitions evaluated; points at which the gradient was, of gradients"""
+    """distinct coalitions evaluated; for gradients the points at which they were evaluated"""
 
 
 def sampled_both_ways(
@@ -117,7 +117,7 @@ def sampled_both_ways(
 
     Args:
         game: of up to 64 players.
-        per_size: coalitions that are drawn of each size.
+        per_size: coalitions drawn of each size.
         n_kept: T, coalitions kept for a player.
         tolerance: largest marginal contribution that counts as zero, in the game's unit.
         bins: classes of marginal contributions.
@@ -148,15 +148,16 @@ def estimates(
 
     Args:
         game: of up to 64 players.
-        sampled: what :func:`sampled_both_ways` has of it, with the same seed.
+        sampled: result of :func:`sampled_both_ways` for this game and seed.
         seed: of all draws.
 
     Returns:
-        By method. The number of distinct coalitions that Algorithm 1 evaluated is every other
-        estimator's budget; those that need more are left out.
+        Estimates by method. The budget of every other estimator is the number of distinct
+        coalitions that Algorithm 1 evaluated; estimators that need more are left out.
 
     Raises:
-        InputError: what is no game, no sample, or a sample of another number of players.
+        InputError: an object that is no game or no sample, or a sample of another number of
+            players.
     """
     check_game(game)
     of_plain = np.random.SeedSequence(sequence_of(seed).generate_state(2)[1])
@@ -181,13 +182,13 @@ def estimates(
 
 
 def _both(sampled: Any, n_players: int) -> tuple[EffectiveShapley, EffectiveShapley]:
-    """The samples of both counts. Raises InputError unless they are of so many players."""
+    """The samples of both counts. Raises InputError unless they have ``n_players`` players."""
     found = sampled if isinstance(sampled, Mapping) else {}
     both = [each for each in map(found.get, COUNTS) if isinstance(each, EffectiveShapley)]
     if [len(each.values) for each in both] != [n_players, n_players]:
         raise InputError(
-            f"sampled: not what sampled_both_ways has of a game of {n_players} players; call it "
-            "with this game"
+            f"sampled: is no result of sampled_both_ways for a game of {n_players} players; call "
+            "it with this game"
         )
     return both[0], both[1]
 
@@ -205,9 +206,9 @@ def gradient_estimates(
     Args:
         network: membership (batch, player) → values (batch, 1).
         n_players: players.
-        random_baselines: coalitions drawn, each player being present or absent evenly.
+        random_baselines: number of random coalitions; each player is present with probability 1/2.
         effective: coalitions that Algorithm 1 sampled, for each player.
-        seed: of the draw of random ones; nothing else depends on it.
+        seed: of the random baselines only.
 
     Raises:
         InputError: as :func:`shapley_integrated_gradients`; no player, no random baseline.
@@ -237,15 +238,15 @@ def errors(estimated: Floats, exact: Floats, is_null: NDArray[np.bool_]) -> dict
     Args:
         estimated: (game, repeat, player) values.
         exact: (game, player) of the same games.
-        is_null: (player,) players that are worth nothing.
+        is_null: (player,) which players are null players.
 
     Returns:
         ``ratio_distance`` (L1 distance of ratios), ``pearson``, ``kendall`` and ``null_error`` (the
-        mean absolute error of the ratios of the players that are worth nothing): means over games
-        and repeats; ``_sd``, the standard deviation over repeats of one game's, a mean over games;
-        and ``_se``, the standard error of the mean over games and repeats, of which only repeats
-        are taken for random. The last two are NaN where there are not two repeats. ``undefined``:
-        estimates without ratios, all of whose values are 0; they are in no mean.
+        mean absolute error of the null players' ratios), as means over games and repeats. ``_sd``:
+        the standard deviation over one game's repeats, a mean over games. ``_se``: the standard
+        error of the mean over games and repeats, with only the repeats as random. Both are NaN with
+        fewer than two repeats. ``undefined``: number of estimates whose values are all 0; they have
+        no ratios and enter no mean.
 
     Raises:
         InputError: shapes that do not go together, NaN or Inf.
@@ -281,7 +282,7 @@ def _measured(estimated: Floats, exact: Floats, is_null: NDArray[np.bool_]) -> d
             f"estimated of shape {shape}, exact of {exact.shape}, is_null of {is_null.shape}, "
             f"{is_null.dtype}: (game, repeat, player), (game, player) and (player,) bool are needed"
         )
-    # Sums of 2**20 terms: players that are alike may differ in the last digits, and were no tie.
+    # Rounded: in sums of 2**20 terms equal players may differ in the last digits and break ties.
     truth = np.round(exact, 9)[:, None, :]
     found = ratio_agreement(estimated, truth)
     off = np.abs(normalised(estimated) - normalised(truth))[..., is_null]
@@ -294,25 +295,25 @@ def _measured(estimated: Floats, exact: Floats, is_null: NDArray[np.bool_]) -> d
 
 
 def _deviation(values: Floats) -> float:
-    """Standard deviation of what is not NaN; NaN of less than two."""
+    """Standard deviation of the values that are not NaN; NaN with fewer than two."""
     known = values[~np.isnan(values)]
     return float(known.std(ddof=1)) if len(known) > 1 else float("nan")
 
 
 @dataclass(frozen=True)
 class Difference:
-    """Errors of one method less those of another, of the same repeats."""
+    """Errors of one method minus those of another, of the same repeats."""
 
     mean: float
     standard_error: float
     verdict: Verdict | None
-    """of the first: ``equal`` within two standard errors; None if it cannot be told"""
+    """of the first: ``equal`` within two standard errors; None if undecidable"""
 
 
 def paired_difference(first: Floats, second: Floats) -> Difference:
-    """Compare two methods' errors, repeat by repeat: (repeat,) each, NaN where there is none.
+    """Compare two methods' errors, repeat by repeat: (repeat,) each, NaN if undefined.
 
-    Raises InputError unless there are as many of one as of the other.
+    Raises InputError unless both have the same number of repeats, without Inf.
     """
     first, second = array("errors", first), array("errors", second)
     if first.shape != second.shape or first.ndim != 1 or np.isinf([first, second]).any():

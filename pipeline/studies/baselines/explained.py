@@ -1,11 +1,11 @@
-"""Pictures that are explained, and the score that the areas of each play for.
+"""The pictures that are explained, and the score that the coalitions of their areas get.
 
 Two models, as in the paper's experiments ("Effective Coalitions of Shapley Value for Integrated
 Gradients", section 5):
 
 * ``classifier``: the score of the class that is predicted for a picture;
 * ``distance``: the squared distance between the embeddings of two pictures. The areas are those of
-  the first; the second stays as it is.
+  the first; the second stays unchanged.
 """
 
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ MODELS: tuple[Model, ...] = ("classifier", "distance")
 
 @dataclass(frozen=True, eq=False)
 class Shown:
-    """One picture, and the score that is explained of it."""
+    """One picture, and its score to explain."""
 
     scores: Scores
     """(batch, *shape) → (batch, 1)"""
@@ -58,17 +58,17 @@ class Shown:
 
 @dataclass(frozen=True, eq=False)
 class Explained:
-    """Pictures whose areas are players, and the model whose score they play for."""
+    """Pictures whose areas are players, and the model that scores their coalitions."""
 
     model: Model
     scores: nn.Module
     """(batch, channel, height, width) → scores of all classes, or embeddings; in evaluation mode"""
     network: dict[str, Any]
-    """what beside its weights makes the network what it is"""
+    """the network's description besides its weights"""
     weights_sha256: str
     instances: tuple[str, ...]
     numbers: NDArray[np.int64]
-    """(picture,) places in the split"""
+    """(picture,) indices in the split"""
     labels: NDArray[np.int64]
     """(picture,) classes"""
     classes: tuple[str, ...]
@@ -82,18 +82,18 @@ class Explained:
     areas: Areas
 
     def shown(self, picture: int, target: int = 0) -> Shown:
-        """One of the pictures, with the score that its areas play for.
+        """One of the pictures, with the score to explain.
 
         Args:
-            picture: which of them.
-            target: the class that is explained, of a classifier.
+            picture: index of the picture.
+            target: the explained class, for a classifier.
         """
         return Shown(
             _score_of(self, picture, target), self.pictures[picture], self.areas, self.absent
         )
 
     def batch_size(self, *, gradients: bool = False) -> int:
-        """Pictures that are best given to the model at once."""
+        """The best number of pictures for one call of the model."""
         return batch_size(self.scores, self.pictures[0], gradients=gradients)
 
 
@@ -104,18 +104,18 @@ def read_explained(
     params: PictureGameParams,
     device: torch.device,
 ) -> Explained:
-    """What files and parameters tell; the same in every process that reads them.
+    """Read pictures and model; the result is the same in every process.
 
     Args:
         model: ``classifier`` or ``distance``.
         weights: checkpoint of the classifier, or of the embedding.
         pictures: where pictures come from, and how large areas are.
-        params: how many are explained, and of which game.
-        device: where the model is to be.
+        params: number of explained pictures, and the game.
+        device: device of the model.
 
     Raises:
-        InputError: another model, weights that do not fit the pictures, one area alone or more
-            than can be played completely, more pictures than there are, and as the datasets' own
+        InputError: another model, weights that do not fit the pictures, a single area or more than
+            a complete game allows, more pictures than the split has, and as the datasets' own
             functions.
     """
     kind = _known(model)
@@ -136,7 +136,7 @@ def read_explained(
         names = [f"{a}_{split.split}-{b}" for a, b in zip(names, partners, strict=True)]
     return Explained(
         model=kind,
-        # A convolution over few channels is twice as fast where a pixel's channels lie together.
+        # A convolution over few channels is twice as fast if a pixel's channels lie together.
         scores=scores.to(device, memory_format=torch.channels_last),  # type: ignore[call-overload]
         network=described(network),
         weights_sha256=weights_sha256,
@@ -159,14 +159,14 @@ def predict(explained: Explained) -> NDArray[np.int64]:
 
 
 def targets_of(store: CoalitionStore) -> NDArray[np.int64]:
-    """The class that each picture of a planned store is explained for; 0 for a distance."""
+    """The explained class of each picture in a planned store; 0 for a distance."""
     if store.output_classes is None:
         return np.zeros(len(store), dtype=np.int64)
     return store.output_classes[:, 0].astype(np.int64)
 
 
 def unit_of(record: GameRecord) -> str:
-    """What the values of a game of pictures are measured in."""
+    """Unit of the values in a game of pictures."""
     return str(record.specification.get("score", "squared distance"))
 
 

@@ -1,10 +1,10 @@
 """The games of the study: utility functions with their networks, and pictures' areas.
 
-* A **utility function** is a game of two kinds of instances: the function itself, and each network
-  that was trained in its place. An instance's digest is that of its rules or of its weights, so
-  networks can be added, and one trained anew, without the others being evaluated again.
-* A **pictured game** has an instance for each picture that is explained. Its players are the areas
-  of the picture, and its value is a model's score of the picture that shows some of them.
+* A **utility function** is a game with two kinds of instances: the function itself, and each
+  network that was trained to replace it. An instance's digest is that of its rules or weights. So
+  networks can be added or trained again, and the other instances need no new evaluation.
+* A **pictured game** has one instance per explained picture. Its players are the areas of the
+  picture, and the value of a coalition is a model's score of the picture with only these areas.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ from pipeline.studies.baselines.tables import UTILITY
 from pipeline.studies.baselines.utilities import UTILITIES, Utility, complete_table
 
 VERSION = 1
-"""A part of the games' identity: what is stored under another number is evaluated again."""
+"""Part of the games' identity: values stored under another version are evaluated again."""
 
 OUTPUT = {"classifier": "predicted class", "distance": "distance"}
 
@@ -50,14 +50,14 @@ def open_game(
 
     Args:
         name: of a utility function, ``classifier`` or ``distance``.
-        device: that pictures are scored on; utility functions are evaluated on the CPU.
-        weights: checkpoints of the networks in place of the utility function; or the one of the
-            classifier, or of the embedding.
-        coalitions: which game pictures' areas play.
+        device: for pictures; utility functions are evaluated on the CPU.
+        weights: checkpoints of the networks that replace the utility function; or the checkpoint of
+            the classifier, or of the embedding.
+        coalitions: the game of the pictures' areas.
         pictures: where pictures come from, and how large areas are.
 
     Raises:
-        InputError: another name, files or parameters that do not go with it.
+        InputError: another name, or files or parameters that do not fit it.
     """
     if name in UTILITIES:
         return utility_game(name, weights)
@@ -70,9 +70,9 @@ def open_game(
 
 
 def utility_game(name: str, paths: Sequence[Path]) -> OpenGame:
-    """A utility function and the networks in its place, as instances of one game.
+    """A utility function and the networks that replace it, as instances of one game.
 
-    Raises InputError if there is no such function, or a checkpoint is of a network for another.
+    Raises InputError if there is no such function, or if a checkpoint belongs to another function.
     """
     utility = named_utility(name)
     games: dict[str, Game] = {UTILITY: utility}
@@ -86,7 +86,7 @@ def utility_game(name: str, paths: Sequence[Path]) -> OpenGame:
     playable = list(games.values())
 
     def tables(indices: Sequence[int], _classes: Classes) -> NDArray[np.floating[Any]]:
-        # On one thread alone, so that values do not depend on how many there are.
+        # On one thread, so that values do not depend on the number of threads.
         with one_thread():
             return np.stack([complete_table(playable[i]) for i in indices])
 
@@ -109,7 +109,7 @@ def pictured_game(explained: Explained, params: PictureGameParams) -> OpenGame:
 
     Args:
         explained: the pictures and the model.
-        params: that they were read with.
+        params: the parameters with which they were read.
     """
     record = _pictured_record(explained, params)
 
@@ -122,7 +122,7 @@ def pictured_game(explained: Explained, params: PictureGameParams) -> OpenGame:
         return array_digest(arrays)
 
     def tables(indices: Sequence[int], classes: Classes) -> NDArray[np.floating[Any]]:
-        # A power of two, so that every batch is of the same size: the last bits of a product depend
+        # A power of two, so that all batches have the same size: the last bits of a product depend
         # on its shape.
         at_once = explained.batch_size()
         everyone = np.arange(2**record.n_players, dtype=np.uint64)
@@ -157,7 +157,7 @@ def pictured_game(explained: Explained, params: PictureGameParams) -> OpenGame:
 
 
 def _utility_record(name: str, utility: Utility) -> GameRecord:
-    """What identifies the game; neither rules nor weights, which are the instances' own."""
+    """The game's record; rules and weights are left to the instances' digests."""
     return GameRecord(
         study="baselines",
         game=name,

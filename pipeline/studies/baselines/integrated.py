@@ -6,30 +6,30 @@ Integrated Gradients of a model F between a baseline x' and an input x (Sundarar
     (x_i − x'_i) · ∫₀¹ ∂F(x' + α (x − x')) / ∂x_i dα.
 
 Shapley Integrated Gradients (the same paper, Algorithm 2 and section 4.3) averages it over the
-pictures of coalitions of areas that Algorithm 1 samples, D_i for the player (area) i; none of D_i
-holds i. Appendix B.1 names three ways to use a coalition S, whose picture is x_S:
+pictures of coalitions of areas that Algorithm 1 samples: D_i for the player (area) i, where no
+coalition of D_i holds i. Appendix B.1 names three ways to use a coalition S, whose picture is x_S:
 
 * proposal 1, Algorithm 2 itself: from x_S to the picture x ("baselines");
 * proposal 2: from the zero baseline to x_S ("inputs");
-* both together, of which it is only said "proposal 1 + proposal 2": their sum ("both"). A
-  coalition's two lines are then one path from the baseline over x_S to x, so the values sum to
-  F(x) − F(x'), which those of neither alone do.
+* both together, described only as "proposal 1 + proposal 2": their sum ("both"). A coalition's two
+  lines then form one path from the baseline over x_S to x, so the values sum to F(x) − F(x'),
+  unlike those of a single proposal.
 
 *Which coalitions count for which feature.* Algorithm 2 computes Integrated Gradients from each
-player's D_i in a loop and, after the loop, says "Average all values of Integrated Gradients as
-each player's contribution". Two readings are offered:
+player's D_i in a loop and, after the loop, says "Average all values of Integrated Gradients as each
+player's contribution". There are two readings:
 
-* ``all`` (the default): what is printed. The values of all coalitions of all players are averaged,
-  for every feature alike; a coalition that was sampled for two players counts twice, a player with
-  more coalitions counts more. A feature's value is then scaled by how many of the coalitions leave
-  it out, as it gets nothing from those that hold it.
-* ``own``: the features of area i get the average over D_i alone. The text speaks for it with "for
-  player x_i" in Theorem 3 and "apply Integrated Gradients to compute each player's contribution",
-  and it is what the Shapley value does: a player's marginal contributions are to coalitions
-  without it. Since x_S shows the baseline in area i for each S in D_i, proposal 2 would give zero
-  everywhere; so under ``own`` its inputs are the pictures of S ∪ {i}.
+* ``all`` (the default): the text as printed. The values of all coalitions of all players are
+  averaged, for every feature alike. A coalition that was sampled for two players counts twice, and
+  a player with more coalitions counts more. A feature gets nothing from coalitions that hold it, so
+  its value is scaled by the share of coalitions without it.
+* ``own``: the features of area i get the average over D_i alone. The text supports this reading
+  with "for player x_i" in Theorem 3 and "apply Integrated Gradients to compute each player's
+  contribution". The Shapley value does the same: a player's marginal contributions are to
+  coalitions without it. Since x_S shows the baseline in area i for each S in D_i, proposal 2 would
+  give zero everywhere, so under ``own`` its inputs are the pictures of S ∪ {i}.
 
-A player without coalitions (Algorithm 1 found none effective: a null player) adds nothing to
+A player without coalitions (Algorithm 1 found no effective one: a null player) adds nothing to
 ``all`` and has value 0 under ``own``. Without any coalition at all, all values are 0.
 
 Equal coalitions are integrated once and weighted by how often they were sampled. Lines and the
@@ -63,17 +63,17 @@ from pipeline.studies.baselines.areas import (
 )
 
 Proposal = Literal["baselines", "inputs", "both"]
-"""Coalitions are baselines (proposal 1), inputs (proposal 2), or each in turn."""
+"""Coalitions are baselines (proposal 1), inputs (proposal 2), or both in turn."""
 
 Counted = Literal["all", "own"]
-"""Which coalitions count for a feature: all players', or those of its own area alone."""
+"""Which coalitions count for a feature: those of all players, or only those of its own area."""
 
 BaselineKind = Literal["zero", "mean", "random"]
 
 
 @dataclass(frozen=True, eq=False)
 class Attribution:
-    """What each feature of a picture adds to a score."""
+    """Contribution of each feature of a picture to a score."""
 
     values: Tensor
     """(*shape) float64"""
@@ -83,7 +83,8 @@ class Attribution:
     """Points at which the gradient was evaluated: lines · steps."""
     largest_gap: float
     """Over the lines, the largest absolute difference between the sum over features of the
-    integrated gradients and the score at the end less that at the start; 0 without lines."""
+    integrated gradients and the difference of the scores at the end and at the start; 0 without
+    lines."""
 
     def per_player(self, areas: Areas) -> Tensor:
         """Sums over the features of each player: (player,) float64."""
@@ -97,15 +98,15 @@ def baseline_pictures(
 
     Args:
         kind: ``zero``, ``mean`` or ``random``.
-        pictures: (picture, *shape) floats; they tell the shape, the dtype and the device.
-        count: how many random ones, drawn without repeats; the other kinds are one picture.
-        seed: of the random ones.
+        pictures: (picture, *shape) floats; they set the shape, the dtype and the device.
+        count: number of random pictures, drawn without repeats; the other kinds are one picture.
+        seed: of the random pictures.
 
     Returns:
         (baseline, *shape) of the pictures' dtype.
 
     Raises:
-        InputError: another kind, no pictures, NaN or Inf, more random ones than there are.
+        InputError: another kind, no pictures, NaN or Inf, a count above the number of pictures.
     """
     one_of("baseline", kind, BaselineKind)
     pictures = tensor("pictures", pictures)
@@ -136,7 +137,7 @@ def integrated_gradients(
 ) -> Attribution:
     """Integrated Gradients of a picture, averaged over baselines.
 
-    The values sum to the score of the picture less the mean of the baselines' scores, but for the
+    The values sum to the score of the picture minus the mean of the baselines' scores, up to the
     error of the quadrature.
 
     Args:
@@ -144,14 +145,14 @@ def integrated_gradients(
             evaluation mode, on the picture's device; a row's scores must not depend on the others.
         picture: (*shape) floats.
         baselines: (baseline, *shape); :func:`baseline_pictures` makes the usual ones.
-        target: which output, counted from 0.
+        target: number of the output, from 0.
         steps: points of the quadrature, on each line.
         rule: of the quadrature.
-        batch_size: points that the model is given at once, at most; memory grows with it.
+        batch_size: the most points in one call of the model; memory grows with it.
 
     Raises:
-        InputError: shapes that do not go together, no baselines, NaN or Inf (of scores or their
-            gradients, too), a model that does not take the picture, an output that does not
+        InputError: shapes that do not go together, no baselines, NaN or Inf (also of scores or
+            their gradients), a model that does not accept the picture, an output that does not
             exist, steps or batch_size less than 1, another rule.
     """
     shown, baselines = checked_picture(picture, scores), tensor("baselines", baselines)
@@ -199,19 +200,19 @@ def shapley_integrated_gradients(
         picture: (*shape) floats.
         areas: the player of every feature, (*shape) or its last axes.
         sampled: for each player the coalitions that Algorithm 1 sampled, as masks: (m,) integers,
-            past 64 players (m, byte) uint8; m may differ and be 0. None may hold its player.
-        baseline: what absent areas show, of a shape that can be broadcast to the picture's; zero if
-            none is given. It is also where the lines of proposal 2 start.
+            beyond 64 players (m, byte) uint8; m may differ and be 0. They must not hold the player.
+        baseline: what absent areas show; its shape must broadcast to the picture's; None: zero. The
+            lines of proposal 2 start there too.
         proposal: how coalitions are used.
         counted: which coalitions count for a feature.
-        target: which output, counted from 0.
+        target: number of the output, from 0.
         steps: points of the quadrature, on each line.
         rule: of the quadrature.
-        batch_size: points that the model is given at once, at most; memory grows with it.
+        batch_size: the most points in one call of the model; memory grows with it.
 
     Raises:
-        InputError: as :func:`integrated_gradients`, and if there are not coalitions for each
-            player, or one of them holds a player who does not exist or the player it is for.
+        InputError: as :func:`integrated_gradients`, and if ``sampled`` does not have one entry per
+            player, or if a coalition holds its own player or a player who does not exist.
     """
     one_of("proposal", proposal, Proposal)
     one_of("counted", counted, Counted)
@@ -249,10 +250,10 @@ def counted_both_ways(
     rule: Rule = "gauss-legendre",
     batch_size: int = 256,
 ) -> dict[Counted, Attribution]:
-    """Proposal 1 under both rules of which coalitions count, from the same gradients.
+    """Proposal 1 under both rules for which coalitions count, from the same gradients.
 
-    Arguments and errors as :func:`shapley_integrated_gradients`; each attribution is what that
-    gives, and is said to have taken as many gradients.
+    Arguments and errors as :func:`shapley_integrated_gradients`. Each attribution equals the result
+    of that function, and reports the same number of gradients.
     """
     shown, areas = checked_picture(picture, scores), checked_areas(areas)
     absent = fitted_baseline(shown, torch.zeros(()) if baseline is None else baseline)
@@ -276,7 +277,9 @@ def _sampled(
     """The player that each coalition was sampled for, and its members: (m,), (m, player)."""
     n_players = count_players(areas)
     if not isinstance(sampled, Sized):
-        raise InputError(f"coalitions: a {type(sampled).__name__}; a list of those of each player")
+        raise InputError(
+            f"coalitions: is a {type(sampled).__name__}; a list with one entry per player is needed"
+        )
     if len(sampled) != n_players:
         raise InputError(
             f"coalitions were sampled for {len(sampled)} players; there are {n_players} areas"
@@ -300,9 +303,9 @@ def _weighted(
 ) -> tuple[NDArray[np.bool_], Tensor]:
     """Distinct coalitions, and the weight of each in each average: (line, player), (group, line).
 
-    There is one group for ``all``, and one for each player for ``own``. Coalitions whose line has
-    no length count in the averages' denominators but are not integrated: the empty one
-    where lines lead to coalitions, that of all players where they lead from them.
+    ``all`` has one group, ``own`` one per player. Coalitions whose line has no length count in the
+    averages' denominators but are not integrated: the empty coalition if lines lead to coalitions,
+    that of all players if lines lead from them.
     """
     distinct, of = np.unique(held, axis=0, return_inverse=True)
     n_players = held.shape[1]
@@ -347,11 +350,11 @@ def _integrate(
 
     Args:
         scores: the model.
-        lines: starts and ends of the lines, made as they are needed.
-        weightings: for each sum the weights, (group, line) float64, a line's for the features of
-            each group; and the group of every feature, as areas are given, None where there is one.
+        lines: starts and ends of the lines, computed when needed.
+        weightings: for each sum the weights (group, line) float64 of each line for each group's
+            features; and the group of every feature, shaped as areas, None if there is one group.
         like: a picture, for shape, dtype and device.
-        target: which output.
+        target: number of the output.
         steps: points on each line.
         rule: of the quadrature.
         batch_size: points in a pass.
@@ -420,7 +423,7 @@ def _largest_gap(
 
 
 def _scores_at(scores: Scores, at: Tensor, target: int) -> Tensor:
-    """(row,) float64; a picture that was expanded to many rows is scored once."""
+    """(row,) float64; a picture expanded to many rows is scored once."""
     if len(at) > 1 and at.stride(0) == 0:
         return _chosen(scores(at[:1]), target).double().expand(len(at))
     return _chosen(scores(at), target).double()

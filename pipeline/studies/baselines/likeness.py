@@ -1,6 +1,6 @@
 """Which attributions of the same pictures are alike, and where (Figs. 4 and 5).
 
-The paper tells it by eye; here it is correlations and shares over areas, picture by picture.
+The paper judges by eye. Here correlations and shares over areas are computed, picture by picture.
 """
 
 from typing import Any
@@ -22,21 +22,21 @@ BASELINES = ("zero", "mean", "random")
 
 
 def likeness(found: Attributions) -> dict[str, Any]:
-    """How Shapley Integrated Gradients (proposal 1) go together with Integrated Gradients.
+    """How Shapley Integrated Gradients (proposal 1) relate to Integrated Gradients.
 
     Returns:
-        Means over pictures, with standard errors over pictures (``_se``); NaN where one has no
-        meaning:
+        Means over pictures, with standard errors over pictures (``_se``); NaN if undefined:
 
         * ``zero``, ``mean``, ``random``: r over areas between SIG and Integrated Gradients from
-          that baseline, and ``random_less_zero``, ``random_less_mean`` between two of these;
-        * ``focus``: the share of SIG's absolute values on areas that Integrated Gradients from zero
-          and from the mean both have in their upper half, but those from random pictures have in
-          their lower half; ``focus_even``, the share that these areas have of all;
-          ``focus_gain``, the former less the latter; and ``focus_pictures`` that have such areas;
+          that baseline; ``random_less_zero``, ``random_less_mean``: differences of two of these;
+        * ``focus``: the share of SIG's absolute values on areas that are in the upper half of
+          Integrated Gradients from zero and from the mean, but in the lower half of those from
+          random pictures; ``focus_even``: the share of these areas among all areas;
+          ``focus_gain``: the former minus the latter; ``focus_pictures``: number of pictures with
+          such areas;
         * ``signs``: r over areas between the positive part of SIG's values and the negative one;
-          ``signs_others``, the same with the negative part in other pictures; ``signs_gain``, the
-          former less the latter.
+          ``signs_others``: the same with the negative part in other pictures; ``signs_gain``: the
+          former minus the latter.
     """
     own = found.of_areas(SIG)
     each = {name: known_mean(pearson(own, found.of_areas(f"ig_{name}"))) for name in BASELINES}
@@ -56,7 +56,7 @@ def likeness(found: Attributions) -> dict[str, Any]:
 
 
 def _focus(found: Attributions, own: Floats) -> dict[str, Floats]:
-    """Of each picture, as :func:`likeness` says: (picture,)."""
+    """The measures ``focus…`` of :func:`likeness` for each picture: (picture,)."""
     upper = {name: _upper_half(found.of_areas(f"ig_{name}")) for name in BASELINES}
     chosen = upper["zero"][0] & upper["mean"][0] & ~upper["random"]
     shares = np.abs(quality.normalised(own))
@@ -76,7 +76,7 @@ def _upper_half(values: Floats) -> NDArray[np.bool_]:
 
 
 def _signs(found: Attributions) -> dict[str, Floats]:
-    """Of each picture, as :func:`likeness` says: (picture,)."""
+    """The measures ``signs…`` of :func:`likeness` for each picture: (picture,)."""
     positive, negative = (
         area_sums(torch.from_numpy(part), found.areas, leading=2).numpy()
         for part in quality.parts(found.methods[SIG].values)

@@ -11,14 +11,14 @@ Tolerance = Annotated[float, Field(ge=0)]
 Part = Annotated[float, Field(gt=0, le=1)]
 
 MOST_PLAYERS = 20
-"""Areas beyond which complete games are refused: a picture's table has 2**areas values."""
+"""The most areas of a complete game: a picture's table has 2**areas values."""
 
 SIDES = {"digits": 8, "mnist": 28, "cifar10": 32}
-"""Pixels a side of pictures that are always of one size."""
+"""Side in pixels of pictures that have a fixed size."""
 
 
 class NetworksInPlaceParams(Section):
-    """Networks that are trained in place of the utility functions."""
+    """Networks that are trained to replace the utility functions."""
 
     repeats: Annotated[Number, Field(ge=1, le=100)]
     share_of_12: Part
@@ -32,7 +32,7 @@ class NetworksInPlaceParams(Section):
 
 
 class RatiosParams(Section):
-    """Effective Shapley values beside permutation sampling."""
+    """Comparison of Effective Shapley values with permutation sampling."""
 
     repeats: Annotated[Number, Field(ge=2)]
     per_size: Annotated[list[Count], Field(min_length=1)]
@@ -44,7 +44,7 @@ class RatiosParams(Section):
 
 
 class ReplaceParams(Section):
-    """What networks make of the utility functions that they stand in for."""
+    """How well networks replace utility functions."""
 
     coalitions: Count
     steps: Count
@@ -60,7 +60,7 @@ class ProportionsParams(Section):
 
 
 class PictureSourceParams(Section):
-    """Which pictures there are."""
+    """Where the pictures come from."""
 
     source: Literal["digits", "mnist", "cifar10", "folder"]
     root: str | None
@@ -76,17 +76,17 @@ class PictureSourceParams(Section):
 
     @property
     def side(self) -> int | None:
-        """Pixels a side of every picture; None where only the files tell."""
+        """Side in pixels of every picture; None if only the files determine it."""
         return self.size or SIDES.get(self.source)
 
 
 class PicturesParams(PictureSourceParams):
-    """Which pictures are explained, and what their areas are."""
+    """Which pictures are explained, and the size of their areas."""
 
     area: Count
 
     def check_areas(self, height: int, width: int) -> None:
-        """Raise InputError unless the areas of a picture are so many that a game can be played."""
+        """Raise InputError unless the number of a picture's areas allows a complete game."""
         n_players = _areas(height, width, self.area)
         if 2 <= n_players <= MOST_PLAYERS:
             return
@@ -108,7 +108,7 @@ def _areas(height: int, width: int, side: int) -> int:
 
 
 def _numbers(ascending: list[int]) -> str:
-    """Numbers without a gap, in words."""
+    """A range of numbers, in words."""
     first, last = ascending[0], ascending[-1]
     return str(first) if first == last else f"{first} to {last}"
 
@@ -144,7 +144,7 @@ class EmbeddingParams(_PictureNetworkParams):
 
 
 class PictureGameParams(Section):
-    """The game that the areas of a picture play."""
+    """The game of a picture's areas."""
 
     explained: Count
     absent: Literal["zero", "mean"]

@@ -1,4 +1,4 @@
-"""Files of the study of baselines: what its rules read, and which games it fills stores with."""
+"""Files of the study of baselines: the inputs of its rules, and the games in its stores."""
 
 from itertools import islice
 from pathlib import Path
@@ -14,10 +14,10 @@ from pipeline.studies.baselines.params import (
 )
 
 UTILITIES = ("synergies_12", "rules_12", "synergies_20", "rules_20")
-"""The utility functions of the study of baselines: a game each."""
+"""The utility functions of the study of baselines, one game each."""
 
 PICTURED = ("classifier", "distance")
-"""What is explained of pictures in the study of baselines: a game each."""
+"""Models of pictures in the study of baselines, one game each."""
 
 SIZES = {
     "digits": {"train": 1258, "test": 180},
@@ -27,20 +27,20 @@ SIZES = {
 """How many pictures each split of the data sets has."""
 
 INTERMEDIATE = ("surrogates",)
-"""Stages whose files may be removed once everything is made."""
+"""Stages whose files may be removed once all results exist."""
 
 
 COUNTED = {"count": given(None, "baselines.surrogates.repeats")}
-"""For stages that read the surrogates. More than are asked for may be in their folders."""
+"""For stages that read the surrogates: their folders may hold more than ``repeats``."""
 
 
 def domains(baselines: Params) -> dict[str, list[str]]:  # noqa: ARG001  as other studies' are called
-    """Values that the wildcards of the study's rules take."""
+    """Possible values of the wildcards in the study's rules."""
     return {"utility": list(UTILITIES), "pictured": list(PICTURED)}
 
 
 def games(baselines: Params) -> dict[str, GameRule]:
-    """The games of which all coalitions are evaluated, by name."""
+    """The games whose coalitions are all evaluated, by name."""
     of_utilities = {
         utility: GameRule(files={"weights": surrogates(baselines, utility)}, needs=COUNTED)
         for utility in UTILITIES
@@ -58,22 +58,22 @@ def games(baselines: Params) -> dict[str, GameRule]:
 
 
 def repeats(baselines: Params) -> range:
-    """Numbers of the networks that stand in for a utility function, from 1."""
+    """Numbers of the networks that replace a utility function, from 1."""
     return range(1, baselines.surrogates.repeats + 1)
 
 
 def surrogates(baselines: Params, utility: str) -> list[str]:
-    """Checkpoints of the networks that stand in for a utility function."""
+    """Checkpoints of the networks that replace a utility function."""
     return [f"results/baselines/surrogates/{utility}/{i}.pt" for i in repeats(baselines)]
 
 
 def all_surrogates(baselines: Params) -> list[str]:
-    """Checkpoints of the networks that stand in for any utility function."""
+    """Checkpoints of the networks that replace any utility function."""
     return [path for utility in UTILITIES for path in surrogates(baselines, utility)]
 
 
 def picture_files(baselines: Params) -> list[str]:
-    """What stages that read the pictures depend on, where they are the user's files."""
+    """Files that stages reading the pictures depend on, if they are the user's files."""
     pictures = baselines.pictures
     if pictures.root is None or pictures.download:
         return []
@@ -82,21 +82,21 @@ def picture_files(baselines: Params) -> list[str]:
 
 
 def given_network(network: ClassifierParams | EmbeddingParams) -> list[str]:
-    """The checkpoint that is taken as it is, if there is one."""
+    """The user's checkpoint, if one is given."""
     return [] if network.weights in (None, "imagenet") else [str(network.weights)]
 
 
 def pictured_weights(pictured: str) -> str:
-    """The network that a game of pictures is played with."""
+    """The network of a game of pictures."""
     network = {"classifier": "classifier", "distance": "embedding"}[pictured]
     return f"results/baselines/{network}.pt"
 
 
 def check(baselines: Params) -> None:
-    """Refuse, before anything is trained, what could only fail afterwards.
+    """Check, before anything is trained, what could otherwise only fail later.
 
-    Raises InputError for a file that is not there, for areas that are too many or too few, and for
-    more pictures than there are, as far as the parameters and the names of files tell.
+    Raises InputError for a missing file, for too many or too few areas, and for more pictures than
+    there are, as far as the parameters and the names of files show this.
     """
     pictures = baselines.pictures
     named = {"pictures.root": None if pictures.download else pictures.root}
@@ -132,9 +132,9 @@ def _split(pictures: PicturesParams, split: str) -> str:
 
 
 def count_pictures(pictures: PicturesParams, split: str, *, up_to: int) -> int:
-    """How many pictures a split has, or ``up_to`` if they are as many or more.
+    """How many pictures a split has, at most ``up_to``.
 
-    Those of a folder are counted by the names of its files, and no further than needed.
+    The pictures of a folder are counted by the names of its files, only as far as needed.
     """
     if pictures.source != "folder":
         return min(up_to, SIZES[pictures.source][split])

@@ -1,4 +1,4 @@
-"""What the paper says of attributions of pictures, beside what the study's results show.
+"""Claims of the paper on attributions of pictures, beside the study's own results.
 
 Judged as in :mod:`pipeline.studies.baselines.claims`.
 """
@@ -13,10 +13,10 @@ from pipeline.studies.baselines.attribution_files import SIG_LARGER, SIG_SMALLER
 Results = Mapping[str, Any]
 
 CLOSE = 1.5
-"""How many times as long "close" may take, and what is not "much faster" takes less than."""
+"""Ratio of times up to which they count as "close", and from which as "much faster"."""
 
 SIMILAR = 0.5
-"""Pearson's r from which distributions that are alike by more than chance are "similar"."""
+"""Pearson's r from which distributions that are alike beyond chance count as "similar"."""
 
 PLAIN = ("ig_zero", "ig_mean", "ig_random")
 NAMES = {"ig_zero": "zero", "ig_mean": "mean", "ig_random": "random"}
@@ -25,7 +25,7 @@ MODELS = ("classifier", "distance")
 
 
 def of_pictures(results: Results) -> list[Claim]:
-    """Every claim on pictures, of the model that the paper makes it of."""
+    """Every claim on pictures, for the model that the paper names."""
     found = [
         *(_better(results, model) for model in MODELS),
         _on_ink(results),
@@ -96,7 +96,7 @@ def _part_on_ink(results: Results, part: str) -> Claim | None:
 
 
 def _likeness(results: Results, model: str, *needed: str) -> Mapping[str, Any] | None:
-    """What is known of one model, if all that is needed is."""
+    """The row of one model, if it holds all the needed values."""
     found = [row for row in results["agreement"]["likeness"] if row["model"] == model]
     return found[0] if found and all(found[0][name] is not None for name in needed) else None
 
@@ -188,9 +188,9 @@ def _smaller(results: Results, model: str) -> Claim | None:
 
 
 def _alike(results: Results, model: str) -> Claim | None:
-    """Judged by what other draws of coalitions make of proposal 1 alone: no limit is set by hand.
+    """Compare the proposals' difference with that between two draws of coalitions of proposal 1.
 
-    Who looks at one picture of each could not tell a smaller difference from another draw.
+    No limit is set by hand. In single pictures a smaller difference would look like another draw.
     """
     found = [row for row in results["agreement"]["between"] if row["model"] == model]
     if not found or found[0]["ratio_distance"] is None:

@@ -1,4 +1,4 @@
-"""Networks of pictures: read from the stages' checkpoints, and asked in batches."""
+"""Networks of pictures: read from the stages' checkpoints, and evaluated in batches."""
 
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,13 @@ from pipeline.models.pictures import PictureClassifier, PictureEmbedding
 from pipeline.studies.baselines import resnets
 
 CACHED_BYTES = 1 << 24
-"""Of a batch's activations on a processor: more would leave its cache."""
+"""Activations of a batch on the CPU; more would not fit its cache."""
 
 
 def read_classifier(path: Path, pictures: Pictures) -> nn.Module:
-    """The classifier of a checkpoint of the stage ``classifier``, in evaluation mode.
+    """Read a classifier from a checkpoint of the stage ``classifier``, in evaluation mode.
 
-    Raises InputError if it takes pictures of other channels.
+    Raises InputError if it takes pictures with another number of channels.
     """
     if checkpoints.load(path)[0].get("network") == resnets.KIND:
         return resnets.load(path)
@@ -30,9 +30,9 @@ def read_classifier(path: Path, pictures: Pictures) -> nn.Module:
 
 
 def read_embedding(path: Path, pictures: Pictures) -> nn.Module:
-    """The embedding of a checkpoint of the stage ``embedding``, in evaluation mode.
+    """Read an embedding from a checkpoint of the stage ``embedding``, in evaluation mode.
 
-    Raises InputError if it takes pictures of other channels.
+    Raises InputError if it takes pictures with another number of channels.
     """
     if checkpoints.load(path)[0].get("network") == resnets.EMBEDDING:
         return resnets.load_embedding(path)
@@ -42,7 +42,7 @@ def read_embedding(path: Path, pictures: Pictures) -> nn.Module:
 
 
 def fit_channels(network: networks.Convolutional, pictures: Pictures, source: Path) -> None:
-    """Raise InputError unless the network takes pictures of so many channels."""
+    """Raise InputError unless the network takes pictures with this number of channels."""
     wanted, found = network.description()["channels"], pictures.pixels.shape[1]
     if wanted != found:
         raise InputError(
@@ -52,22 +52,22 @@ def fit_channels(network: networks.Convolutional, pictures: Pictures, source: Pa
 
 
 def outputs_of(network: nn.Module, pictures: Tensor) -> Tensor:
-    """What a network gives for pictures on its device, in batches and without gradients."""
+    """Outputs of a network for pictures on its device, in batches and without gradients."""
     at_once = batch_size(network, pictures[0])
     with torch.no_grad():
         return torch.cat([network(part) for part in pictures.split(at_once)])
 
 
 def batch_size(network: nn.Module, picture: Tensor, *, gradients: bool = False) -> int:
-    """Pictures that are best given to a network at once: a power of two.
+    """The best number of pictures for one call of a network: a power of two.
 
-    On a processor as many as leave the activations in its cache, elsewhere as many as its working
-    memory holds. It depends on nothing else, so that results are repeatable.
+    On the CPU the activations must fit its cache, elsewhere the device's working memory. The number
+    depends on nothing else, so results are repeatable.
 
     Args:
         network: on the picture's device.
         picture: (*shape), one of them.
-        gradients: whether gradients are wanted: then activations are kept.
+        gradients: whether gradients are computed, which keeps activations.
     """
     counts = [picture.numel()]
 
@@ -90,7 +90,7 @@ def batch_size(network: nn.Module, picture: Tensor, *, gradients: bool = False) 
 
 
 def described(network: nn.Module) -> dict[str, Any]:
-    """What beside the weights makes a network what it is."""
+    """A network's description besides its weights."""
     kind = {"kind": type(network).__name__}
     if isinstance(network, resnets.Resnet):
         return {**kind, "architecture": network.architecture}

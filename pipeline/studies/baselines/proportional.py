@@ -1,8 +1,8 @@
-"""The probability of a proportional sample (Theorem 2), of players of actual games.
+"""The probability of a proportional sample (Theorem 2), for players of actual games.
 
-The theorem's numbers are those of effective coalitions, which complete tables tell. Of many players
-no sample is exactly proportional, as the smallest numbers in the proportion of theirs are larger
-than what is drawn; so sets of few players are looked at, the most probable ones.
+The theorem needs numbers of effective coalitions, which complete tables provide. For many players
+no sample is exactly proportional: even the smallest numbers in their proportion exceed the number
+drawn. So the most probable sets of few players are used.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from pipeline.studies.baselines.theorems import (
 )
 
 MOST_SETS = 100_000
-"""Sets of players that are looked through for the most probable one, at most."""
+"""The most sets of players that are searched for the most probable one."""
 
 
 @dataclass(frozen=True)
@@ -31,21 +31,21 @@ class Proportion:
     """Theorem 2 for some players at one number of coalitions drawn."""
 
     drawn: int
-    """coalitions, of each player"""
+    """coalitions per player"""
     printed: int
-    """the printed number: no probability"""
+    """the printed number, which is no probability"""
     probability: float
-    """the same, normalised"""
+    """the normalised number"""
     simulated: Frequency
 
     @property
     def printed_log10(self) -> float | None:
-        """Logarithm of the printed number; None where it is 0."""
+        """Logarithm of the printed number; None if it is 0."""
         return log10(self.printed) if self.printed else None
 
 
 def effective_counts(table: NDArray[np.floating], tolerance: float = 0.0) -> list[int]:
-    """Effective coalitions of each player: those at which its marginal contribution is not zero.
+    """Effective coalitions of each player: those with a nonzero marginal contribution.
 
     Args:
         table: (2**n,) values in mask order.
@@ -62,7 +62,7 @@ def effective_counts(table: NDArray[np.floating], tolerance: float = 0.0) -> lis
         raise InputError(f"tolerance {tolerance}: must be 0 at least")
     counts = []
     for player in range(n):
-        # By mask: players above, this player absent or present, players below.
+        # Axes in mask order: players above, this player absent or present, players below.
         pairs = table.reshape(-1, 2, 2**player)
         counts.append(int((np.abs(pairs[:, 1] - pairs[:, 0]) > tolerance).sum()))
     return counts
@@ -71,11 +71,11 @@ def effective_counts(table: NDArray[np.floating], tolerance: float = 0.0) -> lis
 def proportions(
     effective: Sequence[int], population: int, drawn: Sequence[int], *, simulations: int, seed: int
 ) -> list[Proportion]:
-    """Theorem 2 for these players, at each number of coalitions drawn that there are.
+    """Theorem 2 for these players, at each possible number of coalitions drawn.
 
     Args:
         effective: of each player.
-        population: all coalitions without a player, the same of each.
+        population: all coalitions without a player, the same number for each.
         drawn: coalitions drawn of each player; numbers beyond the population are left out.
         simulations: samples that are drawn for the frequency.
         seed: of the simulations.
@@ -90,7 +90,7 @@ def proportions(
         if number > population:
             continue
         each = [number] * len(effective)
-        # The smallest a cannot exceed what is drawn: a limit that changes nothing but the time.
+        # The smallest a cannot exceed the number drawn: this limit only saves time.
         found = simulated_frequency(
             effective, everybody, each, repeats=simulations, most=number, seed=seed
         )
@@ -110,9 +110,9 @@ def most_probable(
 ) -> tuple[int, ...] | None:
     """The set of players with the highest mean probability over the numbers drawn.
 
-    Players without effective coalitions are in no set, as they fit every sample. Those of whom all
-    coalitions are effective fit each other in every sample: at least one other is asked for, if
-    there are any.
+    Players without effective coalitions fit every sample, so they are left out. Players whose
+    coalitions are all effective fit each other in every sample, so a set needs at least one other
+    player if there is any.
 
     Args:
         effective: of each player.
@@ -121,10 +121,10 @@ def most_probable(
         size: players of the set.
 
     Returns:
-        The set, ascending; the first of equals; None if there are not so many players.
+        The set, ascending; the first of equally probable ones; None if there are too few players.
 
     Raises:
-        InputError: more than ``MOST_SETS`` sets, numbers that are no whole ones or too small.
+        InputError: more than ``MOST_SETS`` sets, numbers that are not whole or too small.
     """
     effective, drawn = wholes("effective", effective, 0), wholes("drawn", drawn, 0)
     population, size = whole("population", population), whole("size", size)
@@ -139,7 +139,7 @@ def most_probable(
     known: dict[tuple[int, ...], float] = {}
 
     def probability(chosen: tuple[int, ...]) -> float:
-        # Players with equal numbers are alike: most sets have been looked at in others' guise.
+        # Players with equal numbers are alike, so most sets repeat the counts of earlier ones.
         counts = tuple(sorted(effective[i] for i in chosen))
         if counts not in known:
             known[counts] = sum(

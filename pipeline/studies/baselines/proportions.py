@@ -1,8 +1,8 @@
 """The probability of a proportional sample, printed, normalised and simulated (Theorem 2).
 
-The four utility functions are looked at with all their players, of whom hardly any sample is
-exactly proportional, and with the two and the three players for whom it is most probable; and a
-small game in which the numbers can be counted by hand.
+Three kinds of sets of players are used for each of the four utility functions: all players, for
+whom hardly any sample is exactly proportional, and the two and the three players with the highest
+probability. A small game allows counting the numbers by hand.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,8 +20,8 @@ from pipeline.studies.baselines.proportional import (
 from pipeline.studies.baselines.utilities import Rule, Utility, complete_table
 
 EXAMPLE = Utility(6, (Rule(1.0, all_of=(0,), any_of=((1, 2),)),))
-"""1 for player 0 with one of 1 and 2, and three players who are worth nothing: of 32 coalitions 24
-are effective for player 0, and 8 for each of 1 and 2."""
+"""1 for player 0 with one of 1 and 2, and three null players: of 32 coalitions 24 are effective for
+player 0, and 8 for each of 1 and 2."""
 
 SETS = {2: "two players", 3: "three players"}
 COLUMNS = (
@@ -46,7 +46,7 @@ def theorem_2(effective: Mapping[str, list[int]], params: ProportionsParams) -> 
 
     Args:
         effective: effective coalitions of each player, by game.
-        params: numbers of coalitions that are drawn, and how many samples are simulated.
+        params: numbers of coalitions drawn, and number of simulated samples.
     """
     example = effective_counts(complete_table(EXAMPLE)[:, 0])
     rows = rows_of("example", "example", example, (0, 1, 2), params)
@@ -67,7 +67,7 @@ def theorem_2(effective: Mapping[str, list[int]], params: ProportionsParams) -> 
 def rows_of(
     game: str, name: str, counts: list[int], players: Sequence[int], params: ProportionsParams
 ) -> list[dict[str, Any]]:
-    """A row for each number of coalitions drawn, of some players of a game.
+    """One row for each number of coalitions drawn, for some players of a game.
 
     Args:
         game: its name.
@@ -94,7 +94,7 @@ def _numbers(found: Proportion, simulations: int) -> dict[str, Any]:
     low, high = interval(found.simulated.frequency, simulations)
     return {
         "drawn": found.drawn,
-        # As text: past 2**53 readers of JSON would round it, past 1e308 refuse it.
+        # As text: JSON readers may round numbers above 2**53 and reject those above 1e308.
         "printed": f"{Decimal(found.printed):.6g}",
         "printed_log10": found.printed_log10,
         "probability": found.probability,

@@ -1,11 +1,11 @@
 """How good an attribution of a picture to its areas is.
 
-Values are held against exact Shapley values of the same areas, against what the model does when
-areas are shown or hidden in the order of their values, against where the ink is, and against
-their own repeats. The paper (Effective Coalitions of Shapley Value for Integrated Gradients)
-compares ratios of values, so magnitudes are normalised by the sum of absolute values: Shapley
-values of both signs may sum to anything. It also looks at positive and negative values apart
-(section 5): :func:`parts`.
+Values are compared with exact Shapley values of the same areas, with the model's scores as areas
+are shown or hidden in the order of their values, with the position of the ink, and with their own
+repeats. The paper (Effective Coalitions of Shapley Value for Integrated Gradients) compares ratios
+of values, so magnitudes are normalised by the sum of absolute values: Shapley values of both signs
+may sum to anything. It also considers positive and negative values separately (section 5):
+:func:`parts`.
 """
 
 from dataclasses import dataclass
@@ -23,14 +23,14 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, eq=False)
 class RatioAgreement:
-    """Of each vector of values, all (...,)."""
+    """Agreement of each vector of values, all (...,)."""
 
     pearson: Floats
-    """over players; NaN where either side is constant, or of one player"""
+    """over players; NaN if either side is constant, or has one player"""
     kendall: Floats
     """Kendall's τ-b over players; NaN as above"""
     ratio_distance: Floats
-    """L1 distance of the normalised values: 0 (same ratios) to 2; NaN where either is all zero"""
+    """L1 distance of the normalised values: 0 (same ratios) to 2; NaN if either is all zero"""
 
 
 def ratio_agreement(estimated: NDArray[np.floating], exact: NDArray[np.floating]) -> RatioAgreement:
@@ -38,7 +38,7 @@ def ratio_agreement(estimated: NDArray[np.floating], exact: NDArray[np.floating]
 
     Args:
         estimated: (..., player) floats.
-        exact: what can be broadcast against ``estimated``.
+        exact: floats that broadcast against ``estimated``.
 
     Raises:
         InputError: shapes that do not go together, NaN or Inf.
@@ -57,21 +57,20 @@ def ratio_agreement(estimated: NDArray[np.floating], exact: NDArray[np.floating]
 
 
 def normalised(values: NDArray[np.floating], axis: int = -1, *, empty: float = np.nan) -> Floats:
-    """Values as parts of the sum of their absolute values over players: the paper's ratios.
+    """Values divided by the sum of their absolute values over players: the paper's ratios.
 
     Args:
         values: (..., player, ...) floats.
-        axis: which axis the players are.
-        empty: what stands for the ratios of values that are all 0, which have none. NaN, so that
-            nothing computed from them passes for a measurement; 0 where parts are shown or added
-            up, as values that are 0 have no part in anything.
+        axis: axis of the players.
+        empty: result for values that are all 0, which have no ratios. NaN keeps results computed
+            from them from passing for measurements; 0 fits where ratios are shown or added up.
 
     Returns:
-        float64 of the same shape; absolute values sum to 1 over players. Of players of whom one
-        has NaN, all have.
+        float64 of the same shape; absolute values sum to 1 over players. One NaN among the players
+        makes all of them NaN.
 
     Raises:
-        InputError: what holds no numbers, an axis that there is not.
+        InputError: values that are no numbers, an axis that does not exist.
     """
     given = array("values", values).astype(np.float64, copy=False)
     axis = whole("axis", axis, -given.ndim, given.ndim - 1)
@@ -82,7 +81,7 @@ def normalised(values: NDArray[np.floating], axis: int = -1, *, empty: float = n
 def parts(values: NDArray[np.floating]) -> tuple[Floats, Floats]:
     """The positive part of values and the negative one, both as numbers ≥ 0.
 
-    The first less the second are the values. Raises InputError for what holds no numbers.
+    The first minus the second are the values. Raises InputError for values that are no numbers.
     """
     given = array("values", values).astype(np.float64, copy=False)
     return np.maximum(given, 0), np.maximum(-given, 0)
@@ -111,7 +110,7 @@ def curves(game: Game, values: NDArray[np.floating]) -> Curves:
             in the order of their numbers.
 
     Raises:
-        InputError: not a value for each player, NaN or Inf, what is no game.
+        InputError: a wrong number of values, NaN or Inf, an object that is no game.
     """
     given, played = _checked("values", values), counted(game)
     n = played.n_players
@@ -133,7 +132,7 @@ def _height(curve: Floats) -> Floats:
 
 @dataclass(frozen=True, eq=False)
 class Shares:
-    """Which share of an attribution lies on some features, all (...,); NaN where there is none."""
+    """Share of an attribution that lies on some features, all (...,); NaN if it is all zero."""
 
     absolute: Floats
     positive: Floats
@@ -172,18 +171,20 @@ def spread(repeats: NDArray[np.floating]) -> Floats:
     """How much normalised values differ between repeats with other seeds.
 
     Args:
-        repeats: (repeat, ..., player) floats, two repeats at least.
+        repeats: (repeat, ..., player) floats, at least two repeats.
 
     Returns:
         (...,) the mean over repeats of the L1 distance between a repeat's normalised values and
-        their mean over repeats: 0 where all agree; NaN where a repeat is all zero.
+        their mean over repeats: 0 if all agree; NaN if a repeat is all zero.
 
     Raises:
         InputError: less than two repeats, NaN or Inf.
     """
     given = _checked("repeats", repeats)
     if given.ndim < 2 or len(given) < 2:
-        raise InputError(f"repeats of shape {given.shape}: (repeat, ..., player), two at least")
+        raise InputError(
+            f"repeats of shape {given.shape}: (repeat, ..., player), at least two, are needed"
+        )
     ratios = normalised(given)
     return np.asarray(np.abs(ratios - ratios.mean(axis=0)).sum(axis=-1).mean(axis=0))
 

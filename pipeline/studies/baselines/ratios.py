@@ -1,8 +1,8 @@
-"""Effective Shapley values beside permutation sampling at equal evaluations (Fig. 2).
+"""Effective Shapley values compared with permutation sampling at equal evaluations (Fig. 2).
 
-All values are read from the stores of complete tables: an estimator that asks for a coalition is
-given what is stored, and what it asked for is counted. A network's estimates are compared with the
-exact values of that network, not with those of the function that it stands in for.
+All values are read from the stores of complete tables: an estimator that evaluates a coalition gets
+the stored value, and its distinct coalitions are counted. A network's estimates are compared with
+the exact values of that network, rather than those of the function that it replaces.
 """
 
 import zlib
@@ -40,7 +40,7 @@ from pipeline.studies.baselines.tables import UTILITY, game_of
 RANDOM_BASELINES = 10
 """Random coalitions over which Integrated Gradients are averaged."""
 NULL_TOLERANCE = 1e-9
-"""Values below that of the utility function are 0 but for rounding."""
+"""Values of the utility function up to this size are 0 up to rounding."""
 
 MEASURES = ("ratio_distance", "pearson", "kendall", "null_error")
 COLUMNS = (
@@ -94,9 +94,9 @@ class Compared:
     exact: Floats
     """(instance, player)"""
     sampled: Mapping[int, Estimated]
-    """by coalitions a size"""
+    """by number of coalitions per size"""
     gradients: Estimated
-    """none of the utility function"""
+    """empty for the utility function"""
     counts: list[dict[str, Any]]
     """rows of COUNT_COLUMNS"""
 
@@ -125,7 +125,7 @@ def compare(
             playable = StoredGame(store, i)
             exact.append(shapley_values(store.read(i))[:, 0])
             is_utility = instance == UTILITY
-            # An instance's draws depend on its name alone, not on which others there are.
+            # An instance's draws depend only on its name and game, not on the other instances.
             root = [params.seed, zlib.crc32(f"{game} {instance}".encode())]
             kept: list[list[Masks]] = []
             for per_size, of_size in sampled.items():
@@ -182,7 +182,7 @@ def _cells(game: str, found: Mapping[Counts, EffectiveShapley]) -> list[dict[str
 
 
 def error_rows(compared: Compared) -> list[dict[str, Any]]:
-    """A row for each kind of instance, number of coalitions a size and method."""
+    """One row for each kind of instance, number of coalitions per size and method."""
     utility = compared.exact[compared.instances.index(UTILITY)]
     is_null = np.abs(utility) <= NULL_TOLERANCE
     rows = []
@@ -221,7 +221,7 @@ def error_rows(compared: Compared) -> list[dict[str, Any]]:
 def _less(
     by_repeat: Mapping[str, Floats], method: str, against: str, verdict: str
 ) -> dict[str, Any]:
-    """Columns that compare a method's errors with another's; None where they cannot be."""
+    """Columns that compare a method's errors with another's; None if there is no other."""
     columns = f"less_{against}", f"less_{against}_error", verdict
     if method == against or against not in by_repeat:
         return dict.fromkeys(columns)
@@ -230,13 +230,13 @@ def _less(
 
 
 def _in_all(estimated: Estimated) -> list[str]:
-    """Methods that could be afforded in every repeat."""
+    """Methods within the budget in every repeat."""
     names = [set(of_repeat) for of_game in estimated for of_repeat in of_game]
     return [name for name in estimated[0][0] if all(name in some for some in names)]
 
 
 def verdicts(rows: list[dict[str, Any]], column: str) -> dict[str, dict[str, dict[str, int]]]:
-    """How often each method did better or worse than another one, by kind of instance."""
+    """How often each method was better or worse than another one, by kind of instance."""
     result: dict[str, dict[str, dict[str, int]]] = {}
     for row in rows:
         if row[column] is not None:
@@ -259,7 +259,7 @@ def _at_largest(compared: Compared, instance: int) -> dict[str, Floats]:
 
 
 def value_rows(compared: Compared) -> list[dict[str, Any]]:
-    """A row an instance, method and player: its ratio at the most coalitions, over repeats."""
+    """One row per instance, method and player: its ratio at the most coalitions, over repeats."""
     rows = []
     for i, instance in enumerate(compared.instances):
         exact = ratios(compared.exact[i])
@@ -282,7 +282,7 @@ def value_rows(compared: Compared) -> list[dict[str, Any]]:
 
 
 def everything(found: Sequence[Compared]) -> dict[str, Any]:
-    """All that is said of the estimates, for a JSON file; of each game what was compared."""
+    """All results on the estimates, for a JSON file."""
     rows = [row for compared in found for row in error_rows(compared)]
     return {
         "methods": EFFECTIVE | PLAIN | GRADIENTS,

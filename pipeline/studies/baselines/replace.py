@@ -1,8 +1,8 @@
-"""What networks make of the utility functions that they stand in for.
+"""How well networks replace utility functions.
 
-Section 5 and Appendix B.2 of the paper: how near a network comes to its function and to its Shapley
-values (Fig. 8), from tables of both; and how marginal contributions and Integrated Gradients
-between S and S ∪ i compare (Fig. 9, Theorem 3).
+Section 5 and Appendix B.2 of the paper: how close a network comes to its function and to its
+Shapley values (Fig. 8), from tables of both; and how marginal contributions and Integrated
+Gradients between S and S ∪ i compare (Fig. 9, Theorem 3).
 """
 
 import zlib
@@ -60,18 +60,18 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class HeldOutFit:
-    """How well a surrogate gives the values of coalitions that it was not trained on."""
+    """How well a surrogate predicts the values of coalitions outside its training data."""
 
     n_coalitions: int
     r_squared: float
-    """1 less the mean squared error over the variance; NaN where the values do not vary"""
+    """1 minus the mean squared error divided by the variance; NaN if the values do not vary"""
     mean_absolute_error: float
     """in the game's unit"""
     largest_error: float
 
 
 def table_fit(network: NDArray[Any], utility: NDArray[Any], trained_on: Masks) -> HeldOutFit | None:
-    """How well a network's table gives a utility's at coalitions that it was not trained on.
+    """How well a network's table predicts a utility's outside its training data.
 
     Args:
         network: (2**n, output) in mask order.
@@ -79,7 +79,7 @@ def table_fit(network: NDArray[Any], utility: NDArray[Any], trained_on: Masks) -
         trained_on: (coalition,) masks.
 
     Returns:
-        The fit, of all other coalitions; None if all were trained on.
+        The fit over all other coalitions; None if there are none.
 
     Raises:
         InputError: tables of different shapes.
@@ -108,7 +108,7 @@ def value_differences(network: Floats, utility: Floats) -> dict[str, float]:
         ``largest_value_difference`` and ``mean_value_difference`` in the utility's unit,
         ``ratio_distance`` (L1), ``pearson`` and ``kendall``.
     """
-    # Sums of 2**n terms: players that are alike may differ in the last digits, and were no tie.
+    # Rounded: in sums of 2**n terms equal players may differ in the last digits and break ties.
     order = agreement(network, np.round(utility, 9))
     return {
         "largest_value_difference": float(np.abs(network - utility).max()),
@@ -121,7 +121,7 @@ def value_differences(network: Floats, utility: Floats) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Beside:
-    """One game's networks beside its utility function."""
+    """Comparison of one game's networks with its utility function."""
 
     game: str
     networks: tuple[str, ...]
@@ -142,7 +142,7 @@ def look(store: CoalitionStore, networks: Mapping[str, Surrogate], params: Repla
     """
     game, n = game_of(store), store.record.n_players
     if not networks:
-        raise InputError(f"{store.path}: holds no network of {game}; evaluate one at least")
+        raise InputError(f"{store.path}: holds no network of {game}; evaluate at least one")
     utility = store.read(UTILITY)
     utility_values = shapley_values(utility)[:, 0]
     network_values, fits, connections = [], [], []
@@ -168,7 +168,7 @@ def look(store: CoalitionStore, networks: Mapping[str, Surrogate], params: Repla
 
 
 def value_rows(beside: Beside) -> list[dict[str, Any]]:
-    """A row an instance and player: its Shapley value, and how it differs from the utility's."""
+    """One row per instance and player: its Shapley value, and its difference from the utility's."""
     named = {UTILITY: beside.utility_values}
     named |= dict(zip(beside.networks, beside.network_values, strict=True))
     return [
@@ -185,7 +185,7 @@ def value_rows(beside: Beside) -> list[dict[str, Any]]:
 
 
 def connection_rows(beside: Beside) -> list[dict[str, Any]]:
-    """A row a network: Theorem 3 over all players and coalitions."""
+    """One row per network: Theorem 3 over all players and coalitions."""
     return [
         {
             "game": beside.game,
@@ -209,7 +209,7 @@ def _columns(fit: HeldOutFit | None) -> dict[str, Any]:
 
 
 def everything(found: Sequence[Beside]) -> dict[str, Any]:
-    """All that is said of the networks, for a JSON file; of each game what :func:`look` found."""
+    """All results on the networks, for a JSON file; one :class:`Beside` per game."""
     return {
         "networks": [row for of_game in found for row in of_game.fits],
         "theorem_3": [row for of_game in found for row in connection_rows(of_game)],

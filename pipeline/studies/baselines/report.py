@@ -1,4 +1,4 @@
-"""Tables of the study of baselines in documents."""
+"""Tables of the study of baselines for documents."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -22,7 +22,7 @@ RATIO_METHODS = {
     "gradients_random": "IG, random coalitions",
     "gradients_effective": "SIG, effective coalitions",
 }
-"""Of utility functions and their networks, in the order of the table."""
+"""Methods for utility functions and their networks, in the order of the table."""
 
 METHODS = {
     "ig_zero": "Integrated Gradients from zero",
@@ -40,7 +40,7 @@ METHODS = {
     "permutation": "permutation sampling, single orders (of areas)",
     "permutation_pairs": "… antithetic pairs",
 }
-"""Of pictures, in the order of the table."""
+"""Methods for pictures, in the order of the table."""
 
 MEASURES = {
     "pearson": "r",
@@ -51,14 +51,13 @@ MEASURES = {
     "deletion": "deletion",
     "ink": "share on ink",
 }
-"""Of pictures: columns of the table."""
+"""Columns of the table on pictures."""
 
 
 def ratios_table(ratios: Any) -> str:
-    """L1 distance of estimated to exact ratios, a column a game, at the most evaluations.
+    """L1 distance of estimated to exact ratios, one column per game, at the most evaluations.
 
-    Behind ± is the standard deviation over repeats: of the utility function, or the mean of those
-    of its networks.
+    The number after ± is the standard deviation over repeats, for networks their mean.
 
     Args:
         ratios: content of ``baselines/ratios.json``.
@@ -81,7 +80,7 @@ def ratios_table(ratios: Any) -> str:
 
 
 def _evaluations(rows: Sequence[Mapping[str, Any] | None], method: str) -> str:
-    """From the fewest to the most over games."""
+    """The range of evaluations over games."""
     counts = [row["evaluations"] for row in rows if row is not None]
     ends = dict.fromkeys(f"{end:.0f}" for end in (min(counts), max(counts)))
     return " to ".join(ends) + (" gradients" if method.startswith("gradients") else "")
@@ -171,5 +170,5 @@ TABLES = {
     "BASELINES_PICTURES": ("baselines/agreement.json", pictures_table),
     "BASELINES_RUNTIME": ("baselines/runtime.json", runtime_table),
 }
-"""Tables that documents may hold, by name: the JSON file below the folder of results, and what
-makes Markdown of its content."""
+"""Tables that documents may hold, by name: the JSON file below the results folder, and the function
+that formats its content as Markdown."""

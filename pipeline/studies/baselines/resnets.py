@@ -16,15 +16,15 @@ ARCHITECTURES = ("resnet18", "resnet50")
 KIND = "Resnet"
 EMBEDDING = "ResnetEmbedding"
 IMAGENET = "imagenet"
-"""What stands for torchvision's own weights."""
+"""Name of torchvision's own weights."""
 
-# Of ImageNet, in RGB: what torchvision's weights were trained with.
+# ImageNet's statistics in RGB, with which torchvision's weights were trained.
 _MEAN = (0.485, 0.456, 0.406)
 _STD = (0.229, 0.224, 0.225)
 
 
 class Resnet(nn.Module):
-    """A residual network behind the normalisation that it was trained with.
+    """A residual network preceded by the normalisation of its training.
 
     Args:
         architecture: ``resnet18`` or ``resnet50``.
@@ -54,7 +54,7 @@ class Resnet(nn.Module):
 
 
 class ResnetEmbedding(Resnet):
-    """What a residual network has before its last layer, scaled to Euclidean length 1.
+    """The input of a residual network's last layer, scaled to Euclidean length 1.
 
     Args:
         architecture: ``resnet18`` (512 features) or ``resnet50`` (2048).
@@ -79,17 +79,17 @@ def given(architecture: str, weights: str) -> Resnet:
             torchvision's network.
 
     Raises:
-        InputError: weights that cannot be found, downloaded or read, or do not fit.
+        InputError: weights that cannot be downloaded or read, or that do not fit.
     """
     return _filled(architecture, *_state(architecture, weights, "classifier", {KIND}))
 
 
 def given_embedding(architecture: str, weights: str) -> ResnetEmbedding:
-    """As :func:`given`, an embedding: of a file that has a last layer this is left out.
+    """As :func:`given`, for an embedding; the last layer of a file is ignored.
 
     Args:
         architecture: ``resnet18`` or ``resnet50``.
-        weights: as of :func:`given`, or a checkpoint that :func:`save_embedding` wrote.
+        weights: as for :func:`given`, or a checkpoint that :func:`save_embedding` wrote.
 
     Raises:
         InputError: as :func:`given`.
@@ -100,15 +100,15 @@ def given_embedding(architecture: str, weights: str) -> ResnetEmbedding:
 def _state(
     architecture: str, weights: str, stage: str, kinds: set[str]
 ) -> tuple[Mapping[str, Tensor], Path]:
-    """torchvision's own weights or those of a file, and where they are from."""
+    """torchvision's own weights or those of a file, and their source."""
     if weights == IMAGENET:
         return _imagenet(architecture, stage), Path(IMAGENET)
     path = Path(weights)
     description, state = checkpoints.load(path)
     if description and description.get("network") not in kinds:
         raise InputError(
-            f"{path}: is the checkpoint of a {description.get('network') or 'network'} of another "
-            f"kind; a {architecture} is needed"
+            f"{path}: is the checkpoint of a {description.get('network') or 'network'}, not of a "
+            f"{architecture}"
         )
     return state, path
 
@@ -133,12 +133,12 @@ def _save(path: Path, network: Resnet, kind: str) -> None:
 
 
 def load(path: Path) -> Resnet:
-    """Read what :func:`save` wrote, in evaluation mode; raises InputError for anything else."""
+    """Read a file of :func:`save`, in evaluation mode; raises InputError for anything else."""
     return _filled(*_described(path, KIND), path)
 
 
 def load_embedding(path: Path) -> ResnetEmbedding:
-    """Read what :func:`save_embedding` wrote, as :func:`load`."""
+    """Read a file of :func:`save_embedding`, as :func:`load`."""
     return _headless(*_described(path, EMBEDDING), path)
 
 
@@ -156,7 +156,7 @@ def _imagenet(architecture: str, stage: str) -> Mapping[str, Tensor]:
     weights = models.get_model_weights(architecture).DEFAULT
     try:
         state: Mapping[str, Tensor] = weights.get_state_dict(progress=False, check_hash=True)
-    except (OSError, RuntimeError) as error:  # what urllib raises without a connection is one
+    except (OSError, RuntimeError) as error:  # urllib raises an OSError without a connection
         file = Path(torch.hub.get_dir(), "checkpoints", Path(weights.url).name)
         raise InputError(
             f"baselines.{stage}.weights: imagenet: there is no {file}, and {weights.url} cannot be "

@@ -1,4 +1,4 @@
-"""How long Shapley Integrated Gradients take beside Integrated Gradients on this machine."""
+"""How long Shapley Integrated Gradients take, compared with Integrated Gradients."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -37,7 +37,7 @@ RATIOS: dict[str, tuple[tuple[str, ...], str]] = {
 
 
 def described() -> dict[str, tuple[str, tuple[str, ...]]]:
-    """Every row's description and the tasks whose seconds it adds up, by method."""
+    """Description of every row and the tasks whose seconds it adds up, by method."""
     return {**{name: (text, (name,)) for name, text in METHODS.items()}, **TOGETHER}
 
 
@@ -50,19 +50,20 @@ def time_attributions(
 ) -> tuple[list[dict[str, Any]], dict[str, dict[str, float]]]:
     """Time a model's attributions of pictures by all methods.
 
-    Seconds are of one picture: the median over runs of the mean over pictures. Ratios are those of
-    one run each; their median stands beside the lowest and the highest. ``ratio_to_plain`` is such
-    a median: how many times as long a method takes as Integrated Gradients from one baseline.
+    Seconds are those of one picture: the median over runs of the mean over pictures. Ratios are
+    computed within each run; their median is given with the lowest and the highest.
+    ``ratio_to_plain`` is the median of the time divided by that of Integrated Gradients from one
+    baseline.
 
     Args:
         explained: the pictures and the model.
-        training: (picture, *shape), of which baselines are drawn.
+        training: (picture, *shape), from which baselines are drawn.
         params: of the methods.
         runs: how often each task is timed.
         advance: called after each picture and run.
 
     Returns:
-        A row a method, and the RATIOS.
+        One row per method, and the RATIOS.
     """
     pictures = range(len(explained.instances))
     targets = predict(explained) if explained.seconds is None else np.zeros(len(pictures), int)
@@ -92,7 +93,7 @@ def time_attributions(
 
 
 def _evaluations(works: Sequence[Work], parts: Sequence[str]) -> dict[str, float]:
-    """Of gradients and of scores, by all parts of a method: means over pictures."""
+    """Evaluations of gradients and of scores, over all parts of a method: means over pictures."""
     gradients = [sum(work.gradient_evaluations[part] for part in parts) for work in works]
     scores = [sum(work.model_evaluations[part] for part in parts) for work in works]
     return {
@@ -102,7 +103,7 @@ def _evaluations(works: Sequence[Work], parts: Sequence[str]) -> dict[str, float
 
 
 def machine(device: torch.device, threads: int) -> dict[str, Any]:
-    """What times are of."""
+    """The machine and its settings."""
     return {
         "device": devices.describe(device),
         "cpu": devices.cpu_name(),

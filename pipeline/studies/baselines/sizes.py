@@ -1,8 +1,8 @@
-"""Proposal 1 with other areas than those that the exact values are of (section 4.3).
+"""Proposal 1 with other areas than those of the exact values (section 4.3).
 
 "As the area decreases, the result will get closer to [the] ratio between Shapley value": coalitions
-are sampled of larger and of smaller areas, and the attributions that they lead to are summed over
-the areas of the study, of which exact values are known.
+of larger and of smaller areas are sampled. The resulting attributions are summed over the areas of
+the study, which have exact values.
 """
 
 from dataclasses import replace
@@ -17,7 +17,7 @@ from pipeline.studies.baselines.params import AttributionsParams
 
 
 def other_areas(height: int, width: int, side: int) -> dict[str, Areas]:
-    """Areas of twice the side, and the smallest that Algorithm 1 takes, where there are such.
+    """Areas of twice the side, and the smallest that Algorithm 1 accepts, if they exist.
 
     Args:
         height, width: pixels of the pictures.
@@ -52,8 +52,8 @@ def with_areas(
         areas: the players.
         params: of Algorithm 1, and of the quadrature.
         seed: of the draws.
-        evaluated_at_once: pictures that the model scores at once.
-        batch_size: points of gradients that it is given at once.
+        evaluated_at_once: pictures per call of the model for scores.
+        batch_size: points per call of the model for gradients.
 
     Returns:
         The attribution, and how many coalitions were evaluated.

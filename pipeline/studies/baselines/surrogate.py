@@ -1,10 +1,10 @@
-"""A network in place of a utility function: trained on part of its coalitions.
+"""A network that replaces a utility function, trained on part of its coalitions.
 
 "The Effective Coalitions of Shapley Value for Integrated Gradients" (Section 5, Appendix B.2.1)
 replaces its utility functions by networks trained on 50 % of the coalitions of 12 players and 40 %
-of those of 20, to have a function that costs what a model costs and has gradients. The paper says
-nothing of the network; here it is a multi-layer perceptron of membership vectors, with GELU units,
-so that it is differentiable everywhere.
+of those of 20. The networks cost as much as a model and have gradients. The paper does not describe
+the network. Here it is a multi-layer perceptron of membership vectors, with GELU units, so that it
+is differentiable everywhere.
 """
 
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ _EPOCHS = 10
 
 
 class SurrogateNetwork(nn.Module):
-    """An MLP of membership, whose output is in the utility's own unit.
+    """An MLP of membership, with its output in the utility's own unit.
 
     Args:
         n_players: number of players.
@@ -53,17 +53,17 @@ class SurrogateNetwork(nn.Module):
         self.register_buffer("scale", torch.ones(n_outputs))
 
     def standardised(self, membership: Tensor) -> Tensor:
-        """Utilities less their mean, by their standard deviation, of the coalitions trained on."""
+        """Utilities standardised by mean and standard deviation of the coalitions trained on."""
         return self.body(2 * membership - 1)
 
     def forward(self, membership: Tensor) -> Tensor:
-        """Utilities (batch, output) of membership (batch, player), 0 to 1 and all between."""
+        """Utilities (batch, output) of membership (batch, player), any number from 0 to 1."""
         return self.standardised(membership) * self.scale + self.mean
 
 
 @dataclass(frozen=True, eq=False)
 class Surrogate:
-    """A trained network, played as a game."""
+    """A trained network as a game."""
 
     network: SurrogateNetwork
     """in evaluation mode, on the CPU"""
@@ -83,7 +83,7 @@ class Surrogate:
 
 
 def membership_of(masks: NDArray[Any], n_players: int) -> Tensor:
-    """Coalitions as the network takes them: (coalition, player) float32, 0 or 1."""
+    """Coalitions as input of the network: (coalition, player) float32, 0 or 1."""
     return torch.from_numpy(coalitions.to_bool(masks, n_players)).float()
 
 
@@ -101,9 +101,9 @@ def train_surrogate(
     """Train a network on a random part of a game's coalitions.
 
     Args:
-        game: of as many players as can be enumerated.
+        game: with few enough players to enumerate its coalitions.
         share: part of the 2**n coalitions that are trained on; 0.5 or 0.4 in the paper.
-        seed: of the part, the initial weights and the batches. The same one gives the same network
+        seed: of the part, the initial weights and the batches. The same seed gives the same network
             as long as torch runs on the same number of threads.
         hidden: units of a hidden layer.
         layers: hidden layers.
@@ -112,7 +112,7 @@ def train_surrogate(
         learning_rate: peak of a one-cycle schedule.
 
     Raises:
-        InputError: an argument out of its range, or a game that gives NaN or Inf.
+        InputError: an argument out of range, or a game that returns NaN or Inf.
     """
     n = game.n_players
     coalitions.check_enumerable(n)
@@ -121,7 +121,7 @@ def train_surrogate(
     if min(hidden, layers, steps, batch_size) < 1 or not learning_rate > 0:
         raise InputError(
             f"hidden {hidden}, layers {layers}, steps {steps}, batch_size {batch_size}, "
-            f"learning_rate {learning_rate}: each must be 1 at least, the last more than 0"
+            f"learning_rate {learning_rate}: each must be at least 1, learning_rate more than 0"
         )
     count = max(1, round(share * 2**n))
     chosen = np.random.default_rng(seed).permutation(2**n)[:count]

@@ -1,8 +1,8 @@
-"""Networks that are trained in place of utility functions, and their checkpoints.
+"""Networks that are trained to replace utility functions, and their checkpoints.
 
-Each is trained on a part of its own of the function's coalitions, from a seed of its own, as the
-paper's independent experiments are (Section 5, Appendix B.2.1). A checkpoint holds all that the
-network is played with again, and which coalitions it was trained on.
+Each network has its own seed and is trained on its own part of the function's coalitions, as in the
+paper's independent experiments (Section 5, Appendix B.2.1). A checkpoint holds all that is needed
+to evaluate the network again, and the coalitions that it was trained on.
 """
 
 import logging
@@ -26,21 +26,21 @@ _BUILT_FROM = ("n_players", "hidden", "layers", "n_outputs")
 
 
 def named_utility(game: str) -> Utility:
-    """The utility function of a name. Raises InputError if there is none."""
+    """The utility function with a name. Raises InputError if there is none."""
     if game not in UTILITIES:
         raise InputError(f"game {game!r}: must be one of {', '.join(UTILITIES)}")
     return UTILITIES[game]
 
 
 def network_seed(seed: int, game: str, repeat: int) -> int:
-    """A seed for each network: that of one does not depend on which others are trained."""
+    """A seed for each network, which does not depend on the other networks."""
     sequence = np.random.SeedSequence([seed, zlib.crc32(game.encode()), repeat])
     return int(sequence.generate_state(1)[0])
 
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Have torch compute on one thread: sums are rounded by how many share them."""
+    """Have torch compute on one thread: the rounding of sums depends on the number of threads."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
@@ -54,7 +54,7 @@ def train_in_place(game: str, repeat: int, params: NetworksInPlaceParams) -> Sur
 
     Args:
         game: name of the utility function.
-        repeat: number of the network, from 0; it tells the seed.
+        repeat: number of the network, from 0; it determines the seed.
         params: of all networks.
 
     Raises:
@@ -62,7 +62,7 @@ def train_in_place(game: str, repeat: int, params: NetworksInPlaceParams) -> Sur
     """
     utility = named_utility(game)
     log.info("%s: network %d of %d", game, repeat + 1, params.repeats)
-    # On one thread alone, so that weights do not depend on how many there are.
+    # On one thread, so that weights do not depend on the number of threads.
     with one_thread():
         return train_surrogate(
             utility,
@@ -88,14 +88,14 @@ def write_surrogate(
         "hidden": hidden,
         "layers": layers,
         "n_outputs": len(surrogate.outputs),
-        # The coalitions themselves, a bit each: no later draw could be relied on to give them.
+        # The coalitions themselves, one bit each: a later draw might not reproduce them.
         "trained_on": torch.from_numpy(np.packbits(is_trained_on, bitorder="little")),
     }
     checkpoints.save(path, surrogate.network, description)
 
 
 def read_surrogate(path: Path) -> tuple[str, Surrogate]:
-    """The utility function's name and its surrogate, from what the stage wrote.
+    """The utility function's name and its surrogate, from a checkpoint of the stage.
 
     Raises InputError if the file is no checkpoint of a surrogate of one of the utility functions.
     """
@@ -105,11 +105,11 @@ def read_surrogate(path: Path) -> tuple[str, Surrogate]:
     if game not in UTILITIES or UTILITIES[game].n_players != description["n_players"]:
         raise InputError(
             f"{path}: is a network of {description['n_players']} players for the game {game!r}; "
-            f"those of {', '.join(UTILITIES)} are of use here"
+            f"a network for one of {', '.join(UTILITIES)} is needed"
         )
     n = UTILITIES[game].n_players
     if not isinstance(packed, torch.Tensor) or packed.shape != (2**n // 8,):
-        raise InputError(f"{path}: does not say which coalitions were trained on; train it anew")
+        raise InputError(f"{path}: lacks the coalitions that it was trained on; train it again")
     is_trained_on = np.unpackbits(packed.numpy(), bitorder="little")
     masks = np.flatnonzero(is_trained_on).astype(np.uint64)
     network.eval().requires_grad_(False)

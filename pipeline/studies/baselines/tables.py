@@ -1,4 +1,4 @@
-"""Stores of utility functions and of their networks, as analyses read them."""
+"""Stores of utility functions and of their networks, for analyses."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,11 +11,11 @@ from pipeline.studies.baselines.surrogates import read_surrogate
 from pipeline.studies.baselines.utilities import UTILITIES
 
 UTILITY = "utility"
-"""The instance that is the utility function itself; the others are ``network 1``, …"""
+"""The instance of the utility function itself; the others are ``network 1``, …"""
 
 
 def game_of(store: CoalitionStore) -> str:
-    """The utility function that a store is of. Raises InputError if it is of none."""
+    """The utility function of a store. Raises InputError if it has none."""
     record = store.record
     if (
         record.study != "baselines"
@@ -38,7 +38,7 @@ def read_networks(paths: Sequence[Path]) -> dict[str, Surrogate]:
 def networks_of(store: CoalitionStore, networks: Mapping[str, Surrogate]) -> dict[str, Surrogate]:
     """The networks that a store lists, by instance.
 
-    Raises InputError if one of them is not among those that are given.
+    Raises InputError if one of them is missing from ``networks``.
     """
     result = {}
     for instance, digest in zip(store.instances, store.input_sha256, strict=True):
@@ -46,8 +46,8 @@ def networks_of(store: CoalitionStore, networks: Mapping[str, Surrogate]) -> dic
             continue
         if digest not in networks:
             raise InputError(
-                f"{store.path}: the values of {instance!r} are of other weights than any of the "
-                "checkpoints holds; run baselines_plan with the same checkpoints first"
+                f"{store.path}: no checkpoint holds the weights behind the values of {instance!r}; "
+                "run baselines_plan with the same checkpoints first"
             )
         result[instance] = networks[digest]
     return result

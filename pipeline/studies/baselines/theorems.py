@@ -1,4 +1,4 @@
-"""What the theorems of the Effective Shapley paper say, as numbers that can be checked.
+"""The theorems of the Effective Shapley paper, as numbers that can be checked.
 
 *Theorem 1* (Integrated Gradients are the values of Aumann and Shapley, Eq. 2, along the straight
 path of Fig. 1) needs no code: the tests cut features into ever smaller players, whose Shapley
@@ -10,16 +10,16 @@ proofs in Appendix A.
 *Theorem 2.* Player j has n_j coalitions, e_j of them effective; b_j are drawn, of which a_j turn
 out effective. The sample is correct if a_1 : a_2 : … = e_1 : e_2 : … . Its probability is printed
 as the sum over the smallest a, 1 to A, of the product over players of C(e_j, a_j) C(n_j − e_j, b_j
-− a_j). These are numbers of samples; they are probabilities once each is divided by the C(n_j,
-b_j) samples that there are (the hypergeometric distribution). Both are given here. The product
-takes the draws of different players for independent, as the simulation does.
+− a_j). These are numbers of samples. They become probabilities when each is divided by the number
+of possible samples, C(n_j, b_j) (the hypergeometric distribution). Both are computed here. The
+product assumes independent draws of different players, as the simulation does.
 
-*Theorem 3.* Integrated Gradients of player i from S to S ∪ i are said to equal v(S ∪ i) − v(S) if
-S is directly (linearly) connected with S ∪ i. The path from S to S ∪ i moves player i alone, so
-the integral of the partial derivative along it is v(S ∪ i) − v(S) for every differentiable v, by
-the fundamental theorem of calculus: the hypothesis is not needed, and what difference there is
-comes from the quadrature. How far the hypothesis holds is measured beside it: by how much the
-gradient varies along the path.
+*Theorem 3.* Integrated Gradients of player i from S to S ∪ i are said to equal v(S ∪ i) − v(S) if S
+is directly (linearly) connected with S ∪ i. The path from S to S ∪ i moves only player i, so the
+integral of the partial derivative along it is v(S ∪ i) − v(S) for every differentiable v, by the
+fundamental theorem of calculus. The hypothesis is unnecessary, and any difference comes from the
+quadrature. How far the hypothesis holds is measured as well: by how much the gradient varies along
+the path.
 """
 
 from collections.abc import Sequence
@@ -40,7 +40,7 @@ from pipeline.models.lines import gradients_along, quadrature
 Floats = NDArray[np.float64]
 
 MOST_DRAWN_FROM = 10**9
-"""Population from which on numpy draws no hypergeometric numbers."""
+"""Population from which numpy refuses to draw hypergeometric numbers."""
 
 
 @dataclass(frozen=True)
@@ -83,15 +83,15 @@ def proportional_probability(
     """Theorem 2, normalised: the probability that the effective coalitions drawn are proportional.
 
     Args:
-        effective: e_j, the player's effective coalitions, of each player. A player without any has
-            none in every sample, and does not count for the smallest a.
+        effective: e_j, the number of effective coalitions of each player. A player with e_j = 0 has
+            none in every sample, and is ignored for the smallest a.
         population: n_j, all coalitions without the player.
         drawn: b_j, coalitions drawn of those, without replacement.
         most: A, the largest value of the smallest a; None: no limit.
 
     Raises:
         InputError: different numbers of players, no player with an effective coalition, numbers
-            that are negative or larger than what they are part of, most less than 1.
+            that are negative or above the population, most less than 1.
     """
     e, n, b = _checked(effective, population, drawn)
     rows = np.array(_proportional(e, b, n, most), dtype=np.float64).reshape(-1, len(e))
@@ -143,12 +143,12 @@ class Connection:
     integrated: Floats
     """(coalition,) Integrated Gradients of player i along the straight line"""
     gradient_spread: Floats
-    """(coalition,) largest less smallest partial derivative along the line; 0 where v is linear
+    """(coalition,) largest minus smallest partial derivative along the line; 0 if v is linear
     between S and S ∪ i, the theorem's hypothesis"""
 
     @property
     def differences(self) -> Floats:
-        """(coalition,) Integrated Gradients less the marginal contribution."""
+        """(coalition,) Integrated Gradients minus the marginal contribution."""
         return self.integrated - self.marginals
 
 
@@ -163,22 +163,22 @@ def connection(
 ) -> Connection:
     """Theorem 3: Integrated Gradients and marginal contributions of a player, at many coalitions.
 
-    The integral is a Gauss-Legendre sum, exact where v is a polynomial of degree 2·steps − 1 in
+    The integral is a Gauss-Legendre sum, exact if v is a polynomial of degree up to 2·steps − 1 in
     the player's membership.
 
     Args:
         network: membership (batch, player) → values (batch, output), differentiable; a row's
             values must not depend on the other rows.
-        membership: (coalition, player) float32 or float64, the coalitions S; whether player i is
-            present makes no difference.
+        membership: (coalition, player) float32 or float64, the coalitions S; player i's own
+            membership is ignored.
         player: i.
-        output: which of the network's outputs.
+        output: number of the network's output.
         steps: points of the quadrature.
-        rows_at_once: points that the network is given at once, at most, or one coalition's.
+        rows_at_once: the most points in one call of the network, but at least one coalition's.
 
     Raises:
-        InputError: wrong shapes, NaN or Inf, a network that does not take the membership, a player
-            or an output that does not exist, steps less than 1.
+        InputError: wrong shapes, NaN or Inf, a network that does not accept the membership, a
+            player or an output that does not exist, steps less than 1.
     """
     membership = tensor("membership", membership, weight_of(network))
     if membership.dim() != 2 or 0 in membership.shape or not membership.is_floating_point():
@@ -231,7 +231,7 @@ def _joined(parts: list[Tensor]) -> Floats:
 def _proportional(
     e: list[int], b: list[int], n: list[int], most: int | None
 ) -> list[tuple[int, ...]]:
-    """All numbers a_j in the proportion of e_j that a sample can have, none of e_j > 0 zero."""
+    """All possible numbers a_j of a sample in the proportion of e_j, with a_j > 0 if e_j > 0."""
     _check_most(most)
     divisor = gcd(*e)
     unit = [e_j // divisor for e_j in e]
@@ -269,8 +269,7 @@ def _checked(
     for e_j, n_j, b_j in zip(e, n, b, strict=True):
         if not (0 <= e_j <= n_j and 0 <= b_j <= n_j):
             raise InputError(
-                f"{e_j} effective and {b_j} drawn of {n_j} coalitions: neither can be negative or "
-                "more than there are"
+                f"{e_j} effective and {b_j} drawn of {n_j} coalitions: both must be from 0 to {n_j}"
             )
     if not any(e):
         raise InputError("no player has an effective coalition: there are no ratios")

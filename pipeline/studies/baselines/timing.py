@@ -1,9 +1,9 @@
-"""How long attributions of a picture take, one beside the other.
+"""How long attributions of a picture take, method by method.
 
 Shapley Integrated Gradients integrate along as many lines as Algorithm 1 samples distinct
-coalitions. They are held against Integrated Gradients from as many baselines at as many points, so
-that both evaluate equally many gradients; what differs is where the lines start. Beside them
-stands what a user would do otherwise, Integrated Gradients from one baseline.
+coalitions. They are compared with Integrated Gradients from as many baselines at as many points, so
+that both evaluate equally many gradients and differ only in where the lines start. A user's
+alternative, Integrated Gradients from one baseline, is timed too.
 """
 
 import time
@@ -45,12 +45,12 @@ TOGETHER: dict[str, tuple[str, tuple[str, ...]]] = {
         ("sig", "algorithm_1"),
     ),
 }
-"""What is not timed by itself but is the sum of several methods: description, methods"""
+"""Sums of several timed methods: description, methods"""
 
 
 @dataclass(frozen=True, eq=False)
 class Work:
-    """What is to be timed for one picture."""
+    """The tasks to time for one picture."""
 
     tasks: dict[str, Callable[[], object]]
     """by the names of METHODS"""
@@ -69,10 +69,10 @@ def prepare(
 
     Args:
         shown: the picture.
-        training: (picture, *shape), of which baselines are drawn.
+        training: (picture, *shape), from which baselines are drawn.
         params: of the methods; its seed is that of coalitions and baselines.
-        batch_size: points at which gradients are evaluated at once.
-        evaluated_at_once: the same of scores alone.
+        batch_size: points per call of the model for gradients.
+        evaluated_at_once: pictures per call of the model for scores alone.
     """
     scores, picture = shown.scores, shown.picture
     game = picture_game(
@@ -123,7 +123,7 @@ def prepare(
 def captum_values(
     scores: Scores, picture: Tensor, baselines: Tensor, steps: int, rule: str
 ) -> Tensor:
-    """captum's Integrated Gradients, averaged over baselines that are one batch: (*shape)."""
+    """captum's Integrated Gradients, averaged over the baselines of one batch: (*shape)."""
     from captum.attr import IntegratedGradients  # noqa: PLC0415  takes seconds to load
 
     inputs = picture.expand_as(baselines).contiguous()
@@ -139,8 +139,8 @@ def seconds_of(
 ) -> dict[str, NDArray[np.float64]]:
     """Seconds that each task takes: (run, picture), by the names of METHODS.
 
-    Tasks take turns, picture by picture and run by run, so that whatever else the machine does
-    falls on all of them alike. Each is done once before.
+    Tasks take turns, picture by picture and run by run, so that the machine's other load affects
+    all of them alike. Each task runs once before the timing.
     """
     for task in works[0].tasks.values():
         task()
@@ -165,12 +165,12 @@ def _wait(device: torch.device) -> None:
 def ratio(
     taken: Mapping[str, NDArray[np.float64]], above: tuple[str, ...], below: str
 ) -> dict[str, float]:
-    """How many times as long some tasks take as another one: over runs, of all pictures together.
+    """Time of some tasks divided by that of another, for each run over all pictures together.
 
     Args:
         taken: seconds (run, picture), by task.
         above: tasks whose seconds are added up.
-        below: the task that they are held against.
+        below: the task in the denominator.
 
     Returns:
         ``median``, ``lowest`` and ``highest`` over runs.

@@ -1,19 +1,19 @@
-"""Human-defined utility functions, whose Shapley values are known.
+"""Human-defined utility functions with known Shapley values.
 
 "The Effective Coalitions of Shapley Value for Integrated Gradients" (Section 5) tests Effective
 Shapley values on four utility functions: of 12 players, of 12 players "with different utility of
-coalitions", of 20 players, and of 20 with the same function as the second. It prints none of them.
+coalitions", of 20 players, and of 20 with the same function as the second. It does not print them.
 These are our own, of two kinds:
 
-* ``synergies``: every player has a worth, and some pairs and triples have more, or less, together.
-  Nearly every marginal contribution differs from zero, but for those of the null player.
-* ``rules``: the utility is the sum of what rules pay, each when all of some players and one at
-  least of each of some groups are present. Most marginal contributions are zero: a player counts
-  only where it decides a rule.
+* ``synergies``: every player has a worth, and some pairs and triples are worth more, or less,
+  together. Nearly every marginal contribution is nonzero, except those of the null player.
+* ``rules``: the utility is the sum of the payments of rules. A rule pays if all of some players and
+  at least one of each of some groups are present. Most marginal contributions are zero: a player
+  counts only where it decides a rule.
 
 In each game the last player is a null player, and players 2 and 3 are symmetric. All payments are
 multiples of a quarter, so utilities and marginal contributions have no rounding error and zeros are
-exactly zero.
+exact.
 """
 
 from dataclasses import dataclass
@@ -26,12 +26,12 @@ from pipeline.core.errors import InputError
 from pipeline.shapley import coalitions
 from pipeline.shapley.games import Game
 
-_AT_ONCE = 1 << 15  # so many coalitions stay in a core's cache while all rules are looked at
+_AT_ONCE = 1 << 15  # these coalitions stay in a core's cache while all rules are applied
 
 
 @dataclass(frozen=True)
 class Rule:
-    """What is paid to the coalitions that hold all of some players and one of each group."""
+    """A payment to the coalitions that hold all of some players and one of each group."""
 
     pays: float
     all_of: tuple[int, ...] = ()
@@ -40,14 +40,14 @@ class Rule:
 
 @dataclass(frozen=True)
 class Utility:
-    """A game whose utility is the sum of what the rules pay that a coalition meets."""
+    """A game whose utility is the sum of the payments of the rules that a coalition meets."""
 
     n_players: int
     rules: tuple[Rule, ...]
     outputs: tuple[str, ...] = ("utility",)
 
     def __post_init__(self) -> None:
-        """Raise InputError unless there are 1 to 64 players, and the rules name no others."""
+        """Raise InputError unless there are 1 to 64 players, and the rules name only these."""
         if not 1 <= self.n_players <= 64:
             raise InputError(f"{self.n_players} players; a utility function has 1 to 64")
         for rule in self.rules:
@@ -57,7 +57,7 @@ class Utility:
                     f"a rule names players {named}; there are 0 to {self.n_players - 1}"
                 )
             if not all(rule.any_of):
-                raise InputError("a rule has an empty group, of which no player can be present")
+                raise InputError("a rule has an empty group; each group needs at least one player")
 
     def __call__(self, masks: NDArray[Any], /) -> NDArray[np.float64]:
         """Utilities of coalitions: (m, 1) float64, from masks (m,) of any unsigned type."""
@@ -86,7 +86,7 @@ def _is_met(rule: Rule, masks: NDArray[Any]) -> NDArray[np.bool_]:
 def complete_table(game: Game) -> NDArray[np.floating[Any]]:
     """Values of all coalitions of a game: (2**n, output), in mask order.
 
-    Raises InputError if there are too many players to list them.
+    Raises InputError if there are too many players to list the coalitions.
     """
     coalitions.check_enumerable(game.n_players)
     return game(np.arange(2**game.n_players, dtype=np.uint64))
