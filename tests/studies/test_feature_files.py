@@ -111,7 +111,7 @@ def test_files_of_other_programs_are_read(tmp_path):
         ({"labels": {"action": np.array([0.5, 1])}}, "must hold class numbers, not float64"),
         (
             {"labels": {"p": np.array([1, 0]), "q": np.array([1, 0])}},
-            r"labels \['p', 'q'\]; say by",
+            r"labels \['p', 'q'\]; name the one",
         ),
         ({"uids": (), "features": [], "labels": {"action": np.empty(0, int)}}, "holds no videos"),
     ],

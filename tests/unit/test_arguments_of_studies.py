@@ -123,7 +123,7 @@ REFUSED = [
     (integrated.shapley_integrated_gradients, SAMPLED, [
         ({"scores": None}, "the model is of type NoneType"),
         ({"areas": AREAS + 2**60}, "and have 16 features"),
-        ({"sampled": None}, "coalitions: a NoneType"),
+        ({"sampled": None}, "coalitions: is a NoneType"),
         ({"baseline": "zero"}, "the baseline: of type str"),
     ]),
     (integrated.baseline_pictures, {"kind": "random", "pictures": torch.rand(3, 1, 4, 4)}, [

@@ -153,7 +153,7 @@ def _check_empty(empty: Tensor, n_classes: int) -> None:
     shape = tuple(empty.shape) if isinstance(empty, Tensor) else type(empty).__name__
     if shape != (n_classes,):
         raise InputError(
-            f"the scores of no frames, v(∅), have shape {shape}; a tensor of ({n_classes},) is "
+            f"the scores of no frames, v(∅), are of shape {shape}; a tensor of ({n_classes},) is "
             "needed, one score per class"
         )
     if not torch.isfinite(empty).all():
