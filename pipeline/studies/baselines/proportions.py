@@ -1,8 +1,8 @@
 """The probability of a proportional sample, printed, normalised and simulated (Theorem 2).
 
-Three kinds of sets of players are used for each of the four utility functions: all players, for
-whom hardly any sample is exactly proportional, and the two and the three players with the highest
-probability. A small game allows counting the numbers by hand.
+Each of the four utility functions is used with three sets of players: all players, for whom almost
+no sample is exactly proportional, and the two and the three players with the highest probability.
+In a small game the numbers can be counted by hand.
 """
 
 from collections.abc import Mapping, Sequence

@@ -62,8 +62,8 @@ def normalised(values: NDArray[np.floating], axis: int = -1, *, empty: float = n
     Args:
         values: (..., player, ...) floats.
         axis: axis of the players.
-        empty: result for values that are all 0, which have no ratios. NaN keeps results computed
-            from them from passing for measurements; 0 fits where ratios are shown or added up.
+        empty: result for values that are all 0, which have no ratios. NaN marks everything
+            computed from them as undefined; 0 fits where ratios are shown or added up.
 
     Returns:
         float64 of the same shape; absolute values sum to 1 over players. One NaN among the players

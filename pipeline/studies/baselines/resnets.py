@@ -79,7 +79,7 @@ def given(architecture: str, weights: str) -> Resnet:
             torchvision's network.
 
     Raises:
-        InputError: weights that cannot be downloaded or read, or that do not fit.
+        InputError: weights that cannot be found, downloaded or read, or that do not fit.
     """
     return _filled(architecture, *_state(architecture, weights, "classifier", {KIND}))
 

@@ -1,4 +1,4 @@
-"""Pictures of clips for training: decoded when first asked for, kept while memory allows."""
+"""Pictures of clips for training: decoded at the first request, kept while memory allows."""
 
 import logging
 from collections.abc import Callable, Sequence
