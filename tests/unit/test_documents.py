@@ -217,8 +217,9 @@ def test_every_table_stands_in_a_document_of_the_project(tmp_path, monkeypatch):
     project = Path(__file__).parents[2]
     for name, table in TABLES.items():
         monkeypatch.setitem(TABLES, name, table._replace(write=lambda content: ""))
-        (tmp_path / table.result).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / table.result).write_text("{}")
+        if not Path(table.result).is_absolute():
+            (tmp_path / table.result).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / table.result).write_text("{}")
     found = write_documents(default_documents(project), tmp_path, check=True)
     assert {name for document in found for name in document.tables} == set(TABLES)
 
