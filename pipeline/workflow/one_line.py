@@ -62,6 +62,10 @@ def _short_lines(handler: logging.Handler) -> Callable[[logging.LogRecord], bool
                     line = job_line(name, now - since, told.done, told.total, now - first)
                     handler.emit(logging.makeLogRecord({"msg": line, "levelno": logging.INFO}))
             finished.clear()
+        elif event == LogEvent.JOB_ERROR:
+            name, since = begun.get(told.jobid, (f"rule {told.rule_name}: one job", now))
+            line = f"{name}, failed after {duration(now - since)}"
+            handler.emit(logging.makeLogRecord({"msg": line, "levelno": logging.INFO}))
         if event in HIDDEN:
             return False
         return record.levelno > logging.INFO or not str(record.msg).startswith(BEGINNINGS)
