@@ -73,7 +73,9 @@ def main(
         measured = by_frames(name, model, features, counterpart, frames, score, target)
         paired = counterpart[features.labels] >= 0
         known = read_features(training, n_classes=len(classes), label=label)
-        learned = learning(model, known, features, max(frames), score, target)
+        # As many frames as the scales were trained for: more take far longer and show no more.
+        usual = min(params.max_frames, len(scales))
+        learned = learning(model, known, features, usual, score, target)
         _tell(name, learned)
         result[name] = {
             "clips": len(features),
