@@ -135,10 +135,10 @@ def test_of_one_picture_nothing_is_said_of_others():
     [
         ((8, 8), 2, 4, 64),
         ((8, 8), 1, 16, None),
-        ((8, 8), 4, None, 64),
+        ((8, 8), 4, None, 16),
         ((28, 28), 7, 4, 49),
         ((224, 224), 56, 4, 64),
-        ((3, 100), 20, 3, 34),
+        ((3, 100), 20, 3, 10),
     ],
 )
 def test_sizes_of_areas(shape, side, larger, smaller):

@@ -222,7 +222,7 @@ def test_regularisation_does_what_it_is_for(images):
     [
         ({"dilations": [1, 2, 3]}, r"3 dilations and 2 windows for 1 channels; there is one"),
         ({"dilations": [1, 8]}, r"window of 2 × 1 with dilation 8 does not fit into .* 8 × 8"),
-        ({"windows": [(3, 3)]}, "it has 1 to 8 pixels"),
+        ({"windows": [(3, 3)]}, "a window has 1 to 8 pixels"),
     ],
 )
 def test_networks_that_do_not_fit_are_refused(images, values, message):

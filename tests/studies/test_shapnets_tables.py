@@ -234,7 +234,7 @@ def test_stored_games_are_the_networks_scores():
 
 def test_a_network_of_many_features_is_not_enumerated():
     subject = explained.subject_of("plain", networks.PlainNetwork(21, 1, 2))
-    with pytest.raises(InputError, match="20 at most"):
+    with pytest.raises(InputError, match="at most 20"):
         game.values_of(subject, torch.randn(21), CPU)
 
 

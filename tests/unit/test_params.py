@@ -56,7 +56,7 @@ def test_presets_name_known_parameters(preset):
         ("frames.backbone.weights", "imagenet", "goes with architecture: resnet50, not small"),
         ("frames.scales.n_max", 10, "frames: 8 is fewer than n_max: 10"),
         ("frames.scales.dropout", 1.0, "dropout: .*less than 1"),
-        ("frames.features.trn", {"train": "a", "validation": "b"}, "give tsn too, or none"),
+        ("frames.features.trn", {"train": "a", "validation": "b"}, "set tsn too, or set both"),
         ("frames.videos.size", 97, "multiple of 2"),
         ("baselines.pictures.train", 0, "baselines.pictures.train: .*greater than or equal to 1"),
         ("baselines.pictures.source", "mnist", "source: mnist needs a root"),

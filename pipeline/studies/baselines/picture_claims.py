@@ -155,7 +155,7 @@ def _smaller(results: Results, model: str) -> Claim | None:
     sizes = {
         SIG_LARGER: "areas of twice the side",
         "sig_baselines": "the areas themselves",
-        SIG_SMALLER: "the smallest areas",
+        SIG_SMALLER: "areas of half the side",
     }
     rows = results["agreement"]["rows"]
     known = {row["method"]: row for row in rows if row["model"] == model}

@@ -17,7 +17,7 @@ from pipeline.studies.baselines.params import AttributionsParams
 
 
 def other_areas(height: int, width: int, side: int) -> dict[str, Areas]:
-    """Areas of twice the side, and the smallest that Algorithm 1 accepts, if they exist.
+    """Areas of twice the side, and of half of it, if there are such and Algorithm 1 takes them.
 
     Args:
         height, width: pixels of the pictures.
@@ -30,9 +30,9 @@ def other_areas(height: int, width: int, side: int) -> dict[str, Areas]:
     found = {}
     if count(2 * side) > 1:
         found["larger"] = square_areas(height, width, 2 * side)
-    smallest = next(s for s in range(1, side + 1) if s == side or count(s) <= MOST_PLAYERS)
-    if smallest < side:
-        found["smaller"] = square_areas(height, width, smallest)
+    smaller = next((s for s in range(-(-side // 2), side) if count(s) <= MOST_PLAYERS), None)
+    if smaller is not None:
+        found["smaller"] = square_areas(height, width, smaller)
     return found
 
 
