@@ -81,7 +81,8 @@ ENDED = []
 
 
 onstart:
-    warm.start()
+    if sum(1 for _ in workflow.dag.needrun_jobs()) >= warm.FEWEST:
+        warm.start()
     ENDED.append(one_line.begin(workflow))
 
 

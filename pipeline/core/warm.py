@@ -37,6 +37,9 @@ LIBRARIES = (
 )
 """What is loaded beforehand, where it is installed; the others while no job waits."""
 
+FEWEST = 8
+"""Jobs of a run from which loading the libraries once pays."""
+
 IS_POSSIBLE = hasattr(os, "pidfd_open") and hasattr(socket, "send_fds")
 
 
