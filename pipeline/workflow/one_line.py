@@ -23,7 +23,7 @@ HIDDEN = (
     LogEvent.RESOURCES_INFO,
     LogEvent.WORKFLOW_STARTED,
 )
-BEGINNINGS = ("Select jobs to execute", "Execute ", "Building DAG", "Using shell", "Config file")
+BEGINNINGS = ("Select jobs", "Execute ", "Building DAG", "Using shell", "Removing temporary")
 """Of messages that say nothing to people."""
 
 WIDTH = 20

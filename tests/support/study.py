@@ -244,6 +244,7 @@ def options_of(study, stage):
             "params": p.accuracy,
             "score": p.coalitions.score,
             **{f"{m}_training": study.features(m, "train") for m in ("trn", "tsn")},
+            "joint": folder / "joint.pt",
             "curve": folder / "accuracy.csv",
             "root": study.root,
         },
