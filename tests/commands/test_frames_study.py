@@ -336,7 +336,7 @@ def test_frames_that_are_not_numbered_are_not_taken_for_the_videos(copy, caplog)
     rows = list(csv.DictReader(copy.values("trn").with_suffix(".csv").open()))
     assert {row["frame_in_file"] for row in rows} == {""}
     run.make(copy, "figures")
-    assert "no pictures are drawn" in caplog.text
+    assert "pictures and actions are left out" in caplog.text
     summary = json.loads((copy.folder / "figures/summary.json").read_text())
     assert "highest_in_action" not in summary["trn"]
 
