@@ -1,8 +1,8 @@
 """The command of every job: ``python -m pipeline.core.job <rule> --option value …``.
 
-Hands the job to the warm process of the run (:mod:`pipeline.core.warm`), which has loaded the
-libraries already, and ends as the job ends. Where there is none, as on another machine, the stage
-runs here. This module imports little, so that it starts in a moment.
+It passes the job to the run's warm process (:mod:`pipeline.core.warm`), which has loaded the
+libraries, and exits with the job's status. Without a warm process, for example on another machine,
+the stage runs here. This module imports little, so it starts in a moment.
 """
 
 import contextlib
@@ -31,15 +31,15 @@ def hand_over(arguments: Sequence[str], address: str) -> int | None:
         warm process took the job.
     """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        try:
-            connection.connect(address)
-        except OSError:
-            return None
         job: dict[str, Any] = {"arguments": list(arguments), "folder": str(Path.cwd())}
         job |= {"environment": {**os.environ}}
         message = json.dumps(job).encode()
-        streams = [0, 1, 2]
-        socket.send_fds(connection, [len(message).to_bytes(8, "big")], streams)
+        try:
+            connection.connect(address)
+            # Without its streams (one may be closed) no job begins there.
+            socket.send_fds(connection, [len(message).to_bytes(8, "big")], [0, 1, 2])
+        except OSError:
+            return None
         connection.sendall(message)
         answer = b""
         with contextlib.suppress(ConnectionError):

@@ -1,10 +1,10 @@
 """A process that has loaded the libraries, and forks itself for each job of a run.
 
-A stage needs seconds to load PyTorch and others, and often less for its work. ``snakemake`` starts
-one such process; jobs (:mod:`pipeline.core.job`) hand themselves over to it. Every job is still a
-process of its own, with the streams, the folder and the environment of the command that it stands
-for: it ends when that is ended, when the warm process ends, and that ends with the scheduler.
-Only where Linux tells of the end of processes (pidfd); elsewhere jobs run by themselves.
+Loading PyTorch and other libraries takes seconds, often longer than a stage's work. ``snakemake``
+starts one warm process per run, and jobs (:mod:`pipeline.core.job`) are passed to it. Every job is
+still a process of its own, with the streams, folder and environment of its command. A job ends with
+its command and with the warm process; the warm process ends with the scheduler. This needs Linux
+(pidfd). On other systems jobs start by themselves.
 """
 
 import atexit

@@ -58,7 +58,7 @@ def _short_lines(handler: logging.Handler) -> Callable[[logging.LogRecord], bool
         elif event == LogEvent.PROGRESS:
             for job in finished:
                 name, since = begun.get(job, ("", now))
-                if name and not name.partition(":")[0].endswith("all"):
+                if name and not name.partition(":")[0].endswith((" all", "_all")):
                     line = job_line(name, now - since, told.done, told.total, now - first)
                     handler.emit(logging.makeLogRecord({"msg": line, "levelno": logging.INFO}))
             finished.clear()

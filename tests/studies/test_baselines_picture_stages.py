@@ -34,6 +34,7 @@ from pipeline.studies.baselines import (
     picture_networks,
     resnets,
     runtime,
+    sizes,
     timing,
 )
 from pipeline.studies.baselines.areas import square_areas
@@ -499,7 +500,7 @@ def test_areas_are_valued_as_utility_functions_are(study):
     seed = np.random.SeedSequence([of.seed, 1, number])
     of_coalitions, _, of_orders = seed.spawn(3)
     playable = StoredGame(stored, 1)
-    sample = attributions.sample_coalitions(playable, of, of_coalitions)
+    sample = sizes.sample_coalitions(playable, of, of_coalitions)
     budget = max(sample.evaluations, 8)
     expected = {
         "effective": sample.values,

@@ -131,4 +131,9 @@ def test_it_ends_with_its_scheduler(tmp_path):
     scheduler.kill()
     scheduler.wait()
     gone = Path(f"/proc/{number}/status")
-    wait_until(lambda: not gone.exists() or "zombie" in gone.read_text())
+
+    def has_ended():
+        return not gone.exists() or "zombie" in gone.read_text()
+
+    wait_until(has_ended)
+    assert has_ended()

@@ -45,7 +45,7 @@ from pipeline.studies.baselines.attribution_files import (
     Method,
     Sampled,
 )
-from pipeline.studies.baselines.effective import EffectiveShapley, effective_shapley
+from pipeline.studies.baselines.effective import EffectiveShapley
 from pipeline.studies.baselines.estimates import permutation_values
 from pipeline.studies.baselines.explained import Explained, Shown, targets_of, unit_of
 from pipeline.studies.baselines.integrated import (
@@ -58,7 +58,7 @@ from pipeline.studies.baselines.integrated import (
     shapley_integrated_gradients,
 )
 from pipeline.studies.baselines.params import AttributionsParams
-from pipeline.studies.baselines.sizes import with_areas
+from pipeline.studies.baselines.sizes import sample_coalitions, with_areas
 
 IG = ("ig_zero", "ig_mean", "ig_random")
 SIG: dict[str, Proposal] = {
@@ -169,20 +169,6 @@ def integrated_once(
         )
         for name, given in baselines.items()
     }
-
-
-def sample_coalitions(
-    game: Game, params: AttributionsParams, seed: np.random.SeedSequence
-) -> EffectiveShapley:
-    """Algorithm 1 with the given parameters."""
-    return effective_shapley(
-        game,
-        per_size=params.per_size,
-        n_kept=params.kept,
-        tolerance=params.tolerance,
-        bins=params.bins,
-        seed=seed,
-    )
 
 
 def attribute_at_random(

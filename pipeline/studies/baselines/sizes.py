@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from pipeline.shapley.games import Game
 from pipeline.studies.baselines.areas import Areas, picture_game, square_areas
-from pipeline.studies.baselines.effective import MOST_PLAYERS, effective_shapley
+from pipeline.studies.baselines.effective import MOST_PLAYERS, EffectiveShapley, effective_shapley
 from pipeline.studies.baselines.explained import Shown
 from pipeline.studies.baselines.integrated import Attribution, shapley_integrated_gradients
 from pipeline.studies.baselines.params import AttributionsParams
@@ -34,6 +35,20 @@ def other_areas(height: int, width: int, side: int) -> dict[str, Areas]:
     if smaller is not None:
         found["smaller"] = square_areas(height, width, smaller)
     return found
+
+
+def sample_coalitions(
+    game: Game, params: AttributionsParams, seed: np.random.SeedSequence
+) -> EffectiveShapley:
+    """Algorithm 1 with the given parameters."""
+    return effective_shapley(
+        game,
+        per_size=params.per_size,
+        n_kept=params.kept,
+        tolerance=params.tolerance,
+        bins=params.bins,
+        seed=seed,
+    )
 
 
 def with_areas(
@@ -62,14 +77,7 @@ def with_areas(
     game = picture_game(
         given.scores, given.picture, areas, baseline=given.absent, batch_size=evaluated_at_once
     )
-    sample = effective_shapley(
-        game,
-        per_size=params.per_size,
-        n_kept=params.kept,
-        tolerance=params.tolerance,
-        bins=params.bins,
-        seed=seed,
-    )
+    sample = sample_coalitions(game, params, seed)
     found = shapley_integrated_gradients(
         given.scores,
         given.picture,

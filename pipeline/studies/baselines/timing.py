@@ -17,7 +17,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.studies.baselines.areas import Scores, picture_game
-from pipeline.studies.baselines.attributions import sample_coalitions
 from pipeline.studies.baselines.effective import EffectiveShapley
 from pipeline.studies.baselines.explained import Shown
 from pipeline.studies.baselines.integrated import (
@@ -27,6 +26,7 @@ from pipeline.studies.baselines.integrated import (
     shapley_integrated_gradients,
 )
 from pipeline.studies.baselines.params import AttributionsParams
+from pipeline.studies.baselines.sizes import sample_coalitions
 
 CAPTUM_RULES = {"gauss-legendre": "gausslegendre", "midpoint": "riemann_middle"}
 
