@@ -89,7 +89,7 @@ def called(model: Callable[[Tensor], Any], inputs: Tensor, what: str = "inputs")
         raise InputError(f"the model is of type {kind}; a function of tensors is needed")
     try:
         found: Any = model(inputs)
-    except InputError:
+    except (InputError, torch.OutOfMemoryError):  # too little memory is not the inputs' fault
         raise
     except (RuntimeError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise InputError(

@@ -10,6 +10,7 @@ from torch import nn
 from pipeline.core.arguments import array, finite, one_of, real, whole
 from pipeline.core.errors import InputError
 from pipeline.models import fastshap, gradients, image_shapnets, shapnets, suffix, units
+from pipeline.models.arguments import called
 from pipeline.models.shapnet_games import coalition_values
 from pipeline.shapley import bandit, pooled
 from pipeline.shapley.agreement import agreement
@@ -333,3 +334,11 @@ def test_what_numbers_are():
         one_of("kind", ["zero"], gradients.BaselineKind)
     with pytest.raises(InputError, match="with NaN or Inf"):
         finite("x", [np.inf])
+
+
+def test_too_little_memory_is_not_blamed_on_the_inputs():
+    def full(inputs):
+        raise torch.OutOfMemoryError("no memory")
+
+    with pytest.raises(torch.OutOfMemoryError):
+        called(full, torch.zeros(1))
