@@ -66,8 +66,8 @@ def integrated_gradients(
             rejects the features, or steps or internal_batch is less than 1.
     """
     steps, internal_batch = whole("steps", steps), whole("internal_batch", internal_batch)
-    features, targets = _checked(module, features, target_classes)
-    baselines = _expanded(baseline, features)
+    features, targets = checked(module, features, target_classes)
+    baselines = expanded(baseline, features)
     from captum.attr import IntegratedGradients  # noqa: PLC0415  takes seconds to load
 
     method = IntegratedGradients(module)
@@ -116,7 +116,7 @@ def gradcam(
             rejects the features, or internal_batch is less than 1.
     """
     internal_batch = whole("internal_batch", internal_batch)
-    features, targets = _checked(module, features, target_classes)
+    features, targets = checked(module, features, target_classes)
     from captum.attr import LayerGradCam  # noqa: PLC0415  takes seconds to load
 
     channels_first = _ChannelsFirst(module)
@@ -169,7 +169,7 @@ class _ChannelsFirst(nn.Module):
         return self.module(self.channels(channels).transpose(1, 2))
 
 
-def _expanded(baseline: Tensor, features: Tensor) -> Tensor:
+def expanded(baseline: Tensor, features: Tensor) -> Tensor:
     """One baseline per sequence, of the features' shape; raises InputError if it does not fit."""
     baseline = tensor("the baseline", baseline)
     try:
@@ -188,7 +188,7 @@ def _batches(n_rows: int, size: int) -> list[slice]:
     return [slice(start, min(start + size, n_rows)) for start in range(0, n_rows, size)]
 
 
-def _checked(module: nn.Module, features: Tensor, target_classes: Tensor) -> tuple[Tensor, Tensor]:
+def checked(module: nn.Module, features: Tensor, target_classes: Tensor) -> tuple[Tensor, Tensor]:
     """Features, and classes as int64 on their device; raises InputError if they are unusable."""
     check_kind("module", module, nn.Module, "; wrap a function in one")
     features = tensor("features", features, weight_of(module))

@@ -14,6 +14,7 @@ from pipeline.core.errors import InputError
 from pipeline.models.gradients import baseline_features, gradcam, integrated_gradients
 from pipeline.models.sequences import Averaging
 from pipeline.studies.frames.coalition_scores import whole_scores
+from pipeline.studies.frames.line_gradients import gradients_on_lines
 from pipeline.studies.frames.whole_model import WholeModel
 
 SIZES = [
@@ -183,10 +184,12 @@ def test_a_linear_model_has_a_closed_form():
     np.testing.assert_allclose(found_map.numpy(), map_expected.numpy(), atol=1e-12)
 
 
-def integrated_by_hand(forward, x, start, target, steps):
+def integrated_by_hand(forward, x, start, target, steps, *, rounded=True):
     nodes, weights = np.polynomial.legendre.leggauss(steps)
-    # captum rounds the weights to float32.
-    weights = (weights / 2).astype(np.float32).astype(np.float64)
+    weights = weights / 2
+    if rounded:
+        # captum rounds the weights to float32.
+        weights = weights.astype(np.float32).astype(np.float64)
     total = torch.zeros_like(x)
     for node, weight in zip((nodes + 1) / 2, weights, strict=True):
         point = (start + node * (x - start)).requires_grad_()
@@ -214,6 +217,44 @@ def test_integrated_gradients_agree_with_the_sum_by_hand(kind, n, steps, score):
             gained = forward(features[index][None]) - forward(start[None])
         gap = expected.sum() - gained[0, target]
         np.testing.assert_allclose(found.gap[index], gap, atol=1e-12)
+
+
+@pytest.mark.parametrize("score", SCORES)
+@pytest.mark.parametrize("internal_batch", [1, 5, 64])
+@pytest.mark.parametrize(("n_max", "n"), [(4, 1), (1, 4), (4, 4), (5, 3), (3, 6)])
+def test_gradients_with_one_projection_agree_with_the_sum_by_hand(n_max, n, internal_batch, score):
+    model = make_model("trn", n_max=n_max).double()
+    features = make_features(model, 3, n)
+    targets = torch.tensor([3, 0, 2])
+    baseline = baseline_features("mean", make_features(model, 9, 1, seed=2).flatten(end_dim=1))
+    found = gradients_on_lines(
+        WholeModel(model, score),
+        features,
+        targets,
+        baseline=baseline,
+        steps=7,
+        internal_batch=internal_batch,
+    )
+    forward, start = Plain(model, score), baseline.expand(n, -1)
+    for index, target in enumerate(targets.tolist()):
+        expected = integrated_by_hand(forward, features[index], start, target, 7, rounded=False)
+        np.testing.assert_allclose(found.values[index], expected, atol=1e-13)
+        with torch.no_grad():
+            gained = forward(features[index][None]) - forward(start[None])
+        gap = expected.sum() - gained[0, target]
+        np.testing.assert_allclose(found.gap[index], gap, atol=1e-12)
+    assert not features.requires_grad
+
+
+def test_gradients_with_one_projection_need_a_multi_scale_model():
+    model = make_model("tsn").double()
+    with pytest.raises(InputError, match="model: a Averaging; a MultiScale"):
+        gradients_on_lines(
+            WholeModel(model),
+            make_features(model, 1, 4),
+            torch.zeros(1).long(),
+            baseline=torch.zeros(5),
+        )
 
 
 @pytest.mark.parametrize("score", SCORES)

@@ -15,11 +15,15 @@ from numpy.typing import NDArray
 from pipeline.core.files import replacing
 from pipeline.core.progress import progress
 from pipeline.models.gradients import gradcam, integrated_gradients
+from pipeline.models.sequences import MultiScale
+from pipeline.studies.frames.line_gradients import gradients_on_lines
 from pipeline.studies.frames.params import GradientsParams
 from pipeline.studies.frames.values import TRUE_AND_PREDICTED
 from pipeline.studies.frames.whole_model import WholeModel
 
 BYTES_AT_ONCE = 1 << 28
+POINTS_AT_ONCE = 8
+"""Points of each line evaluated at once, if many lines are."""
 MOST_AT_ONCE = {"cpu": 512, "cuda": 8192}
 
 
@@ -68,13 +72,16 @@ def attributions(
     wrong = np.flatnonzero(classes[:, 0] != classes[:, 1])
     videos = np.concatenate([np.arange(n_videos), wrong])
     which = np.repeat([0, 1], [n_videos, len(wrong)])
-    step = max(1, at_once // steps)
+    is_multi_scale = isinstance(module.model, MultiScale)
+    integrate = gradients_on_lines if is_multi_scale else integrated_gradients
+    # What is computed once per line is computed for many lines at once.
+    step = max(1, at_once // min(steps, POINTS_AT_ONCE) if is_multi_scale else at_once // steps)
     with progress(description, len(videos), "attributions") as advance:
         for start in range(0, len(videos), step):
             place = videos[start : start + step], which[start : start + step]
             some = torch.from_numpy(inputs[place[0]]).to(baseline.device)
             chosen = torch.from_numpy(classes[place].astype(np.int64))
-            integrated = integrated_gradients(
+            integrated = integrate(
                 module, some, chosen, baseline=baseline, steps=steps, internal_batch=at_once
             )
             cam = gradcam(module, some, chosen, internal_batch=at_once)

@@ -9,7 +9,7 @@ With halves listed by their last (first) element both sets are slices, so no ind
 Blocks of the outer sum are computed again for the gradients; none is kept.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import comb, isqrt
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from pipeline.core.blocks import BLOCK_BYTES, map_blocks
 from pipeline.core.errors import InputError
-from pipeline.models.sequences import Averaging, MultiScale, SingleScale
+from pipeline.models.sequences import Averaging, MultiScale
 from pipeline.studies.frames.coalition_scores import (
     Model,
     Score,
@@ -29,6 +29,9 @@ from pipeline.studies.frames.coalition_scores import (
     members_of_ranks,
     single_scores,
 )
+
+Halves = tuple[Tensor, Tensor]
+"""Left and right halves of the subsequences of one length: (half, sequence, hidden) each."""
 
 
 class WholeModel(nn.Module):
@@ -63,9 +66,39 @@ class WholeModel(nn.Module):
             classifier = self.model.classifier
             single = single_scores(_linear(classifier, features), self.score)
             return class_scores(single.mean(dim=1), self.score)
-        check_subsequences(features.shape[1], self.model.n_max)
-        n_scales = min(features.shape[1], self.model.n_max)
-        means = [_scale_mean(self.model, features, z, self.score) for z in range(1, n_scales + 1)]
+        n_frames = features.shape[1]
+        check_subsequences(n_frames, self.model.n_max)
+        halves = [
+            halves_of(size, projected_frames(self.model, features, size), self.bias_of(size))
+            for size in self.sizes(n_frames)
+        ]
+        return self.scores_of_halves(halves, n_frames)
+
+    def sizes(self, n_frames: int) -> range:
+        """Lengths of the subsequences of so many frames that the multi-scale model scores."""
+        assert isinstance(self.model, MultiScale)
+        return range(1, min(n_frames, self.model.n_max) + 1)
+
+    def bias_of(self, size: int) -> Tensor:
+        """Bias of the first layer of f^size: (hidden,)."""
+        assert isinstance(self.model, MultiScale)
+        return self.model.scale(size).first.bias.detach()
+
+    def scores_of_halves(self, halves: Sequence[Halves], n_frames: int) -> Tensor:
+        """Scores of sequences from the halves of all their subsequences, by length.
+
+        Args:
+            halves: left and right halves by length from 1 on, (half, sequence, hidden) each.
+            n_frames: frames of each sequence.
+
+        Returns:
+            (sequence, class).
+        """
+        assert isinstance(self.model, MultiScale)
+        means = [
+            _scale_mean(self.model, of_size, n_frames, size, self.score)
+            for size, of_size in enumerate(halves, start=1)
+        ]
         return class_scores(torch.stack(means).mean(dim=0), self.score)
 
     def sequences_at_once(self, n_frames: int, budget_bytes: int) -> int:
@@ -91,12 +124,12 @@ def _left(size: int) -> int:
     return (size + 1) // 2
 
 
-def _scale_mean(model: MultiScale, features: Tensor, size: int, score: Score) -> Tensor:
+def _scale_mean(
+    model: MultiScale, halves: Halves, n_frames: int, size: int, score: Score
+) -> Tensor:
     """Mean of f^size over the subsequences of that length: (sequence, class)."""
-    n_frames = features.shape[1]
-    mlp = model.scale(size)
-    second = mlp.second
-    left, right = _halves(mlp, features)
+    left, right = halves
+    second = model.scale(size).second
 
     # The output layer is linear: unless a softmax follows, hidden units are averaged instead.
     through_classes = score == "mean_of_softmax"
@@ -105,26 +138,42 @@ def _scale_mean(model: MultiScale, features: Tensor, size: int, score: Score) ->
     return mean if through_classes else _linear(second, mean)
 
 
-def _halves(mlp: SingleScale, features: Tensor) -> tuple[Tensor, Tensor]:
+def projected_frames(model: MultiScale, features: Tensor, size: int) -> Tensor:
+    """First-layer terms of f^size, without the bias: (position, frame, sequence, hidden).
+
+    Args:
+        model: the model; its weights are constants.
+        features: (sequence, frame, feature_dim).
+        size: length of subsequences, which have as many positions.
+    """
+    n_sequences, n_frames, feature_dim = features.shape
+    weights = model.scale(size).first.weight.detach().split(feature_dim, dim=1)
+    rows = features.transpose(0, 1).reshape(-1, feature_dim)
+    projected = torch.stack([rows @ weight.t() for weight in weights])
+    return projected.view(size, n_frames, n_sequences, -1)
+
+
+def halves_of(size: int, projected: Tensor, bias: Tensor | float = 0.0) -> Halves:
     """Sums of the projected elements of every left and right half of a subsequence.
+
+    Args:
+        size: length of the subsequences.
+        projected: (position, frame, sequence, hidden).
+        bias: added to the left halves.
 
     Returns:
         (half, sequence, hidden) each. Left halves are in the order of their last elements, right
-        halves in the order of their first, from the end of the sequence. The left halves include
-        the bias.
+        halves in the order of their first, from the end of the sequence.
     """
-    n_sequences, n_frames, feature_dim = features.shape
-    size, n_left = mlp.scale, _left(mlp.scale)
-    weights = mlp.first.weight.detach().split(feature_dim, dim=1)
-    rows = features.transpose(0, 1).reshape(-1, feature_dim)
-    projected = torch.cat([rows @ weight.t() for weight in weights])
-    projected = projected.view(size * n_frames, -1)
-    device = features.device
+    n_frames, n_sequences = projected.shape[1:3]
+    n_left = _left(size)
+    projected = projected.reshape(size * n_frames, -1)
+    device = projected.device
 
     players = members_of_ranks(n_frames, n_left, slice(0, comb(n_frames, n_left)), device)
     position = torch.arange(n_left, dtype=torch.int32, device=device)
     left = functional.embedding_bag(players + n_frames * position, projected, mode="sum")
-    left = left.view(len(players), n_sequences, -1) + mlp.first.bias.detach()
+    left = left.view(len(players), n_sequences, -1) + bias
     n_right = size - n_left
     if n_right == 0:
         return left, left.new_zeros((1, *left.shape[1:]))

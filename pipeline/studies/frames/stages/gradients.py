@@ -17,7 +17,7 @@ from pipeline.studies.frames.params import GameParams, GradientsParams
 from pipeline.studies.frames.players import long_enough, predict, read_setting, sample_players
 from pipeline.studies.frames.whole_model import WholeModel
 
-VERSION = 1
+VERSION = 2
 
 
 def main(
