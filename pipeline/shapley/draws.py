@@ -13,14 +13,15 @@ from each stratum. With n / 2 players both coalitions have the same size, so a p
 every second turn.
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator, Sequence
+from functools import lru_cache
 from math import comb
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.shapley.coalitions import membership_of_ranks
-from pipeline.shapley.estimate import Seed, child
+from pipeline.shapley.estimate import Seed, child, sequence_of
 from pipeline.shapley.games import keys_of, masks_of, no_keys
 
 Membership = NDArray[np.bool_]
@@ -50,21 +51,27 @@ def draw(n_players: int, seed: Seed) -> Iterator[tuple[Membership, NDArray[np.in
     Yields:
         (pair, player) membership and (pair,) stratum, in the order drawn.
     """
-    shuffling = child(seed, 0)
-    sources = {k: _source(n_players, k, shuffling) for k in strata(n_players)}
-    left = {k: population(n_players, k) for k in sources}
+    orders = _shuffled(n_players, _key(seed))
+    large = {k: _Remembered(n_players, k) for k in strata(n_players) if k not in orders}
+    left = {k: population(n_players, k) for k in strata(n_players)}
     turn, index = 0, 1
     while any(left.values()):
         generator = child(seed, index)
         n_turns = max(FIRST_TURNS, turn // 4)
         drawn = _strata_of_turns(n_players, turn, n_turns, generator)
         membership = np.zeros((len(drawn), n_players), dtype=np.bool_)
-        is_there = np.zeros(len(drawn), dtype=np.bool_)
-        for k, source in sources.items():
+        ranks = np.full(len(drawn), -1, dtype=np.int64)
+        for k in strata(n_players):
             rows = np.flatnonzero(drawn == k)[: left[k]]
-            membership[rows] = source.next(len(rows), generator)
-            is_there[rows] = True
+            if k in large:
+                membership[rows] = large[k].next(len(rows), generator)
+            else:
+                first = len(orders[k]) - left[k]
+                ranks[rows] = orders[k][first : first + len(rows)]
             left[k] -= len(rows)
+        listed = ranks >= 0
+        membership[listed] = _of_ranks(n_players, drawn[listed], ranks[listed])
+        is_there = membership.any(axis=1)
         yield membership[is_there], drawn[is_there]
         turn, index = turn + n_turns, index + 1
 
@@ -89,21 +96,44 @@ def _strata_of_turns(
     return order[~(is_odd & (2 * order == n_players))]
 
 
-class _Shuffled:
-    """A stratum whose pairs are numbered and drawn in a random order."""
+Key = tuple[Hashable, tuple[int, ...], int]
+"""What a seed's random numbers depend on."""
 
-    def __init__(self, n_players: int, k: int, generator: np.random.Generator) -> None:
-        self.n_players, self.k = n_players, k
-        self.order = generator.permutation(population(n_players, k))
-        self.n_drawn = 0
 
-    def next(self, count: int, _: np.random.Generator) -> Membership:
-        numbers = self.order[self.n_drawn : self.n_drawn + count]
-        self.n_drawn += count
-        if 2 * self.k < self.n_players:
-            return membership_of_ranks(self.n_players, self.k, numbers)
-        others = membership_of_ranks(self.n_players - 1, self.k - 1, numbers)
-        return np.insert(others, 0, values=True, axis=1)
+def _key(seed: Seed) -> Key:
+    sequence = sequence_of(seed)
+    entropy = sequence.entropy
+    parts = tuple(entropy) if isinstance(entropy, Sequence) else entropy
+    return parts, tuple(sequence.spawn_key), sequence.pool_size
+
+
+@lru_cache(maxsize=1)
+def _shuffled(n_players: int, key: Key) -> dict[int, NDArray[np.int64]]:
+    """Ranks of the pairs in a random order, for each stratum that is small enough to list.
+
+    They are kept for the next method or budget with the same seed.
+    """
+    entropy, spawn_key, pool_size = key
+    seed = np.random.SeedSequence(entropy, spawn_key=spawn_key, pool_size=pool_size)  # type: ignore[arg-type]
+    shuffling = child(seed, 0)
+    orders = {}
+    for k in strata(n_players):
+        if population(n_players, k) <= MAX_LISTED:
+            orders[k] = shuffling.permutation(population(n_players, k))
+            orders[k].setflags(write=False)
+    return orders
+
+
+def _of_ranks(n_players: int, sizes: NDArray[np.intp], ranks: NDArray[np.int64]) -> Membership:
+    """Smaller coalitions of pairs from their strata and their ranks within them."""
+    is_half = 2 * sizes == n_players
+    membership = np.zeros((len(ranks), n_players), dtype=np.bool_)
+    membership[~is_half] = membership_of_ranks(n_players, sizes[~is_half], ranks[~is_half])
+    if is_half.any():
+        membership[is_half, 0] = True
+        others = membership_of_ranks(n_players - 1, n_players // 2 - 1, ranks[is_half])
+        membership[is_half, 1:] = others
+    return membership
 
 
 class _Remembered:
@@ -125,12 +155,6 @@ class _Remembered:
             parts.append(drawn[first])
             missing -= len(first)
         return np.concatenate(parts)
-
-
-def _source(n_players: int, k: int, shuffling: np.random.Generator) -> _Shuffled | _Remembered:
-    if population(n_players, k) <= MAX_LISTED:
-        return _Shuffled(n_players, k, shuffling)
-    return _Remembered(n_players, k)
 
 
 def _random(n_players: int, size: int, count: int, generator: np.random.Generator) -> Membership:

@@ -57,7 +57,8 @@ class Tally:
     def _insert(self, keys: Keys) -> int:
         """Add coalitions; return the number of new ones."""
         new = keys[~find(self.keys, keys)[0]]
-        self.keys = np.insert(self.keys, np.searchsorted(self.keys, new), new)
+        if len(new):
+            self.keys = np.insert(self.keys, np.searchsorted(self.keys, new), new)
         return len(new)
 
 

@@ -222,30 +222,34 @@ def try_estimators(
         for budget in params.budgets
         if of_method.smallest(n) <= budget < 2**n
     ]
-    total = params.repeats * len(games) * sum(budget for _, budget in configurations)
-    rows = []
+    n_draws = params.repeats * len(games)
+    total = n_draws * sum(budget for _, budget in configurations)
+    found = np.empty((len(configurations), params.repeats, *exact.shape))
+    evaluations = np.zeros(len(configurations))
     with progress(f"frames_convergence {name} estimators", total, "evaluations") as advance:
-        for method, budget in configurations:
-            found = np.empty((params.repeats, *exact.shape))
-            evaluations = 0
-            for repeat in range(params.repeats):
-                for video, game in enumerate(games):
-                    seed = np.random.SeedSequence([params.seed, repeat, video])
-                    estimate = METHODS[method].estimate(game, budget=budget, seed=seed)
-                    found[repeat, video] = estimate.values[:, 0]
-                    evaluations += estimate.evaluations
-                    advance(budget)
-            counts = {
-                "method": method,
-                "m": None,
-                "iterations": None,
-                "budget": budget,
-                "evaluations": evaluations / (params.repeats * len(games)),
-                "unbiased": METHODS[method].unbiased,
-                "rows": None,
-            }
-            rows.append({"model": name, "frames": n, **counts, **errors(found, exact)})
-    return rows
+        for repeat, video in np.ndindex(params.repeats, len(games)):
+            # The methods' draws of one seed are the same, so they follow one another.
+            seed = np.random.SeedSequence([params.seed, repeat, video])
+            for i, (method, budget) in enumerate(configurations):
+                estimate = METHODS[method].estimate(games[video], budget=budget, seed=seed)
+                found[i, repeat, video] = estimate.values[:, 0]
+                evaluations[i] += estimate.evaluations
+                advance(budget)
+    return [
+        {
+            "model": name,
+            "frames": n,
+            "method": method,
+            "m": None,
+            "iterations": None,
+            "budget": budget,
+            "evaluations": float(evaluations[i]) / n_draws,
+            "unbiased": METHODS[method].unbiased,
+            "rows": None,
+            **errors(found[i], exact),
+        }
+        for i, (method, budget) in enumerate(configurations)
+    ]
 
 
 def errors(estimated: NDArray[np.float64], exact: NDArray[np.float64]) -> dict[str, Any]:
