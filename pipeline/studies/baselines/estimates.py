@@ -33,6 +33,8 @@ COUNTS: tuple[Counts, Counts] = ("weighted", "printed")
 
 PERMUTATION = "permutation"
 
+POINTS_AT_ONCE = 1024
+"""Points in one pass of a network of membership, which are short."""
 STEPS = 50
 """Points of the quadrature from each baseline."""
 
@@ -223,10 +225,15 @@ def gradient_estimates(
     }
     result = {}
     for name, starts in baselines.items():
-        found = integrated_gradients(network, everybody, starts)
+        found = integrated_gradients(network, everybody, starts, batch_size=POINTS_AT_ONCE)
         result[name] = Found(found.values.numpy(), found.gradient_evaluations)
     found = shapley_integrated_gradients(
-        network, everybody, np.arange(n_players), effective, steps=STEPS
+        network,
+        everybody,
+        np.arange(n_players),
+        effective,
+        steps=STEPS,
+        batch_size=POINTS_AT_ONCE,
     )
     result["gradients_effective"] = Found(found.values.numpy(), found.gradient_evaluations)
     return result

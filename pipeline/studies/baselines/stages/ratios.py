@@ -16,7 +16,7 @@ from pipeline.studies.baselines.ratios import (
 from pipeline.studies.baselines.surrogates import one_thread
 from pipeline.studies.baselines.tables import networks_of, read_networks
 
-VERSION = 2
+VERSION = 3
 
 
 def main(
