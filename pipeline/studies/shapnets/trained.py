@@ -1,5 +1,6 @@
 """Train the networks for a table, fold by fold, and measure them on held-out rows."""
 
+import copy
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,9 @@ Own = ComparedParams | RegularisedParams | ConsistentParams | LearnedParams
 
 Change = Callable[[nn.Module, Tensor], None]
 """Changes a network during training, given the training features (sample, feature)."""
+
+Begun = tuple[nn.Module, Tensor]
+"""A network before the first change, and the state of the random numbers then."""
 
 SMALL = 0.01
 """Absolute Shapley values below which a feature counts as unused, for sparsity."""
@@ -137,6 +141,7 @@ def train_all(
         run.
     """
     found: dict[str, nn.Module] = {}
+    begun: dict[Any, Begun] = {}
     pairs: dict[str, list[list[Pair]]] = {}
     rows = []
     for name, recipe in made.items():
@@ -150,6 +155,7 @@ def train_all(
                     params,
                     seed=params.seed + 1000 * round_number + fold,
                     description=f"{description}: {name}, fold {fold + 1}/{params.folds}",
+                    begun=begun,
                 )
                 found.setdefault(name, network)
                 if recipe.changes and isinstance(network, ShapNet):
@@ -176,10 +182,22 @@ def folds(n_rows: int, params: TrainingParams, round_number: int) -> Iterator[ND
 
 
 def _trained(
-    table: Table, recipe: Recipe, params: TrainingParams, seed: int, description: str
+    table: Table,
+    recipe: Recipe,
+    params: TrainingParams,
+    seed: int,
+    description: str,
+    begun: dict[Any, Begun],
 ) -> nn.Module:
-    torch.manual_seed(seed)
-    network: nn.Module = recipe.make()
+    """The trained network. Recipes of one group that begin alike share this part by ``begun``."""
+    beginning = (recipe.make, recipe.loss, seed)
+    is_begun = beginning in begun
+    if is_begun:
+        network, state = copy.deepcopy(begun[beginning][0]), begun[beginning][1]
+        torch.set_rng_state(state)
+    else:
+        torch.manual_seed(seed)
+        network = recipe.make()
     features, targets = features_of(table), targets_of(table)
 
     def batches(epoch: int) -> Iterator[tuple[Tensor, Tensor]]:
@@ -199,7 +217,10 @@ def _trained(
             description=description,
         )
 
-    fitted(params.epochs, 0)
+    if not is_begun:
+        fitted(params.epochs, 0)
+    if recipe.changes and not is_begun:
+        begun[beginning] = copy.deepcopy(network), torch.get_rng_state()
     for number, change in enumerate(recipe.changes):
         change(network, features)
         fitted(recipe.epochs, params.epochs + number * recipe.epochs)
