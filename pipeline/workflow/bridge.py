@@ -217,6 +217,7 @@ class _Run:
                     self.dvc.save(name, into_lock=not self.is_overridden)
                 else:
                     is_all = False
+            self.dvc.write_lock()
         except (InputError, OSError) as error:
             is_all = False
             log.info(f"DVC could not be told of all results; the next run tells it: {error}")

@@ -138,6 +138,7 @@ class Dvc:
             stages = self._repo.stage.load_all("dvc.yaml")
         self.locked = {stage.name: _locked(stage) for stage in stages}
         self._stages = {stage.name: stage for stage in stages if stage.name not in without}
+        self._listed: list[Any] = []
         self._cache: Any = self._repo.cache.local
         self.digests: dict[str, str | None] = {}
         """by path: computed digests, and digests that a path is assumed to have"""
@@ -196,7 +197,7 @@ class Dvc:
         self.digests[path] = digest
 
     def save(self, name: str, *, into_lock: bool) -> None:
-        """Save a stage's results in the cache; with ``into_lock``, record them in ``dvc.lock``."""
+        """Save a stage's results in the cache; with ``into_lock``, list them for ``dvc.lock``."""
         stage = self._stages.get(name)
         if stage is None:
             return
@@ -209,7 +210,14 @@ class Dvc:
             if into_lock:
                 stage.save_deps()
                 if _locked(stage) != self.locked[name]:
-                    stage.dump(update_pipeline=False)
+                    self._listed.append(stage)
+
+    def write_lock(self) -> None:
+        """Record the listed stages in ``dvc.lock``, which takes DVC long to read and write."""
+        if self._listed:
+            with _told(), self._repo.lock:
+                self._listed[0].dvcfile.dump_stages(self._listed, update_pipeline=False)
+            self._listed = []
 
 
 def _locked(stage: Any) -> Making | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import yaml
+from dvc.dvcfile import ProjectFile
 from dvc.output import Output
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
@@ -165,7 +166,7 @@ def test_rules(dag):
     ("of", "names"),
     [
         (Repo, {"close", "cache", "dvcignore", "fs", "lock", "stage", "state"}),
-        (PipelineStage, {"deps", "dump", "name", "outs", "save_deps"}),
+        (PipelineStage, {"deps", "dvcfile", "name", "outs", "save_deps"}),
         (Output, {"commit", "def_path", "hash_info", "save"}),
         (HashFileDB, {"cache_types"}),
     ],
@@ -193,7 +194,7 @@ def test_how_dvc_is_asked():
         (checkout, {"path", "fs", "obj", "cache", "force", "state"}),
         (load, {"odb", "hash_info"}),
         (HashInfo, {"name", "value"}),
-        (PipelineStage.dump, {"kwargs"}),
+        (ProjectFile.dump_stages, {"stages", "update_pipeline"}),
     ):
         assert used <= parameters(function), moved(f"dvc {function}", INTERNALS, "its parameters")
     assert "relink" in inspect.getsource(Output.commit), moved(
