@@ -170,7 +170,7 @@ def tmab(
         if not sampled.any():
             break
     if not evaluations:
-        raise InputError("no iterations: nothing is known of any player")
+        raise InputError("no iterations: at least one is needed")
     return _top(moments, k, evaluations, not sampled.any(), trace)
 
 

@@ -215,7 +215,7 @@ def until(
     if not real("tolerance", tolerance) > 0 or not 2 <= first <= most:
         raise InputError(
             f"tolerance {tolerance}, from {first} to {most} rounds: the tolerance must be above 0, "
-            "and there must be two rounds at least"
+            "and there must be at least two rounds"
         )
     rounds = first
     while True:

@@ -155,11 +155,11 @@ def test_known_sizes_and_counts_are_those_of_the_pictures(tmp_path):
         ),
         (
             {"attributions": {"random_baselines": 1259}},
-            r"baselines.attributions.random_baselines: 1259 .*, and 1258 .*give 1258 at most$",
+            r"baselines.attributions.random_baselines: 1259 .*, and 1258 .*give at most 1258$",
         ),
         (
             {"pictures": {"train": 5}, "attributions": {"random_baselines": 6}},
-            r"attributions.random_baselines: 6 .*, and 5 .*5 at most, or a larger .*pictures.train",
+            r"attributions.random_baselines: 6 .*, and 5 .*at most 5, or a larger .*pictures.train",
         ),
     ],
 )
@@ -180,7 +180,7 @@ def test_more_pictures_than_a_folder_has_are_refused_early(tmp_path):
     ):
         read(pictures=of, coalitions={"explained": 5}, attributions=random)
     with pytest.raises(
-        InputError, match=r"random_baselines: 7 .* 6 of these are read; give 6 at most$"
+        InputError, match=r"random_baselines: 7 .* 6 of these are read; give at most 6$"
     ):
         read(pictures=of, coalitions={"explained": 4}, attributions={"random_baselines": 7})
     shutil.rmtree(tmp_path / "test")

@@ -374,4 +374,4 @@ def test_plain():
 def test_claims_of_a_model_that_has_not_learned_say_so(results):
     results["accuracy"]["tsn"]["learning"]["has_learned"] = False
     for one in claims.all_claims(with_comparisons(results)):
-        assert one.measured.endswith("the model has hardly learned") == (one.of == "TSN")
+        assert one.measured.endswith("the model has learned little") == (one.of == "TSN")

@@ -170,7 +170,7 @@ REFUSED = [
     (most_probable, DRAWN | {"population": 4, "size": 2}, [({"size": -1}, "size -1")]),
     (theorems.printed_count, DRAWN, [({"effective": "ab"}, "effective 'ab': give a list")]),
     (theorems.simulated_frequency, DRAWN | {"repeats": 9}, [
-        ({"population": [2**70, 4]}, "numpy draws from 999999999 at most"),
+        ({"population": [2**70, 4]}, "numpy draws from at most 999999999"),
     ]),
     (theorems.connection, CONNECTED, [
         ({"membership": torch.zeros(2, 5)}, "does not take membership"),

@@ -259,7 +259,7 @@ def test_tables_of_the_models_of_frames():
     assert lines[2] == "| all clips | 50.0 ± 5.0 % | 50.0 ± 5.0 % | 10.0 % |"
     assert lines[3].endswith("| 100 % | 100 % | 50.0 % |")
     assert len(lines) == 4
-    assert "| TRN (has hardly learned) | 50.0 % | 40.0 % | 90.0 % | 80.0 % |" in learning_table(
+    assert "| TRN (has learned little) | 50.0 % | 40.0 % | 90.0 % | 80.0 % |" in learning_table(
         accuracy
     )
     of_model = {

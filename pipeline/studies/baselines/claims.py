@@ -273,7 +273,7 @@ def _equals_marginals(results: Results) -> Claim:
         "Fig. 9",
         "networks in their place",
         "Integrated Gradients from S to S ∪ i equal the marginal contributions",
-        f"accumulated, they differ by {max(missed):.1e} of the largest at most",
+        f"accumulated, they differ by at most {max(missed):.1e} of the largest",
         all_of(part <= EQUAL for part in missed),
     )
 

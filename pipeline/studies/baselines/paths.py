@@ -120,7 +120,7 @@ def check(baselines: Params) -> None:
     if random > read:
         raise InputError(
             f"baselines.attributions.random_baselines: {random} are drawn without repeats from the "
-            f"training pictures, and {read} of these are read; give {read} at most"
+            f"training pictures, and {read} of these are read; give at most {read}"
             f"{', or a larger baselines.pictures.train' if read == pictures.train else ''}"
         )
 

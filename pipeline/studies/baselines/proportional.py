@@ -59,7 +59,7 @@ def effective_counts(table: NDArray[np.floating], tolerance: float = 0.0) -> lis
     if table.ndim != 1 or n < 1 or len(table) != 2**n:
         raise InputError(f"a table of shape {table.shape}: (2**n,) with n ≥ 1 is needed")
     if not real("tolerance", tolerance) >= 0:
-        raise InputError(f"tolerance {tolerance}: must be 0 at least")
+        raise InputError(f"tolerance {tolerance}: must be at least 0")
     counts = []
     for player in range(n):
         # Axes in mask order: players above, this player absent or present, players below.
@@ -134,7 +134,7 @@ def most_probable(
         return None
     sets = list(combinations(some, size))
     if len(sets) > MOST_SETS:
-        raise InputError(f"{len(sets)} sets of {size} of {len(some)} players: {MOST_SETS} at most")
+        raise InputError(f"{len(sets)} sets of {size} of {len(some)} players: at most {MOST_SETS}")
     varied = [chosen for chosen in sets if any(effective[i] < population for i in chosen)]
     known: dict[tuple[int, ...], float] = {}
 

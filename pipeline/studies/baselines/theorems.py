@@ -118,7 +118,7 @@ def simulated_frequency(
     _check_most(most)
     if max(n) >= MOST_DRAWN_FROM:
         raise InputError(
-            f"a population of {max(n)}: numpy draws from {MOST_DRAWN_FROM - 1} at most"
+            f"a population of {max(n)}: numpy draws from at most {MOST_DRAWN_FROM - 1}"
         )
     generator = np.random.default_rng(seed)
     shape = (repeats, len(e))
@@ -184,7 +184,7 @@ def connection(
     if membership.dim() != 2 or 0 in membership.shape or not membership.is_floating_point():
         raise InputError(
             f"membership of shape {tuple(membership.shape)}, {membership.dtype}; floats of shape "
-            "(coalition, player), one at least, are needed"
+            "(coalition, player), at least one, are needed"
         )
     player = whole("player", player, 0, membership.shape[1] - 1)
     steps, rows_at_once = whole("steps", steps), whole("rows_at_once", rows_at_once)
@@ -264,7 +264,7 @@ def _checked(
     if not len(e) == len(n) == len(b) or not e:
         raise InputError(
             f"effective, population and drawn are of {len(e)}, {len(n)} and {len(b)} players; the "
-            "same number, one at least, is needed"
+            "same number, at least one, is needed"
         )
     for e_j, n_j, b_j in zip(e, n, b, strict=True):
         if not (0 <= e_j <= n_j and 0 <= b_j <= n_j):

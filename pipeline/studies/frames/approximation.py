@@ -192,10 +192,10 @@ def sample_iterations(
     The first iterations do not depend on how many follow.
     """
     if iterations < 1:
-        raise InputError(f"{iterations} iterations: there must be 1 at least")
+        raise InputError(f"{iterations} iterations: there must be at least 1")
     if not isinstance(seed, np.random.SeedSequence):
         if seed < 0:
-            raise InputError(f"seed {seed}: must be 0 at least")
+            raise InputError(f"seed {seed}: must be at least 0")
         seed = np.random.SeedSequence(seed)
     # Do not spawn from the given sequence: that would change its later children.
     seeds = [

@@ -36,7 +36,7 @@ def all_claims(results: Results) -> list[Claim]:
             one = judge(results, model)
             learning = results["accuracy"][model]["learning"]
             if one is not None and not learning["has_learned"]:
-                one = replace(one, measured=f"{one.measured}; but the model has hardly learned")
+                one = replace(one, measured=f"{one.measured}; but the model has learned little")
             found.append(one)
     return [one for one in found if one is not None]
 

@@ -74,7 +74,7 @@ def _remarks(found: Explanation) -> list[str]:
         gap = abs(found.esv.sum(axis=0) - (found.scores - found.empty)).max()
         remarks.append(
             "Values are approximate: subsequences were sampled. Over frames they sum to v(all) − "
-            f"v(none) but for {gap:.2g} at most, over all classes."
+            f"v(none) up to an error of at most {gap:.2g} in any class."
         )
     if found.fps != found.usual_fps:
         remarks.append(

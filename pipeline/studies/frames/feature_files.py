@@ -288,6 +288,6 @@ def _frame_indices(
         uid = uids[int(np.searchsorted(np.cumsum(lengths), bad[0], side="right"))]
         raise InputError(
             f"{path}: video {uid} has the frame index {numbers[bad[0]]}; frames are counted from 0 "
-            f"to {np.iinfo(np.int32).max} at most"
+            f"to at most {np.iinfo(np.int32).max}"
         )
     return numbers.astype(np.int32, copy=False)

@@ -100,7 +100,7 @@ def learning_table(accuracy: Any) -> str:
     for model in MODELS:
         found = accuracy[model]["learning"]
         shares = ("train", "validation", "linear_train", "linear_validation")
-        told = "" if found["has_learned"] else " (has hardly learned)"
+        told = "" if found["has_learned"] else " (has learned little)"
         rows.append([f"{model.upper()}{told}", *(f"{100 * found[name]:.1f} %" for name in shares)])
     heading = ["", "training clips", "validation clips"]
     return markdown_table([*heading, "linear: training clips", "validation clips"], rows)

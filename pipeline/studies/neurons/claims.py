@@ -33,8 +33,8 @@ INTACT = 0.05
 
 TWICE = 2.0
 
-HARDLY, HALF = 0.3, 0.5
-"""Rank correlations up to which values count as hardly, and as partly, correlated; 0.3 is the
+BARELY, HALF = 0.3, 0.5
+"""Rank correlations up to which values count as barely, and as partly, correlated; 0.3 is the
 paper's."""
 
 
@@ -257,7 +257,7 @@ def _defends(results: Results) -> Claim:
     below = np.flatnonzero(success + margin(*error[:1]) < success[0] / 2)
     shows: bool | None = False
     if not len(below):
-        text = f"it falls from {' to '.join(apart(success[0], success[-1]))} at most"
+        text = f"it falls at most from {' to '.join(apart(success[0], success[-1]))}"
     else:
         place = int(below[0])
         text = (
@@ -270,7 +270,7 @@ def _defends(results: Results) -> Claim:
     return claim(
         "Sec. 4, Fig. 3c",
         "plain, attacked",
-        "without a few filters the attack hardly succeeds, and accuracy drops moderately",
+        "without a few filters the attack rarely succeeds, and accuracy drops moderately",
         text,
         shows,
     )
@@ -281,9 +281,9 @@ def _unlike_accuracy(results: Results) -> Claim:
     return claim(
         "Sec. 4",
         "plain, attacked",
-        "these values are hardly correlated with those for accuracy (0.3)",
+        "these values are barely correlated with those for accuracy (0.3)",
         f"rank correlation {significant(found)}",
-        True if abs(found) <= HARDLY else None if abs(found) <= HALF else False,
+        True if abs(found) <= BARELY else None if abs(found) <= HALF else False,
     )
 
 

@@ -100,7 +100,7 @@ def check(neurons: Params) -> None:
     if images.source == "digits" and seen > DIGITS - LEAST_TRAINED:
         raise InputError(
             f"neurons.images: {images.ranked} ranked and {images.held_out} held-out images; there "
-            f"are {DIGITS} digits, and {LEAST_TRAINED} at least must be left to train on"
+            f"are {DIGITS} digits, and at least {LEAST_TRAINED} must be left to train on"
         )
     named = {
         "images.root": None if neurons.images.download else neurons.images.root,

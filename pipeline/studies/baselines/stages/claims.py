@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.core.claims import write_claims
 from pipeline.studies.baselines.claims import all_claims
 
-VERSION = 2
+VERSION = 3
 
 
 def main(

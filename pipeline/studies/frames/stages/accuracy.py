@@ -107,7 +107,7 @@ def _tell(name: str, found: Learning) -> None:
         log.info(told)
     else:
         log.warning(
-            "%s. The model has hardly learned: raise least_steps, epochs or learning_rate in "
+            "%s. The model has learned little: raise least_steps, epochs or learning_rate in "
             "frames.%s, or look at the labels",
             told,
             "scales" if name == "trn" else "tsn",
