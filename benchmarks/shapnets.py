@@ -52,7 +52,7 @@ def one_at_a_time(network: ShapNet, features: Tensor) -> Tensor:
                     ]
                     hidden = torch.relu(torch.cat(rows, dim=1) @ weight + group.biases[0][module])
                     values.append(hidden @ group.weights[-1][module])
-                # For two players: the mean of the contributions to nobody and to the other one.
+                # For two players: the mean of the contributions to none and to the other one.
                 nobody, second, first, both = values
                 out[:, players[0]] += (first - nobody + both - second) / 2
                 out[:, players[1]] += (second - nobody + both - first) / 2

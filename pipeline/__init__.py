@@ -1,1 +1,1 @@
-"""Which frames, baselines, neurons and features a model's output is owed to, by Shapley values."""
+"""Explains models' outputs by Shapley values of frames, baselines, neurons and features."""

@@ -36,7 +36,7 @@ def hand_over(arguments: Sequence[str], address: str) -> int | None:
         message = json.dumps(job).encode()
         try:
             connection.connect(address)
-            # Without its streams (one may be closed) no job begins there.
+            # A job needs all its streams. If one is closed, the warm process does not begin it.
             socket.send_fds(connection, [len(message).to_bytes(8, "big")], [0, 1, 2])
         except OSError:
             return None
@@ -44,22 +44,22 @@ def hand_over(arguments: Sequence[str], address: str) -> int | None:
         answer = b""
         with contextlib.suppress(ConnectionError):
             answer = connection.recv(16)
-    # Without an answer the warm process is gone, and the job with it.
+    # Without an answer, the warm process has ended, and the job with it.
     return int(answer) if answer else -signal.SIGTERM
 
 
 def main() -> None:
-    """Run the job of the command line, and end as it ends."""
+    """Run the job of the command line; exit with its status."""
     if len(sys.argv) < 2:
         sys.exit("usage: python -m pipeline.core.job <rule> [--option value …]")
     address = os.environ.get(WARM)
     status = hand_over(sys.argv[1:], address) if address else None
     if status is None:
-        from pipeline.core.stage import run  # noqa: PLC0415  what this module is to spare
+        from pipeline.core.stage import run  # noqa: PLC0415  slow to load
 
         status = run(sys.argv[1], sys.argv[2:])
     if status < 0:
-        with contextlib.suppress(OSError):  # nobody handles SIGKILL
+        with contextlib.suppress(OSError):  # SIGKILL cannot be handled
             signal.signal(-status, signal.SIG_DFL)
         os.kill(os.getpid(), -status)
     sys.exit(status)

@@ -81,6 +81,6 @@ def save(figure: Figure, path: Path) -> None:
     ):
         with replacing(target) as temporary:
             figure.savefig(temporary, metadata=metadata)
-        # To lay panels out takes longer than to draw them: once is enough.
+        # Laying panels out takes longer than drawing them, so do it only once.
         figure.set_layout_engine("none")
     plt.close(figure)

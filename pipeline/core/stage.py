@@ -171,7 +171,7 @@ def _start_logging(log_file: Path | None) -> None:
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stderr)]
     handlers[0].setFormatter(logging.Formatter("%(message)s"))
     if SCHEDULER in os.environ:
-        # A run prints one line per job; the rest stands in the job's log.
+        # A run prints one line per job; everything else is in the job's log.
         handlers[0].setLevel(logging.WARNING)
     if sys.stderr.isatty():
         # The terminal shows a progress bar instead of these lines.

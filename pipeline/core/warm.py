@@ -35,10 +35,10 @@ LIBRARIES = (
     "torchvision.models",
     "captum.attr",
 )
-"""What is loaded beforehand, where it is installed; the others while no job waits."""
+"""Libraries to load beforehand if they are installed; those after NEEDED while no job waits."""
 
 FEWEST = 8
-"""Jobs of a run from which loading the libraries once pays."""
+"""Least number of jobs for which loading the libraries once saves time."""
 
 IS_POSSIBLE = hasattr(os, "pidfd_open") and hasattr(socket, "send_fds")
 
@@ -136,7 +136,7 @@ def _become(job: dict[str, Any], streams: list[int], parent: int) -> None:
         end_with_parent(parent)
         rule, *options = job["arguments"]
         status = run(rule, options)
-    except BaseException:  # nothing may go on in a copy of the warm process
+    except BaseException:  # a copy of the warm process must end here
         sys.excepthook(*sys.exc_info())
     finally:
         with contextlib.suppress(OSError, ValueError):

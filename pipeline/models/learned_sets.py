@@ -5,7 +5,7 @@ During training, pairs are removed from the last layer to the first. The paper i
 redundant module by inputs near 0. Here it is identified by its output beyond that of its single
 features,
 
-    f(both) − f(first) − f(second) + f(nobody)        in the mean over samples of the ℓ1 norm,
+    f(both) − f(first) − f(second) + f(neither)        in the mean over samples of the ℓ1 norm,
 
 which is then near 0 too, and is also near 0 where features matter without interacting. Modules of
 one feature stay, so that no feature is lost.

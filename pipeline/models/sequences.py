@@ -1,7 +1,7 @@
 """Classifiers of sequences of feature vectors: multi-scale (TRN) and averaging (TSN).
 
 Both take sequences of any length. Their evaluation on all coalitions of a sequence at once is in
-``pipeline/frames/coalition_scores.py``.
+``pipeline/studies/frames/coalition_scores.py``.
 """
 
 from typing import cast

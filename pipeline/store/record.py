@@ -1,4 +1,4 @@
-"""The record of a store's game, and the identity that tells games apart."""
+"""The record of a store's game, and the identity that distinguishes games."""
 
 import hashlib
 import json

@@ -12,9 +12,9 @@ from pipeline.store.planning import LEFTOVER, SET_ASIDE, trash_place
 
 @contextmanager
 def at_rest(path: Path) -> Iterator[str | None]:
-    """Keep others from planning, writing and playing the store at ``path``, if it exists or not.
+    """Keep others from planning, writing and playing the store at ``path``, even if it is missing.
 
-    Yields None. If the store is in use, excludes nobody and yields how it is used.
+    Yields None. If the store is in use, takes no locks and yields how it is used.
     """
     with ExitStack() as held:
         yield _use(path, held)

@@ -179,7 +179,7 @@ class Dvc:
         return found[1].value if found else outs.get(path)
 
     def restore(self, path: str, digest: str | None) -> None:
-        """Restore a file or folder from the cache; set aside a store that stands in its place."""
+        """Restore a file or folder from the cache; set aside a store that is in its place."""
         if self.digest(path) == digest:
             return
         from dvc_data.hashfile.checkout import checkout  # noqa: PLC0415

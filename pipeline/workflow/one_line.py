@@ -1,4 +1,4 @@
-"""What a run prints: one line per finished job with the time left, and what came of it all.
+"""What a run prints: one line per finished job with the time left, and what the run made.
 
 Snakemake's own messages, with inputs and reasons of several thousand characters, stay in its log
 (``.snakemake/log/``). With ``--printshellcmds`` or ``--verbose``, and in dry runs, they are
@@ -24,14 +24,14 @@ HIDDEN = (
     LogEvent.WORKFLOW_STARTED,
 )
 BEGINNINGS = ("Select jobs", "Execute ", "Building DAG", "Using shell", "Removing temporary")
-"""Of messages that say nothing to people."""
+"""Beginnings of further messages that are hidden."""
 
 WIDTH = 20
 """Characters of the bar."""
 
 
 def begin(workflow: Any) -> Callable[[], None]:
-    """Print one line per job from now on; returns a function that prints what came of the run."""
+    """Print one line per job from now on; returns a function that prints a summary."""
     settings = workflow.output_settings
     start = time.time()
     if not (settings.verbose or settings.printshellcmds):

@@ -12,7 +12,7 @@ Shapley value does. Where the text leaves a choice:
 
 * *One sample for all players.* Algorithm 1 draws before its loop over players. The same number of
   coalitions of every size is drawn, or all of them if there are fewer, without replacement. The
-  text takes S without i. Here a coalition S that holds i stands for S∖i, so that each one serves
+  text takes S without i. Here a coalition S that holds i is used as S∖i, so that each one serves
   every player, and every player has about as many coalitions at each size. Their means by size
   remain unbiased.
 * *Sizes without draws.* With few draws a player may get no coalition of some size, if those drawn

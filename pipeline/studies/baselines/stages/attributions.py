@@ -1,7 +1,8 @@
 """Stage: contributions of the pixels and areas of the explained pictures to a model's score.
 
-Integrated Gradients from usual baselines stand beside Shapley Integrated Gradients (Algorithm 2),
-and values of areas beside exact ones. The coalitions that Algorithm 1 kept are written too.
+Integrated Gradients from usual baselines are written beside Shapley Integrated Gradients
+(Algorithm 2), and values of areas beside exact ones. The coalitions that Algorithm 1 kept are
+written too.
 """
 
 from pathlib import Path

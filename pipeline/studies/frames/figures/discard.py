@@ -112,7 +112,7 @@ def _add_legend(figure: Figure, row: Iterable[Axes]) -> None:
         handles, labels = panel.get_legend_handles_labels()
         labelled |= dict(zip(labels, handles, strict=True))
     columns = 3 if len(labelled) != 4 else 4
-    # Legends fill columns: ascending and descending of a method stand one below the other.
+    # Legends fill columns: ascending and descending of a method are one below the other.
     figure.legend(
         labelled.values(),
         labelled.keys(),

@@ -1,7 +1,7 @@
 """Stage: how long exact and approximate values of one video take on this machine (Table 1).
 
 Every row of the paper's table is measured with the study's own models on its own videos, one video
-at a time. The paper's time on its GPU stands beside it.
+at a time. The paper's time on its GPU is given beside it.
 """
 
 from pathlib import Path

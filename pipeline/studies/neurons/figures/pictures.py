@@ -58,7 +58,7 @@ def draw_left_out(what: str, why: str, again: str) -> Figure:
 def fill(figure: Figure | SubFigure, portraits: Portraits, places: Sequence[int]) -> None:
     """One row per filter: name, value, dreams, and images that activate it most and least."""
     n = portraits.most.shape[1]
-    # A narrow column stands between the two halves.
+    # A narrow column separates the two halves.
     ratios = [LEFT / TILE, *[1] * (n + 1), 0.4, *[1] * (n + 1)]
     grid = figure.subplots(
         len(places), len(ratios), squeeze=False, gridspec_kw={"width_ratios": ratios}
