@@ -1,6 +1,6 @@
 import os
 
-# A worker per core: threads of several workers would wait for each other.
+# There is one worker per core, and threads of several workers would wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import clone
@@ -18,7 +18,7 @@ def one_thread():
 
 @pytest.fixture(scope="session")
 def built_once(tmp_path_factory):
-    """A copy of the project with a small study built by one `snakemake`; not to be changed."""
+    """A copy of the project with a small study, built once; tests must not change it."""
     return clone.once(tmp_path_factory, "small", _build_small)
 
 
@@ -28,7 +28,7 @@ def _build_small(folder):
 
 @pytest.fixture(scope="session")
 def toy_once(tmp_path_factory):
-    """A copy of the project with the toy study built by one `snakemake`; not to be changed."""
+    """A copy of the project with the toy study, built once; tests must not change it."""
     return clone.once(tmp_path_factory, "toy", _build_toy)
 
 

@@ -1,4 +1,4 @@
-"""The study of baselines by the real commands, on tiny parameters, in a clone of its own."""
+"""Runs the study of baselines by the real commands, on tiny parameters, in its own clone."""
 
 import json
 

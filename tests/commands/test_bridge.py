@@ -1,7 +1,7 @@
-"""`snakemake` and `dvc`, called in any order: what is known is not computed again.
+"""Calls `snakemake` and `dvc` in any order: known results are not computed again.
 
-Each test drives the real commands in a copy of the project with a study in it: a small study of
-frames where it matters which of many jobs run, and the toy study where it does not.
+Each test runs the real commands in a copy of the project with a study in it: a small study of
+frames if it matters which of many jobs run, otherwise the toy study.
 """
 
 import json
@@ -34,7 +34,7 @@ OF_MODELS = {
 }
 OF_PLAYERS = FILL | OF_VALUES
 OF_PLAYERS |= {f"frames_{n}" for n in ("values", "gradients", "shift", "draw_shift")}
-"""What a change of the number of players leads to."""
+"""Rules that a changed number of players reruns."""
 
 TOY_FILL = {"toy_plan", "toy_evaluate", "toy_merge"}
 TOY_ANALYSES = {"toy_values", "toy_draw_values"}
@@ -63,7 +63,7 @@ def trained(folder):
 
 
 def outputs(done):
-    """Files of the jobs that a command ran, or would run, by what it printed."""
+    """Files of the jobs that a command ran, or would run, according to its output."""
     lines = re.findall(r"^    output: (.*)$", done.stdout + done.stderr, re.MULTILINE)
     return {file for line in lines for file in line.split(", ")}
 
@@ -73,7 +73,7 @@ def locked(folder, stage):
 
 
 def digits(folder):
-    """What DVC has recorded of the toy study's parameter."""
+    """The value that DVC has recorded for the toy study's parameter."""
     return locked(folder, "toy_values")["params"]["params.yaml"]["toy.values"]["digits"]
 
 
@@ -178,13 +178,13 @@ def test_an_edit_that_changes_no_result_runs_nothing_and_another_is_told_by_its_
     file.write_text(now)
     assert rules_run(snakemake(folder, "-n")) == OF_VALUES | {"frames_values"}
     done = dvc(folder, "repro")
-    # The values turn out the same, and DVC goes no further.
+    # The values stay the same, so DVC stops there.
     assert stages_run(done) == rules_run(done) == {"frames_values"}
     assert has_nothing_to_do(snakemake(folder))
 
 
 def pushed(built, tmp_path):
-    """A folder whose results have been pushed, and a fresh clone of it without them."""
+    """A folder whose results have been pushed, and a fresh clone without results."""
     source, fresh = clone.copied(built, tmp_path / "source"), tmp_path / "fresh"
     dvc(source, "remote", "add", "-d", "store", str(tmp_path / "remote"))
     dvc(source, "push")
@@ -194,7 +194,7 @@ def pushed(built, tmp_path):
 
 
 def test_what_was_pulled_runs_nothing_and_is_known_job_by_job(built_once, tmp_path):
-    """Though no job ran there."""
+    """Also in a clone where no job ran."""
     source, fresh = pushed(built_once, tmp_path)
     assert not (fresh / "results").exists()
     dvc(fresh, "pull")
@@ -246,7 +246,7 @@ def test_one_models_change_makes_nothing_of_the_other_also_where_results_were_pu
     change(fresh, "frames.tsn.epochs", 1)
     done = dvc(fresh, "repro")
     expected = OF_PLAYERS | OF_MODELS | {"frames_tsn"}
-    # What is drawn may turn out the same, and then DVC goes no further.
+    # Figures may stay the same; then DVC stops there.
     drawn = {rule for rule in expected if "_draw_" in rule}
     assert expected - drawn <= rules_run(done) <= expected
     assert receipts(fresh)["trn"] == before["trn"]
@@ -271,7 +271,7 @@ def test_fewer_models_are_played_without_those_that_are_left_over(folder):
     assert open_store(folder / "results/coalitions/frames/trn.zarr").record.weights_sha256 != one
 
 
-@pytest.mark.slow  # When kills hit is up to the machine, and on a busy one DVC may need more pulls.
+@pytest.mark.slow  # Kills hit at different moments on each machine; a busy one may need more pulls.
 def test_an_interrupted_pull_leaves_nothing_wrong(built_once, tmp_path):
     source, fresh = pushed(built_once, tmp_path)
     for seconds in (0.9, 1.3, 1.7):
@@ -286,7 +286,7 @@ def test_an_interrupted_pull_leaves_nothing_wrong(built_once, tmp_path):
 
 @pytest.mark.slow
 def test_an_interrupted_pull_is_made_good_by_a_run(built_once, tmp_path):
-    """As an interrupted pull leaves it: some shards and files there, in the cache and outside."""
+    """Imitate an interrupted pull: only some shards and files exist, in the cache and outside."""
     source, fresh = pushed(built_once, tmp_path)
     dvc(fresh, "pull")
     expected = clone.contents(source)
@@ -332,7 +332,7 @@ def test_overrides_reach_the_stages_and_are_not_recorded_as_something_else(toy, 
     store = open_store(toy / "results/coalitions/toy/majority.zarr")
     assert store.instances == ("quota 6",)
     overridden = clone.contents(toy)
-    # DVC records params.yaml, where other values stand: of what was made it is told nothing.
+    # DVC records params.yaml, which has other values, so these results are not recorded.
     assert (toy / "dvc.lock").read_bytes() == lock
     assert has_nothing_to_do(snakemake(toy, *override))
     text = (toy / "dvc.yaml").read_bytes()
@@ -343,7 +343,7 @@ def test_overrides_reach_the_stages_and_are_not_recorded_as_something_else(toy, 
     assert clone.contents(toy) == as_in_file
     assert yaml.safe_load((toy / "dvc.lock").read_text()) == yaml.safe_load(lock)
 
-    # The same values in a file, and what was made with them comes back.
+    # With the same values in a file, the results made with them come back.
     preset = tmp_path / "preset.yaml"
     preset.write_text("toy: {vote: {quotas: [6]}, values: {digits: 3}}\n")
     assert not rules_run(snakemake(toy, "--configfile", str(preset)))
@@ -364,7 +364,7 @@ def test_dvc_refuses_values_that_it_would_record_wrongly(toy):
     assert "stage toy_values would be made with others" in refused.stderr
     assert clone.contents(toy) == before
 
-    # Also where Snakemake has nothing to do.
+    # The same holds if Snakemake has nothing to do.
     change(toy, "toy.values.digits", 6)
     profile = toy / "profiles/default/config.yaml"
     profile.write_text(profile.read_text() + text)
@@ -424,7 +424,7 @@ def test_an_experiment_with_the_toy_study(toy):
 
 
 def test_files_of_unknown_origin_are_made_again(folder):
-    """Results that came from elsewhere, and results made from other files than are there now."""
+    """Results that came from elsewhere, and results made from files that have changed since."""
     shutil.rmtree(folder / ".snakemake")
     (folder / "dvc.lock").unlink()
     shutil.rmtree(folder / ".dvc/cache")
@@ -442,13 +442,13 @@ def test_a_file_that_was_exchanged_is_noticed_whatever_its_time(folder):
     assert not rules_run(snakemake(folder))
     assert priors.read_bytes() == good
 
-    # Where the cache has no copy it is made again.
+    # If the cache has no copy, the file is made again.
     shutil.rmtree(folder / ".dvc/cache")
     made = priors.stat().st_mtime_ns
     priors.write_text(priors.read_text() + "\n")
     os.utime(priors, ns=(made, made))
     assert rules_run(snakemake(folder, "-n", "frames_priors_all")) == {"frames_priors"}
-    # A run that does not come to it leaves it to the next.
+    # A run of other targets leaves this to the next run.
     assert not rules_run(snakemake(folder, "frames_videos_all"))
     assert rules_run(snakemake(folder, "-n", "frames_priors_all")) == {"frames_priors"}
 
@@ -462,13 +462,13 @@ def test_content_decides_whatever_snakemake_is_told_to_overlook(toy):
         os.utime(file)
     assert has_nothing_to_do(snakemake(toy))
 
-    # Unless it is told to run something.
+    # A forced rule does run.
     assert rules_run(snakemake(toy, "--forcerun", "toy_plan")) == TOY_FILL | TOY_ANALYSES
     assert toy_receipt(toy).evaluations_made == 0
 
 
 def test_results_of_a_parameter_that_there_is_no_more_are_made_again(toy):
-    """As after a pull of what an earlier version of the project has made."""
+    """Imitate a pull of results that an earlier version of the project made."""
     shutil.rmtree(toy / ".snakemake")
     shutil.rmtree(toy / ".dvc/cache")
     file = toy / "dvc.lock"
@@ -530,11 +530,11 @@ def test_a_dvc_yaml_that_is_out_of_date_is_told_and_written_again(toy):
     would = snakemake(toy, "-n")
     assert rules_run(would) == TOY_ANALYSES
     assert told in would.stdout + would.stderr or file.read_text() == stale
-    # DVC would not have noticed.
+    # DVC alone would not notice.
     refused = dvc(toy, "repro", "--force", "--single-item", "toy_values", check=False)
     assert refused.returncode != 0
     assert f"{told}; write it again with `python -m pipeline dvc-yaml`" in refused.stderr
-    # One stage is made all the same. DVC is not told of it until its entry is right.
+    # A single stage is built anyway. DVC records it once its entry is correct.
     assert rules_run(snakemake(toy, "toy_values_all")) == {"toy_values"}
     assert file.read_text() == stale
     assert (toy / "dvc.lock").read_bytes() == lock
@@ -545,7 +545,7 @@ def test_a_dvc_yaml_that_is_out_of_date_is_told_and_written_again(toy):
     assert digits(toy) == 2
     assert not stages_run(dvc(toy, "repro"))
 
-    # Stages of a study that is not asked for are not left for `dvc repro` to make.
+    # Stages of a study that is not listed are removed, so `dvc repro` does not run them.
     entry = {"cmd": "false", "outs": [{"results/other/values.json": {"persist": True}}]}
     content = yaml.safe_load(good)
     content["stages"]["other_values"] = entry
@@ -561,7 +561,7 @@ def test_numbers_are_the_same_however_they_are_written(folder):
     written = file.read_text()
     file.write_text(written.replace("learning_rate: 0.001", "learning_rate: 1e-3"))
     assert file.read_text() != written
-    # For PyYAML a text, for DVC a number.
+    # PyYAML reads a text, DVC a number.
     assert isinstance(yaml.safe_load(file.read_text())["frames"]["tsn"]["learning_rate"], str)
     assert has_nothing_to_do(snakemake(folder))
     assert not stages_run(dvc(folder, "repro"))

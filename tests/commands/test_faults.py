@@ -1,4 +1,4 @@
-"""What is killed, refused or damaged while the real commands run."""
+"""Kills, refusals and damage while the real commands run."""
 
 import os
 import shutil
@@ -20,7 +20,7 @@ from pipeline.workflow.params import load
 
 CLIPS, PLAYERS = 1600, 12
 MODELS = ("trn", "tsn")
-# As far as the values: what comes after them is not what is killed.
+# Only up to the values: later stages are not killed.
 TARGETS = ("frames_merge_all", "frames_values_all")
 STAGE = "frames_values"
 RECEIPTS = [f"results/frames/receipts/{model}.json" for model in MODELS]
@@ -86,7 +86,7 @@ def start(folder, *command):
 
 
 def processes(folder, *words):
-    """Processes at work in a folder whose command holds all these words."""
+    """Processes in a folder whose command line contains all these words."""
     found = []
     for entry in Path("/proc").iterdir():
         try:
@@ -99,7 +99,7 @@ def processes(folder, *words):
 
 
 def line_of(receipt):
-    """How the line begins that a run prints for the job that writes this receipt."""
+    """Beginning of the line that a run prints for the job that writes this receipt."""
     if receipt.parent.name == "receipts":
         return f"rule frames_merge: game {receipt.stem},"
     part, _, parts = receipt.stem.partition("_of_")
@@ -114,7 +114,7 @@ def wait_for(condition, process, folder):
 
 
 def how_many(folder, study="frames", games=MODELS):
-    """Stored tables, counted fast: there are more the next moment."""
+    """Number of stored tables, counted fast because it grows meanwhile."""
     values = [folder / f"results/coalitions/{study}/{game}.zarr/values" for game in games]
     return sum(path.name.endswith(".0.0") for v in values if v.is_dir() for path in v.iterdir())
 
@@ -129,7 +129,7 @@ def same_values(folder, expected):
 
 
 def instances_evaluated(folder):
-    """By the receipts of games, and of the partitions of those that have none yet."""
+    """Sum over the receipts of games, or of their partitions if a game has no receipt yet."""
     found = 0
     for receipt in RECEIPTS:
         partitions = folder / "results/frames/partitions" / Path(receipt).stem
@@ -139,7 +139,7 @@ def instances_evaluated(folder):
 
 
 def kill(process, folder, jobs):
-    """Kill a command and the schedulers that it started; wait until their jobs have ended, too."""
+    """Kill a command and the schedulers that it started; wait until their jobs have ended."""
     for scheduler in {process.pid, *processes(folder, "--cores")}:
         os.kill(scheduler, signal.SIGKILL)
     process.wait()
@@ -164,7 +164,7 @@ def test_a_scheduler_killed_in_mid_enumeration_costs_what_was_in_flight(folder, 
         assert {name: now.get(name) for name in kept} == kept
         kept = now
     assert 0 < len(kept) < 2 * CLIPS
-    # Jobs of killed runs that had finished: their receipts may tell what they made.
+    # Finished jobs of killed runs have receipts, which count what they evaluated.
     earlier = instances_evaluated(folder)
     last, then = (commands[1], commands[0]) if kills % 2 else commands
     done = clone.run(folder, *last)
@@ -190,7 +190,7 @@ def test_nothing_that_a_killed_scheduler_stored_is_evaluated_twice(toy_once, tmp
     clone.change(folder, "toy.vote.quotas", list(range(1, elections + 1)))
     (folder / "results/toy/receipts/majority.json").unlink()
     process = start(folder, "snakemake", "--cores", "2", target)
-    # The store is at first the one of another game.
+    # At first the store is that of another game.
     planned = folder / "results/toy/plans/majority.json"
     wait_for(planned.exists, process, folder)
     wait_for(lambda: how_many(folder, "toy", ["majority"]) > elections // 10, process, folder)
@@ -198,7 +198,7 @@ def test_nothing_that_a_killed_scheduler_stored_is_evaluated_twice(toy_once, tmp
     kept = shards(folder)
     assert elections // 10 < len(kept) < elections
     done = snakemake(folder, target)
-    # Nothing else was made again, and what was not asked for is as it was.
+    # Nothing else was made again, and other results are unchanged.
     assert rules_run(done) <= {"toy_plan", "toy_evaluate", "toy_merge"}
     now = shards(folder)
     assert len(now) == elections

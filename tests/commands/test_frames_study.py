@@ -1,4 +1,4 @@
-"""The stages of the frames study, on a tiny data set with some bad videos in it."""
+"""Runs the stages of the frames study on a tiny data set with some bad videos."""
 
 import csv
 import json
@@ -59,7 +59,7 @@ def study(tmp_path_factory):
 
 @pytest.fixture
 def copy(study, tmp_path):
-    """The study in a folder of its own, to spoil."""
+    """A copy of the study that tests may damage."""
     shutil.copytree(study.folder, tmp_path / "copy", symlinks=True)
     return replace(study, folder=tmp_path / "copy")
 
@@ -105,7 +105,7 @@ def test_a_data_set_without_videos_is_an_error_that_leaves_nothing(copy):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_values_are_those_of_the_definition(study, model):
-    """From the feature file to the values file, against brute force on one video."""
+    """Compares the values file with brute force on one video of the feature file."""
     features = read_features(study.features(model, "validation"))
     n = study.params.coalitions.n
     frames = sampling.spread(features.lengths, n)
@@ -222,7 +222,7 @@ def test_the_true_and_the_predicted_class_alone(copy):
 
 
 def rewrite(path, change):
-    """Write a feature file anew with one video changed."""
+    """Rewrite a feature file with one video changed."""
     with h5py.File(path, "r+") as file:
         rows = file["features"][1]
         file["features"][1] = change(rows)
@@ -471,7 +471,7 @@ def test_many_frames_can_be_explained_with_logits(study, tmp_path):
 
 
 def test_frames_are_sampled_denser_when_more_are_asked_for(study, tmp_path):
-    """A clip has 16 frames, 12 a second; the models are trained on 6 a second, which are 8."""
+    """A clip has 16 frames at 12 per second; the models are trained on 6 per second, so on 8."""
     video = next((study.root / VIDEOS).glob("*.webm"))
     n_max, folder = study.params.scales.n_max, study.folder / "results"
     few = explain_video(video, "tsn", n_frames=8, n_max=n_max, results=folder, device="cpu")

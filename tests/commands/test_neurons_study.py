@@ -1,4 +1,4 @@
-"""The study of neurons by the real commands, on tiny parameters, in a clone of its own."""
+"""Runs the study of neurons by the real commands, on tiny parameters, in its own clone."""
 
 import json
 import os
@@ -25,7 +25,7 @@ N = 9
 
 @pytest.fixture(scope="module")
 def built_neurons(tmp_path_factory):
-    """Not to be changed."""
+    """A built study; tests must not change it."""
     folder = clone.new_clone(tmp_path_factory.mktemp("neurons"), TINY)
     done = snakemake(folder, **OFFLINE)
     assert rules_run(done) >= {"neurons_merge", "neurons_claims", "neurons_draw_removal"}
@@ -110,7 +110,7 @@ def test_what_could_not_be_fetched_is_left_out_and_tried_again_on_demand(folder)
     done = snakemake(folder, "--forcerun", "neurons_weights", **OFFLINE)
     assert "neurons_weights" in rules_run(done)
     assert json.loads(of_faces.read_text()) == found
-    # Weights that are there are used.
+    # Weights in a file are used.
     torch.save(RNet().state_dict(), folder / "weights.pt")
     change(folder, "neurons.faces.weights", "weights.pt")
     done = snakemake(folder)

@@ -1,4 +1,4 @@
-"""What each parameter touches, by the commands of jobs, by the bridge and by dvc.yaml: the same."""
+"""Jobs' commands, the bridge and dvc.yaml agree on which stages each parameter touches."""
 
 import copy
 import gzip
@@ -272,13 +272,13 @@ OTHER = {
     "shapnets.image_explained.drawn": 2,
     "shapnets.image_explained.seed": 1,
 }
-"""For every parameter a valid value that is not its value anywhere below."""
+"""For every parameter, a valid value that differs from all values below."""
 
 TOGETHER = {
-    # Features are given for both models or for none.
+    # Features are given for both models or for neither.
     "frames.features.trn": "frames.features.tsn",
     "frames.features.tsn": "frames.features.trn",
-    # Of other sources than the digits, and other architectures, files are asked for.
+    # Other sources than the digits, and other architectures, need files.
     "baselines.pictures.source": "baselines.pictures.root",
     "neurons.images.source": "neurons.images.root",
     "shapnets.images.source": "shapnets.images.root",
@@ -305,7 +305,7 @@ CASES = {
         "dataset": {"root": "own videos"},
     },
 }
-"""The studies as they come, and sections of `frames` with which its graph has another shape."""
+"""The studies with their defaults, and sections of `frames` that change the shape of its graph."""
 
 RESHAPE = {f"frames.{n}" for n in ("dataset.root", "features.trn", "features.tsn")}
 RESHAPE |= {"frames.features.classes", "frames.backbone.weights"}
@@ -319,7 +319,7 @@ RESHAPE |= {f"neurons.{n}" for n in ("images.source", "images.root", "images.dow
 RESHAPE |= {"neurons.networks.plain.weights", "neurons.faces.weights"}
 RESHAPE |= {f"shapnets.images.{n}" for n in ("source", "root", "download")}
 RESHAPE |= {"shapnets.yeast", "shapnets.table"}
-"""Parameters that name files: with them dvc.yaml has to be written anew."""
+"""Parameters that name files: if they change, dvc.yaml has to be rewritten."""
 
 
 def leaves(section, prefix=""):
@@ -335,7 +335,7 @@ SHAPING = ("frames.dataset.", "frames.features.", "frames.backbone.weights", "fr
 
 
 def walked(case):
-    """Parameters that are changed: all that may concern it, or that its shape may change."""
+    """Parameters to change: all of the study, or those that act on the shape of the graph."""
     if case in STUDIES:
         others = tuple(f"{study}." for study in STUDIES if study != case)
         return [leaf for leaf in LEAVES if not leaf.startswith(others)]
@@ -349,7 +349,7 @@ def at(content, name):
 
 
 def changed(content, name):
-    """Parameters with another value of one of them, and of what can only change with it."""
+    """Parameters with one value changed, and with it any value that must change together."""
     result = copy.deepcopy(content)
     for each in (name, TOGETHER.get(name)):
         if each is not None and (each == name or at(result, each) is None):
@@ -361,7 +361,7 @@ def changed(content, name):
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    """A clone in which all files are that the parameters name."""
+    """A clone with all files that the parameters name."""
     folder = clone.new_clone(tmp_path_factory.mktemp("parameters"), {})
     for owner in ("own", "other"):
         files = [*(f"{m}_{s}.h5" for m in MODELS for s in SPLITS), "classes.json"]
@@ -383,7 +383,7 @@ def folder(tmp_path_factory):
     own.mkdir()
     for name in ("labels", "train", "validation", "action_intervals"):
         (own / f"{name}.json").write_text("{}")
-    # The older names, some of them compressed.
+    # The older names; some files are compressed.
     for name in ("labels", "train", "validation"):
         (other / f"something-something-v2-{name}.json").write_text("{}")
     (own / "train.json").rename(own / "something-something-v2-train.json")
@@ -395,13 +395,13 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def cases():
     found = {case: merged(defaults(), {"frames": each}) for case, each in CASES.items()}
-    # Each study is planned alone: so a graph is half as large.
+    # Each study is planned alone, so that graphs are smaller.
     return {c: {**p, "studies": [c if c in STUDIES else "frames"]} for c, p in found.items()}
 
 
 @pytest.fixture(scope="module")
 def graphs(folder, cases):
-    """Graphs by case and by the parameter that is changed (None: none is)."""
+    """Graphs by case and by the changed parameter (None: no change)."""
     requests = {
         (case, leaf): changed(content, leaf) if leaf else content
         for case, content in cases.items()
@@ -434,12 +434,12 @@ def test_each_kept_file_is_in_one_output_and_each_output_has_one(case, graphs):
     kept = [file for unit in graph.units for file in unit.files]
     holds = {out: {file for file in kept if is_in(file, out)} for out in outs}
     assert sorted(file for files in holds.values() for file in files) == sorted(kept)
-    # What no rule lists: the stores, for which receipts vouch.
+    # No rule lists the stores; receipts represent them.
     beside = {out for out, files in holds.items() if not files}
     receipts = [file for file in kept if "/receipts/" in file]
     assert receipts
     assert beside == {re.sub(RECEIPT, r"results/coalitions/\1/\2.zarr", file) for file in receipts}
-    # What a stage depends on is an output of another or comes from outside.
+    # A dependency is an output of another stage or comes from outside.
     for entry in entries.values():
         for dep in entry.get("deps", []):
             made = dep in outs
@@ -450,7 +450,7 @@ RECEIPT = r"results/(\w+)/receipts/(\w+)\.json"
 
 
 def described(graph, of):
-    """By stage what its jobs are, each by what it makes and reads and by something else of it."""
+    """The jobs of each stage, described by their outputs, their inputs and ``of``."""
     found = {}
     for unit in graph.units:
         about = repr((unit.files, unit.deps, of(unit)))
@@ -480,7 +480,7 @@ def listing(graph, leaf):
 
 @pytest.mark.parametrize("case", CASES)
 def test_a_parameter_touches_the_stages_that_list_it(case, graphs):
-    """By the commands that jobs run, by what the bridge compares, and by dvc.yaml: the same."""
+    """Jobs' commands, the bridge's comparisons and dvc.yaml agree on these stages."""
     before, wrong = graphs[case, None], {}
     for leaf in walked(case):
         after = graphs[case, leaf]
@@ -530,11 +530,11 @@ def test_only_the_studies_asked_for_are_made_and_tracked(usual, graphs):
 def test_where_it_is_computed_touches_nothing(study, games, graphs):
     before, shared_out = graphs[study, None], graphs[study, "partitions"]
     assert not touched(before, shared_out, lambda unit: unit.params)
-    # What says how long something takes is of a device.
+    # Measured times depend on the device.
     on_device = graphs[study, "device"]
     timed = {unit.stage for unit in before.units} & {f"{study}_runtime"}
     assert touched(before, on_device, lambda unit: unit.params) == timed
-    # Two more jobs of each game.
+    # Each game has two more jobs.
     of_games = [unit.files[0] for unit in before.units if unit.stage == f"{study}_merge"]
     assert len(of_games) == games
     after = {unit.files[0]: unit.jobs for unit in shared_out.units}
@@ -552,7 +552,7 @@ def test_a_version_touches_the_stages_that_list_its_file(usual):
     assert listed.keys() == raised.keys()
     for file, after in raised.items():
         assert touched(plain, after, lambda unit: unit.params) == listed[file], file
-        # A game's is that of all games of the study. All others are of the stage of their name.
+        # A game's VERSION is that of all games of the study; any other is of the stage of its name.
         study, stage = re.fullmatch(r"pipeline/studies/(\w+)/(?:stages/)?(\w+)\.py", file).groups()
         assert listed[file] == {f"{study}_{'merge' if stage == 'game' else stage}"}
 
@@ -567,7 +567,7 @@ def test_the_committed_file_is_what_the_parameters_ask_for(folder):
 
 
 def test_dvc_writes_the_parameters_as_they_stand_here(tmp_path):
-    """`dvc exp run --set-param` writes all of params.yaml anew: nothing but the value changes."""
+    """`dvc exp run --set-param` rewrites params.yaml; only the value changes."""
     path, before = tmp_path / "params.yaml", (clone.ROOT / "params.yaml").read_text()
     path.write_text(before)
     apply_overrides(path, ["frames.coalitions.n=8"])

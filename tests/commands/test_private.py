@@ -1,6 +1,6 @@
-"""What is used of Snakemake and DVC beyond their documented interfaces is still where it was.
+"""Checks that the private parts of Snakemake and DVC in use are still where they were.
 
-Each failure names what a new release has moved, and where the project uses it.
+A failure names what a new release has moved, and where the project uses it.
 """
 
 import importlib

@@ -1,4 +1,4 @@
-"""The study of Shapley explanation networks by the real commands, on tiny parameters."""
+"""Runs the study of Shapley explanation networks by the real commands, on tiny parameters."""
 
 import json
 
@@ -23,7 +23,7 @@ SUBJECTS = 10
 
 @pytest.fixture(scope="module")
 def built_shapnets(tmp_path_factory):
-    """Not to be changed."""
+    """A built study; tests must not change it."""
     folder = clone.new_clone(tmp_path_factory.mktemp("shapnets"), TINY)
     done = snakemake(folder)
     assert rules_run(done) >= {"shapnets_merge", "shapnets_claims", "shapnets_draw_images"}

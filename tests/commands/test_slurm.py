@@ -1,4 +1,4 @@
-"""The profile for Slurm: a dry run, and jobs submitted to a stand-in for Slurm's commands."""
+"""Tests the profile for Slurm: a dry run, and jobs submitted to a stand-in for Slurm's commands."""
 
 import json
 import os
@@ -17,8 +17,8 @@ from pipeline.studies import STUDIES
 
 PROFILE = ROOT / "profiles/slurm/config.yaml"
 
-# No option of srun's own has a value that stands apart. Jobs run while they are submitted, so none
-# is ever waited for, and those that ask for a GPU are refused.
+# All of srun's own options are written as --name=value. Jobs run while they are submitted, so
+# there is nothing to wait for. Jobs that ask for a GPU are refused.
 COMMANDS = {
     "sbatch": """
         printf '%s\\n' "$@" > "$FAKE_SLURM/$$.submitted"
@@ -75,7 +75,7 @@ def new_folder(folder, params):
 
 
 def gpu_rules():
-    """Rules that say how many GPUs they need; of a store's rules there is one for each study."""
+    """Rules that state how many GPUs they need; each study has its own rules of stores."""
     found = set()
     for study in STUDIES:
         files = (ROOT / "pipeline/studies" / study).glob("*.smk")
@@ -89,7 +89,7 @@ def gpu_rules():
 
 @pytest.mark.parametrize("given", [(), ("--config", "partitions=16", "frames={tsn: {epochs: 2}}")])
 def test_a_dry_run_shares_out_the_games_and_asks_for_gpus_where_they_are_used(tmp_path, given):
-    """Also when ``--config`` takes the place of the profile's."""
+    """Also if ``--config`` replaces the profile's."""
     folder = new_folder(tmp_path, defaults())
     dry = snakemake(folder, "--workflow-profile", "profiles/slurm", "-n", *given)
     assert dry.returncode == 0, dry.stderr
@@ -218,7 +218,7 @@ def test_jobs_are_submitted_with_what_they_need(tmp_path):
     profile.write_text(text)
     quick = ["--slurm-init-seconds-before-status-checks", "1"]
     quick += ["--seconds-between-status-checks", "1", "--latency-wait", "5", "--retries", "0"]
-    # Also what is given on the command line has to arrive where a job runs.
+    # Values from the command line must arrive where a job runs, too.
     fewer = ["--config", "frames={videos: {train_clips: 17}}"]
     profile_option = ["--workflow-profile", "profiles/slurm"]
     done = snakemake(folder, *profile_option, *quick, *fewer, "--", "frames_backbone_all")

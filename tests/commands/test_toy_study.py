@@ -1,7 +1,6 @@
 """A further study is its folder, a section of params.yaml and one line of the registry.
 
-The toy study has an enumerated game, two stages and a figure. What holds of every study holds of
-it.
+The toy study has an enumerated game, two stages and a figure. It works like every other study.
 """
 
 import json
@@ -26,13 +25,13 @@ def folder(toy_once, tmp_path):
 
 
 def ran(folder, command):
-    """Rules of the jobs that were run by either command."""
+    """Rules of the jobs that either command ran."""
     done = snakemake(folder) if command == "snakemake" else dvc(folder, "repro")
     return rules_run(done)
 
 
 def evaluations(folder):
-    """How many were made, and how many reused, by the last run that evaluated."""
+    """Numbers of evaluations that the last evaluating run made and reused."""
     receipt = read_receipt(folder / "results/toy/receipts/majority.json")
     return receipt.evaluations_made, receipt.evaluations_reused
 
@@ -57,7 +56,7 @@ def test_a_study_costs_its_folder_a_section_and_one_line(toy_once):
 
 def test_its_results_are_what_the_game_says(toy_once):
     assert evaluations(toy_once) == (2 * COALITIONS, 0)
-    # Weights 1, 1, 2, 3. Of quota 5: with 3 and 2, or with 3 and both others, the vote is won.
+    # The weights are 1, 1, 2, 3. Quota 5 is reached by 3 and 2, or by 3 and both others.
     assert results(toy_once)["quota 5"] == [round(v / 12, 6) for v in (1, 1, 3, 7)]
     assert (toy_once / "results/toy/figures/values.svg").exists()
     listed = json.loads(
@@ -77,7 +76,7 @@ def test_dvc_yaml_lists_its_stages(toy_once):
     outs = {path for out in merge["outs"] for path in out}
     store = "results/coalitions/toy/majority.zarr"
     assert outs == {store, "results/toy/receipts/majority.json"}
-    # The store holds nothing but values. A receipt tells seconds, too, and no stage depends on it.
+    # The store holds only values. A receipt also holds times, and no stage depends on it.
     assert content["stages"]["toy_values"]["deps"] == [store]
     assert content["plots"] == ["results/toy/figures/values.png"]
     locked = yaml.safe_load((toy_once / "dvc.lock").read_text())["stages"]
@@ -102,7 +101,7 @@ def test_after_either_command_neither_has_anything_to_do(folder):
     assert has_nothing_to_do(snakemake(folder, "-n"))
     assert dvc(folder, "status").stdout.strip() == "Data and pipelines are up to date."
 
-    # Also after `dvc repro` has made something.
+    # The same holds after `dvc repro` has run stages.
     change(folder, "toy.values.digits", 3)
     assert stages_run(dvc(folder, "repro")) == ANALYSES
     assert has_nothing_to_do(snakemake(folder, "-n"))
@@ -123,7 +122,7 @@ def test_a_parameter_of_an_analysis_evaluates_nothing_and_undone_brings_results_
     change(folder, "toy.values.digits", 6)
     assert ran(folder, command) == set()
     assert clone.contents(folder) == before
-    # What one command has made comes back with the other.
+    # The other command restores what one command has made.
     change(folder, "toy.values.digits", 2)
     assert ran(folder, "dvc" if command == "snakemake" else "snakemake") == set()
     assert clone.contents(folder) == changed
@@ -161,7 +160,7 @@ def test_what_was_pulled_runs_nothing(toy_once, tmp_path, command):
     assert ran(fresh, command) == set()
     assert evaluations(fresh) == (2 * COALITIONS, 0)
     assert has_nothing_to_do(snakemake(fresh, "-n"))
-    # Single instances are known there, too.
+    # The clone also knows single instances.
     change(fresh, "toy.vote.quotas", [5, 6])
     assert ran(fresh, command) == FILL | ANALYSES
     assert evaluations(fresh) == (COALITIONS, COALITIONS)
@@ -182,14 +181,14 @@ def test_a_comment_runs_nothing_and_a_version_its_stage(folder, command):
     assert ran(folder, command) == set()
 
     replace(study / "stages/values.py", "VERSION = 1", "VERSION = 2")
-    # The values turn out the same. DVC goes no further; Snakemake makes what comes after them.
+    # The values stay the same. DVC stops there; Snakemake runs the stages after them.
     after = {"toy_draw_values"} if command == "snakemake" else set()
     assert ran(folder, command) == {"toy_values"} | after
     assert shards(folder) == stored
     assert has_nothing_to_do(snakemake(folder))
     assert not stages_run(dvc(folder, "repro"))
 
-    # Of a game the version is a part of its identity.
+    # A game's version is part of its identity.
     replace(study / "game.py", "VERSION = 1", "VERSION = 2")
     assert ran(folder, command) >= FILL
     assert evaluations(folder) == (2 * COALITIONS, 0)

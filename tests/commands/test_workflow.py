@@ -1,6 +1,6 @@
-"""The real `snakemake` command, where there is no DVC: it goes by its own records.
+"""Runs the real `snakemake` command without DVC, so that Snakemake's own records decide.
 
-Where it makes no difference, the folder is one with DVC.
+Tests that do not depend on this use a folder with DVC.
 """
 
 import functools
@@ -43,7 +43,7 @@ def without_dvc(folder):
 
 @pytest.fixture(scope="module")
 def built(built_once, tmp_path_factory):
-    """The small study in a folder without DVC; not to be changed."""
+    """The small study in a folder without DVC; tests must not change it."""
     return without_dvc(clone.copied(built_once, tmp_path_factory.mktemp("workflow") / "copy"))
 
 
@@ -54,7 +54,7 @@ def folder(built, tmp_path):
 
 @pytest.fixture(scope="module")
 def new(tmp_path_factory):
-    """A clone, without DVC, in which nothing is made; not to be changed."""
+    """A clone without DVC and without results; tests must not change it."""
     return without_dvc(clone.new_clone(tmp_path_factory.mktemp("new"), clone.SMALL))
 
 
@@ -79,7 +79,7 @@ def test_one_command_makes_everything_and_a_log_a_job(built_once):
     of_games += [f"evaluate_{game}_0_of_1" for game in GAMES]
     assert sorted(logs) == sorted(one_each + of_models + of_games)
     assert "done in" in (built_once / "results/logs/frames/features_train.log").read_text()
-    # What only one run needs is not kept.
+    # Files that only one run needs are removed.
     assert not [*made.glob("partitions/**/*.json"), *made.glob("plans/*.json")]
 
 
@@ -193,7 +193,7 @@ def test_given_features_need_no_videos(built, tmp_path):
 
 
 def test_a_parameter_touches_only_what_depends_on_it(built):
-    """What would run again; other clips must not train anything anew."""
+    """Other validation clips must not repeat any training."""
 
     def planned(parameters):
         return rules_run(snakemake(built, "-n", "--config", f"frames={parameters}"))
@@ -223,7 +223,7 @@ def test_an_edit_of_a_given_data_set_is_noticed(built, tmp_path, with_dvc):
     assert "frames_backbone" in planned
     assert "frames_videos" not in planned
 
-    # With features given, the classes alone are read from there.
+    # If features are given, only the classes are read from the data set.
     clone.change(
         folder, "frames.features", {**given_features(built), "label": None, "classes": None}
     )
@@ -298,7 +298,7 @@ def test_every_stage_has_one_rule_and_every_rule_its_stage(new):
     own = {f"{s}_{name}" for s in STUDIES for name in stages_in(f"pipeline/studies/{s}/stages")}
     assert len(own) > 35
     assert not own & of_stores
-    # Only made where features are given in groups of files.
+    # This rule exists only if features are given in groups of files.
     assert rules | {"frames_given"} == own | of_stores
     for rule in rules:
         assert callable(importlib.import_module(stage.module_of(rule)).main)
@@ -313,7 +313,7 @@ def commands(new):
     found = {}
     for line in lines:
         if line == "None":
-            continue  # of a target, which runs nothing
+            continue  # a target runs no command
         words = shlex.split(line)
         assert words[:3] == ["python", "-m", "pipeline.core.job"]
         found.setdefault(words[3], []).append(words[4:])
@@ -340,7 +340,7 @@ def test_every_command_fits_its_stage(commands, monkeypatch):
 
 
 def instead_of(main, seen):
-    """A function that takes what a stage takes, and notes it."""
+    """A function that takes a stage's arguments and records them."""
 
     @functools.wraps(main)
     def note(**options):
@@ -350,7 +350,7 @@ def instead_of(main, seen):
 
 
 def fits_its_game(study, game, given, **others):
-    """What a game is opened from has the names and types that the study says."""
+    """Check that arguments fit the names and types of the study's ``open_game``."""
     opener = importlib.import_module(f"pipeline.studies.{study}.game").open_game
     known = inspect.signature(opener, eval_str=True).parameters
     assert {*given} <= {*known} - {"name", "device"}, (study, game)

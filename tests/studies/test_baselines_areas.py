@@ -1,4 +1,4 @@
-"""Areas of pictures: partitions, masking by coalitions, the game; and what is measured on them."""
+"""Areas of pictures: partitions, masking by coalitions, the game and the measures."""
 
 from itertools import pairwise
 from types import SimpleNamespace
@@ -232,7 +232,7 @@ def test_curves_show_and_hide_the_best_areas_first():
 
 
 def test_additive_games_are_ordered_best_by_their_values():
-    """In a game without interactions no order beats that of the values."""
+    """In a game without interactions, the order of the values is the best."""
     rng = np.random.default_rng(5)
     values = rng.normal(size=5)
     game = table_game((np.arange(32)[:, None] >> np.arange(5) & 1) @ values)
@@ -264,7 +264,7 @@ def test_shares_parts_and_spread():
 
 
 def test_a_game_of_nothing_but_shape():
-    """Curves ask a game for masks alone: any game does."""
+    """Curves evaluate masks only, so any game works."""
     game = SimpleNamespace(n_players=70, outputs=("size",))
 
     class Sizes:

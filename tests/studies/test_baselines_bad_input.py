@@ -1,4 +1,4 @@
-"""What pictures and networks of the study of baselines are refused, and those of other kinds."""
+"""Unusable pictures and networks are refused; other kinds of pictures and networks work."""
 
 import json
 import shutil
@@ -78,7 +78,7 @@ def given(root, of):
     return {"weights": weights, "coalitions": of.coalitions, "pictures": of.pictures}
 
 
-# Before anything is made
+# Before anything runs
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_areas_that_cannot_be_played_are_refused_early(tmp_path, pictures, n_pla
         match=f"baselines.pictures.area: {pictures['area']}: .*{n_players}.*2 to 20.*{fitting}",
     ):
         read(pictures=given)
-    # Of a study that is not asked for nothing is refused.
+    # Parameters of a study that is not listed are accepted.
     read_config({**merged(TINY, {"baselines": {"pictures": given}}), "studies": ["frames"]})
     first, last = map(int, fitting.split(" to "))
     for area, fits in ((first - 1, False), (first, True), (last, True), (last + 1, False)):
@@ -298,14 +298,14 @@ def test_a_resnet_of_other_classes_is_refused_but_for_imagenets(tmp_path, files,
 
 @pytest.fixture
 def embedded(tmp_path, files):
-    """The stage's checkpoint of a ResNet as an embedding, and the network that it is of."""
+    """The stage's checkpoint of a ResNet as an embedding, and its network."""
     network = resnet_file(tmp_path / "given.pth", 5)
     of = of_resnet(files, tmp_path / "given.pth")
     return network, of, train("embedding", tmp_path, of)
 
 
 def features_of(network, pictures):
-    """Of torchvision's network what its last layer takes, of length 1."""
+    """The input of the last layer of torchvision's network, scaled to length 1."""
     mean = torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1)
     std = torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1)
     seen = []
@@ -327,7 +327,7 @@ def test_a_resnet_is_an_embedding(tmp_path, files, embedded):
     for pictures in (shown, shown[:, :1]):
         with torch.no_grad():
             torch.testing.assert_close(found(pictures), features_of(network, pictures))
-    # The same from torchvision's layout with and without a last layer, and from the stage's own.
+    # Torchvision's layout, with or without a last layer, and the stage's own give the same.
     body = {k: v for k, v in network.trunk.state_dict().items() if not k.startswith("fc.")}
     torch.save(body, tmp_path / "body.pth")
     resnets.save(tmp_path / "resnet.pt", network)
@@ -391,7 +391,7 @@ def test_unusable_embeddings_are_refused(tmp_path, files, embedded, monkeypatch)
     checkpoints.save(tmp_path / "none.pt", torch.nn.Identity(), {"network": "ResnetEmbedding"})
     with pytest.raises(InputError, match="no checkpoint of a ResnetEmbedding"):
         resnets.load_embedding(tmp_path / "none.pt")
-    # The small architecture takes its own checkpoints alone.
+    # The small architecture takes only its own checkpoints.
     of = params(pictures=of_files(files), embedding={"weights": str(own)})
     with pytest.raises(
         InputError, match="checkpoint of a ResnetEmbedding; a PictureEmbedding is needed"

@@ -1,4 +1,4 @@
-"""What is claimed of results that show it, of such that do not, and of such that show a part."""
+"""Verdicts on results that show a claim, do not show it, or show it in part."""
 
 import copy
 import csv
@@ -33,7 +33,7 @@ SIZES = (
 )
 UTILITY, NETWORKS = "utility functions", "networks in their place"
 
-# Source, what it is measured on, and words of the claim.
+# Source, what the claim is measured on, and words of the claim.
 PROBABILITY = ("Theorem 2", UTILITY, "is the probability of sampling")
 APPROXIMATES = tuple(("Fig. 2", of, "approximate the ratios") for of in (UTILITY, NETWORKS))
 NEARER_THAN_GRADIENTS = ("Fig. 2", NETWORKS, "nearer than Integrated Gradients from zero")
@@ -96,7 +96,7 @@ def estimated(game, of, method, per_size, *, pearson, distance):
 
 
 def of_game(game):
-    """Rows at three sizes; those at neither end give bad values, which decide nothing."""
+    """Rows at three sizes; the middle size has bad values, which decide nothing."""
     rows = [
         estimated(game, of, method, size, pearson=0.3, distance=0.4)
         for of in KINDS
@@ -132,7 +132,7 @@ def difference(model, against, measure, value, method="sig_baselines"):
 
 
 def proposals(model):
-    """How proposals 1 and 2 differ."""
+    """Differences between proposals 1 and 2."""
     return {
         "model": model,
         "ratio_distance": 0.1,
@@ -144,7 +144,7 @@ def proposals(model):
 
 
 def alike(model):
-    """How Shapley Integrated Gradients go together with others."""
+    """Correlations of Shapley Integrated Gradients with others."""
     names = ("random_less_zero", "random_less_mean", "focus_gain", "signs_gain")
     found = {"model": model, "pictures": 20, "focus_pictures": 9}
     found |= dict.fromkeys(names, 0.3) | {f"{name}_se": 0.1 for name in names}
@@ -158,7 +158,7 @@ def times(median, lowest):
 
 @pytest.fixture
 def results():
-    """Results of stages that show all that is claimed."""
+    """Results of stages that show all claims."""
     plain = ("ig_zero", "ig_mean", "ig_random")
     ours = ("sig_baselines", "sig_inputs", "sig_both")
     taken = {name: times(1.4, 0.1) for name in TAKEN} | {"sig_inputs_to_sig": times(1.6, 1.1)}
@@ -191,7 +191,7 @@ def results():
             "rows": [
                 proportion(GAMES[0], "0.2", -0.7, 0.2, 0.1, 0.3),
                 proportion(GAMES[1], "0.9", -0.05, 0.9, 0.8, 1.0),
-                # What cannot happen, or cannot fail to, decides nothing.
+                # Probabilities of 0 and 1 decide nothing.
                 proportion("never", "0", None, 0.0, 0.5, 0.6),
                 proportion("always", "1", 0.0, 1.0, 0.5, 0.6),
             ]
@@ -227,7 +227,7 @@ def results():
 
 
 def change(found, path, value):
-    """Set what a path leads to; a mapping in it stands for every row that has its items."""
+    """Set the value at a path; a mapping in the path selects all rows that have its items."""
     first, *rest = path
     if isinstance(first, dict):
         chosen = [row for row in found if all(row[name] == first[name] for name in first)]
@@ -242,7 +242,7 @@ def change(found, path, value):
 
 
 def shown(results):
-    """What is said of each claim of ALL that is made."""
+    """The verdict on each claim of ALL that is made."""
     found = {}
     for claim in claims.all_claims(results):
         (name,) = (
@@ -256,8 +256,8 @@ def shown(results):
 
 
 JUDGED = tuple(name for name in ALL if name not in STABLE)
-"""Claims whose numbers decide no other one. How stable results are is told from the distances
-that decide which are nearer."""
+"""Claims whose numbers decide no other claim. Stability is measured by the distances that also
+decide which method is nearer."""
 
 
 def judged(results):
@@ -281,7 +281,7 @@ def test_every_claim_is_made_once_a_model_and_shown(results):
 
 
 def test_results_are_named_as_the_stages_name_them(results):
-    """A name that no stage writes would be made up here and in the claims alike."""
+    """Otherwise a name could exist only in these results and in the claims."""
     tables = (
         (results["ratios"]["rows"], ratios.COLUMNS),
         (results["replace"]["networks"], replace.FIT_COLUMNS),
@@ -332,7 +332,7 @@ def cases_of_theorem_2():
         (PROBABILITY, [((*SETS, SECOND, "high"), 0.89)], "in part"),
         (PROBABILITY, [((*SETS, SECOND, "low"), 0.9)], "yes"),
         (PROBABILITY, [((*SETS, FIRST, "low"), 0.21), ((*SETS, SECOND, "high"), 0.89)], "no"),
-        # What it is once it is divided is said, but the claim is of the printed number.
+        # The text gives the divided number, but the printed number decides the claim.
         (PROBABILITY, [((*SETS, FIRST, "probability"), 0.5)], "yes"),
     ]
 
@@ -391,7 +391,7 @@ def cases_of_networks():
         (REPLACED, [((*FITS, FIRST, "pearson"), 0.99)], "yes"),
         (REPLACED, [((*FITS, FIRST, "pearson"), 0.9899)], "in part"),
         (REPLACED, [((*FITS, {}, "pearson"), 0.9899)], "no"),
-        # Trained on more than half, a network is not one of those that the claim is of.
+        # The claim is about networks trained on at most half of the coalitions.
         (
             REPLACED,
             [((*FITS, FIRST, "pearson"), 0.9), ((*FITS, FIRST, "trained_share"), 0.51)],
@@ -427,7 +427,7 @@ def cases_of_pictures():
         (ALIKE, [((*of_classifier, "ratio_distance"), 0.151)], "no"),
         (ALIKE, [((*of_classifier, "ratio_distance_repeats"), 0.09)], "no"),
         (ALIKE, [((*of_classifier, "pearson"), 0.1)], "yes"),
-        # Of the distance the paper says the opposite, and of the classifier not which is better.
+        # For the distance the paper says the opposite; for the classifier, not which is better.
         (ALIKE, [((*of_distance, "ratio_distance"), 2.0)], "yes"),
         (EXPLAINS, [(own, "worse")], "yes"),
         (EXPLAINS, [((*PAIRS, proposal_2, "verdict"), "equal")], "no"),
@@ -480,7 +480,7 @@ def test_numbers_decide_their_claim_alone(results, name, changes, expected):
 
 
 def leave_out(found, path, **without):
-    """Take the rows that have these items out of a list."""
+    """Remove the rows that have these items from a list."""
     for name in path:
         found = found[name]
     found[:] = [row for row in found if any(row[name] != without[name] for name in without)]
@@ -559,7 +559,7 @@ def test_of_one_game_nothing_is_stable(results):
 
 
 def test_networks_that_were_trained_on_everything(results):
-    """There are no other coalitions of which there could be an R²."""
+    """There is no R², because there are no other coalitions."""
     change(results, (*FITS, {}, "trained_share"), 1.0)
     change(results, (*FITS, {}, "r_squared"), None)
     assert set(ALL) - set(shown(results)) == {REPLACED}

@@ -25,7 +25,7 @@ from pipeline.studies.baselines.theorems import (
 )
 from pipeline.studies.baselines.utilities import UTILITIES
 
-ALL = 10**6  # of each size: every coalition
+ALL = 10**6  # so many per size that every coalition is drawn
 
 
 @st.composite
@@ -46,7 +46,7 @@ def additive(worths, empty=0.0):
 
 
 def pools_by_loops(table, drawn):
-    """Of each player: {S: marginal contribution} over the coalitions that serve it."""
+    """For each player: {S: marginal contribution} over the coalitions drawn for it."""
     n = len(table).bit_length() - 1
     return [
         {int(s) & ~(1 << i): table[int(s) | 1 << i] - table[int(s) & ~(1 << i)] for s in drawn}
@@ -96,7 +96,7 @@ def test_many_players_can_be_drawn_from():
     assert counts.tolist() == [1, *[3] * 63, 1]
 
 
-# Effective Shapley values, beside the definition by loops
+# Effective Shapley values, compared with the definition by loops
 
 
 @given(
@@ -195,7 +195,7 @@ def test_classes_by_interval_only_add_what_the_draws_do():
     table = np.random.default_rng(2).normal(size=2**6)
     expected = brute_force(table)
     result = effective_shapley(table_game(table), per_size=ALL, n_kept=20_000, bins=4)
-    # Every coalition is kept in its proportion but for two: its cell's rounding, and its turn.
+    # Each coalition's count is off by at most two: its cell's rounding, and its turn.
     largest = max(abs(g) for pool in pools_by_loops(table, np.arange(2**6)) for g in pool.values())
     np.testing.assert_allclose(result.values, expected, atol=2 * 32 * largest / 20_000)
     for i, sample in enumerate(result.samples):
@@ -206,7 +206,7 @@ def test_classes_by_interval_only_add_what_the_draws_do():
 
 
 def test_unsampled_values_are_unbiased():
-    """With 3 of each size, 4 players have at least one coalition of every size in every draw."""
+    """With 3 of each size, each of 4 players always gets a coalition of every size."""
     table = np.random.default_rng(1).normal(size=2**4)
     estimates = np.array(
         [
@@ -235,13 +235,13 @@ def test_the_estimates_are_unbiased_where_every_size_is_drawn_for_every_player()
         error = estimates.std(axis=0, ddof=1) / np.sqrt(len(seeds))
         assert (error[:-1] > 0).all()
         assert (np.abs(estimates.mean(axis=0) - expected)[:-1] < 4 * error[:-1]).all()
-        # So small a bias as that of one coalition of each size, 3 %, would be seen.
+        # This would detect a bias of 3 %, that of one coalition of each size.
         assert error.sum() < 0.005 * np.abs(expected).sum()
         assert (estimates[:, -1] == 0).all()
 
 
 def test_a_size_without_a_draw_is_taken_for_the_mean_of_the_others():
-    """Of one coalition of each size, the estimates of a game whose gains grow are biased."""
+    """With one coalition of each size, estimates are biased if gains grow with the size."""
     drawn = [draw_by_size(12, 1, child(seed, 0)) for seed in range(100)]
     assert not any(is_served_at_every_size(each, 12) for each in drawn)
     squares = np.bitwise_count(np.arange(2**12)).astype(float) ** 2
@@ -254,7 +254,7 @@ def test_a_size_without_a_draw_is_taken_for_the_mean_of_the_others():
 
 @pytest.mark.parametrize("bins", [None, 3])
 def test_rounding_favours_no_cell(bins):
-    """Of many more cells than are kept, all are kept as often as they should be."""
+    """If there are many more cells than coalitions kept, each is kept as often as it should be."""
     table = np.random.default_rng(3).normal(size=2**5)
     estimates = np.array(
         [
@@ -267,7 +267,7 @@ def test_rounding_favours_no_cell(bins):
     assert (np.abs(estimates.mean(axis=0) - brute_force(table)) < 4.5 * error).all()
 
 
-# What Eq. 5 to the letter does
+# Eq. 5 to the letter
 
 
 @pytest.mark.parametrize("counts", ["weighted", "printed"])
@@ -288,7 +288,7 @@ def test_one_class_is_exact_by_its_share(counts):
     together = (masks & 0b111 == 0b111).astype(float)
     result = effective_shapley(table_game(together), per_size=ALL, n_kept=5, counts=counts)
     np.testing.assert_allclose(result.values, [1 / 3] * 3 + [0] * 3, atol=1e-12)
-    # The average alone does not tell how seldom a player is effective.
+    # The average alone ignores how seldom a player is effective.
     np.testing.assert_array_equal(result.averages, [1, 1, 1, 0, 0, 0])
 
 
@@ -313,7 +313,7 @@ def test_printed_counts_fail_where_a_class_has_several_sizes():
     factors = np.array([Fraction(factorial(k) * factorial(4 - k), 120) for k in range(5)])
     low, high = 8 * factors[:4].sum(), 8 * factors[1:].sum()
     np.testing.assert_allclose(printed[0], float((low + 5 * high) / (low + high)), atol=1e-3)
-    # Here the classes mirror each other, and what is left out cancels: three players do not.
+    # Here the classes mirror each other, so errors cancel; with three players they do not.
     np.testing.assert_allclose(printed, expected, atol=1e-3)
     values = additive([1, 1, 1, 1, 1]) + 4.0 * (masks & 0b111 == 0b111)
     printed = effective_shapley(table_game(values), **kept, counts="printed").values
@@ -428,7 +428,7 @@ def test_ratios_are_parts_of_the_absolute_sum():
 
 
 def by_enumeration(e, n, b, most=None):
-    """How many of all combinations of draws are in proportion, and how many there are."""
+    """The number of combinations of draws that are in proportion, and of all."""
     numbers = [
         [sum(s < e_j for s in draw) for draw in combinations(range(n_j), b_j)]
         for e_j, n_j, b_j in zip(e, n, b, strict=True)
@@ -509,7 +509,7 @@ def test_impossible_draws_are_refused(e, n, b, most, message):
 
 
 class Polynomial(torch.nn.Module):
-    """x0³ x1 + 2 x0 x2 and, the second output, 5 x1."""
+    """x0³ x1 + 2 x0 x2; the second output is 5 x1."""
 
     def forward(self, x):
         first = x[:, 0] ** 3 * x[:, 1] + 2 * x[:, 0] * x[:, 2]
@@ -534,7 +534,7 @@ def test_no_linear_connection_is_needed():
 
 
 def test_the_difference_is_the_quadrature():
-    """One point, in the middle: 3 (1/2)² for what is 1."""
+    """One point in the middle gives 3 (1/2)² in place of 1."""
     found = connection(Polynomial(), all_members(3), 0, steps=1)
     np.testing.assert_allclose(found.differences[[2, 6]], -0.25, atol=1e-12)
 
@@ -558,7 +558,7 @@ def test_agrees_with_a_fine_sum_of_single_gradients():
         assert found.marginals[row] == pytest.approx(high - low, abs=1e-12)
     assert found.gradient_spread.max() > 1e-3
     np.testing.assert_allclose(found.differences, 0, atol=1e-9)
-    assert network.body[0].weight.grad is not None  # by the loop above, and by nothing else
+    assert network.body[0].weight.grad is not None  # only the loop above sets it
     in_parts = connection(network, all_members(4), 2, rows_at_once=40)
     np.testing.assert_allclose(in_parts.integrated, found.integrated, atol=1e-14)
 

@@ -1,4 +1,4 @@
-"""Integrated Gradients over baselines against Riemann sums, closed forms, captum and loops."""
+"""Compares Integrated Gradients with Riemann sums, closed forms, captum and loops."""
 
 from itertools import pairwise, product
 from math import comb
@@ -403,7 +403,7 @@ def test_masks_and_pictures_go_together():
 
 
 def score(points):
-    """A game on two features, as smooth as can be: (point, 2) → (point,)."""
+    """A smooth game on two features: (point, 2) → (point,)."""
     first, second = points[:, 0], points[:, 1]
     return torch.sin(3 * first) + first * second**2 + torch.exp(-second)
 
@@ -447,8 +447,8 @@ def test_with_whole_features_for_players_the_shapley_value_is_eq_4():
 
 def test_with_ever_smaller_players_shapley_values_become_integrated_gradients():
     """Theorem 1: the values of Eq. 2 (Aumann and Shapley) are Integrated Gradients. Nearly all
-    orders of many small players keep near the straight line, path P_2 of Fig. 1, and the error
-    falls as one over their number. With whole features, on path P_1, it is far from small."""
+    orders of many small players stay near the straight line, path P_2 of Fig. 1, and the error
+    falls as one over their number. With whole features, on path P_1, the error is large."""
     found = integrated_gradients(score, END, START[None], steps=64).values.numpy()
     errors = [np.abs(of_pieces(count) - found).max() for count in (1, 20, 40, 80)]
     assert errors[0] > 0.2

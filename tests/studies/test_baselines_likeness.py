@@ -150,7 +150,7 @@ def test_sizes_of_areas(shape, side, larger, smaller):
 
 
 def test_small_areas_give_the_mean_over_all_coalitions_of_pixels():
-    """With every coalition drawn and kept, proposal 1 is a mean over coalitions that is known."""
+    """If every coalition is drawn and kept, proposal 1 is a known mean over coalitions."""
     torch.manual_seed(0)
     network = PictureClassifier(1, 3, 4, 4).double().eval()
     picture, absent = torch.rand(1, 4, 4).double(), torch.zeros(1, 4, 4).double()
@@ -168,8 +168,8 @@ def test_small_areas_give_the_mean_over_all_coalitions_of_pixels():
     seed = np.random.SeedSequence(0)
     found, evaluations = with_areas(shown, areas, params, seed, evaluated_at_once=5, batch_size=7)
     assert evaluations == 2**4
-    # Each attribution sums to the score's gain from its coalition: those of all players' coalitions
-    # come as often as the Shapley value weighs their sizes.
+    # Each attribution sums to the score's gain from its coalition. Sizes occur in proportion to
+    # their weights in the Shapley value.
     gains = []
     for members in product((0, 1), repeat=4):
         size = sum(members)

@@ -1,4 +1,4 @@
-"""Stages that explain pictures, on tiny parameters, against slow and obvious code."""
+"""Compares stages that explain pictures, on tiny parameters, with slow and obvious code."""
 
 import csv
 import json
@@ -147,7 +147,7 @@ def test_chosen_pictures_take_turns_among_classes_and_stay_when_more_are_asked_f
     assert labels[everything[:8]].tolist() == [0, 1, 2, 3] * 2
     for count in (1, 5, 30):
         np.testing.assert_array_equal(chosen.choose(labels, count), everything[:count])
-    # Within a class the first four are where its four quarters begin.
+    # The first four of a class are at the beginnings of its four quarters.
     for label in range(4):
         of_class = np.flatnonzero(labels == label)
         first = np.searchsorted(of_class, everything[labels[everything] == label][:4])
@@ -293,7 +293,7 @@ def test_unusable_resnets_are_refused(coloured, monkeypatch):
 
 
 def slow_value(model, network, picture, second, areas, players, absent, target):
-    """The score of a picture that shows some players alone."""
+    """The score of a picture that shows only some players."""
     shown = absent.clone()
     for y, x in product(*map(range, areas.shape)):
         if areas[y, x] in players:
@@ -362,7 +362,7 @@ def test_nothing_is_evaluated_twice(study, tmp_path, model):
     merged_receipt = tmp_path / "merged.json"
     stages.run("baselines_merge", tmp_path, **of_game, partitions=parts, receipt=merged_receipt)
     assert read_receipt(merged_receipt).instances_reused == 2
-    # Pictures that both have, evaluated beside others, have the very same values.
+    # Pictures in both stores have exactly the same values, whatever else was evaluated.
     found, other = (store_of(root, model) for root in (tmp_path, study))
     assert found.instances[:3] == other.instances
     for i in range(3):
@@ -382,7 +382,7 @@ def test_what_does_not_fit_the_store_is_refused(study, tmp_path):
             params().coalitions,
             torch.device("cpu"),
         )
-    # The score is none of the distance's business.
+    # The distance does not depend on `score`.
     receipt = make_coalitions(study, "distance", params(coalitions={"score": "logit"}))
     assert receipt.evaluations_made == 0
 
@@ -400,7 +400,7 @@ def test_attributions(study, model):
         table = store.read(i).astype(float)
         exact = oracle.shapley_values(lambda players, t=table: t[oracle.mask_of(players)], 4)
         np.testing.assert_allclose(found.of_areas("exact")[0, i], exact[:, 0], atol=1e-6)
-        # From zero, which shows nothing, to the picture.
+        # From zero, an empty picture, to the picture.
         whole = found.methods["ig_zero"]
         gap = whole.largest_gap[0, i] + 1e-6
         assert whole.values[0, i].sum() == pytest.approx(table[15, 0] - table[0, 0], abs=gap)
@@ -426,7 +426,7 @@ def test_attributions(study, model):
     np.testing.assert_array_equal(
         found.methods["effective"].model_evaluations, first.model_evaluations
     )
-    # Where a pixel is as dark as what absent areas show, nothing is put in.
+    # Pixels as dark as absent areas get no value.
     dark = found.pictures == 0
     for method in (whole, first, second):
         assert (method.values[:, dark] == 0).all()
@@ -492,7 +492,7 @@ def test_coalitions_of_different_numbers_are_kept_as_they_are():
 
 
 def test_areas_are_valued_as_utility_functions_are(study):
-    """Under the same names are the same methods: single orders, and orders with their reverses."""
+    """Same names mean the same methods: single orders, and orders with their reverses."""
     found = attribution_files.read_attributions(study / "attributions_distance.h5")
     of = params().attributions
     stored = store_of(study, "distance")
@@ -543,7 +543,7 @@ def test_attributions_are_repeatable_and_do_not_depend_on_other_pictures(study, 
     drawn = ("ig_random", "effective", "permutation", "permutation_pairs")
     for name in (*drawn, "exact", "ig_mean"):
         np.testing.assert_array_equal(values[name], again.methods[name].values[:, :2])
-    # The names follow which coalitions count.
+    # The names depend on which coalitions count.
     np.testing.assert_array_equal(
         values["sig_baselines_all"], again.methods["sig_baselines"].values[:, :2]
     )
@@ -709,7 +709,7 @@ def test_proposals_beside_each_other(study, model):
 
 
 def few_measures(players, differ=0.0):
-    """Measures of two pictures by methods that are alike but for what is given."""
+    """Measures of two pictures by methods that differ only as given."""
     return [
         agreement.Compared(
             method=name,

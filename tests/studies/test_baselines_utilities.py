@@ -22,7 +22,7 @@ from pipeline.studies.baselines.utilities import UTILITIES, Rule, Utility, compl
 
 
 def utility_by_sets(utility, mask):
-    """The definition: what each rule pays whose players are all there, and one of each group."""
+    """The definition: the sum of the rules whose players, and one of each group, are present."""
     present = {i for i in range(utility.n_players) if mask >> i & 1}
     total = 0.0
     for rule in utility.rules:
@@ -44,7 +44,7 @@ def exact(name):
 
 
 def effective_part(name):
-    """Part of all marginal contributions that are not zero, of each player."""
+    """The share of each player's marginal contributions that are nonzero."""
     values, n = table(name)[:, 0], UTILITIES[name].n_players
     masks = np.arange(2**n)
     parts = []
@@ -86,7 +86,7 @@ def test_the_four_games_agree_with_the_definition(name):
 
 @pytest.mark.parametrize("name", ["synergies_12", "synergies_20"])
 def test_synergies_are_shared_equally(name):
-    """A unanimity game's worth is divided among its players, and values add up."""
+    """A unanimity game's payment is divided equally among its players, and values add up."""
     expected = np.zeros(UTILITIES[name].n_players)
     for rule in UTILITIES[name].rules:
         assert not rule.any_of
@@ -200,7 +200,7 @@ def test_a_surrogate_is_a_game_and_differentiable(trained):
     assert values.shape == (2**12, 1)
     np.testing.assert_array_equal(counted(trained)(masks[5:9]), trained(masks[5:9]))
     assert trained(masks[:0]).shape == (0, 1)
-    # 0 to 1 and all between: a derivative is what a small step gains.
+    # Between 0 and 1, too, a derivative is the gain of a small step.
     network = SurrogateNetwork(12, 64).double()
     network.load_state_dict(trained.network.state_dict())
     x = torch.rand(4, 12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))

@@ -1,4 +1,4 @@
-"""The stages of human-defined utility functions, and the functions that they are made of."""
+"""The stages of human-defined utility functions, and the functions behind them."""
 
 import csv
 import dataclasses
@@ -211,7 +211,7 @@ def random_game(n, seed=0):
 
 
 def order_gains(game, order):
-    """What each player adds when they enter in this order."""
+    """Each player's marginal contribution in this order."""
     gains, mask = np.zeros(game.n_players), 0
     for player in order:
         gains[player] = game.values[mask | 1 << player, 0] - game.values[mask, 0]
@@ -255,7 +255,7 @@ def test_no_estimator_evaluates_more_than_effective_shapley_values():
         assert found[name].evaluations == budget
     for name in estimates.PLAIN:
         assert found[name].evaluations <= budget
-    # No further order of 9 new coalitions at most could be afforded.
+    # The budget allows no further order of up to 9 new coalitions.
     assert found["permutation"].evaluations > budget - 9
 
 
@@ -288,7 +288,7 @@ def test_gradients_of_a_linear_network_are_its_weights_where_the_baseline_is_abs
         ("gradients_zero", 1),
         ("gradients_mean", 0.5),
         ("gradients_random", absent),
-        # Of seven coalitions four hold player 0, three player 1, and one player 2.
+        # Of seven coalitions, four hold player 0, three player 1, and one player 2.
         ("gradients_effective", 1 - np.array([4, 3, 1, 0, 0]) / 7),
     ):
         np.testing.assert_allclose(found[name].values, factor * weights, atol=1e-6)
@@ -380,7 +380,7 @@ def run_ratios(folder, out, **changes):
 
 
 def draw(rule, numbers, *names):
-    """Draw figures beside the numbers; each is there, as PNG and as SVG."""
+    """Draw figures beside the numbers; check that each exists as PNG and as SVG."""
     figures = [numbers.with_name(f"{name}.png") for name in names]
     stages.run(f"baselines_draw_{rule}", numbers=numbers, figures=figures)
     for path in figures:
@@ -389,7 +389,7 @@ def draw(rule, numbers, *names):
 
 @pytest.fixture(scope="module")
 def compared(study):
-    """What the stage writes, made without any utility function."""
+    """The stage's files, made without evaluating any utility function."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Utility, "__call__", no_evaluation)
         run_ratios(study, study / "ratios")
@@ -426,7 +426,7 @@ def test_errors_of_the_games(compared):
             verdict: of_permutation[other] for verdict, other in opposite.items()
         }
         assert sum(of_permutation.values()) == 2 * len(GAMES)
-    # The null player's marginal contributions are zero, whichever are drawn.
+    # All marginal contributions of the null player are zero.
     exact_zero = by_key["rules_12", "utility", "effective", 1]
     assert exact_zero["null_error"] == 0
     assert len(read_csv(compared / "ratios.csv")) == len(rows)
@@ -470,11 +470,11 @@ def test_counts_of_algorithm_1(compared):
         assert len(set(places)) == len(places)
         assert set(found["size"].tolist()) <= effective[player]
         assert found["kept_weighted"].sum() == found["kept_printed"].sum() == kept
-        # A coalition of size k is drawn itself, or together with the player as one of size k + 1.
+        # A coalition of size k comes from a draw of size k, or of size k + 1 with the player.
         for size in effective[player]:
             assert found["available"][found["size"] == size].sum() <= 2 * most
         assert (found["available"] > 0).all()
-    # The two kinds of counts differ: as printed most are of the smallest and the largest size.
+    # Printed counts, unlike weighted ones, are mostly of the smallest and the largest size.
     ends = {
         name: sum(int(row[name]) for row in rows if row["size"] in ("0", "11"))
         for name in ("kept_weighted", "kept_printed")
@@ -511,7 +511,7 @@ def test_a_receipt_that_is_wrong_is_removed(study, tmp_path):
     assert evaluate(tmp_path, "rules_12", paths).instances_evaluated == 1
 
 
-# What networks make of utility functions
+# Networks that replace utility functions
 
 
 def test_a_fit_needs_coalitions_that_were_not_trained_on_and_values_that_vary():
@@ -613,7 +613,7 @@ def test_effective_coalitions_are_counted():
 
 
 def samples_by_loops(effective, population, drawn):
-    """How many of all samples are proportional, and of how many."""
+    """The number of proportional samples, and of all samples."""
     correct, each = 0, list(itertools.combinations(range(population), drawn))
     for samples in itertools.product(each, repeat=len(effective)):
         a = [sum(c < e for c in s) for s, e in zip(samples, effective, strict=True)]
@@ -681,7 +681,7 @@ def test_proportions_of_the_games_and_of_the_example(study, tmp_path):
     assert content["effective_coalitions"]["example"] == [24, 8, 8, 0, 0, 0]
     assert content["effective_coalitions"]["synergies_12"] == [2048] * 11 + [0]
     by_key = {(r["game"], r["set"], r["drawn"]): r for r in content["rows"]}
-    # 3 : 1 : 1 is all that four coalitions a player can show.
+    # Four coalitions per player can only show 3 : 1 : 1.
     by_hand = (comb(24, 3) * 8) * (8 * comb(24, 3)) ** 2
     row = by_key["example", "example", 4]
     assert row["probability"] == pytest.approx(by_hand / comb(32, 4) ** 3)

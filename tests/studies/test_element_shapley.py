@@ -1,4 +1,4 @@
-"""The fast paths over frames against the definition, whatever the sizes, scores and blocks."""
+"""Compares the fast paths over frames with the definition, for all sizes, scores and blocks."""
 
 import numpy as np
 import oracle

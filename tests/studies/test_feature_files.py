@@ -168,7 +168,7 @@ def test_the_video_that_is_not_finite_is_found_in_any_block(tmp_path, monkeypatc
 
 
 def vlen(values, kind):
-    """Give to a file a dataset (video,) of variable-length numbers."""
+    """Add a dataset (video,) of variable-length numbers to a file."""
 
     def make(file, name):
         data = file.create_dataset(name, (len(values),), h5py.vlen_dtype(kind))
@@ -187,7 +187,7 @@ def group(file, name):
 
 
 def replace(path, name, make):
-    """Put something else in the place of a part of a file; attributes stay."""
+    """Replace a part of a file; attributes stay."""
     with h5py.File(path, "r+") as file:
         kept = dict(file[name].attrs) if name in file else {}
         if name in file:

@@ -1,4 +1,4 @@
-"""The analyses of frames against slow, obvious code, on random arrays and at the edges."""
+"""Compares the analyses of frames with slow, obvious code, on random arrays and edge cases."""
 
 from dataclasses import asdict
 from itertools import combinations
@@ -131,7 +131,7 @@ def test_random_orders_are_even_and_the_same_for_a_video_whatever_follows():
     orders = discarding.random_orders(2000, 3, 3, seed=0).reshape(-1, 3)
     _, counts = np.unique(orders, axis=0, return_counts=True)
     assert len(counts) == 6
-    # 1000 are expected of each, with a standard deviation of 29.
+    # The expected count is 1000 each, with a standard deviation of 29.
     assert abs(counts - 1000).max() < 150
 
 
@@ -234,7 +234,7 @@ def test_contributions_by_size(n_videos, n):
         assert found.count[size] == len(flat)
         np.testing.assert_allclose(found.median[size], np.median(flat))
         np.testing.assert_allclose(found.upper_quartile[size], np.percentile(flat, 75))
-        # Every frame joins as many coalitions: means of means are means.
+        # Every frame joins equally many coalitions, so means of means are means.
         by_video = [np.mean(of_video) for of_video in singles]
         for value in (found.mean[size], of_means.mean[size], mean[size]):
             np.testing.assert_allclose(value, np.mean(by_video), atol=1e-12)
@@ -253,7 +253,7 @@ def test_drawn_contributions_are_of_the_size_and_even():
     assert len(pairs) == 60
     for a, b in pairs:
         assert (a.bit_count(), b.bit_count(), a & b) == (3, 4, a)
-    # The size is its coalitions' number: then a contribution is 1, and no draw can change it.
+    # All contributions at a size are equal here, so draws cannot change them.
     table = np.array([[[mask.bit_count() ** 2] for mask in range(2**n)]], dtype=float)
     found = contributions.single_contributions(
         table.__getitem__, np.zeros(1, dtype=int), n, at_most=7
@@ -366,7 +366,7 @@ def test_shifted_values(kind, crossing, n):
     for row, output in enumerate(outputs):
         assert names[output] == f"frame {changed.position[row] + 1}, {changed.shift[row]:+d}"
     for v in range(3):
-        # What does not exist counts as the video as it is.
+        # A sequence that does not exist counts as the unchanged video.
         others = set(range(len(names))) - set(outputs[changed.video == v].tolist())
         for output in others:
             np.testing.assert_array_equal(tables[v, :, output], tables[v, :, 0])
@@ -378,7 +378,7 @@ def test_shifted_values(kind, crossing, n):
         for _, _, sequence, new in slow_shifts(frames[v].tolist(), len(rows), 9, crossing):
             game = play(model, rows[sequence], empty.numpy(), "probability")
             values = oracle.shapley_values(game, n)[:, true[v]]
-            # Where the shifted frame falls on another, the two are the same frame: as much worth.
+            # If the shifted frame coincides with another one, both have the same value.
             expected.append(values[sequence.index(new)])
     np.testing.assert_allclose(found, expected, atol=1e-6)
 
@@ -467,7 +467,7 @@ def test_likeness_is_that_of_the_maps():
 
 
 def exact_swaps(first, second):
-    """Difference of maps in each of the 2**videos ways to swap the models' values."""
+    """Difference of the maps for each of the 2**videos ways to swap the models' values."""
     n_videos, labels = len(first), np.zeros(len(first), dtype=int)
     result = []
     for swaps in np.ndindex(*[2] * n_videos):
@@ -623,7 +623,7 @@ def test_values_of_other_videos_are_refused():
         confusions.confusions(np.ones((3, 2)), np.ones((3, 2)), np.zeros(3), np.zeros(2))
 
 
-# Figures show what they are given
+# Figures
 
 
 @pytest.fixture

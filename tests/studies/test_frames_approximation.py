@@ -1,4 +1,4 @@
-"""Algorithm 1 against its definition over sets, and against exact values where it is exact."""
+"""Compares Algorithm 1 with its definition over sets, and with exact values where it is exact."""
 
 from collections import Counter
 from math import comb
@@ -31,7 +31,7 @@ def as_sets(scales):
 
 
 def sampled_scores(kind, model, frames, empty, score, scales):
-    """Class score of every sampled subsequence, by the recursion as it is written."""
+    """Class score of every sampled subsequence, by the recursion as printed."""
     raw, evaluations = {}, {frozenset(): 0}
     scores = {frozenset(): empty}
     whole = oracle.averaging_game(model, frames, empty, score) if kind == "tsn" else None
@@ -120,7 +120,7 @@ def test_it_is_exact_where_every_subsequence_is_sampled(kind, score, iterations)
     assert found.left_out == 0
     rows = sum(comb(n, size) for size in range(1, (3 if kind == "trn" else n) + 1))
     assert found.evaluations == iterations * rows
-    # One subsequence fewer at the largest scales, and it is no longer.
+    # With one subsequence fewer at the largest scales, values are no longer exact.
     fewer = approximate_element_shapley_values(model, features, empty, score, m=m - 1)
     assert (fewer.values - exact).abs().max() > 1e-6
 
@@ -170,7 +170,7 @@ def test_every_candidate_is_as_likely():
         assert len(counts) == comb(4, size)
         for count in counts.values():
             assert abs(count / draws - share) < 5 * np.sqrt(share * (1 - share) / draws)
-    # {0, 1} has two parents, the other four candidates one each: all are as likely nevertheless.
+    # {0, 1} has two parents, the other four candidates one each; all are equally likely.
     times = sum(after.values()) / 2
     assert sorted(after) == [0b0011, 0b0101, 0b0110, 0b1001, 0b1010]
     assert all(abs(count / times - 2 / 5) < 5 * np.sqrt(0.24 / times) for count in after.values())
@@ -192,7 +192,7 @@ def test_one_subsequence_a_scale_gives_marginal_contributions_along_an_order(kin
         actual = found.values[:, added.bit_length() - 1].numpy()
         np.testing.assert_allclose(actual, expected, atol=1e-12)
         before = after
-    # Of an element's nine scales all but the one at which it is added are left out.
+    # Only the scale at which an element is added counts; its other scales are left out.
     assert found.left_out == n * (n - 1)
 
 

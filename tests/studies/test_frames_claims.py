@@ -1,4 +1,4 @@
-"""What is claimed of results that show it, of such that do not, and of such that show a part."""
+"""Verdicts on results that show a claim, do not show it, or show it in part."""
 
 import copy
 import csv
@@ -28,7 +28,7 @@ def area(score, error=0.01, *, first=0.5, best=0.6):
 
 
 def discarded(gap):
-    """Areas where other attributions leave so much more than ESVs in descending order."""
+    """Areas where other attributions keep this much more than ESVs in descending order."""
     found = {"esv_ascending": 0.8, "gc_ascending": 0.6, "ig_ascending": 0.7, "random": 0.5}
     found |= {"esv_descending": 0.2, "gc_descending": 0.2 + gap, "ig_descending": 0.3 + gap}
     return {order: area(score) for order, score in found.items()}
@@ -56,7 +56,7 @@ def timed(model, frames, configuration, seconds):
 
 @pytest.fixture
 def results():
-    """Results of stages that show all that is claimed."""
+    """Results of stages that show all claims."""
     shares = {"trn": [90.0, 80.0, 70.0], "tsn": [80.0, 70.0, 60.0]}
     approximate = {"m": 1024, "iterations": 1, "frames": 16, "mean_absolute_error": 0.001}
     return {
@@ -114,7 +114,7 @@ def results():
 
 
 def compared(areas):
-    """As if the areas were of different videos."""
+    """Differences as if the areas were of different videos."""
 
     def difference(a, b):
         errors = [areas[order]["class_score_error"] or 0.0 for order in (a, b)]
@@ -141,7 +141,7 @@ def with_comparisons(results):
 
 
 def shown(results, words, model="tsn"):
-    """What is said of one claim, by words of it; None if it is left out."""
+    """The verdict on one claim, found by words of it; None if it is left out."""
     results = with_comparisons(results)
     found = [c for c in claims.all_claims(results) if words in c.claim and c.of == NAMES[model]]
     assert len(found) <= 1
@@ -193,14 +193,14 @@ CLASSES = ("patterns", "positions", "classes")
     ("words", "path", "value", "expected"),
     [
         ("accuracy rises", ("accuracy", "tsn", "top1"), [0.4, 0.5, 0.4], "no"),
-        # One rule for all that rise or fall: a clear step the other way makes it "in part".
+        # One rule for all rises and falls: a clear step the other way makes it "in part".
         ("accuracy rises", ("accuracy", "tsn", "top1"), [0.2, 0.5, 0.3], "in part"),
         ("accuracy rises", ("accuracy", "tsn", "top1"), [0.4, 0.2, 0.4], "in part"),
         ("larger the coalition", SIZES, sizes(0.3, 0.301, 0.1, error=0.001), "yes"),
         ("frame is shifted", SHIFTS, shifts(0.01, 0.009, 0.03, error=0.001), "yes"),
         ("more frames are looked", SHARES, [80.0, 82.0, 60.0], "yes"),
         ("more frames are looked", SHARES, [80.0, 90.0, 60.0], "in part"),
-        # Within two standard errors of the difference, 0.0283, two areas are the same.
+        # Areas count as equal within two standard errors of the difference, 0.0283.
         ("than discarding at random", (*AREAS, "random"), area(0.775), "in part"),
         ("than discarding at random", (*AREAS, "random"), area(0.77), "yes"),
         ("than discarding at random", (*AREAS, "random"), area(0.775, None), "yes"),
@@ -326,7 +326,7 @@ def test_discoveries(p_values, expected):
 
 
 def test_many_classes_can_differ_by_more_than_chance(results):
-    """Of 174 tests by 1000 draws none can pass Bonferroni's bound of 0.05 / 174."""
+    """With 1000 draws, no test of 174 can pass Bonferroni's bound of 0.05 / 174."""
     rows = [of_class(f"c{i}", float(i), 1 / 1001 if i % 2 else 0.7) for i in range(174)]
     results["patterns"]["positions"]["classes"] = rows
     assert shown(results, "same positions") == "yes"

@@ -1,4 +1,4 @@
-"""Estimated values beside exact ones, and how long both take, on features made by hand."""
+"""Tests estimates against exact values, and their times, on generated features."""
 
 import csv
 import json
@@ -38,7 +38,7 @@ def study(tmp_path_factory):
 
 @pytest.fixture
 def copy(study, tmp_path):
-    """The same features and models, results elsewhere."""
+    """The same features and models, with results in another folder."""
     (tmp_path / "copy").mkdir()
     for name in ("features", "scales", "tsn.pt", "priors.json"):
         (tmp_path / "copy" / name).symlink_to(study.folder / name)
@@ -47,7 +47,7 @@ def copy(study, tmp_path):
 
 @pytest.fixture
 def seen(monkeypatch):
-    """What estimates and exact values are compared of."""
+    """Records the estimates and exact values that are compared."""
     compared = []
 
     def errors(estimated, exact, original=convergence.errors):
@@ -102,7 +102,7 @@ def exact_of(tables, n):
 
 
 def asked_by(study, repeats, *, seed=0):
-    """Coalitions that the estimators ask the TSN's games for, by video."""
+    """Coalitions that the estimators request from the TSN's games, by video."""
     params = study.params.convergence
     asked = []
     for video, values in enumerate(true_tables(study, "tsn", params.tsn_frames)):
@@ -158,7 +158,7 @@ def slow_errors(estimated, exact):
 
 
 def slow_bias(estimated, exact):
-    """Products of two different repeats' errors hold no chance that they have in common."""
+    """The mean product of two different repeats' errors: their chance errors are independent."""
     repeats = range(len(estimated))
     errors = estimated - exact
     return np.mean([np.mean(errors[a] * errors[b]) for a in repeats for b in repeats if a != b])

@@ -1,4 +1,4 @@
-"""The example that stands in the documents runs."""
+"""The example in the documents runs."""
 
 import re
 

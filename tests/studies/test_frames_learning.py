@@ -1,4 +1,4 @@
-"""Whether models of frames have learned anything, beside a linear classifier."""
+"""Tests whether models of frames have learned, compared with a linear classifier."""
 
 import numpy as np
 import pytest
@@ -17,7 +17,7 @@ CPU = torch.device("cpu")
 
 
 def clips(count, seed):
-    """Clips whose mean features tell their class."""
+    """Clips whose mean features reveal their class."""
     rng = np.random.default_rng(seed)
     centres = np.random.default_rng(0).normal(size=(CLASSES, DIM))
     lengths = rng.integers(3, 9, count)

@@ -1,4 +1,4 @@
-"""Clips of which fewer frames can be decoded than they announce are listed, and used or not."""
+"""Clips with fewer decodable frames than announced are listed, and used or skipped."""
 
 import csv
 
@@ -27,7 +27,7 @@ class Brightness(nn.Module):
 
 @pytest.fixture
 def clips(tmp_path):
-    """A whole clip, one that was cut, and one that is none."""
+    """A whole clip, one that was cut, and a file that is no clip."""
     rng = np.random.default_rng(0)
     frames = rng.integers(0, 255, (FRAMES, SIZE, SIZE, 3), dtype=np.uint8)
     found = []

@@ -1,4 +1,4 @@
-"""Stages that ask what the values say, on features made by hand, against slow recomputation."""
+"""Compares analyses of values, on generated features, with slow recomputation."""
 
 import importlib
 import json
@@ -62,7 +62,7 @@ def study(tmp_path_factory):
 
 @pytest.fixture
 def copy(study, tmp_path):
-    """Features and models in a folder of their own, to be looked at otherwise."""
+    """Features and models in another folder, for runs with other parameters."""
 
     def with_params(**changes):
         for name in ("features", "scales", "tsn.pt", "priors.json", "videos"):
@@ -118,12 +118,12 @@ def test_what_is_stored_is_not_evaluated_again(copy, monkeypatch, name):
 
     each = made.params.lengths.max_frames if name == "lengths" else 1
     assert made_and_reused(2) == [(2 * each, 0)] * 2
-    # The first and the last video are among three as well.
+    # Three videos include the first and the last, as two do.
     assert made_and_reused(3) == [(each, 2 * each)] * 2
     assert made_and_reused(3) == [(0, 3 * each)] * 2
     assert made_and_reused(2) == [(0, 2 * each)] * 2
     content = out.read_bytes()
-    # What another version of the code evaluated is of no use.
+    # Values of another version of the code are not reused.
     with monkeypatch.context() as other:
         other.setattr(game, "VERSION", 99)
         assert made_and_reused(2) == [(2 * each, 0)] * 2
@@ -150,7 +150,7 @@ def test_figures_are_written(study):
 
 @pytest.fixture
 def lay_out(monkeypatch):
-    """Lays figures of stages out and writes none."""
+    """Lays out figures of stages without writing them."""
 
     def save(figure, path):
         figure.draw_without_rendering()
@@ -188,7 +188,7 @@ def test_the_true_and_the_predicted_class_alone(study, copy):
 
 
 def shorten(study, model, video, length):
-    """Leave only the first frames of a video."""
+    """Keep only the first frames of a video."""
     with h5py.File(study.features(model, "validation"), "r+") as file:
         dim = file["features"].attrs["feature_dim"]
         for name, count in (("features", length * dim), ("frame_indices", length)):
@@ -196,7 +196,7 @@ def shorten(study, model, video, length):
 
 
 def relabel(study, labels):
-    """Say that validated videos are of other classes; (video,) by model."""
+    """Change the classes of validation videos: (video,) by model."""
     for model, of_model in labels.items():
         with h5py.File(study.features(model, "validation"), "r+") as file:
             file["labels/class"][:] = of_model
@@ -284,7 +284,7 @@ def test_gradients_of_other_videos_or_frames_are_refused(copy, study, tmp_path):
 
 
 def elsewhere(folder):
-    """Where the results of ``discard`` would be that fails."""
+    """Paths for the results of a stage ``discard`` that fails."""
     folder = folder / "out"
     return {"out": folder / "o.json", "curves": folder / "c", "areas": folder / "a"}
 
@@ -292,7 +292,7 @@ def elsewhere(folder):
 def test_stores_of_other_videos_or_games_are_refused(copy, study, tmp_path):
     made = copy(coalitions={"clips": 4})
     run.play(made, "trn")
-    # Stages run in the folder of the study, and a receipt names the store from there.
+    # Stages run in the folder of the study; a receipt's path of the store is relative to it.
     said = json.loads(made.receipt("trn").read_text()) | {"store": str(made.store("trn"))}
     receipts = [made.receipt("trn"), study.receipt("tsn")]
     of_patterns = ("out", "contributions", "positions", "pairs")

@@ -1,4 +1,4 @@
-"""The study of neurons, beside all coalitions of a network of few filters."""
+"""Compares the study of neurons with all coalitions of a network of few filters."""
 
 import json
 
@@ -80,7 +80,7 @@ def filters(checkpoint, parts):
 
 @pytest.fixture(scope="module")
 def complete(filters, parts):
-    """What the network says with all 2⁸ coalitions: (image, coalition, output)."""
+    """The network's outputs for all 2⁸ coalitions: (image, coalition, output)."""
     masks = np.arange(2**8)[:, None] >> np.arange(8) & 1 == 1
     ranked = parts["ranked"]
     places = np.repeat(np.arange(len(ranked)), 2**8)
@@ -131,7 +131,7 @@ def test_values_of_every_metric_are_those_of_all_coalitions(
     assert ranked.classes == parts["ranked"].classes
     coalitions, said = read_pairs(store, len(ranked), COALITIONS, PAIRS)
     masks, of_all = complete
-    # What is stored is what the network says.
+    # Stored values are the network's outputs.
     number = coalitions @ (1 << np.arange(8))
     expected = of_all[np.arange(40)[:, None, None], number]
     np.testing.assert_allclose(said, expected, atol=1e-5)
@@ -249,7 +249,7 @@ def test_competitors(filters, parts, complete):
     loss = [accuracy[255] - accuracy[255 ^ 1 << player] for player in range(8)]
     one_out = leave_one_out(filters, ranked, None, removal.every("accuracy", ranked))
     np.testing.assert_allclose(one_out, loss, atol=1e-6)
-    # Conductance of a layer adds up to what the score gains from a black image on.
+    # Conductance of a layer sums to the gain of the score over a black image.
     found = conductance(filters, ranked, ranked.labels, weights, steps=200)
     with torch.no_grad():
         scores = network(torch.from_numpy(ranked.pixels))
@@ -320,7 +320,7 @@ def test_parts_share_no_image():
     parts = read_parts(IMAGES)
     rows = [image.tobytes() for part in parts.values() for image in part.pixels]
     assert len(rows) == 370
-    assert len(set(rows)) >= 368  # scikit-learn has a few twice
+    assert len(set(rows)) >= 368  # scikit-learn's digits contain a few duplicates
     assert (np.bincount(parts["ranked"].labels) == 4).all()
     many = IMAGES.model_copy(update={"ranked": 1790})
     with pytest.raises(InputError, match="there are 1797 digits"):
@@ -390,7 +390,7 @@ def test_resampled_filters_and_chosen_modules(checkpoint, parts):
     ("kind", "grouped", "n"), [("heads", False, 4), ("hidden", False, 5), ("filters", True, 1)]
 )
 def test_heads_hidden_units_and_whole_modules_are_players(parts, tmp_path, kind, grouped, n):
-    """Of a network of a user's own; values against all coalitions, and what shows them."""
+    """Values of a user's own network against all coalitions, and their figures."""
     architecture = "own_networks:attending"
     network = networks.given(architecture, None, 10)
     path = tmp_path / "own.pt"
@@ -515,7 +515,7 @@ def as_the_paper_says():
 
 
 def test_claims_are_decided_by_the_numbers():
-    """What the paper says, in numbers; and the reverse of it."""
+    """Numbers as in the paper, and their reverse."""
     results = as_the_paper_says()
     results["faces"] = {"left_out": "no network"}
     assert len(all_claims(results)) == 16

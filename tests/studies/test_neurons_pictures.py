@@ -1,4 +1,4 @@
-"""Pictures of filters, and the network that tells faces from other pictures."""
+"""Tests pictures of filters, and the network that recognises faces."""
 
 import json
 

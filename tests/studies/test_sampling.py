@@ -35,7 +35,7 @@ def test_every_subsequence_is_as_likely():
     frames = sampling.subsequences(np.full(6000, 4), 4, 2, rng)
     _, counts = np.unique(frames, axis=0, return_counts=True)
     assert len(counts) == 6
-    # 1000 are expected of each, with a standard deviation of 29.
+    # The expected count is 1000 each, with a standard deviation of 29.
     assert abs(counts - 1000).max() < 150
 
 

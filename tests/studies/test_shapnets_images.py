@@ -80,7 +80,7 @@ def network():
 
 @pytest.fixture(scope="module")
 def results(tmp_path_factory):
-    """What the stages write."""
+    """The files that the stages write."""
     folder = tmp_path_factory.mktemp("images")
     for name in image_paths.IMAGE_MODELS:
         networks_stage.main(
@@ -151,7 +151,7 @@ def test_the_papers_preparations():
     cifar = image_data.Images(part, part, image_data.PREPARATIONS["cifar10"])
     assert cifar.tested().shape == (40, 3, 32, 32)
     found = cifar.preparation.shown(cifar.trained_on(np.arange(40), rng)).numpy()
-    # Pixels grow to the right, and to the left in those that are mirrored.
+    # Pixels increase to the right; in mirrored images they increase to the left.
     middle = found[:, 0, 10:20, 10:20]
     steps = np.sign(np.diff(middle, axis=2)).mean(axis=(1, 2))
     assert 8 < (steps == 1).sum() < 32
@@ -382,7 +382,7 @@ def test_pruning_by_a_loop(network, images):
                         values = values.unflatten(2, (8, 8))
             right = int(values.sum(dim=(2, 3)).argmax()) == labels[i]
             assert found[stage][6, i] == right
-    # By threshold 0 nothing is skipped but what is at its reference.
+    # With threshold 0 only pixels at their reference are skipped.
     at = image_pruning.at_threshold(network, x, labels, 0.0)
     assert at["accuracy"] == found[0][0].mean()
     assert at["windows"] == pytest.approx([1, 1])

@@ -125,7 +125,7 @@ def test_the_non_additive_share():
     bits = [(numbers >> i & 1).astype(float) for i in range(3)]
     additive = 2 * bits[0] - bits[1] + 3
     assert distance.non_additive(additive[:, None]) == pytest.approx(0, abs=1e-12)
-    # In signs ±1 a product has no part that is a sum.
+    # A product of signs ±1 has no additive part.
     product = (2 * bits[0] - 1) * (2 * bits[1] - 1)
     assert distance.non_additive(product[:, None]) == pytest.approx(1)
     mixed = distance.non_additive((additive + product)[:, None])

@@ -1,4 +1,4 @@
-"""The stage that renders the default data set: its layout, and that it can be repeated."""
+"""The stage that renders the default data set: its layout, and that it is reproducible."""
 
 import hashlib
 import json
@@ -60,7 +60,7 @@ def test_layout_is_exactly_something_somethings(dataset: Path) -> None:
 
 def test_intervals_are_known_and_inside_the_clips(dataset: Path) -> None:
     intervals = read_action_intervals(dataset)
-    assert len(intervals) == 12  # nobody is merely shown in so few clips
+    assert len(intervals) == 12  # with so few clips, every class has an action
     assert all(1 <= first <= last <= 6 for first, last in intervals.values())
 
 

@@ -1,4 +1,4 @@
-"""Fresh copies of this project in folders of their own, and its commands run there."""
+"""Makes fresh copies of this project in other folders, and runs its commands there."""
 
 import os
 import re
@@ -33,8 +33,8 @@ SMALL = merged(
 
 
 def environment(**more):
-    # `python`, `snakemake` and `dvc` must be those of this environment, also when it was not
-    # started through it; and a caller's repository is not the copy's.
+    # Use this environment's `python`, `snakemake` and `dvc` even if it is not activated. Drop the
+    # caller's git variables, which would point to another repository.
     others = ("DVC_", "GIT_", "SNAKEMAKE", "PIPELINE_", "PYTHONDONTWRITEBYTECODE")
     kept = {k: v for k, v in os.environ.items() if not k.startswith(others)}
     names = {"GIT_AUTHOR_NAME": "a", "GIT_COMMITTER_NAME": "a"}
@@ -67,9 +67,9 @@ def dvc(folder, *arguments, **more):
 
 
 def new_clone(folder, params):
-    """What git would clone if all were committed, with these parameters.
+    """What git would clone if all files were committed, with these parameters.
 
-    Its dvc.yaml is as it is committed: `snakemake` writes it again where parameters ask for it.
+    Its dvc.yaml is the committed one; `snakemake` rewrites it if parameters require this.
     """
     listed = run(ROOT, "git", "ls-files", "-co", "--exclude-standard").stdout.splitlines()
     for name in filter(lambda name: (ROOT / name).is_file(), listed):
@@ -93,9 +93,9 @@ toy:
 
 
 def new_toy(folder):
-    """A clone that has one study more, the toy; no other study is asked for.
+    """A clone with the toy study in addition; its parameters list only this study.
 
-    The study's folder, its section of params.yaml and its line of the registry are all of it.
+    It adds the study's folder, a section of params.yaml and a line of the registry.
     """
     new_clone(folder, {})
     shutil.copytree(ROOT / "tests/support/toy", folder / "pipeline/studies/toy")
@@ -109,7 +109,7 @@ def new_toy(folder):
 
 
 def once(tmp_path_factory, name, build):
-    """A folder that is built once in a test run, whichever of its processes comes first.
+    """A folder that is built once in a test run, by the first process that needs it.
 
     Args:
         tmp_path_factory: pytest's.
@@ -136,7 +136,7 @@ def commit(folder):
 
 
 def copied(folder, to):
-    """A copy with the files' times, which are part of what Snakemake goes by."""
+    """A copy with the files' times, which Snakemake considers."""
     run(folder.parent, "cp", "-a", "--reflink=auto", str(folder), str(to))
     return to
 
@@ -159,7 +159,7 @@ def change(folder, name, value):
 
 
 def rules_run(done):
-    """Rules of the jobs that a command ran, or would run, by what it printed."""
+    """Rules of the jobs that a command ran, or would run, according to its output."""
     found = re.findall(r"^(?:local)?rule (\w+):", done.stdout + done.stderr, re.MULTILINE)
     return {rule for rule in found if rule != "all" and not rule.endswith("_all")}
 
@@ -174,16 +174,16 @@ def has_nothing_to_do(done):
 
 
 def shards(folder, *games):
-    """For every stored table its file's number and time: what is evaluated again gets others.
+    """Inode and time of every stored table's file; a new evaluation changes them.
 
     Args:
         folder: the clone.
-        games: whose stores are looked at; all by default.
+        games: games whose stores are listed; all by default.
     """
     found = {}
     for path in sorted((folder / "results/coalitions").rglob("values/c.*")):
         store = path.parent.parent
-        # What a killed process was writing stays beside the shards until it is cleared away.
+        # Unfinished files of a killed process stay beside the shards until they are removed.
         is_shard = path.suffix != DEBRIS and "set-aside" not in path.parts
         if is_shard and (not games or store.stem in games):
             status = path.stat()
@@ -192,11 +192,11 @@ def shards(folder, *games):
 
 
 TIMED = ("runtime", "runtime_grid", "claims")
-"""Results that tell how long something took, without their suffixes."""
+"""Results that hold measured times, without their suffixes."""
 
 
 def contents(folder):
-    """The bytes of all results but logs, hidden files, and what tells how long something took."""
+    """The bytes of all results except logs, hidden files and measured times."""
     found = {}
     for path in sorted((folder / "results").rglob("*")):
         name = path.relative_to(folder / "results")

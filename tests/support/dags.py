@@ -1,8 +1,8 @@
 """Snakemake's graph of jobs for many parameters, in a process of its own.
 
 Snakemake changes the working directory, the environment and the logging of the process that plans,
-so tests do not plan in theirs. Building a graph takes a moment, starting Snakemake takes seconds:
-all that a test asks for is planned in one process.
+so tests do not plan in theirs. Building a graph takes a moment, but starting Snakemake takes
+seconds, so one process plans all graphs of a test.
 """
 
 import json
@@ -21,7 +21,7 @@ VERSION = re.compile(r"^(VERSION = )(\d+)$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Unit:
-    """A job whose outputs stay, with those before it of which nothing stays."""
+    """A job whose outputs stay, with the jobs before it whose outputs are all temporary."""
 
     stage: str
     jobs: int
@@ -37,14 +37,14 @@ class Unit:
 
 @dataclass(frozen=True)
 class Graph:
-    """All that `snakemake` would make, and dvc.yaml for it."""
+    """All units that `snakemake` would make, and their dvc.yaml."""
 
     units: list
     dvc_yaml: dict
 
 
 def planned(folder, requests):
-    """For each request the graph of jobs in `folder`, a clone.
+    """The graph of jobs in `folder`, a clone, for each request.
 
     A request has ``params``, all of params.yaml, which is written there. It may have ``raised``, a
     file of the clone whose constant VERSION is one higher.
@@ -60,7 +60,7 @@ def planned(folder, requests):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    # Snakemake may print before.
+    # Snakemake may print something first.
     graphs = json.loads(done.stdout.splitlines()[-1])
     assert len(graphs) == len(requests)
     return [Graph([Unit(**unit) for unit in of["units"]], of["dvc_yaml"]) for of in graphs]
@@ -68,7 +68,7 @@ def planned(folder, requests):
 
 @cache
 def _units(text):
-    # Here, and not above: whoever only asks need not load Snakemake, which takes seconds.
+    # Imported here because loading Snakemake takes seconds.
     from pipeline.workflow.internals import read_dag  # noqa: PLC0415
     from pipeline.workflow.units import read_units  # noqa: PLC0415
 

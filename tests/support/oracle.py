@@ -1,4 +1,4 @@
-"""The definitions, as slow and obvious float64 code: what the fast paths are held against."""
+"""The definitions as slow and obvious float64 code, to test the fast paths against."""
 
 from itertools import combinations
 from math import factorial

@@ -14,7 +14,7 @@ from pipeline.store import CoalitionStore, GameRecord, open_store, plan
 from pipeline.store.claims import claiming
 from pipeline.store.evaluation import play, write_receipt
 
-# Forked from a server that has imported what takes long: one starts in milliseconds.
+# Forked from a server that has imported slow modules, so that one starts in milliseconds.
 processes = multiprocessing.get_context("forkserver")
 processes.set_forkserver_preload(["pipeline.store.evaluation"])
 
@@ -33,12 +33,12 @@ RECORD = GameRecord(
 
 
 def value_of(name: str) -> np.ndarray:
-    """Values of an instance, told from those of any other: (8, 2) float32."""
+    """Values of an instance, different for each one: (8, 2) float32."""
     return (np.arange(16, dtype=np.float32).reshape(8, 2) + 100 * int(name[1:])) / 7
 
 
 def check(path: Path) -> None:
-    """What is in a store is what each instance's values are."""
+    """Check that a store holds the right values for each instance."""
     store = open_store(path)
     for i in np.flatnonzero(store.done()):
         np.testing.assert_array_equal(store.read(int(i)), value_of(store.instances[i]))
@@ -56,7 +56,7 @@ def evaluated(path: Path) -> list[str]:
 
 
 def noting(store: CoalitionStore, seconds: float) -> Callable[[Sequence[int]], np.ndarray]:
-    """Tables that take some time, and note what they evaluate before they do."""
+    """Tables that take some time, and first record what they evaluate."""
 
     def tables(indices: Sequence[int]) -> np.ndarray:
         names = [store.instances[i] for i in indices]
@@ -74,20 +74,20 @@ def noting(store: CoalitionStore, seconds: float) -> Callable[[Sequence[int]], n
 def play_once(
     path: Path, batch_size: int, partition: tuple[int, int], seconds: float, number: int
 ) -> None:
-    """What one process does."""
+    """The work of one process."""
     store = open_store(path, "r+")
     receipt = play(store, noting(store, seconds), batch_size=batch_size, partition=partition)
     write_receipt(receipt, path.parent / f"{number}.json")
 
 
 def plan_once(path: Path, names: Sequence[str], record: GameRecord) -> None:
-    """What one process that only plans does."""
+    """The work of a process that only plans."""
     (path.parent / "began").touch()
     plan(path, record, names, names)
 
 
 def take_part(path: Path, claimed: int | None = None) -> None:
-    """What one process does that plays and never gets on; ``there`` beside the store says when."""
+    """The work of a process that plays and hangs; then ``there`` exists beside the store."""
     with claiming(path) as claims:
         if claimed is not None:
             claims.take(claimed)
@@ -96,7 +96,7 @@ def take_part(path: Path, claimed: int | None = None) -> None:
 
 
 def start(target: Callable[..., None], *arguments: object) -> BaseProcess:
-    """Run a function of this module in a process of its own."""
+    """Run a function of this module in another process."""
     process = processes.Process(target=target, args=arguments, daemon=True)
     process.start()
     return process
@@ -132,7 +132,7 @@ def wait_until(condition: Callable[[], bool], what: str, within: float = 20) -> 
 
 @contextmanager
 def ended(*started: BaseProcess) -> Iterator[None]:
-    """Leave no process behind, whatever a test finds."""
+    """End all processes, whatever a test finds."""
     try:
         yield
     finally:

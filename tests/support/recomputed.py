@@ -1,4 +1,4 @@
-"""What stages write of a study's frames, recomputed slowly from stores, features and models."""
+"""Recomputes results of the study of frames slowly from stores, features and models."""
 
 import csv
 import json
@@ -25,7 +25,7 @@ from pipeline.studies.frames.whole_model import WholeModel
 
 
 def loaded(study, name):
-    """A stage's JSON; NaN is no JSON."""
+    """A stage's JSON; NaN is refused."""
 
     def refuse(text):
         raise AssertionError(f"{name}: holds {text}")
@@ -42,7 +42,7 @@ def number(text):
 
 
 def close(expected, rel=1e-5):
-    """As far as seven digits tell; NaN is left out of files."""
+    """The number up to the rounding to seven digits; None for NaN, which files leave out."""
     return (
         None
         if expected is None or np.isnan(expected)
@@ -80,7 +80,7 @@ def check_figures(study, stage):
 
 
 def check_gradients(study):
-    """What gradients are written of, and that Integrated Gradients are complete."""
+    """Check the videos and classes of gradients, and that Integrated Gradients are complete."""
     n, score = study.params.coalitions.n, study.params.coalitions.score
     for model in MODELS:
         network, features, _ = network_of(study, model)
@@ -126,7 +126,7 @@ def check_gradients(study):
 
 
 def expected_orders(study, model):
-    """(video, draw) orders by name, as lists of frames, by sorting what frames are given."""
+    """(video, draw) orders by name, as lists of frames, sorted by the frames' attributions."""
     known = read_values(study.values(model))
     other = gradients.read_gradients(study.gradients(model))
     n = known.esv_true.shape[1]
@@ -149,7 +149,7 @@ def expected_orders(study, model):
 
 
 def check_discard(study):
-    """Curves and areas, every coalition looked up on its own."""
+    """Check curves and areas, looking up each coalition separately."""
     curves = {
         (r["model"], r["order"], int(r["discarded"])): r for r in rows_of(study, "discard.csv")
     }
@@ -227,7 +227,7 @@ def check_contributions(study):
 
 
 def check_positions(study):
-    """Maps over the videos that both models were given."""
+    """Check maps over the videos that both models have."""
     found = loaded(study, "patterns.json")["positions"]
     known = {model: read_values(study.values(model)) for model in MODELS}
     names, _ = read_priors(study.priors)
@@ -312,7 +312,7 @@ def spread_frames(length, n):
 
 
 def check_lengths(study):
-    """Exact values by the definition, of models by the definition."""
+    """Check against exact values and models computed by their definitions."""
     found, written = loaded(study, "lengths.json"), rows_of(study, "lengths.csv")
     asked = study.params.lengths
     assert found["frames"] == list(range(1, asked.max_frames + 1))
@@ -341,7 +341,7 @@ def check_lengths(study):
 
 
 def check_shift(study):
-    """Changes by replacing one frame and enumerating what is left, one sequence after another."""
+    """Check changes by replacing one frame and enumerating coalitions, sequence by sequence."""
     found, written = loaded(study, "shift.json"), rows_of(study, "shift.csv")
     asked, game = study.params.shift, study.params.coalitions
     for model in MODELS:
@@ -388,6 +388,6 @@ def check_shift(study):
                 ("upper_quartile", np.quantile(of_shift, 0.75)),
                 ("relative", np.mean(of_shift) / spread),
             ):
-                # A difference of float32 values has fewer digits than they.
+                # A difference of float32 values has fewer digits than the values.
                 assert of_json[name] == close(expected, rel=2e-4)
                 assert number(row[name]) == close(of_json[name])

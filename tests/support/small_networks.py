@@ -1,4 +1,4 @@
-"""Small models of both kinds with random weights, inputs for them, and their games as defined."""
+"""Small models of both kinds with random weights, their inputs, and their games by definition."""
 
 import oracle
 import torch
@@ -23,7 +23,7 @@ def make_model(kind, *, n_max=3, dim=5, hidden=6, n_classes=4, seed=0):
 
 
 def make_input(model, n_sequences, n_frames, seed=1):
-    """Features and the score of no frame at all, in the model's dtype."""
+    """Features and the score without any frame, in the model's dtype."""
     generator = torch.Generator().manual_seed(seed)
     features = torch.randn((n_sequences, n_frames, model.feature_dim), generator=generator)
     empty = torch.rand(model.n_classes, generator=generator).softmax(0)

@@ -1,4 +1,4 @@
-"""A study of frames in a folder of its own, whose stages run in this process."""
+"""A study of frames in a separate folder, whose stages run in this process."""
 
 import json
 from dataclasses import dataclass, replace
@@ -19,12 +19,12 @@ DRAWN = {
     "shift": ("shift",),
     "convergence": ("algorithm_1_trn", "algorithm_1_tsn", "estimators_trn", "estimators_tsn"),
 }
-"""Figures of each stage that has some."""
+"""Figures of each stage that draws any."""
 
 
 @dataclass(frozen=True)
 class Study:
-    """Where everything of a run is."""
+    """Paths of all files of a run."""
 
     folder: Path
     params: object
@@ -61,7 +61,7 @@ class Study:
         return self.folder / f"figures/{name}.png"
 
     def each(self, paths):
-        """One path a model, as a stage that compares the models takes them."""
+        """One path per model, for stages that compare the models."""
         return [paths(model) for model in MODELS]
 
     def with_params(self, **sections):
@@ -138,7 +138,7 @@ def make_models(study):
 
 
 def given(study, game):
-    """What a game is opened from."""
+    """Arguments that open a game."""
     model, _, kind = game.partition("_")
     p = study.params
     needs = {
@@ -212,7 +212,7 @@ def make_gradients(study, model, **changes):
 
 
 def both_models(study):
-    """What stages take that evaluate both models."""
+    """Options of stages that evaluate both models."""
     return {
         "trn_features": study.features("trn", "validation"),
         "tsn_features": study.features("tsn", "validation"),
@@ -224,7 +224,7 @@ def both_models(study):
 
 
 def options_of(study, stage):
-    """What a stage that comes after the values is given."""
+    """Options of a stage that comes after the values."""
     p, folder, values = study.params, study.folder, study.each(study.values)
     receipts = {"receipts": study.each(study.receipt)}
     out, table = {"out": folder / f"{stage}.json"}, {"table": folder / f"{stage}.csv"}
@@ -302,7 +302,7 @@ def options_of(study, stage):
 
 
 def make(study, stage, **changes):
-    """Run a stage that comes after the values; games that it reads beside them are played first."""
+    """Run a stage that comes after the values; first fill the stores of its further games."""
     if stage in ("lengths", "shift", "convergence"):
         for model in MODELS:
             play(study, f"{model}_{stage}")
@@ -310,7 +310,7 @@ def make(study, stage, **changes):
 
 
 def make_feature_files(study, *, dim=8):
-    """Feature files of videos that there are not, of six classes; none is validated of the last."""
+    """Feature files without videos, of six classes; the last has no validation videos."""
     folder = study.root / "labels"
     folder.mkdir(parents=True)
     (folder / "labels.json").write_text(json.dumps({f"Class {c}": str(c) for c in range(6)}))

@@ -1,4 +1,4 @@
-"""Functions that people call from Python say what they were given, and what they take."""
+"""Functions for Python users name a bad argument, and say what they accept."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Functions of the studies and of models that people call from Python say what they take."""
+"""Functions of studies and models for Python users say which arguments they accept."""
 
 import copy
 

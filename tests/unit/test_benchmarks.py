@@ -1,4 +1,4 @@
-"""Benchmarks run and agree with what they compare with; how long anything takes is not tested."""
+"""Benchmarks run, and their alternatives agree; times are not tested."""
 
 import json
 import math
@@ -41,7 +41,7 @@ def test_quick_runtime_agrees_with_other_libraries(tmp_path, capsys):
         assert comparison["library"] in printed
         assert 0 < comparison["ratio"] < math.inf
         assert comparison["difference"] <= report["tolerance"]
-        # Or else agreement would say nothing.
+        # Otherwise agreement would mean nothing.
         assert comparison["largest"] > 10 * report["tolerance"]
     for row in report["rows"] + report["batches"]:
         assert 0 < row["evaluations_per_second"] < math.inf

@@ -1,4 +1,4 @@
-"""Videos to arrays: what is sampled, and what is refused."""
+"""Decodes videos to arrays: which frames are sampled, and which files are refused."""
 
 import pickle
 import struct
@@ -93,7 +93,7 @@ def test_samples_the_nearest_frames(webm: Path, fps: float, expected: list[int])
 
 
 def test_timestamps_count_not_frame_numbers(tmp_path: Path) -> None:
-    pts = [5, 6, 7, 8, 20, 21]  # starts late, and stands still for a second
+    pts = [5, 6, 7, 8, 20, 21]  # starts late, and pauses for a second
     video = decode(write_video(tmp_path / "v.webm", frames=6, pts=pts), fps=12, size=8)
     expected = [0, 1, 2] + [3] * 7 + [4] * 6 + [5]
     np.testing.assert_array_equal(video.indices, expected)
@@ -128,7 +128,7 @@ def test_resizes_bilinearly_to_a_square(tmp_path: Path) -> None:
 def write_pictures(
     path: Path, pictures: np.ndarray, *, matrix: list[int] | None = None, aspect: int = 1
 ) -> Path:
-    """Pictures (frame, height, width, 3) as they are, to be shown as the matrix says."""
+    """Pictures (frame, height, width, 3), unchanged, with a matrix for their display."""
     with av.open(path, "w", format="mov") as out:
         stream = cast(VideoStream, out.add_stream("png", rate=6))
         stream.height, stream.width = pictures.shape[1:3]
@@ -155,7 +155,7 @@ TURNS = {
 
 @pytest.fixture(scope="module")
 def pictures() -> np.ndarray:
-    """(frame, height, width, 3), smooth and unlike all its turns."""
+    """(frame, height, width, 3), smooth, and different from all its rotations."""
     y, x = np.mgrid[:48, :64]
     channels = [4 * x % 256, 5 * y, 2 * x + 2 * y]
     return (
@@ -250,7 +250,7 @@ def test_frames_at_times_of_their_own_are_not_missed(tmp_path: Path) -> None:
 
 
 def test_what_is_lost_inside_a_file_is_missed(webm: Path, tmp_path: Path) -> None:
-    """Bytes that are cut out, put in or overwritten between frames; nothing is told by libav."""
+    """Bytes are cut out, inserted or overwritten between frames; libav reports nothing."""
     data = webm.read_bytes()
     rng = np.random.default_rng(0)
     lost = 0

@@ -1,4 +1,4 @@
-"""Tables of results in documents: what is written, what is left alone, what is refused."""
+"""Tables of results in documents: written, left unchanged, or refused."""
 
 import json
 from pathlib import Path

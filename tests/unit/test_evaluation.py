@@ -1,4 +1,4 @@
-"""Games played into stores, by partitions, through kills and damage, and played again."""
+"""Fills stores by partitions, through kills and damage, and fills them again."""
 
 import errno
 import fcntl
@@ -42,7 +42,7 @@ NAMES = [f"v{i}" for i in range(10)]
 
 
 class Evaluator:
-    """Tables of a store's instances, and which of them were asked for."""
+    """Tables of a store's instances; records which of them are requested."""
 
     def __init__(self, store: CoalitionStore) -> None:
         self.store = store
@@ -280,7 +280,7 @@ def test_what_a_killed_process_had_claimed_is_evaluated_by_who_waits(path: Path)
         other = player(path, 1, batch_size=4)
         with ended(other):
             wait_until(lambda: open_store(path).done().sum() == 6, "the others")
-            # Now it waits for the rest, and takes none of it.
+            # Now it waits for the rest without evaluating it.
             assert finished(other, within=0.2) == [None]
             assert sorted(evaluated(path)) == NAMES
             doomed.kill()
@@ -461,7 +461,7 @@ def test_progress_counts_each_instance_once(
 def test_a_store_planned_anew_meanwhile_ends_the_play(path: Path, store: CoalitionStore) -> None:
     def tables(indices: Sequence[int]) -> np.ndarray:
         fresh = plan(path, RECORD, NAMES[::-1], NAMES[::-1])
-        # What another index of the new plan has is not what this play is after.
+        # In the new plan, an index may mean another instance than in this play.
         play(fresh, Evaluator(fresh), batch_size=10)
         return np.stack([value_of(store.instances[i]) for i in indices])
 

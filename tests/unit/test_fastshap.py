@@ -1,4 +1,4 @@
-"""FastSHAP, beside its loss in slow code and beside games whose Shapley values are known."""
+"""Compares FastSHAP with its loss in slow code, and with games of known Shapley values."""
 
 import itertools
 from math import comb
@@ -54,7 +54,7 @@ def test_it_nears_the_values_of_an_interaction():
     found = explain(explainer, interacting, features, references).values
     expected = (features.tanh() - references.tanh())[:, :, None] * WEIGHTS
     (x, y), (r, s) = features.T[:2], references[:2]
-    # φ of a product of two: what each adds, averaged over whether the other one is there.
+    # φ of a product of two: the contribution of each, averaged with and without the other.
     expected[:, 0] += ((x - r) * (y + s) / 2)[:, None]
     expected[:, 1] += ((y - s) * (x + r) / 2)[:, None]
     assert difference(found, expected) < 0.1
@@ -117,7 +117,7 @@ def test_the_loss_is_as_coalition_after_coalition_says():
 
 
 def test_training_evaluates_pairs_of_coalitions():
-    """So many rows a step, with references in place of absent features."""
+    """Each step evaluates this many rows, with references in place of absent features."""
     features, references = data(6, torch.float64)
     seen = []
 

@@ -1,4 +1,4 @@
-"""Gradient attributions against closed forms and autograd by hand; whole models against sums."""
+"""Compares gradient attributions with closed forms and autograd, and whole models with sums."""
 
 from itertools import combinations
 
@@ -36,7 +36,7 @@ def make_features(model, n_sequences, n_frames, seed=1):
 
 
 def plain_forward(model, features, score):
-    """f(X) as it is defined, in PyTorch: one subsequence after the other."""
+    """f(X) by its definition, in PyTorch: one subsequence after another."""
     n = features.shape[1]
     scales = []
     for s in range(1, (1 if isinstance(model, Averaging) else min(n, model.n_max)) + 1):
@@ -64,7 +64,7 @@ class Plain(nn.Module):
 
 
 class Linear(nn.Module):
-    """w · x for whole sequences; counts the rows that it is given."""
+    """w · x for whole sequences; counts its input rows."""
 
     def __init__(self, n_elements, dim, n_classes):
         super().__init__()

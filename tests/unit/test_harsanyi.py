@@ -1,4 +1,4 @@
-"""Harsanyi networks, beside slow code and beside Shapley values by brute force."""
+"""Compares Harsanyi networks with slow code, and with Shapley values by brute force."""
 
 import itertools
 from math import comb
@@ -38,7 +38,7 @@ def made(name, dtype=torch.float64):
 
 
 def trained(network, features, steps=60):
-    """Some steps with which gates switch."""
+    """The network after some training steps, in which gates switch."""
     torch.manual_seed(2)
     targets = torch.randn(len(features), network.last.out_features).to(features)
     optimizer = torch.optim.Adam(network.parameters(), lr=0.01)
@@ -169,7 +169,7 @@ def test_a_unit_without_children_is_0():
 
 
 def test_gradients_of_gates_are_those_of_soft_ones():
-    """With all candidates non-zero the AND operation is 1, and only sums depend on gates."""
+    """If all candidates are non-zero, the AND operation is 1, and only sums depend on gates."""
     torch.manual_seed(0)
     layer = harsanyi.HarsanyiLayer(torch.tensor([[True, True, False]])).double()
     candidates = torch.tensor([[0.5, 1.0, 2.0]], dtype=torch.float64)
@@ -180,7 +180,7 @@ def test_gradients_of_gates_are_those_of_soft_ones():
     slopes = harsanyi.SLOPE * soft * (1 - soft)
     torch.testing.assert_close(layer.gates.grad, slopes * layer.weight.detach() * candidates)
 
-    # A child that is 0 blocks the unit. Its gate is told so: the unit would be 2.5 without it.
+    # A child that is 0 blocks the unit. Its gate's gradient says that the unit would be 2.5.
     layer.zero_grad()
     candidates = torch.tensor([[0.0, 1.25, 0.5]], dtype=torch.float64)
     found = layer(candidates)

@@ -1,4 +1,4 @@
-"""Shapley explanation networks for images, beside Definition 1 window by window."""
+"""Compares Shapley explanation networks for images with Definition 1, window by window."""
 
 import itertools
 from math import comb
@@ -75,7 +75,7 @@ def test_windows_may_change_from_stage_to_stage():
 
 
 class Explaining(torch.nn.Module):
-    """Scores by way of the last stage's explanation."""
+    """Scores as sums of the last stage's explanation."""
 
     def __init__(self, net):
         super().__init__()

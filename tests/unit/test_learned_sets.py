@@ -1,4 +1,4 @@
-"""Networks that learn which features meet, against slow, obvious code."""
+"""Compares networks that learn which features meet with slow, obvious code."""
 
 import itertools
 

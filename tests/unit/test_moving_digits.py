@@ -1,4 +1,4 @@
-"""The rendered data set: what its classes promise."""
+"""The rendered data set: its classes show what their names say."""
 
 from pathlib import Path
 
@@ -189,7 +189,7 @@ def test_refuses_nonsense(digits: md.Digits) -> None:
 
 
 def test_the_frames_that_are_looked_at_lie_alike_from_either_end(tmp_path):
-    """Else a clip and its reversal would not look alike without their order."""
+    """Otherwise a clip and its reversal would differ in more than the order of frames."""
     defaults = load(Path("params.yaml")).frames
     count = defaults.videos.frames
     path = tmp_path / "clip.webm"

@@ -1,4 +1,4 @@
-"""What a run prints."""
+"""Lines that a run prints."""
 
 import json
 import os

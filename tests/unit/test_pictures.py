@@ -143,7 +143,7 @@ def test_some_of_a_folder_are_read_and_no_others(tmp_path):
         name = "ab"[number % 2]
         (tmp_path / name).mkdir(exist_ok=True)
         Image.new("L", (5, 5), color=number).save(tmp_path / name / f"{number}.png")
-    # Of a class of one picture it is read; what is left is of the others.
+    # The single picture of a class is read; the remaining pictures come from other classes.
     (tmp_path / "c").mkdir()
     Image.new("L", (5, 5), color=6).save(tmp_path / "c" / "6.png")
     whole = pictures.folder(tmp_path)

@@ -1,4 +1,4 @@
-"""Shapley values of a mean over instances, beside all coalitions of each of them."""
+"""Compares Shapley values of a mean over instances with all coalitions of each instance."""
 
 from math import factorial
 
@@ -109,7 +109,7 @@ def test_few_players_and_one_instance(n):
 def test_a_null_player_has_nothing_and_twins_are_worth_the_same():
     base, weights = tables(4, 5), np.full(5, 0.2)
     masks = np.arange(2**6)
-    # Player 4 changes nothing; player 5 stands in for player 3.
+    # Player 4 changes nothing; player 5 has the same effect as player 3.
     as_four = (masks & 7) | ((masks >> 3 | masks >> 5) & 1) << 3
     table = base[:, as_four]
     truth = exact(table, weights)
@@ -169,7 +169,7 @@ def test_what_does_not_fit_is_refused():
 
 
 def literally(iterations, n, k, epsilon, delta, truncation):
-    """Algorithm 1, line by line; V is evaluated where it is asked for and not known."""
+    """Algorithm 1, line by line; V is evaluated when an unknown value is needed."""
     samples = [[] for _ in range(n)]
     chosen, evaluations = set(range(n)), 0
     for order, values in iterations:
@@ -254,7 +254,7 @@ def test_a_search_that_is_decided_is_right_as_often_as_it_says(bound):
         evaluations.append(found.evaluations)
     assert np.mean(right) >= 1 - delta
     assert np.mean(evaluations) < {"betting": 30_000, "normal": 30_000}[bound]
-    # What is decided early is not sampled to the end.
+    # Players that are decided early are not sampled to the end.
     assert found.samples.min() < found.samples.max()
 
 
@@ -309,7 +309,7 @@ def test_the_tests_of_a_search_add_up_what_pairs_have_in_common():
 
 
 def test_a_true_hypothesis_is_rejected_as_rarely_as_the_bound_says():
-    """Samples exactly as far below as is tolerated, looked at after each of 400."""
+    """The difference is exactly the tolerance; tests look at it after each of 400 samples."""
     rng = np.random.default_rng(1)
     repeats, failure, epsilon = 4000, 0.1, 0.25
     # Differences of −1, 0 and 1 with a mean of −ε.
@@ -342,7 +342,7 @@ def test_a_search_goes_on_where_it_ended():
     assert again.trace == whole.trace
     np.testing.assert_array_equal(part.values, kept)
     assert part.evaluations == at
-    # A search that is decided asks for nothing more.
+    # A decided search evaluates nothing more.
     asked.clear()
     assert compared(values, 8, 40, **settings, before=again).evaluations == whole.evaluations
     assert not asked

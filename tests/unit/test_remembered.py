@@ -1,4 +1,4 @@
-"""Sampled coalitions kept and used again: by other requests, runs and processes, through damage."""
+"""Sampled coalitions are kept and reused by other requests, runs and processes."""
 
 import json
 import logging
@@ -46,7 +46,7 @@ def players_of(mask: object, n_players: int) -> list[int]:
 
 
 def value_of(mask: object, name: str, record: GameRecord = RECORD) -> np.ndarray:
-    """The value of one coalition, told from that of any other and of other inputs: (output,)."""
+    """The value of one coalition, different for each coalition and input: (output,)."""
     seed = f"{players_of(mask, record.n_players)} {name} {record.weights_sha256}"
     rng = np.random.default_rng(random.Random(seed).getrandbits(64))
     return rng.normal(size=len(record.outputs))
@@ -59,7 +59,7 @@ def oracle(masks: np.ndarray, name: str, record: GameRecord = RECORD) -> np.ndar
 
 
 class Evaluator:
-    """Evaluates games, and notes each coalition that it is asked for."""
+    """Evaluates games, and records each requested coalition."""
 
     def __init__(self, record: GameRecord = RECORD) -> None:
         self.record = record
@@ -109,7 +109,7 @@ def path(tmp_path: Path) -> Path:
 def ask(
     path: Path, wanted: np.ndarray, evaluator: Evaluator, name: str = "a", digest: str | None = None
 ) -> RememberedGame:
-    """One run that asks for coalitions of one instance; what it gets is right."""
+    """One run that requests coalitions of one instance; checks their values."""
     with remembered(path, evaluator.record) as memory:
         content = digest or name
         game = memory.game(name, content, evaluator(content))
@@ -168,7 +168,7 @@ def test_counts_are_of_different_coalitions(path: Path) -> None:
         game(masks(4, 3, 1))
         assert (game.made, game.reused) == (1, 2)
         memory.keep()
-        # Read anew from the disk: what was made or found before is not counted again.
+        # Read again from the disk: coalitions already counted are skipped.
         del game
         game = memory.game("a", "a", evaluator("a"))
         game(masks(4, 3, 2))
@@ -253,7 +253,7 @@ def test_another_game_sets_the_store_aside_and_takes_it_back(path: Path) -> None
     ask(path, wanted, first)
     assert ask(path, wanted, second).made == 3
     assert open_store(path).record.identity == second.record.identity
-    # Only looked at: nothing is moved for that.
+    # Reading alone moves nothing.
     assert ask(path, wanted, first).reused == 3
     assert open_store(path).record.identity == second.record.identity
     game = ask(path, masks(3, 4), first)
@@ -364,7 +364,7 @@ def test_evaluations_are_kept_meanwhile(path: Path) -> None:
     with remembered(path, RECORD, keep_every=0) as memory:
         memory.game("a", "a", evaluator("a"))(masks(1, 2))
         assert open_store(path).done().tolist() == [True]
-        # Not again at once: planning has taken its time.
+        # Not again at once, because storing has just taken time.
         memory.game("a", "a", evaluator("a"))(masks(3))
         assert len(open_store(path)) == 1
     with remembered(path, RECORD, keep_every=1000) as memory:
@@ -453,7 +453,7 @@ def test_what_is_no_store_of_pages_is_refused_and_left_alone(path: Path) -> None
 
 def test_a_store_in_use_is_not_removed_as_unused(path: Path) -> None:
     def reasons() -> list[str]:
-        # Record locks do not keep their own process out, and end when it closes the file.
+        # Record locks do not exclude their own process, and end when it closes the file.
         return [each.reason for each in survey(path.parent, path.parent).left_alone]
 
     ask(path, masks(1), Evaluator())
@@ -471,7 +471,7 @@ def hold_open(path: Path) -> None:
 
 
 def keep_often(path: Path, name: str, times: int) -> None:
-    """What a process does that adds a page each time, in instances of its own and in common."""
+    """The work of a process that adds pages, to its own instances and to common ones."""
     os.fsync = lambda descriptor: None
     with remembered(path, RECORD) as memory:
         evaluator = Evaluator()
@@ -494,7 +494,7 @@ def test_processes_that_keep_at_once_lose_no_page(path: Path) -> None:
     for name in [*names, "common"]:
         evaluator = Evaluator()
         assert ask(path, masks(*range(times)), evaluator, name).made == 0
-    # What one had kept another found, unless it was evaluated at the same moment.
+    # Each process found what others had kept, unless both evaluated it at the same moment.
     receipts = [read_receipt(path.parent / f"{name}.json") for name in names]
     assert all(r.evaluations_made + r.evaluations_reused == 2 * times for r in receipts)
     assert names_in(path.parent) == [".sampled.zarr.claims", "sampled.zarr"] + [
@@ -516,7 +516,7 @@ def test_what_another_process_keeps_meanwhile_is_found(path: Path) -> None:
 
 
 def keep_and_wait(path: Path) -> None:
-    """What a process does that keeps, evaluates more, and never ends."""
+    """The work of a process that keeps values, evaluates more, and never ends."""
     with remembered(path, RECORD) as memory:
         game = memory.game("a", "a", Evaluator()("a"))
         game(masks(1, 2))

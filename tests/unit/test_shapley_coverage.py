@@ -16,7 +16,7 @@ BUDGETS = {
     "regression_adjusted": {6: 30, 8: 100, 10: 150},
     "msr": {6: 38, 8: 100, 10: 150},
 }
-"""By players. With fewer, orders that make an interval name all coalitions that there are."""
+"""By players. Smaller games have too few coalitions for orders that give an interval."""
 
 
 def tables(n):
@@ -47,13 +47,13 @@ def test_intervals_cover(name, kind):
             covered += int(((low <= exact) & (exact <= high))[known].sum())
             given, asked = given + int(known.sum()), asked + known.size
     assert 0.93 <= covered / given <= 0.97
-    # Of votes most replicates are alike, and from orders little is known.
+    # For votes most replicates are equal, so orders give few intervals.
     few = kind == "vote" and name in ("permutation", "stratified")
     assert given / asked > (0.05 if few else 0.8)
 
 
 def pooled_estimate(method, games, weights, rounds, n, seed):
-    """Of games given as tables (instance, coalition)."""
+    """An estimate for games given as tables (instance, coalition)."""
     numbers = np.arange(len(games))
     bits = 1 << np.arange(n)
     if method == "walks":

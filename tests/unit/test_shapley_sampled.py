@@ -28,7 +28,7 @@ def smallest(name, n):
 
 
 def by_all_orders(table, n):
-    """The definition by orders: what a player adds to those before it, over all n! of them."""
+    """The definition by orders: a player's mean contribution to those before it, over all n!."""
     total = np.zeros((n, table.shape[1]))
     orders = list(permutations(range(n)))
     for order in orders:
@@ -44,7 +44,7 @@ def random_table(n, outputs=2, seed=0):
 
 
 def smooth_table(n, outputs=2, seed=0):
-    """A saturating function of sums over players: additive to a part only."""
+    """A saturating function of sums over players, which is only partly additive."""
     rng = np.random.default_rng(seed)
     present = coalitions.to_bool(np.arange(2**n, dtype=np.uint32), n)
     return np.tanh(present @ rng.normal(size=(n, outputs)) + rng.normal(size=outputs))
@@ -56,7 +56,7 @@ def additive_table(n, worth):
 
 
 class Recorded:
-    """A game of any number of players that keeps what it was asked."""
+    """A game of any number of players that records the requested coalitions."""
 
     def __init__(self, n_players, outputs=1, table=None):
         self.n_players = n_players
@@ -154,7 +154,7 @@ def test_unusable_values_of_a_game_are_refused():
         counted(wrong)(np.arange(8, dtype=np.uint64))
 
 
-# What holds of every method
+# All methods
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -182,7 +182,7 @@ def test_unbiased(name, n, extra):
     assert all(result.unbiased for result in results)
     values = np.array([result.values for result in results])
     errors = values.std(axis=0, ddof=1) / np.sqrt(len(values))
-    assert errors.min() > 1e-3  # there is something to be unbiased about
+    assert errors.min() > 1e-3  # the estimates do vary
     assert np.abs((values.mean(axis=0) - by_all_orders(table, n)) / errors).max() < 5
 
 
@@ -319,7 +319,7 @@ def test_many_players(name, n):
     ends = game(masks_of(np.repeat([[False], [True]], n, axis=1)))
     np.testing.assert_allclose(result.values.sum(axis=0), ends[1] - ends[0], atol=1e-9)
     if name != "msr":
-        # Worth to the game is all but additive: values follow the players' own.
+        # The game is almost additive, so values follow the players' own worths.
         assert np.corrcoef(result.values[:, 0], game.worth[:, 0])[0, 1] > 0.9
 
 
@@ -339,7 +339,7 @@ def test_sampling_stops_at_the_tolerance(name):
         assert result.evaluations < 2**n
         assert shared.is_precise(result.values, result.standard_errors, tolerance)
         hits += list((np.abs(result.values - exact) <= 2 * tolerance * spread).ravel())
-    # Within two of what the largest standard error may be: 95 % at least, were all so large.
+    # Within two of the largest allowed standard error: at least 95 % if all were that large.
     assert np.mean(hits) > 0.93
 
 
@@ -412,7 +412,7 @@ def test_degrees_of_freedom_are_told_where_replicates_tell_enough():
         moments.add(both[start:stop])
         if stop == 7:
             assert np.isnan(moments.degrees_of_freedom()).all()
-            # Replicates that are all alike tell of no spread, unless they are many.
+            # Equal replicates do not show that there is no spread, unless they are many.
             assert np.isnan(moments.standard_errors()).tolist() == [[False, False, True]]
     deviations = both - both.mean(axis=0)
     np.testing.assert_allclose(moments.cubes, (deviations**3).sum(axis=0), atol=1e-9)
@@ -533,13 +533,13 @@ def test_standard_errors_of_few_pairs_are_unknown():
 
 
 def absurd(pairs):
-    """An additive game that depends on the sample, and has little to do with the game."""
+    """An additive game that depends on the sample and fits the game badly."""
     worth = pairs.values[:1] * np.arange(1, pairs.n_players + 1)[:, None]
     return Fitted(worth, lambda membership: 7 + membership @ worth)
 
 
 def memorised(pairs):
-    """The game wherever it was seen, and nothing elsewhere: of no use but to its own sample."""
+    """The game at the sampled coalitions and 0 elsewhere: an overfitted approximation."""
     table = np.zeros((2**pairs.n_players, pairs.values.shape[1]))
     table[masks_of(pairs.membership).astype(int)] = pairs.values
     table[masks_of(~pairs.membership).astype(int)] = pairs.complements

@@ -1,4 +1,4 @@
-"""Tables of all coalitions against the network's own scores, one coalition after another."""
+"""Compares tables of all coalitions with the network's scores, coalition by coalition."""
 
 import itertools
 

@@ -1,4 +1,4 @@
-"""Shapley explanation networks, beside Definition 1 by brute force, module after module."""
+"""Compares Shapley explanation networks with Definition 1 by brute force, module by module."""
 
 import itertools
 from math import comb
@@ -266,7 +266,7 @@ def test_a_butterfly_lets_all_features_meet(n, radix):
 
 
 def test_features_that_fill_up_cost_nothing():
-    """Thirty features in a butterfly of 32: as of 32 of which two are always at references of 0."""
+    """Thirty features in a butterfly of 32 behave like 32 with two always at references of 0."""
     torch.manual_seed(0)
     few, all_there = (deep(n, [2] * 5, [[3]] * 5).double() for n in (30, 32))
     with torch.no_grad():

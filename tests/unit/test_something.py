@@ -219,7 +219,7 @@ def test_refuses_an_unknown_split(tmp_path: Path) -> None:
         ("train.json", b'["\xff"]', "train.json: cannot be read"),
         ("train.json", b"[" * 100_000, "train.json: (cannot be read|not valid JSON)"),
         ("train.json.gz", b"no gzip", "train.json.gz: cannot be read"),
-        # Without the time: tests have the same names in every process.
+        # Without a time stamp, so that tests have the same names in every process.
         ("train.json.gz", gzip.compress(b"[" * 999, mtime=0)[:20], "train.json.gz: cannot be read"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Statistics that studies share, beside SciPy's."""
+"""Compares the studies' statistics with SciPy's."""
 
 import numpy as np
 import pytest

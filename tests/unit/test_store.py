@@ -1,4 +1,4 @@
-"""The store on disk: its format, what a plan keeps, what damage is found."""
+"""The store on disk: its format, the values that a plan keeps, and the damage that is found."""
 
 import errno
 import json
@@ -43,13 +43,13 @@ RECORD = GameRecord(
 
 
 def table(instance: str, digest: str, shape: tuple[int, int] = (16, 3)) -> np.ndarray:
-    """Values that tell from which instance and digest they are."""
+    """Values that identify their instance and digest."""
     seed = random.Random(f"{instance} {digest}").getrandbits(32)
     return np.random.default_rng(seed).random(shape, dtype=np.float32)
 
 
 def fill(store: CoalitionStore, only: set[int] | None = None) -> int:
-    """Write what is missing; the number of instances written."""
+    """Write missing values; return the number of instances written."""
     missing = [i for i, done in enumerate(store.done()) if not done and (only is None or i in only)]
     for i in missing:
         store.write(i, table(store.instances[i], store.input_sha256[i]))
@@ -57,7 +57,7 @@ def fill(store: CoalitionStore, only: set[int] | None = None) -> int:
 
 
 def check(store: CoalitionStore) -> None:
-    """Everything that can be read is what was written for that instance and digest."""
+    """Check that values read are those written for that instance and digest."""
     for i in np.flatnonzero(store.done()):
         expected = table(store.instances[i], store.input_sha256[i])
         np.testing.assert_array_equal(store.read(int(i)), expected)
@@ -181,7 +181,7 @@ def test_chunks_are_a_mebibyte_at_most(path: Path) -> None:
 
 @pytest.mark.parametrize("n_players", [10, 64, 100])
 def test_sampled_games(path: Path, n_players: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Two coalitions a chunk, so that the last one is not full.
+    # Two coalitions per chunk, so that the last chunk is not full.
     monkeypatch.setattr("pipeline.store.layout.CHUNK_BYTES", 30)
     record = replace(RECORD, n_players=n_players, n_coalitions=7)
     rng = np.random.default_rng(0)
@@ -197,7 +197,7 @@ def test_sampled_games(path: Path, n_players: int, monkeypatch: pytest.MonkeyPat
     store.write("b", values)
     np.testing.assert_array_equal(open_store(path).read("b"), values)
     assert verify(store) == []
-    # Other masks are other values; masks that moved keep theirs.
+    # Changed masks lose their values; moved masks keep them.
     changed = masks[[1, 0]].copy()
     changed[1, 0] ^= 1
     store = plan(path, record, ["b", "a"], ["2", "1"], masks=changed)
@@ -467,7 +467,7 @@ def test_a_parameter_changed_and_changed_back_costs_nothing(path: Path) -> None:
     assert store.done().all() and snapshot(path) == before
     check(store)
     assert names_in(aside) == [f"trn-{other.identity[:16]}.zarr"]
-    # Changed back with other instances asked for, in another order.
+    # The record is changed back, with other instances in another order.
     store = plan(path, other, ["c", "b"], ["3", "2"])
     assert store.done().tolist() == [False, True]
     check(store)
@@ -519,7 +519,7 @@ def test_random_histories_agree_with_an_oracle(path: Path, seed: int) -> None:
         record = rng.choice(records)
         store = plan(path, record, names, digests)
         keys = [(record.identity, *pair) for pair in zip(names, digests, strict=True)]
-        # Never is a present one lost, and never is one there that was not evaluated.
+        # No evaluated instance is lost, and no other instance counts as done.
         assert store.done().tolist() == [key in ever for key in keys]
         check(store)
         chosen = {i for i in range(len(names)) if rng.random() < 0.6}
@@ -531,14 +531,14 @@ def test_random_histories_agree_with_an_oracle(path: Path, seed: int) -> None:
 
 
 class Killed(BaseException):
-    """Stands for the end of the process: nothing that the code does about it counts."""
+    """Imitates the end of the process; code that handles it has no effect."""
 
 
 def killing(monkeypatch: pytest.MonkeyPatch, at: int) -> list[str]:
-    """Let the process end before the at-th change of the directories; the changes made.
+    """Let the process end before the at-th change of the directories; return the changes made.
 
-    Changes inside of what is being built or removed all look alike from outside: of those only
-    the links of shards count, and two others.
+    Changes inside a directory that is being built or removed are invisible from outside. Of
+    these, only the links of shards count, and two others.
     """
     calls: list[str] = []
     inside = 0
@@ -595,7 +595,7 @@ def test_a_plan_killed_at_any_step_loses_and_mixes_nothing(
         if path.exists():
             check(open_store(path))
         if at % 2:
-            # Otherwise the state before is asked for at once.
+            # Otherwise the earlier state is requested at once.
             store = plan(path, record, wanted, wanted)
             check(store)
             assert fill(store) == needed

@@ -1,4 +1,4 @@
-"""The commands that look into stores."""
+"""Commands that inspect stores."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a store keeps beside its values: arrays of coordinates of its instances."""
+"""Coordinates of a store's instances, which it keeps beside its values."""
 
 import json
 import os
@@ -93,7 +93,7 @@ def test_other_coordinates_cost_no_values(path: Path) -> None:
 def test_a_plan_changes_nothing_unless_something_is_asked_for(path: Path, other) -> None:
     planned(path)
     before = (path / "zarr.json").stat().st_ino
-    # Neither a list nor the other order of bytes is another content.
+    # A list, or the other byte order, is the same content.
     planned(path, {**COORDINATES, "true_class": COORDINATES["true_class"].astype(">i8")})
     planned(path, {**COORDINATES, "true_class": [7, 0, 3]})
     assert (path / "zarr.json").stat().st_ino == before

@@ -1,4 +1,4 @@
-"""Stores through kills, full disks and damage, with real processes and real disks."""
+"""Tests stores with kills, full disks and damage, using real processes and disks."""
 
 import json
 import os
@@ -87,7 +87,7 @@ def test_twenty_kills_of_a_player(path: Path) -> None:
         process = player(path, batch_size=batch, seconds=0.01)
         with ended(process):
             if kill % 4 == 0:
-                # While it starts, or reads what is there.
+                # While it starts, or reads stored values.
                 time.sleep(rng.uniform(0, 0.08))
             else:
                 enough = len(evaluated(path)) + rng.randint(1, 2 * batch)
@@ -107,7 +107,7 @@ def test_twenty_kills_of_a_player(path: Path) -> None:
     assert set(evaluated(path)) == set(names)
     assert len(evaluated(path)) <= len(names) + kills * batch
     assert verify(plan(path, RECORD, names, names)) == []
-    # Nothing is left of the writes that were killed.
+    # Killed writes leave no files.
     assert names_in(path / "values") == sorted([*shards(path), "zarr.json"])
 
 
@@ -131,7 +131,7 @@ def test_twenty_kills_of_a_plan(path: Path) -> None:
         (path.parent / "began").unlink()
         if path.exists():
             check(path)
-        # Now and then several are killed before one is finished.
+        # Sometimes several are killed before one finishes.
         if rng.random() < 0.5:
             record = rng.choice([RECORD, OTHER])
             store = plan(path, record, names, names)
@@ -149,14 +149,14 @@ def test_twenty_kills_of_a_plan(path: Path) -> None:
 
 
 def on_a_small_disk(scenario: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Run a function of this module in a process that has a disk of its own at ``folder/disk``.
+    """Run a function of this module in a process with its own small disk at ``folder/disk``.
 
     The function's assertions hold if the process returns 0.
     """
     disk = folder / "disk"
     disk.mkdir()
     mount = f"mount -t tmpfs -o size=256k tmpfs {disk}"
-    # In a mount namespace of its own: nothing is left mounted, whatever happens.
+    # A separate mount namespace leaves nothing mounted, whatever happens.
     private = ["unshare", "--map-root-user", "--mount", "sh", "-c"]
     try:
         probe = subprocess.run([*private, mount], capture_output=True, text=True, check=False)
@@ -217,7 +217,7 @@ def full_disk_while_playing(disk: Path) -> None:
     check(path)
     assert verify(open_store(path)) == [] and len(before) == done
     assert len(names_in(path / "values")) == done + 1, "debris of the write that failed"
-    # As full as before: nothing gets lost by trying again.
+    # The disk is as full as before; another try loses nothing.
     assert "disk is full" in refusal(lambda: play(store, tables, batch_size=4))
     assert before.items() <= shards(path).items()
     before, done = shards(path), int(store.done().sum())
@@ -280,7 +280,7 @@ def many_chunks(path: Path, monkeypatch: pytest.MonkeyPatch) -> CoalitionStore:
 
 
 def never_wrong(store: CoalitionStore) -> bool:
-    """Whether the damage of the second instance is found; that no wrong value is read anyway."""
+    """Whether the damage of the second instance is found; checks that no wrong value is read."""
     found = False
     for read in (lambda: store.read("v1"), lambda: store.read_many([0, 1, 2])[1]):
         try:
@@ -322,7 +322,7 @@ def test_garbage_is_found(many_chunks: CoalitionStore) -> None:
         content * 2,
         content[::-1],
         *(rng.randbytes(rng.randint(1, 2 * size)) for _ in range(40)),
-        # Garbage before an index that is sound, and the other way round.
+        # Garbage before a sound index, and a damaged index after sound data.
         rng.randbytes(size - 84) + content[-84:],
         content[:-84] + rng.randbytes(84),
     ):
@@ -390,7 +390,7 @@ def test_a_store_of_a_later_format_is_refused_and_changed_by_nothing(
         lambda: plan(path, RECORD, names, names),
         lambda: plan(path, RECORD, names[:1], names[:1]),
         lambda: plan(path, OTHER, names, names),
-        # Opened while it was of this version; replaced since.
+        # Opened at the known version, and replaced since.
         lambda: play(opened, noting(opened, 0), batch_size=2),
     ]
     for attempt in attempts:

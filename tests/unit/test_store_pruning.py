@@ -1,4 +1,4 @@
-"""What ``store prune`` removes, and all that it must not."""
+"""What ``store prune`` removes, and what it must keep."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory of its own."""
+    """A separate working directory."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -102,7 +102,7 @@ def test_another_identity_at_the_same_path_is_not_the_receipts() -> None:
     _, receipt = made(STORE)
     write_receipt(receipt, RECEIPT)
     made(STORE, OTHER)
-    # The named game was set aside, the one in its place is named by nothing.
+    # The named game was set aside; no receipt names the one in its place.
     result = call("--json")
     content = json.loads(result.output)
     assert [(e["identity"], e["removed"]) for e in content["unused"]] == [
@@ -145,7 +145,7 @@ def test_only_the_last_link_of_a_shard_frees_it() -> None:
     own = sum(p.stat().st_size for p in aside.rglob("*") if p.is_file())
     content = json.loads(call("--json").output)
     assert content["bytes_freed"] == own - shared.stat().st_size
-    # Both together free what they share, once.
+    # Removing both frees their shared files once.
     RECEIPT.unlink()
     both = json.loads(call("--json").output)
     distinct = {p.stat().st_ino: p.stat().st_size for p in ROOT.rglob("*") if p.is_file()}
@@ -253,7 +253,7 @@ def test_what_is_in_use_is_left_alone(folder: Path, user: str) -> None:
         assert result.exit_code == 0
         assert f"left alone: {SECOND}: " in result.output
         assert open_store(SECOND).done()[0]
-        # What a plan may be building is only removed where no plan is being made.
+        # A plan's unfinished directory is removed only if no plan is running.
         assert (SECOND.parent / ".tsn.zarr.new").exists() == (user == "planner")
     assert call("--yes").exit_code == 0
     assert stores() == ["frames/trn.zarr"]
@@ -351,7 +351,7 @@ def test_links_are_not_followed(folder: Path) -> None:
         _, receipt = made(STORE)
         write_receipt(replace(receipt, store=str(path)), RECEIPT)
         if path == STORE:
-            # Where links lead is not under the root, so this receipt alone is of none there.
+            # The link's target is outside the root, so some receipt must name a store under it.
             _, second = made(SECOND, TSN)
             write_receipt(second, RECEIPT.with_name("tsn.json"))
         assert f"left alone: {STORE}" not in call("--yes").output
@@ -359,7 +359,7 @@ def test_links_are_not_followed(folder: Path) -> None:
 
 
 class Killed(BaseException):
-    """Stands for the end of the process."""
+    """Imitates the end of the process."""
 
 
 def test_a_killed_prune_leaves_no_store_half_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -390,7 +390,7 @@ def test_a_killed_prune_leaves_no_store_half_there(monkeypatch: pytest.MonkeyPat
             if not path.name.startswith("."):
                 assert verify(open_store(path)) == [] and open_store(path).done().all()
         assert call("--yes").exit_code == 0
-        # An empty folder is all that may be left.
+        # At most an empty folder may be left.
         names = sorted(p.name for p in STORE.parent.iterdir() if p != ASIDE)
         assert not ASIDE.exists() or not any(ASIDE.iterdir())
         assert names == [".trn.zarr.claims", "trn.zarr"]

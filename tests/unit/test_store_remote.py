@@ -1,4 +1,4 @@
-"""Stores behind URLs: read, verified, shown and listed as those on a disk are."""
+"""Stores behind URLs are read, verified, shown and listed like those on a disk."""
 
 import json
 import os
@@ -41,12 +41,12 @@ def _no_waiting_for_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @dataclass
 class Site:
-    """A web server that gives the files of a directory."""
+    """A web server that serves the files of a directory."""
 
     folder: Path
     url: str = ""
     failing: set[str] = field(default_factory=set)
-    """Ends of the paths that it fails to give."""
+    """Ends of the paths that it fails to serve."""
     listing: bool = True
 
 

@@ -1,4 +1,4 @@
-"""Networks of which units are absent, beside networks that are built again without them."""
+"""Compares networks with absent units with networks rebuilt without them."""
 
 import copy
 from itertools import pairwise
@@ -38,7 +38,7 @@ class Plain(nn.Module):
 
 
 class InPlace(Plain):
-    """Its activations change what the convolutions give, as those of SqueezeNet do."""
+    """Its activations change the convolutions' outputs in place, as those of SqueezeNet do."""
 
     def forward(self, x):
         x = torch.relu_(self.norm(torch.relu_(self.first(x))))
@@ -100,7 +100,7 @@ def masked(network, images, absent="mean", **options):
 
 
 def without(network, sites, means, absent):
-    """The network built again: absent filters have no weights and a bias of their mean."""
+    """The rebuilt network: absent filters have no weights, and their mean as bias."""
     other = copy.deepcopy(network)
     start = 0
     for site in sites:
@@ -145,7 +145,7 @@ def test_all_coalitions_are_as_of_networks_built_again(kind, absent):
         with torch.no_grad():
             expected = without(network, of.sites, means, gone)(images[3:4])
         torch.testing.assert_close(found[mask : mask + 1], expected, rtol=0, atol=1e-12)
-    # The network itself is as it was.
+    # The network itself is unchanged.
     with torch.no_grad():
         torch.testing.assert_close(found[511], network(images[3:4])[0], rtol=0, atol=1e-12)
 
@@ -201,7 +201,7 @@ def test_walks_are_the_same_however_the_network_is_run(kind, monkeypatch):
             present[0, order[:removed]] = False
             torch.testing.assert_close(whole[walk, removed, :3], of(image[None], present)[0])
     assert (whole[..., 3] == torch.arange(12)[:, None]).all()
-    # However many are under way at once, and from wherever the network is run on.
+    # For any number of walks at once, and any cuts.
     for slots, moved in ((1, 1), (5, 1), (32, 0), (32, 10**9)):
         monkeypatch.setattr("pipeline.models.suffix.MOVED", moved)
         monkeypatch.setattr(
@@ -215,7 +215,7 @@ def test_walks_are_the_same_however_the_network_is_run(kind, monkeypatch):
 
 
 class Flattening(Plain):
-    """A network that passes its batch's size on: it cannot be kept for each sample."""
+    """A network that passes on its batch's size, which cannot be kept per sample."""
 
     def forward(self, x):
         size = x.size(0)
@@ -258,7 +258,7 @@ def test_a_resampled_filter_gives_what_it_gives_for_the_reference_image():
     of = masked(network, images, "resample")
     present = torch.ones(2, 9, dtype=torch.bool)
     present[:, 4:] = False
-    # Without any of the last filters' own outputs the network says what it says of the reference.
+    # Without all filters of the last layer, the outputs are those for the reference.
     given = torch.tensor([7, 2])
     with torch.no_grad():
         expected = network(images[given])
@@ -332,7 +332,7 @@ def test_sites_by_name():
     of = masked(network, images, modules=["norm"])
     present = torch.ones(12, 4, dtype=torch.bool)
     present[:, 2] = False
-    # A batch norm is affine: its mean is that of the mean.
+    # A batch norm is affine, so the mean of its output is its output for the mean.
     both = masked(network, images, modules=["first"])
     torch.testing.assert_close(of(images, present), both(images, present), rtol=0, atol=1e-12)
     with pytest.raises(InputError, match=r"'thrid' fits no module .* the first modules are first"):

@@ -1,4 +1,4 @@
-"""Jobs of a run in copies of one process that has loaded the libraries."""
+"""Runs jobs in copies of one process that has loaded the libraries."""
 
 import os
 import signal
@@ -84,7 +84,7 @@ def test_a_job_has_the_environment_of_its_command(server, tmp_path):
 
 @pytest.fixture
 def long_job(server, tmp_path):
-    """A command whose job trains for days, and has begun."""
+    """A command whose job has begun and would train for days."""
     params = defaults().baselines.surrogates.model_copy(update={"steps": 10**9})
     words = ["--utility", "synergies_12", "--params", params.model_dump_json()]
     log = tmp_path / "job.log"

@@ -1,4 +1,4 @@
-"""Files out of wheels, from an index on this machine."""
+"""Reads files from wheels of a local index."""
 
 import hashlib
 import os
@@ -22,7 +22,7 @@ class Quiet(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def index(tmp_path, monkeypatch):
-    """An index with one wheel, which also asks for a package that is nowhere; the wheel."""
+    """An index with one wheel, which requires a missing package; returns the wheel, too."""
     folder = tmp_path / "index/some-weights"
     folder.mkdir(parents=True)
     with zipfile.ZipFile(folder / NAME, "w") as wheel:

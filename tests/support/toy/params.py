@@ -15,7 +15,7 @@ class VoteParams(Section):
 
 
 class ValuesParams(Section):
-    """What is made of the values."""
+    """How values are written."""
 
     digits: Count
 

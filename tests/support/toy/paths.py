@@ -7,7 +7,7 @@ INTERMEDIATE = ()
 
 
 def check(toy: Params) -> None:
-    """Nothing has to be on disk."""
+    """No file has to exist."""
 
 
 def domains(toy: Params) -> dict[str, list[str]]:
@@ -16,5 +16,5 @@ def domains(toy: Params) -> dict[str, list[str]]:
 
 
 def games(toy: Params) -> dict[str, GameRule]:
-    """The vote; an instance a quota."""
+    """The vote, with one instance per quota."""
     return {"majority": GameRule(files={}, needs={"vote": "toy.vote"})}

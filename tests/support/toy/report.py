@@ -4,7 +4,7 @@ from pipeline.core.tables import markdown_table
 
 
 def values_table(values):
-    """A row a quota."""
+    """One row per quota."""
     return markdown_table(["quota", "values"], [[k, str(v)] for k, v in values.items()])
 
 

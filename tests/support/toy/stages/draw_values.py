@@ -1,4 +1,4 @@
-"""Stage: a bar a voter."""
+"""Stage: draws one bar per voter."""
 
 import json
 from pathlib import Path
