@@ -44,7 +44,7 @@ IS_POSSIBLE = hasattr(os, "pidfd_open") and hasattr(socket, "send_fds")
 
 
 def start() -> subprocess.Popen[bytes] | None:
-    """Start a warm process that ends with this one, and tell jobs of it by the environment.
+    """Start a warm process that ends with this one, and announce it to jobs by the environment.
 
     None where that is not possible; then jobs run by themselves.
     """

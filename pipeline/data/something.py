@@ -210,7 +210,7 @@ def require_videos(clips: Sequence[Clip], root: Path, split: str) -> None:
     every = [path for paths in video_files(root).values() for path in paths]
     kinds = Counter(f"*{path.suffix}" for path in every).most_common(3)
     others = " and ".join(f"{number:,} files {kind}" for kind, number in kinds)
-    there = f"there are {others}, none of them named by an id" if kinds else "the folder is empty"
+    there = f"there are {others}, but none is named by an id" if kinds else "the folder is empty"
     raise InputError(
         f"{folder}: {len(clips):,} of {len(clips):,} videos of the {split} split are missing; "
         f"{there if folder.is_dir() else 'there is no such folder'}. Put them there as "

@@ -15,19 +15,19 @@ def resolve(device: str) -> torch.device:
         device: ``auto`` (a GPU if there is one), ``cpu``, ``cuda`` or ``cuda:<number>``.
 
     Raises:
-        InputError: the GPU does not exist, or the value is none of these.
+        InputError: the GPU does not exist, or the value is invalid.
     """
     if device == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         chosen = torch.device(device)
     except RuntimeError:
-        raise InputError(f"device: {device!r} is none of auto, cpu, cuda, cuda:<number>") from None
+        raise InputError(f"device: {device!r}: must be auto, cpu, cuda or cuda:<number>") from None
     if chosen.type == "cuda":
         count = torch.cuda.device_count()
         if (chosen.index or 0) >= count:
             raise InputError(
-                f"device: {device} is asked for, but {count} CUDA device(s) can be used here; "
+                f"device: {device} is requested, but {count} CUDA device(s) can be used here; "
                 "set device: auto or cpu"
             )
     return chosen

@@ -196,7 +196,7 @@ def checked(module: nn.Module, features: Tensor, target_classes: Tensor) -> tupl
     if features.dim() != 3 or 0 in features.shape or not features.is_floating_point():
         raise InputError(
             f"features of shape {tuple(features.shape)}, {features.dtype}; floats of shape "
-            "(sequence, element, feature), none of them 0, are needed"
+            "(sequence, element, feature), each at least 1, are needed"
         )
     bad = ~torch.isfinite(features).flatten(start_dim=1).all(dim=1)
     if bad.any():

@@ -347,7 +347,7 @@ def _check(pixels: NDArray[np.float32], labels: NDArray[np.int64], n_classes: in
     if pixels.ndim != 4 or 0 in pixels.shape or pixels.dtype != np.float32:
         raise InputError(
             f"pixels of shape {pixels.shape}, {pixels.dtype}: (picture, channel, height, width) "
-            "float32, none of them 0, are needed"
+            "float32, each at least 1, are needed"
         )
     if not np.isfinite(pixels).all():
         raise InputError("the pixels hold NaN or Inf")

@@ -229,7 +229,7 @@ def walks(
     if not fit or (orders.size and (ascending.min() < 0 or ascending.max() >= n)):
         raise InputError(
             f"orders of shape {orders.shape} for {len(images)} images and {n} players: each row "
-            "must name players by number, none of them twice"
+            "must name players by number, each at most once"
         )
     if masked.replaced_by.absent == "resample":
         references = masked.checked_references(references, len(images))

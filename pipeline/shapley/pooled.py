@@ -363,7 +363,7 @@ def _checked(
         last = "coalition" if length is None else length
         raise InputError(
             f"values of shape {shape} and weights of shape {weights.shape}: (instance, round, "
-            f"{last}), none of them 0, and (instance,) are needed"
+            f"{last}), each at least 1, and (instance,) are needed"
         )
     if not np.isfinite(values).all():
         raise InputError("NaN or Inf among the values: no Shapley value exists")

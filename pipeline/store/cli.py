@@ -127,7 +127,7 @@ def show(
         ("coalitions", f"{summary['coalitions']}, {sampled}"),
         ("outputs", shown),
         ("value", summary["value"]),
-        ("instances", f"{_done_text(summary)} done of {summary['instances']} asked for"),
+        ("instances", f"{_done_text(summary)} done of {summary['instances']} requested"),
         ("size on disk", _size_text(summary["bytes"])),
         ("specification", json.dumps(summary["specification"], indent=2, ensure_ascii=False)),
         ("evaluator version", str(summary["evaluator_version"])),

@@ -106,7 +106,7 @@ class _Run:
         wrong = {k for k, stage in right["stages"].items() if found["stages"].get(k) != stage}
         outdated = set(filter(self._is_complete, wrong))
         if outdated or (to_write and found != right):
-            told = f"{dvc_yaml.FILE} is not as the rules and parameters say"
+            told = f"{dvc_yaml.FILE} does not match the rules and parameters"
             if self.caller is not None:
                 raise InputError(f"{told}; write it again with `python -m pipeline dvc-yaml`")
             if to_write and not self.workflow.dryrun:
@@ -116,7 +116,7 @@ class _Run:
         try:
             self.dvc = Dvc(without=outdated)
         except InputError as error:
-            log.info(f"DVC is not told of the results: {error}")
+            log.info(f"DVC does not record the results: {error}")
 
     def _to_run(self, dvc: Dvc, asked: set[Unit], targets: set[Any]) -> set[Unit]:
         """Units that are not good, their dependents, and missing units that these depend on."""
@@ -220,7 +220,7 @@ class _Run:
             self.dvc.write_lock()
         except (InputError, OSError) as error:
             is_all = False
-            log.info(f"DVC could not be told of all results; the next run tells it: {error}")
+            log.info(f"DVC could not record all results; the next run does: {error}")
         finally:
             self.dvc.close()
             self.dvc = None

@@ -12,8 +12,8 @@ from pipeline.workflow.units import Unit
 
 FILE = Path("dvc.yaml")
 HEADER = """\
-# What DVC tracks: what depends on what, so that `dvc repro` runs what a change touches. Written by
-# `python -m pipeline dvc-yaml` from the rules, and by `snakemake` where it is out of date.
+# The stages and dependencies that DVC tracks: `dvc repro` runs the stages that a change affects.
+# Written from the rules by `python -m pipeline dvc-yaml`, and by `snakemake` if it is out of date.
 """
 
 

@@ -513,7 +513,7 @@ def test_a_run_ends_well_though_dvc_is_busy_and_the_next_one_tells_it(toy):
         done = snakemake(toy)
         holder.stdin.close()
     assert rules_run(done) == TOY_ANALYSES
-    assert "DVC could not be told of all results; the next run tells it" in done.stderr
+    assert "DVC could not record all results; the next run does" in done.stderr
     assert (toy / "dvc.lock").read_bytes() == lock
     assert has_nothing_to_do(snakemake(toy))
     assert digits(toy) == 2
@@ -522,7 +522,7 @@ def test_a_run_ends_well_though_dvc_is_busy_and_the_next_one_tells_it(toy):
 
 def test_a_dvc_yaml_that_is_out_of_date_is_told_and_written_again(toy):
     file, lock = toy / "dvc.yaml", (toy / "dvc.lock").read_bytes()
-    good, told = file.read_text(), "dvc.yaml is not as the rules and parameters say"
+    good, told = file.read_text(), "dvc.yaml does not match the rules and parameters"
     assert good.count("    - toy.values\n") == 1
     stale = good.replace("    - toy.values\n", "")
     file.write_text(stale)

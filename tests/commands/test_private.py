@@ -25,7 +25,7 @@ from tiny import ROOT
 
 from pipeline.workflow.internals import read_dag
 
-INTERNALS, DVC = "pipeline.workflow.internals.py", "pipeline/workflow/dvc_side.py"
+INTERNALS = "pipeline/workflow/internals.py"
 Workflow = api.Workflow
 DAG, IOCache, Job = (
     getattr(importlib.import_module(f"snakemake.{module}"), name)
@@ -67,11 +67,11 @@ def repo(toy_once):
     [
         ("_build_dag", INTERNALS, "the method that Workflow.execute calls to build the graph"),
         ("_prepare_dag", INTERNALS, "the method that makes Workflow.dag, called by printdag"),
-        ("is_main_process", INTERNALS, "what tells the process of a single job from the planner"),
-        ("touch", INTERNALS, "what tells a run with --touch"),
-        ("dryrun", BRIDGE, "what tells a run with -n"),
-        ("get_rule", BRIDGE, "how a rule is found by its name"),
-        ("executor_plugin", INTERNALS, "what is None where nothing is run, as with --dag"),
+        ("is_main_process", INTERNALS, "how the planner differs from a job's process"),
+        ("touch", INTERNALS, "what says that --touch is given"),
+        ("dryrun", BRIDGE, "what says that -n is given"),
+        ("get_rule", BRIDGE, "the method that finds a rule by its name"),
+        ("executor_plugin", INTERNALS, "what is None if nothing runs, as with --dag"),
     ],
 )
 def test_the_workflow(name, where, look_for):
@@ -96,12 +96,12 @@ def test_how_the_graph_is_prepared():
         ("_len", INTERNALS, "the number of jobs that the progress counts to"),
         ("forcefiles", INTERNALS, "files whose jobs are forced"),
         ("forcerules", INTERNALS, "rules that are forced"),
-        ("targetjobs", INTERNALS, "jobs that are asked for"),
+        ("targetjobs", INTERNALS, "jobs that are targets"),
         ("dependencies", UNITS, "the jobs that each job depends on"),
         ("jobs", UNITS, "all jobs"),
         ("update_needrun", INTERNALS, "the method that decides which jobs run"),
-        ("finish", INTERNALS, "the method that is called with each job that has ended well"),
-        ("noneedrun_finished", BRIDGE, "what tells that a job has ended or need not run"),
+        ("finish", INTERNALS, "the method that is called with each job that succeeded"),
+        ("noneedrun_finished", BRIDGE, "what says that a job has ended or need not run"),
         ("needrun_jobs", BRIDGE, "the jobs that are to be run"),
     ],
 )
@@ -112,9 +112,9 @@ def test_the_graph(dag, name, where, look_for):
 def test_the_graph_decides_as_it_did(dag):
     source = inspect.getsource(DAG.update_needrun)
     for part, look_for in (
-        ("not self.finished(job)", "how jobs that are finished are left out"),
-        ("self.forcefiles.isdisjoint(job.output)", "how files that are forced make their jobs run"),
-        ("self.forcerules", "how rules that are forced make their jobs run"),
+        ("not self.finished(job)", "how finished jobs are left out"),
+        ("self.forcefiles.isdisjoint(job.output)", "how forced files make their jobs run"),
+        ("self.forcerules", "how forced rules make their jobs run"),
     ):
         assert part in source, moved("snakemake DAG.update_needrun", INTERNALS, look_for)
     assert "job in self._finished" in inspect.getsource(DAG.finished), moved(
@@ -125,13 +125,13 @@ def test_the_graph_decides_as_it_did(dag):
             f"snakemake DAG.{method.__name__}", INTERNALS, "whether it is awaited"
         )
     assert "await self.update_needrun(" in inspect.getsource(DAG.init), moved(
-        "snakemake DAG.init", INTERNALS, "where jobs to be run are decided on"
+        "snakemake DAG.init", INTERNALS, "where it decides which jobs run"
     )
 
 
 def test_the_cache_of_what_is_on_disk():
     assert parameters(IOCache) == {"max_wait_time"}, moved(
-        "snakemake IOCache(max_wait_time)", INTERNALS, "how what was seen on disk is forgotten"
+        "snakemake IOCache(max_wait_time)", INTERNALS, "how the cache of files on disk is cleared"
     )
     assert hasattr(IOCache(1), "max_wait_time"), moved(
         "snakemake IOCache.max_wait_time", INTERNALS, "the same"
@@ -141,13 +141,13 @@ def test_the_cache_of_what_is_on_disk():
 @pytest.mark.parametrize("name", ["forcerun", "forcetargets", "forceall", "targets"])
 def test_the_settings(dag, name):
     assert hasattr(dag.workflow.dag_settings, name), moved(
-        f"snakemake DAGSettings.{name}", INTERNALS, "what the command line asks for"
+        f"snakemake DAGSettings.{name}", INTERNALS, "the options of the command line"
     )
 
 
 @pytest.mark.parametrize("name", ["wildcards_dict", "temp_output", "is_group"])
 def test_jobs(name):
-    assert hasattr(Job, name), moved(f"snakemake Job.{name}", UNITS, "the same of a job")
+    assert hasattr(Job, name), moved(f"snakemake Job.{name}", UNITS, "the same attribute")
 
 
 def test_rules(dag):
@@ -180,11 +180,11 @@ def test_dvcs_classes(repo, of, names):
         Output: stage.outs[0],
         HashFileDB: repo.cache.local,
     }[of]
-    assert isinstance(found, of), moved(
-        f"dvc {of.__name__}", INTERNALS, "the class of the same object"
-    )
+    assert isinstance(found, of), moved(f"dvc {of.__name__}", INTERNALS, "the class of this object")
     for name in sorted(names):
-        assert hasattr(found, name), moved(f"dvc {of.__name__}.{name}", INTERNALS, "the same of it")
+        assert hasattr(found, name), moved(
+            f"dvc {of.__name__}.{name}", INTERNALS, "the same attribute"
+        )
 
 
 def test_how_dvc_is_asked():
@@ -198,7 +198,7 @@ def test_how_dvc_is_asked():
     ):
         assert used <= parameters(function), moved(f"dvc {function}", INTERNALS, "its parameters")
     assert "relink" in inspect.getsource(Output.commit), moved(
-        "dvc Output.commit(relink=...)", INTERNALS, "how an output is put back as a link"
+        "dvc Output.commit(relink=...)", INTERNALS, "how an output is replaced by a link"
     )
 
 
@@ -215,11 +215,11 @@ def test_what_dvc_gives(repo, toy_once):
     expected = {dep["path"]: ("md5", dep["md5"]) for dep in entry["deps"]}
     expected |= {path: ("params", values) for path, values in entry["params"].items()}
     assert told == expected, moved(
-        "dvc Stage.deps", INTERNALS, "how stages are told what dvc.lock says"
+        "dvc Stage.deps", INTERNALS, "how stages get the content of dvc.lock"
     )
     assert {out.def_path: out.hash_info.value for out in stage.outs} == {
         out["path"]: out["md5"] for out in entry["outs"]
-    }, moved("dvc Stage.outs", INTERNALS, "how stages are told what dvc.lock says")
+    }, moved("dvc Stage.outs", INTERNALS, "how stages get the content of dvc.lock")
     store = str(toy_once / "results/coalitions/toy/majority.zarr")
     _, _, tree = build(repo.cache.local, store, repo.fs, "md5", ignore=repo.dvcignore, dry_run=True)
     assert tree.hash_info.value == entry["deps"][0]["md5"], moved(

@@ -363,7 +363,7 @@ def test_the_device_reaches_the_jobs_and_a_failed_one_says_why(folder):
     failed = snakemake(folder, "--config", "device=cuda:99", "--forcerun", target, check=False)
     failed_alone = failed.returncode != 0 and rules_run(failed) == {"frames_tsn"}
     assert failed_alone, failed.stderr
-    why = "device: cuda:99 is asked for, but"
+    why = "device: cuda:99 is requested, but"
     assert why in failed.stderr
     assert why in (folder / "results/logs/frames/tsn.log").read_text()
     assert not (folder / target).exists()

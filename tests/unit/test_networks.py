@@ -260,5 +260,5 @@ def test_devices():
     assert devices.resolve("cpu").type == "cpu"
     expected = "cuda" if torch.cuda.is_available() else "cpu"
     assert devices.resolve("auto").type == expected
-    with pytest.raises(InputError, match=r"device: cuda:99 is asked for, but \d+ CUDA"):
+    with pytest.raises(InputError, match=r"device: cuda:99 is requested, but \d+ CUDA"):
         devices.resolve("cuda:99")

@@ -82,7 +82,7 @@ def test_a_video_is_any_file_named_by_the_id(tmp_path: Path) -> None:
     [
         (None, "2 of 2 videos of the train split are missing; there is no such folder"),
         ([], "2 of 2 videos of the train split are missing; the folder is empty"),
-        (["x.mp4", "y.mp4", "z.txt"], r"there are 2 files \*\.mp4 and 1 files \*\.txt, none"),
+        (["x.mp4", "y.mp4", "z.txt"], r"there are 2 files \*\.mp4 and 1 files \*\.txt, but none"),
     ],
 )
 def test_without_any_video_what_is_there_is_said(

@@ -353,7 +353,7 @@ def test_what_cannot_be_masked_is_refused():
         find_sites(linear, images[:1])
     network.eval()
     for orders in (np.zeros((12, 2), dtype=int), np.full((12, 1), 9), np.zeros((3, 1), dtype=int)):
-        with pytest.raises(InputError, match="name players by number, none of them twice"):
+        with pytest.raises(InputError, match="name players by number, each at most once"):
             walks(of, images, orders, say=lambda scores, walks: scores)
 
 

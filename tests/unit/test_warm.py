@@ -79,7 +79,7 @@ def test_a_job_has_the_environment_of_its_command(server, tmp_path):
     words += ["--out", tmp_path / "a.h5"]
     failed = run("baselines_attributions", *words, PIPELINE_DEVICE="cuda:99")
     assert failed.returncode == 1
-    assert "device: cuda:99 is asked for, but" in failed.stderr
+    assert "device: cuda:99 is requested, but" in failed.stderr
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Claims of the paper on attributions of pictures, beside the study's own results.
 
-Judged as in :mod:`pipeline.studies.baselines.claims`.
+Verdicts follow the rules of :mod:`pipeline.studies.baselines.claims`.
 """
 
 from collections.abc import Mapping

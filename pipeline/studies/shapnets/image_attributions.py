@@ -116,8 +116,8 @@ def checked(network: ImageShapNet, images: Tensor) -> Tensor:
     given = tensor("images", images, weight_of(network))
     if given.ndim != 4 or 0 in given.shape:
         raise InputError(
-            f"images of shape {tuple(given.shape)}: (image, channel, height, width), none of them "
-            "0, are needed"
+            f"images of shape {tuple(given.shape)}: (image, channel, height, width), each at "
+            "least 1, is needed"
         )
     return finite("images", given)
 
