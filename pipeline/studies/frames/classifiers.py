@@ -32,7 +32,7 @@ def train_classifier(
     Args:
         network: the network to train.
         features: of the training clips.
-        choose: chooses the frames of each clip, drawn anew each time.
+        choose: chooses the frames of each clip; each call draws other frames.
         params: batch, draws, epochs, learning_rate and least_steps; epochs are added until there
             are least_steps steps.
         seed: of the order and the frames; the caller initialises the weights.

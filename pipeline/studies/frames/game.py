@@ -249,7 +249,7 @@ def _of_shifts(setting: Setting, params: ShiftParams, n: int) -> OpenGame:
             record,
             player=f"{record.player}; where a shifted frame has passed others, in their new order",
             value=f"{record.value}; in output 'frame i, k' frame i is replaced by that k rows "
-            "later, or is as it is where the video ends before or that one is looked at already",
+            "later, or stays if the video ends before or that row is a sampled frame already",
         ),
         tuple(features.uids[video] for video in videos),
         digest,

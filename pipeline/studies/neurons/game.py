@@ -10,7 +10,7 @@ game:
 * ``<subject>_walks``: the players that are left while they are removed one by one in a random order
   (:func:`pipeline.shapley.pooled.orders_of`), from all players to none;
 * ``<subject>_shared``: the same with one order for all images of a round. Each round draws its
-  images anew, like an iteration of the paper's Algorithm 1.
+  images again, like an iteration of the paper's Algorithm 1.
 
 Values of a coalition are, for each image, whether the network is right, the probability of the true
 class and the predicted class; for attacked images also the probability of the attacker's target
