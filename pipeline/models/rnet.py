@@ -23,6 +23,8 @@ class RNet(nn.Module):
         self.conv3, self.prelu3 = nn.Conv2d(48, 64, 2), nn.PReLU(64)
         self.dense4, self.prelu4 = nn.Linear(576, 128), nn.PReLU(128)
         self.dense5_1, self.dense5_2 = nn.Linear(128, 2), nn.Linear(128, 4)
+        # Convolutions of few channels take half the time with the channels last in memory.
+        self.to(memory_format=torch.channels_last)
 
     def forward(self, images: Tensor) -> Tensor:
         """(batch, 3, 24, 24) in 0…1 → (batch, 2) logits of "no face" and "face".

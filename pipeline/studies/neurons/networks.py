@@ -52,6 +52,8 @@ class SmallNetwork(nn.Module):
                 body.append(nn.MaxPool2d(2))
         self.body = nn.Sequential(*body)
         self.last = nn.Linear(widths[-1], n_outputs)
+        # Convolutions of few channels take two thirds of the time with the channels last in memory.
+        self.to(memory_format=torch.channels_last)
 
     def description(self) -> dict[str, Any]:
         """What a checkpoint needs to build the network."""

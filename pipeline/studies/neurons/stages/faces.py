@@ -16,7 +16,7 @@ from pipeline.studies.neurons.params import (
 )
 from pipeline.studies.neurons.pictures import largest_of_layers, portraits, write_portraits
 
-VERSION = 1
+VERSION = 2
 
 log = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from pipeline.studies.neurons.params import (
     TrainingParams,
 )
 
-VERSION = 1
+VERSION = 2
 
 
 def main(
