@@ -37,6 +37,8 @@ rule frames_videos:
         out=directory(frames_files.RENDERED),
     log:
         "results/logs/frames/videos.log",
+    # The longest chain of jobs begins here.
+    priority: 1
     conda:
         ENVIRONMENT
     threads: 64
@@ -56,6 +58,7 @@ rule frames_backbone:
         out="results/frames/backbone/{model}.pt",
     log:
         "results/logs/frames/backbone_{model}.log",
+    priority: 1
     conda:
         ENVIRONMENT
     resources:
@@ -221,7 +224,6 @@ rule frames_accuracy:
         "results/logs/frames/accuracy.log",
     conda:
         ENVIRONMENT
-    threads: 2
     resources:
         gpu=GPUS,
     params:
