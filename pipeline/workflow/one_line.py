@@ -8,7 +8,7 @@ printed, too.
 import json
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ HIDDEN = (
 )
 BEGINNINGS = ("Select jobs", "Execute ", "Building DAG", "Using shell", "Removing temporary")
 """Beginnings of further messages that are hidden."""
+
+MADE = {"figures": "figures/**/*.png", "tables": "*.csv", "stores of coalitions": "*/*.zarr"}
+"""Files that the summary counts, below the folder of a study."""
 
 WIDTH = 20
 """Characters of the bar."""
@@ -86,9 +89,11 @@ def job_line(name: str, seconds: float, done: int, total: int, elapsed: float) -
     filled = WIDTH * done // max(total, 1)
     bar = "█" * filled + "░" * (WIDTH - filled)
     left = elapsed * (total - done) / max(done, 1)
-    soon = f"about {duration(60 * max(1, round(left / 60)))} left" if done < total else "done"
+    soon = f", about {duration(60 * max(1, round(left / 60)))} left" if done < total else ", done"
+    # A few long jobs at the beginning tell nothing about the others.
+    soon = soon if done >= total / 10 else ""
     took = f"{name}, {duration(seconds)}"
-    return f"{took:<60} {bar} {done} of {total}, {soon}"
+    return f"{took:<60} {bar} {done} of {total}{soon}"
 
 
 def duration(seconds: float) -> str:
@@ -118,13 +123,22 @@ def summary(results: Path, start: float) -> str:
             made += receipt["evaluations_made"]
             reused += receipt["evaluations_reused"]
     lines = [f"Finished in {duration(time.time() - start)}."]
+    counts = {kind: _newer(results.glob(f"*/{files}"), start) for kind, files in MADE.items()}
+    if any(counts.values()):
+        listed = ", ".join(f"{kind} {count}" for kind, count in counts.items() if count)
+        lines.append(f"Made below {results}/: {listed}.")
     if made or reused:
         lines.append(f"Coalitions: {made:,} evaluated, {reused:,} reused from stores.")
     looked = [
         f"{path}/"
         for path in sorted(results.glob("*/figures"))
-        if any(file.stat().st_mtime >= start for file in path.iterdir())
+        if _newer(path.rglob("*.png"), start)
     ]
     if looked:
         lines.append(f"Look first at {', '.join(looked)} and the claims.csv beside them.")
     return "\n".join(lines)
+
+
+def _newer(paths: Iterable[Path], start: float) -> int:
+    """How many of the files and folders changed after ``start``."""
+    return sum(path.stat().st_mtime >= start for path in paths)
