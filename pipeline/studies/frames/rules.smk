@@ -37,7 +37,7 @@ rule frames_videos:
         out=directory(frames_files.RENDERED),
     log:
         "results/logs/frames/videos.log",
-    # The longest chain of jobs begins here.
+    # All cores are free only at the beginning.
     priority: 1
     conda:
         ENVIRONMENT
@@ -58,7 +58,6 @@ rule frames_backbone:
         out="results/frames/backbone/{model}.pt",
     log:
         "results/logs/frames/backbone_{model}.log",
-    priority: 1
     conda:
         ENVIRONMENT
     resources:

@@ -168,13 +168,13 @@ def _show(axes: Axes, values: NDArray[np.float64], part: str, largest: float) ->
 
 
 # The ends of all three are distinguishable in every common kind of colour blindness.
-_COLOURS = {"all": "RdBu", "positive": "Blues", "negative": "Reds"}
+_COLOURS = {"all": "RdBu_r", "positive": "Reds", "negative": "Blues"}
 _SCORE_TITLES = {
     "classifier": "the score of the predicted class",
     "distance": "the squared distance of two pictures",
 }
 _PART_TITLES = {
-    "all": "What raises (blue) and lowers (red) {}",
+    "all": "What raises (red) and lowers (blue) {}",
     "positive": "Positive values alone: what raises {}",
     "negative": "Negative values alone: what lowers {}",
 }

@@ -20,7 +20,7 @@ def draw_accuracy(accuracy: Mapping[str, Any]) -> Figure:
     chance = accuracy["chance"]
     panels = [
         ("top1", "all clips"),
-        ("within_pairs", "pairs that only order tells apart:\nwhich of the two?"),
+        ("within_pairs", "pairs that differ only in order:\nwhich of the two?"),
         ("top1_rest", "classes without counterpart"),
     ]
     panels = [(key, title) for key, title in panels if key in accuracy["trn"]]

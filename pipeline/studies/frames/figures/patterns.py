@@ -173,11 +173,11 @@ def draw_confusions(found: Mapping[str, ConfusionSummary], *, unit: str) -> Figu
     left.axhline(0, color="black", lw=0.8)
     left.set_ylabel(rf"mean $\delta_i = \varphi_i^{{gt}} - \varphi_i^{{pt}}$ ({unit})")
     left.set_title(
-        "Wrongly classified videos: δ > 0 speaks\nfor the true class, δ < 0 for the predicted"
+        "Wrongly classified videos: δ > 0 supports\nthe true class, δ < 0 the predicted one"
     )
     right.set_ylabel(r"videos with $\delta_i > 0$ (%)")
     right.set_ylim(0, 100)
-    right.set_title("Frames that speak for\nthe true class all the same")
+    right.set_title("Frames that support the true class\nof a wrongly classified video")
     for axes in (left, right):
         axes.set_xlabel("position of the frame in the video")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

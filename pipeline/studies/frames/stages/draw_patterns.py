@@ -10,7 +10,7 @@ from pipeline.studies.frames.figures import patterns as drawing
 from pipeline.studies.frames.paths import MODELS
 from pipeline.studies.frames.priors import read_priors
 
-VERSION = 2
+VERSION = 3
 
 
 def main(*, numbers: Path, priors: Path, figures: list[Path]) -> None:
