@@ -37,7 +37,7 @@ rule frames_videos:
         out=directory(frames_files.RENDERED),
     log:
         "results/logs/frames/videos.log",
-    # All cores are free only at the beginning.
+    # It takes all cores, which are free at the beginning.
     priority: 1
     conda:
         ENVIRONMENT
