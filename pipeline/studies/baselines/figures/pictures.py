@@ -77,7 +77,7 @@ def draw_attributions(found: Attributions, pictures: Sequence[int], part: str = 
     for axes, title in zip(grid[0, :-1], titles, strict=True):
         axes.set_title(title, fontsize=9, loc="center")
     figure.suptitle(_PART_TITLES[part].format(_SCORE_TITLES[found.model]), fontsize=11)
-    note = f"* {found.unit} an area, on a scale of its own: the number is that of the darkest area"
+    note = f"* {found.unit} per area, on a scale of its own: the number is that of the darkest area"
     figure.text(0.04, 0.0, note, fontsize=7.5, va="top")
     return figure
 
@@ -141,7 +141,7 @@ def _draw_row(
     bar.ax.tick_params(labelsize=7)
     bar.ax.grid(visible=False)
     times = f"$10^{{{exponent}}}$ " if exponent else ""
-    bar.set_label(f"{times}{found.unit}\na pixel", fontsize=7.5)
+    bar.set_label(f"{times}{found.unit}\nper pixel", fontsize=7.5)
     line[0].set_ylabel(_row_title(found, picture), fontsize=8.5)
 
 

@@ -37,7 +37,7 @@ def draw_proportions(rows: Sequence[Row]) -> Figure:
             _draw_points(axes, line, colour, marker, shift)
         top = min(1.04, 1.5 * column(of_game, "high").max())  # leaves room for the legend
         title = "worked example, 6 players" if game == "example" else game_name(game)
-        axes.set(title=title, xlabel="coalitions drawn, a player", ylim=(-0.04 * top, top))
+        axes.set(title=title, xlabel="coalitions drawn per player", ylim=(-0.04 * top, top))
         axes.legend(fontsize=8.5, title_fontsize=8.5, title="players (effective coalitions)")
     for axes in all_axes[:, 0]:
         axes.set_ylabel("probability of\na proportional sample")

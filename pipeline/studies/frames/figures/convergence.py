@@ -134,7 +134,7 @@ def draw_estimators(
             fontsize=8.5,
         )
     axes.set(xscale="log", yscale="log", title=title)
-    axes.set_xlabel("distinct coalitions whose score is used, a video")
+    axes.set_xlabel("distinct coalitions whose score is used, per video")
     axes.set_ylabel(f"mean absolute error of ESVs ({unit})")
     if lines:
         axes.legend(loc="lower left", handlelength=2.8, fontsize="small")
