@@ -16,7 +16,7 @@ from pipeline.core.stage import DEVICE, SCHEDULER
 from pipeline.studies import STUDIES
 from pipeline.workflow import bridge, one_line
 from pipeline.workflow.params import read_config
-from pipeline.workflow.targets import drawn, gpus, reported, targets, vectors
+from pipeline.workflow.targets import CLAIMS, drawn, gpus, reported, targets, vectors
 
 
 configfile: "params.yaml"

@@ -4,12 +4,13 @@ A study decides every claim by comparing measured numbers. The margin is two sta
 difference, if errors are known. This module defines claims and writes them to files and documents.
 """
 
+import html
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pipeline.core.files import write_json
+from pipeline.core.files import replacing, write_json
 from pipeline.core.statistics import MARGIN
 from pipeline.core.tables import NONE, markdown_table, write_table
 
@@ -77,19 +78,51 @@ def clearly_above(
     return lambda i, j: means[j] - means[i] > margin(errors[i], errors[j])
 
 
-def write_claims(claims: Iterable[Claim], out: Path, table: Path, *, of: str = "of") -> None:
-    """Write claims as JSON and as CSV.
+def write_claims(
+    claims: Iterable[Claim],
+    headline: Mapping[str, float],
+    *,
+    out: Path,
+    table: Path,
+    page: Path,
+    metrics: Path,
+    of: str = "of",
+) -> None:
+    """Write claims as JSON, as CSV and as an HTML page, and a study's headline numbers as JSON.
 
     Args:
         claims: the claims, in the order of the files.
+        headline: few numbers, for `dvc metrics`. All studies share one table of 80 columns, so a
+            name is short, no other study has it, and numbers are rounded to three decimals.
         out: the JSON file.
         table: the CSV file.
+        page: the HTML file.
+        metrics: the JSON file of the headline numbers.
         of: name of the column that says what a claim is measured on.
     """
     names = {name: of if name == "of" else name for name in COLUMNS}
     rows = [{names[name]: text for name, text in asdict(one).items()} for one in claims]
     write_table(table, list(names.values()), rows)
     write_json(out, rows)
+    with replacing(page) as temporary:
+        temporary.write_text(_page(list(names.values()), rows), encoding="utf-8")
+    write_json(metrics, {name: round(number, 3) for name, number in headline.items()})
+
+
+_STYLE = """\
+body { font: 14px/1.4 sans-serif; margin: 1em }
+th, td { text-align: left; vertical-align: top; padding: .3em .8em; border-bottom: 1px solid #ccc }
+td:last-child { font-weight: bold; white-space: nowrap }
+"""
+
+
+def _page(columns: Sequence[str], rows: Sequence[Mapping[str, str]]) -> str:
+    """A table as an HTML page, with one row per line."""
+    lines = [[f"<th>{html.escape(name)}</th>" for name in columns]]
+    lines += [[f"<td>{html.escape(row[name])}</td>" for name in columns] for row in rows]
+    table = "\n".join(f"<tr>{''.join(cells)}</tr>" for cells in lines)
+    head = f'<meta charset="utf-8"><title>Claims of the paper</title><style>\n{_STYLE}</style>'
+    return f'<!doctype html>\n<html lang="en">\n{head}\n<table>\n{table}\n</table>\n</html>\n'
 
 
 def claims_by_row(claims: Sequence[Mapping[str, str]]) -> str:

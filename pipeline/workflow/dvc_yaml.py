@@ -37,7 +37,7 @@ def content_of(units: Iterable[Unit]) -> dict[str, Any]:
     files = [importlib.import_module(f"pipeline.studies.{study}.paths") for study in studies]
     return {
         "stages": {name: _stage(name, of) for name, of in stages.items()},
-        "metrics": [path for of in files for path in getattr(of, "METRICS", [])],
+        "metrics": sorted(out for out in outs if Path(out).name == "metrics.json"),
         "plots": [
             *(plot for of in files for plot in getattr(of, "PLOTS", [])),
             *(out for out in outs if out.endswith(".png")),

@@ -8,7 +8,10 @@ from typing import Any
 
 from snakemake.io import expand, get_wildcard_names, is_flagged, report
 
+from pipeline import studies
 from pipeline.studies import STUDIES
+
+_FOLDER = Path(studies.__file__).parent
 
 
 def targets(rules: Iterable[Any], params: Any) -> dict[str, list[str]]:
@@ -52,12 +55,22 @@ def vectors(study: str, *names: str) -> list[str]:
     return [f"results/{study}/figures/{name}.svg" for name in names]
 
 
-def reported(study: str, files: str | list[str], caption: str, **more: Any) -> Any:
-    """Mark files for Snakemake's report, each with its name and the study's caption."""
+CLAIMS = "Claims of the paper"
+"""Group of the report's pages on claims."""
+
+
+def reported(study: str, files: str | list[str], group: str, **more: Any) -> Any:
+    """Mark files of a study for Snakemake's report.
+
+    ``captions/<name of the file>.rst``, beside the study's rules, has a title, which labels the
+    file in the report, and the text that the report shows beside the file.
+    """
     if isinstance(files, list):
-        return [reported(study, file, caption, **more) for file in files]
-    options = {"labels": {"shows": Path(files).stem.replace("_", " ")}, **more}
-    return report(files, caption=f"captions/{caption}.rst", category=study.capitalize(), **options)
+        return [reported(study, file, group, **more) for file in files]
+    caption = f"captions/{Path(files).stem}.rst"
+    title = Path(_FOLDER, study, caption).read_text(encoding="utf-8").partition("\n")[0]
+    options = {"category": study.capitalize(), "subcategory": group, "labels": {"shows": title}}
+    return report(files, caption=caption, **options | more)
 
 
 def gpus(device: str) -> int:

@@ -388,12 +388,20 @@ def test_an_experiment_and_what_dvc_shows(folder):
 
     shown = dvc(folder, "exp", "show", "--csv").stdout.splitlines()
     assert any("three" in line for line in shown)
-    assert "trn.accuracy" in shown[0]
+    assert "trn" in shown[0].split(",")
     metrics = json.loads(dvc(folder, "metrics", "show", "--json").stdout)
-    numbers = metrics[""]["data"]["results/frames/figures/summary.json"]["data"]
-    assert 0 <= numbers["tsn"]["supporting_share"] <= 1
+    numbers = metrics[""]["data"]["results/frames/metrics.json"]["data"]
+    assert 0 <= numbers["tsn"] <= 1
     changed = json.loads(dvc(folder, "metrics", "diff", "--json").stdout)
-    assert "results/frames/figures/summary.json" in changed
+    assert "results/frames/metrics.json" in changed
+    for command in (
+        ("metrics", "show"),
+        ("metrics", "diff"),
+        ("exp", "show", "--only-changed", "--drop", ".*/"),
+    ):
+        lines = dvc(folder, *command, COLUMNS="80").stdout.splitlines()
+        assert 2 < max(map(len, lines)) <= 80, command
+    assert "frames.coalitions.n" in " ".join(lines)
     params = json.loads(dvc(folder, "params", "diff", "--json").stdout)
     assert params["params.yaml"] == {"frames.coalitions.n": {"old": 4, "new": 3, "diff": -1}}
     dvc(folder, "plots", "show")

@@ -153,7 +153,30 @@ def test_the_graph_and_the_report(built_once, tmp_path):
     assert graph.stdout.lstrip().startswith("digraph")
     report = tmp_path / "report.html"
     snakemake(built_once, "--report", str(report))
-    assert "accuracy" in report.read_text()
+    page = report.read_text()
+    first = embedded(page, "workflow_desc")
+    counts = re.search(r"(\d+) show, (\d+) in part, (\d+) do not", first)
+    claims = json.loads((built_once / "results/frames/claims.json").read_text())
+    assert sum(map(int, counts.groups())) == len(claims)
+    assert "how much each frame of a video adds" in first
+    assert "System Message" not in first
+    results = embedded(page, "results")
+    labels = [result["labels"]["shows"] for result in results.values()]
+    assert len({*labels}) == len(labels) > 15
+    assert "Class score while frames are discarded by three attributions" in labels
+    clips = [path for path in results if "/clips/" in path]
+    captions = {result["caption"] for result in results.values()}
+    assert len(captions) == len(labels) - len(clips) + 1
+    assert "" not in captions
+    groups = embedded(page, "categories")
+    assert set(groups) == {"Frames"}
+    assert groups["Frames"]["Claims of the paper"] == ["results/frames/claims.html"]
+
+
+def embedded(page, name):
+    """A variable of a report's page."""
+    start = re.search(rf'<script id="[a-z-]+">\s*var {name} = ', page).end()
+    return json.JSONDecoder().raw_decode(page, start)[0]
 
 
 def test_the_rules_are_lint_clean(new):

@@ -635,13 +635,15 @@ def test_claims_are_written(results, tmp_path):
     written = []
     for folder in (tmp_path / "first", tmp_path / "second"):
         written_to = {"out": folder / "claims.json", "table": folder / "claims.csv"}
+        written_to |= {"page": folder / "claims.html", "metrics": folder / "metrics.json"}
         stages.run("baselines_claims", **files, **written_to)
         written.append([path.read_bytes() for path in sorted(folder.iterdir())])
     assert written[0] == written[1]
-    assert len(written[0]) == 2
+    assert len(written[0]) == 4
     with (folder / "claims.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert rows == json.loads((folder / "claims.json").read_bytes())
+    assert set(json.loads((folder / "metrics.json").read_bytes())) == {"sig", "zero"}
     assert rows == [vars(claim) for claim in claims.all_claims(results)]
     assert tuple(rows[0]) == COLUMNS
     assert {row["shows"] for row in rows} >= {"yes", "in part"}

@@ -2,6 +2,7 @@
 
 import copy
 import csv
+import html
 import json
 
 import numpy as np
@@ -337,12 +338,21 @@ def test_claims_are_written(results, tmp_path):
     files = {name: tmp_path / f"{name}.json" for name in results}
     for name, path in files.items():
         path.write_text(json.dumps(results[name]))
+    (tmp_path / "summary.json").write_text(
+        json.dumps({"trn": {"supporting_share": 0.97853}, "tsn": {"supporting_share": 0.5}})
+    )
+    files["summary"] = tmp_path / "summary.json"
     written_to = {"out": tmp_path / "claims.json", "table": tmp_path / "claims.csv"}
+    written_to |= {"page": tmp_path / "claims.html", "metrics": tmp_path / "metrics.json"}
     stages.run("frames_claims", **files, **written_to)
     rows = list(csv.DictReader((tmp_path / "claims.csv").open()))
     assert rows == json.loads((tmp_path / "claims.json").read_text())
     assert tuple(rows[0]) == ("source", "model", "claim", "measured", "shows")
     assert len(rows) == len(claims.all_claims(copy.deepcopy(results)))
+    page = (tmp_path / "claims.html").read_text()
+    assert page.count("<tr>") == len(rows) + 1
+    assert all(html.escape(row["measured"]) in page for row in rows)
+    assert json.loads((tmp_path / "metrics.json").read_text()) == {"trn": 0.979, "tsn": 0.5}
 
 
 def test_tables(tmp_path):

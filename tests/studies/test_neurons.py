@@ -14,7 +14,7 @@ from pipeline.store import open_store, plan
 from pipeline.store.evaluation import play
 from pipeline.studies.neurons import networks, removal, search
 from pipeline.studies.neurons.attacks import attacked, read_attack, write_attacks
-from pipeline.studies.neurons.claims import all_claims
+from pipeline.studies.neurons.claims import FEW, all_claims, headline
 from pipeline.studies.neurons.competitors import (
     conductance,
     leave_one_out,
@@ -520,6 +520,8 @@ def test_claims_are_decided_by_the_numbers():
     results["faces"] = {"left_out": "no network"}
     assert len(all_claims(results)) == 16
     results["faces"] = {"left_out": None, **results["removal"]}
+    own = [r["value"] for r in results["removal"]["overall"] if r["method"] == "shapley"]
+    assert headline(results) == {"filters": own[min(FEW, len(own) - 1)]}
     shown = all_claims(results)
     assert [one.shows for one in shown] == ["yes"] * 17, [(o.claim, o.shows) for o in shown]
     reverse = json.loads(json.dumps(results))

@@ -380,6 +380,7 @@ def results():
 
 
 def test_claims_are_decided_by_the_numbers(results):
+    assert claims.headline(results[1]) == {"deep": results[1][0]["rows"][0]["relative"]}
     found = {c.claim: c for c in claims.table_claims(*results)}
     shows = [c.shows for c in found.values()]
     assert shows == [*["yes"] * 4, "no", *["yes"] * 7]

@@ -55,6 +55,19 @@ def all_claims(results: Results) -> list[Claim]:
     return [one for one in found if one is not None] + of_pictures(results)
 
 
+def headline(results: Results) -> dict[str, float]:
+    """How far gradients of the classifier are from exact Shapley values.
+
+    ``zero`` starts from zero, ``sig`` from effective coalitions. 0 is perfect, 2 is the worst.
+    """
+    found = {
+        row["method"]: row["ratio_distance"]
+        for row in results["agreement"]["rows"]
+        if row["model"] == "classifier"
+    }
+    return {"sig": found["sig_baselines"], "zero": found["ig_zero"]}
+
+
 def _smallest(results: Results, method: str, of: str) -> list[Mapping[str, Any]]:
     """Rows of a method at the fewest evaluations, one per game."""
     return [min(rows, key=_evaluations) for rows in _by_game(results, method, of)]

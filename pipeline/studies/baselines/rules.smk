@@ -69,7 +69,9 @@ rule baselines_draw_ratios:
     output:
         vectors("baselines", "ratios", "ratios_error"),
         figures=reported(
-            "baselines", drawn("baselines", "ratios", "ratios_error"), "ratios"
+            "baselines",
+            drawn("baselines", "ratios", "ratios_error"),
+            "Utility functions",
         ),
     log:
         "results/logs/baselines/draw_ratios.log",
@@ -106,7 +108,9 @@ rule baselines_draw_replace:
     output:
         vectors("baselines", "surrogates", "connected"),
         figures=reported(
-            "baselines", drawn("baselines", "surrogates", "connected"), "replace"
+            "baselines",
+            drawn("baselines", "surrogates", "connected"),
+            "Utility functions",
         ),
     log:
         "results/logs/baselines/draw_replace.log",
@@ -139,7 +143,9 @@ rule baselines_draw_proportions:
         numbers="results/baselines/proportions.json",
     output:
         vectors("baselines", "proportions"),
-        figures=reported("baselines", drawn("baselines", "proportions"), "proportions"),
+        figures=reported(
+            "baselines", drawn("baselines", "proportions"), "Utility functions"
+        ),
     log:
         "results/logs/baselines/draw_proportions.log",
     conda:
@@ -232,7 +238,7 @@ rule baselines_draw_agreement:
     output:
         vectors("baselines", "agreement", "insertion"),
         figures=reported(
-            "baselines", drawn("baselines", "agreement", "insertion"), "agreement"
+            "baselines", drawn("baselines", "agreement", "insertion"), "Pictures"
         ),
     log:
         "results/logs/baselines/draw_agreement.log",
@@ -249,7 +255,7 @@ rule baselines_figures:
         attributions=BASELINES_ATTRIBUTIONS,
     output:
         vectors("baselines", *BASELINES_DRAWN),
-        figures=reported("baselines", drawn("baselines", *BASELINES_DRAWN), "pictures"),
+        figures=reported("baselines", drawn("baselines", *BASELINES_DRAWN), "Pictures"),
         out="results/baselines/figures.json",
     log:
         "results/logs/baselines/figures.log",
@@ -300,7 +306,9 @@ rule baselines_claims:
         runtime="results/baselines/runtime.json",
     output:
         out="results/baselines/claims.json",
-        table=reported("baselines", "results/baselines/claims.csv", "claims"),
+        table="results/baselines/claims.csv",
+        page=reported("baselines", "results/baselines/claims.html", CLAIMS),
+        metrics="results/baselines/metrics.json",
     log:
         "results/logs/baselines/claims.log",
     conda:

@@ -41,6 +41,11 @@ def all_claims(results: Results) -> list[Claim]:
     return [one for one in found if one is not None]
 
 
+def headline(results: Results) -> dict[str, float]:
+    """For each model, the share of frames that support the true class."""
+    return {model: results["summary"][model]["supporting_share"] for model in MODEL_NAMES}
+
+
 def _claim(source: str, model: str, text: str, measured: str, shows: bool | None) -> Claim:
     return claim(source, MODEL_NAMES[model], text, measured, shows)
 

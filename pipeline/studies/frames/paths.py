@@ -27,8 +27,8 @@ FIGURES = {
 }
 """Figures by the analysis that they show."""
 
-METRICS = ["results/frames/figures/summary.json"]
-"""What `dvc metrics` shows."""
+JUDGED = ("accuracy", "discard", "patterns", "lengths", "shift", "convergence", "runtime")
+"""Results, besides the summary, that decide the claims."""
 
 PLOTS = [
     {

@@ -17,7 +17,7 @@ FRAMES_TIMED = {"timed_on": given(DEVICE_USED, "device"), **FRAMES_COUNTED}
 FRAMES_BACKBONES = [f"results/frames/backbone/{m}.pt" for m in frames_files.MODELS]
 FRAMES_CLIPS = directory("results/frames/figures/clips")
 FRAMES_SHOWN = {
-    name: reported("frames", f"results/frames/figures/{name}.png", name)
+    name: reported("frames", f"results/frames/figures/{name}.png", "Models, values")
     for name in frames_files.FIGURES["figures"]
 }
 FRAMES_VALUES = [f"results/frames/values/{model}.h5" for model in frames_files.MODELS]
@@ -263,9 +263,9 @@ rule frames_figures:
         clips=reported(
             "frames",
             FRAMES_CLIPS,
-            "clips",
+            "Videos",
             patterns=["{clip}.png"],
-            labels={"shows": "video {clip}"},
+            labels={"shows": "Video {clip}"},
         ),
         accuracy_figure=FRAMES_SHOWN["accuracy"],
         summary_figure=FRAMES_SHOWN["summary"],
@@ -325,7 +325,7 @@ rule frames_draw_discard:
         curves="results/frames/discard.csv",
     output:
         vectors("frames", *frames_files.FIGURES["discard"]),
-        figures=reported("frames", frames_files.drawn("discard"), "discard"),
+        figures=reported("frames", frames_files.drawn("discard"), "Discarding frames"),
     log:
         "results/logs/frames/draw_discard.log",
     conda:
@@ -362,7 +362,9 @@ rule frames_draw_patterns:
         priors="results/frames/priors.json",
     output:
         vectors("frames", *frames_files.FIGURES["patterns"]),
-        figures=reported("frames", frames_files.drawn("patterns"), "patterns"),
+        figures=reported(
+            "frames", frames_files.drawn("patterns"), "Patterns in the values"
+        ),
     log:
         "results/logs/frames/draw_patterns.log",
     conda:
@@ -394,7 +396,9 @@ rule frames_draw_lengths:
         numbers="results/frames/lengths.json",
     output:
         vectors("frames", *frames_files.FIGURES["lengths"]),
-        figures=reported("frames", frames_files.drawn("lengths"), "lengths"),
+        figures=reported(
+            "frames", frames_files.drawn("lengths"), "Patterns in the values"
+        ),
     log:
         "results/logs/frames/draw_lengths.log",
     conda:
@@ -426,7 +430,9 @@ rule frames_draw_shift:
         numbers="results/frames/shift.json",
     output:
         vectors("frames", *frames_files.FIGURES["shift"]),
-        figures=reported("frames", frames_files.drawn("shift"), "shift"),
+        figures=reported(
+            "frames", frames_files.drawn("shift"), "Patterns in the values"
+        ),
     log:
         "results/logs/frames/draw_shift.log",
     conda:
@@ -462,7 +468,9 @@ rule frames_draw_convergence:
         numbers="results/frames/convergence.json",
     output:
         vectors("frames", *frames_files.FIGURES["convergence"]),
-        figures=reported("frames", frames_files.drawn("convergence"), "convergence"),
+        figures=reported(
+            "frames", frames_files.drawn("convergence"), "Approximate values"
+        ),
     log:
         "results/logs/frames/draw_convergence.log",
     conda:
@@ -496,16 +504,13 @@ rule frames_runtime:
 
 rule frames_claims:
     input:
-        accuracy="results/frames/accuracy.json",
-        discard="results/frames/discard.json",
-        patterns="results/frames/patterns.json",
-        lengths="results/frames/lengths.json",
-        shift="results/frames/shift.json",
-        convergence="results/frames/convergence.json",
-        runtime="results/frames/runtime.json",
+        **{name: f"results/frames/{name}.json" for name in frames_files.JUDGED},
+        summary="results/frames/figures/summary.json",
     output:
         out="results/frames/claims.json",
-        table=reported("frames", "results/frames/claims.csv", "claims"),
+        table="results/frames/claims.csv",
+        page=reported("frames", "results/frames/claims.html", CLAIMS),
+        metrics="results/frames/metrics.json",
     log:
         "results/logs/frames/claims.log",
     conda:

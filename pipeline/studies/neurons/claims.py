@@ -64,6 +64,12 @@ def all_claims(results: Results) -> list[Claim]:
     ]
 
 
+def headline(results: Results) -> dict[str, float]:
+    """Accuracy of the plain network without a handful of filters of largest values."""
+    accuracy, _ = _curve(results["removal"]["overall"], "accuracy", "shapley", "accuracy")
+    return {"filters": float(accuracy[min(FEW, len(accuracy) - 1)])}
+
+
 def _fewer_samples(results: Results) -> Claim:
     plain, bandit = (_search(results, name) for name in ("Monte Carlo", "Algorithm 1"))
     ratio = np.mean(plain["samples"]) / np.mean(bandit["samples"])

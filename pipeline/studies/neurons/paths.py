@@ -23,9 +23,6 @@ INTERMEDIATE = ("attacks",)
 FIGURES: dict[str, tuple[str, ...]] = {}
 """Figures by the analysis that they show."""
 
-METRICS: list[str] = []
-"""What `dvc metrics` shows."""
-
 
 DIGITS, LEAST_TRAINED = 1797, 20
 """Number of scikit-learn's digits, and the least number that networks are trained on."""

@@ -208,7 +208,9 @@ rule neurons_draw_removal:
         numbers="results/neurons/removal.json",
     output:
         vectors("neurons", "removal", "classes"),
-        figures=reported("neurons", drawn("neurons", "removal", "classes"), "removal"),
+        figures=reported(
+            "neurons", drawn("neurons", "removal", "classes"), "Without filters"
+        ),
     log:
         "results/logs/neurons/draw_removal.log",
     conda:
@@ -225,7 +227,9 @@ rule neurons_draw_pictures:
     output:
         vectors("neurons", "pictures", "class_pictures"),
         figures=reported(
-            "neurons", drawn("neurons", "pictures", "class_pictures"), "pictures"
+            "neurons",
+            drawn("neurons", "pictures", "class_pictures"),
+            "What filters look for",
         ),
     log:
         "results/logs/neurons/draw_pictures.log",
@@ -242,7 +246,7 @@ rule neurons_draw_vulnerable:
         numbers="results/neurons/vulnerable.json",
     output:
         vectors("neurons", "vulnerable"),
-        figures=reported("neurons", drawn("neurons", "vulnerable"), "vulnerable"),
+        figures=reported("neurons", drawn("neurons", "vulnerable"), "Without filters"),
     log:
         "results/logs/neurons/draw_vulnerable.log",
     conda:
@@ -258,7 +262,7 @@ rule neurons_draw_spread:
         numbers="results/neurons/spread.json",
     output:
         vectors("neurons", "spread"),
-        figures=reported("neurons", drawn("neurons", "spread"), "spread"),
+        figures=reported("neurons", drawn("neurons", "spread"), "Without filters"),
     log:
         "results/logs/neurons/draw_spread.log",
     conda:
@@ -275,7 +279,9 @@ rule neurons_draw_search:
     output:
         vectors("neurons", "search", "truncation", "costs"),
         figures=reported(
-            "neurons", drawn("neurons", "search", "truncation", "costs"), "search"
+            "neurons",
+            drawn("neurons", "search", "truncation", "costs"),
+            "Cost of estimates",
         ),
     log:
         "results/logs/neurons/draw_search.log",
@@ -296,7 +302,9 @@ rule neurons_claims:
         search="results/neurons/search.json",
     output:
         out="results/neurons/claims.json",
-        table=reported("neurons", "results/neurons/claims.csv", "claims"),
+        table="results/neurons/claims.csv",
+        page=reported("neurons", "results/neurons/claims.html", CLAIMS),
+        metrics="results/neurons/metrics.json",
     log:
         "results/logs/neurons/claims.log",
     conda:
@@ -333,7 +341,7 @@ if NEURONS.networks.tinted is not None:
             numbers="results/neurons/repair.json",
         output:
             vectors("neurons", "repair"),
-            figures=reported("neurons", drawn("neurons", "repair"), "repair"),
+            figures=reported("neurons", drawn("neurons", "repair"), "Without filters"),
         log:
             "results/logs/neurons/draw_repair.log",
         conda:
@@ -386,7 +394,7 @@ if NEURONS.faces is not None:
             portraits_of="results/neurons/faces.h5",
         output:
             vectors("neurons", "faces"),
-            figures=reported("neurons", drawn("neurons", "faces"), "faces"),
+            figures=reported("neurons", drawn("neurons", "faces"), "Without filters"),
         log:
             "results/logs/neurons/draw_faces.log",
         conda:

@@ -5,6 +5,7 @@ constants.
 """
 
 from collections.abc import Mapping, Sequence
+from statistics import fmean
 from typing import Any
 
 from pipeline.core.claims import Claim, all_of, claim, margin
@@ -34,6 +35,11 @@ def table_claims(trained: Contents, distances: Contents, timing: Mapping[str, An
         *_peers(trained, distances),
         *(_learned(c) for c in trained if c["group"] == "learned"),
     ]
+
+
+def headline(distances: Contents) -> dict[str, float]:
+    """Mean relative distance of Deep ShapNets' explanations to exact values, over the tables."""
+    return {"deep": fmean(row["relative"] for row in _own(distances, "deep", trained=True))}
 
 
 def _comparable(content: Mapping[str, Any]) -> Claim:

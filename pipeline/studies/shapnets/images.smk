@@ -75,7 +75,7 @@ rule shapnets_draw_images:
         figures=reported(
             "shapnets",
             drawn("shapnets", *SHAPNETS_IMAGE_FIGURES),
-            "image_explanations",
+            "Networks for images",
         ),
     log:
         "results/logs/shapnets/draw_images.log",

@@ -33,9 +33,6 @@ INTERMEDIATE: tuple[str, ...] = ()
 FIGURES: dict[str, tuple[str, ...]] = {}
 """Figures by the analysis that they show."""
 
-METRICS: list[str] = []
-"""What `dvc metrics` shows."""
-
 NEEDS = {
     "tables": "shapnets.tables",
     "sizes": "shapnets.networks",

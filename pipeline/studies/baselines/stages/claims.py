@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from pipeline.core.claims import write_claims
-from pipeline.studies.baselines.claims import all_claims
+from pipeline.studies.baselines.claims import all_claims, headline
 
 VERSION = 3
 
@@ -18,8 +18,10 @@ def main(
     runtime: Path,
     out: Path,
     table: Path,
+    page: Path,
+    metrics: Path,
 ) -> None:
-    """Read the other stages' results (JSON); write the claims as JSON and CSV."""
+    """Read the other stages' results (JSON); write claims and headline numbers."""
     files = {
         "ratios": ratios,
         "replace": replace,
@@ -28,4 +30,6 @@ def main(
         "runtime": runtime,
     }
     results = {name: json.loads(path.read_bytes()) for name, path in files.items()}
-    write_claims(all_claims(results), out, table)
+    write_claims(
+        all_claims(results), headline(results), out=out, table=table, page=page, metrics=metrics
+    )

@@ -9,7 +9,7 @@ import json
 from pathlib import Path
 
 from pipeline.core.claims import write_claims
-from pipeline.studies.frames.claims import all_claims
+from pipeline.studies.frames.claims import all_claims, headline
 
 VERSION = 3
 
@@ -23,10 +23,13 @@ def main(
     shift: Path,
     convergence: Path,
     runtime: Path,
+    summary: Path,
     out: Path,
     table: Path,
+    page: Path,
+    metrics: Path,
 ) -> None:
-    """Read the other stages' results (JSON); write the claims as JSON and CSV."""
+    """Read the other stages' results (JSON); write claims and headline numbers."""
     files = {
         "accuracy": accuracy,
         "discard": discard,
@@ -35,6 +38,15 @@ def main(
         "shift": shift,
         "convergence": convergence,
         "runtime": runtime,
+        "summary": summary,
     }
     results = {name: json.loads(path.read_bytes()) for name, path in files.items()}
-    write_claims(all_claims(results), out, table, of="model")
+    write_claims(
+        all_claims(results),
+        headline(results),
+        out=out,
+        table=table,
+        page=page,
+        metrics=metrics,
+        of="model",
+    )

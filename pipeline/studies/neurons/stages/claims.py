@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 from pipeline.core.claims import write_claims
-from pipeline.studies.neurons.claims import all_claims
+from pipeline.studies.neurons.claims import all_claims, headline
 
 VERSION = 5
 
@@ -17,10 +17,12 @@ def main(
     search: Path,
     out: Path,
     table: Path,
+    page: Path,
+    metrics: Path,
     repair: Path | None = None,
     faces: Path | None = None,
 ) -> None:
-    """Read the other stages' results (JSON); write the claims as JSON and CSV."""
+    """Read the other stages' results (JSON); write claims and headline numbers."""
     files = {
         "removal": removal,
         "repair": repair,
@@ -32,4 +34,6 @@ def main(
     results = {
         name: json.loads(path.read_bytes()) for name, path in files.items() if path is not None
     }
-    write_claims(all_claims(results), out, table)
+    write_claims(
+        all_claims(results), headline(results), out=out, table=table, page=page, metrics=metrics
+    )
