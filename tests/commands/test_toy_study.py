@@ -197,4 +197,7 @@ def test_a_comment_runs_nothing_and_a_version_its_stage(folder, command):
 
 def test_the_report_shows_its_figure(folder):
     snakemake(folder, "--report", "report.html")
-    assert "Values of the voters." in (folder / "report.html").read_text()
+    page = (folder / "report.html").read_text()
+    assert '{"shows": "Values of the voters"}' in page
+    assert "One bar per voter" in page
+    assert "a study of your own" in page

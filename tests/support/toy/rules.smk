@@ -18,11 +18,7 @@ rule toy_draw_values:
         values="results/toy/values.json",
     output:
         vectors("toy", "values"),
-        figure=report(
-            "results/toy/figures/values.png",
-            caption="captions/values.rst",
-            category="Toy",
-        ),
+        figure=reported("toy", "results/toy/figures/values.png", "Figures"),
     log:
         "results/logs/toy/draw_values.log",
     conda:
