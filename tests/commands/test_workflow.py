@@ -309,6 +309,23 @@ def test_the_conda_environment_names_the_same_requirements():
     assert sorted(pip) == sorted(project["dependencies"])
 
 
+def test_the_workflow_catalog_finds_what_it_asks_for():
+    readme = (ROOT / "README.md").read_text().lower()
+    assert "snakemake" in readme
+    assert "workflow" in readme
+    for name in ("Snakefile", "LICENSE", "config/README.md"):
+        assert (ROOT / name).exists()
+    # The catalog runs another Snakefile where there are these folders.
+    assert not (ROOT / "workflow").exists()
+    assert not (ROOT / "rules").exists()
+    usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
+    assert set(usage) == {"mandatory-flags", "software-stack-deployment", "report"}
+    assert set(usage["mandatory-flags"]) == {"desc", "flags"}
+    kinds = usage["software-stack-deployment"]
+    assert kinds == {"conda": True, "apptainer": False, "apptainer+conda": False}
+    assert usage["report"] is True
+
+
 def stages_in(folder):
     return {path.stem for path in (ROOT / folder).glob("*.py") if path.stem != "__init__"}
 
