@@ -183,7 +183,7 @@ def train(
     rng = torch.Generator().manual_seed(seed_of(seed))
     explainer = _untrained(features, n_outputs, hidden, seed)
     scores, empty = _scores(network, features, references, n_outputs)
-    optimizer = torch.optim.Adam(explainer.parameters(), learning_rate)
+    optimizer = torch.optim.Adam(explainer.parameters(), learning_rate, fused=True)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, max(1, steps))
     size, order = min(batch, n_rows), torch.empty(0, dtype=torch.int64)
     loss = torch.zeros((), device=device)

@@ -50,7 +50,10 @@ def fit(
     Raises:
         InputError: the loss becomes NaN or Inf, or an epoch has no batch.
     """
-    optimizer = torch.optim.AdamW(network.parameters(), learning_rate, weight_decay=weight_decay)
+    # One fused call per step: small networks would spend a tenth of the time on calls per tensor.
+    optimizer = torch.optim.AdamW(
+        network.parameters(), learning_rate, weight_decay=weight_decay, fused=True
+    )
     total = epochs * batches_per_epoch
     scheduler = None
     if schedule == "one_cycle" and total > 0:

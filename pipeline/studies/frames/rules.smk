@@ -453,6 +453,8 @@ rule frames_convergence:
         sampled="results/frames/receipts/tsn_sampled.json",
     log:
         "results/logs/frames/convergence.log",
+    # It takes longest of all that nothing but claims waits for.
+    priority: 1
     conda:
         ENVIRONMENT
     resources:

@@ -14,7 +14,7 @@ from pipeline.studies.baselines.chosen import load_both
 from pipeline.studies.baselines.classifier import accuracy, classifier
 from pipeline.studies.baselines.params import ClassifierParams, PictureSourceParams
 
-VERSION = 1
+VERSION = 2
 
 
 def main(

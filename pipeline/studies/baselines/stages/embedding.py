@@ -17,7 +17,7 @@ from pipeline.studies.baselines.embedding import embedding
 from pipeline.studies.baselines.params import EmbeddingParams, PictureSourceParams
 from pipeline.studies.baselines.picture_networks import outputs_of
 
-VERSION = 1
+VERSION = 2
 
 
 def main(

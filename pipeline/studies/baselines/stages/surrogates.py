@@ -6,7 +6,7 @@ from pipeline.core.errors import InputError
 from pipeline.studies.baselines.params import NetworksInPlaceParams
 from pipeline.studies.baselines.surrogates import train_in_place, write_surrogate
 
-VERSION = 1
+VERSION = 2
 
 
 def main(*, utility: str, params: NetworksInPlaceParams, out: list[Path]) -> None:

@@ -13,7 +13,7 @@ from pipeline.models import checkpoints, devices
 from pipeline.studies.frames.backbone import new_backbone, train_backbone
 from pipeline.studies.frames.params import BackboneParams, DecodingParams
 
-VERSION = 2
+VERSION = 3
 
 
 def main(

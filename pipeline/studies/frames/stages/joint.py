@@ -11,7 +11,7 @@ from pipeline.studies.frames.params import ScalesParams
 from pipeline.studies.frames.priors import read_priors
 from pipeline.studies.frames.scales import train_jointly
 
-VERSION = 1
+VERSION = 2
 
 
 def main(

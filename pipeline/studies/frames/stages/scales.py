@@ -8,7 +8,7 @@ from pipeline.studies.frames.params import ScaleParams
 from pipeline.studies.frames.priors import read_priors
 from pipeline.studies.frames.scales import train_scale
 
-VERSION = 1
+VERSION = 2
 
 
 def main(

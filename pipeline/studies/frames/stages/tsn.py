@@ -8,7 +8,7 @@ from pipeline.studies.frames.params import TsnParams
 from pipeline.studies.frames.priors import read_priors
 from pipeline.studies.frames.tsn import train_averaging
 
-VERSION = 1
+VERSION = 2
 
 
 def main(

@@ -11,7 +11,7 @@ from pipeline.studies.shapnets.params import (
 )
 from pipeline.studies.shapnets.stages import networks
 
-VERSION = 1
+VERSION = 2
 """Raise it when the stage ``networks``, which does the work, changes how it trains them."""
 
 

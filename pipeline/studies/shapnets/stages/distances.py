@@ -26,7 +26,7 @@ from pipeline.studies.shapnets.params import (
 )
 from pipeline.studies.shapnets.table_data import features_of, read_split
 
-VERSION = 2
+VERSION = 3
 
 COLUMNS = [
     "network",

@@ -9,7 +9,7 @@ from pipeline.studies.shapnets import image_networks as networks
 from pipeline.studies.shapnets.image_data import read_images
 from pipeline.studies.shapnets.params import ImageNetworksParams, ImagesParams
 
-VERSION = 2
+VERSION = 3
 
 
 def main(

@@ -18,7 +18,7 @@ from pipeline.studies.shapnets.params import (
 from pipeline.studies.shapnets.table_data import read_split
 from pipeline.studies.shapnets.trained import MEASURES, recipes, train_all
 
-VERSION = 2
+VERSION = 3
 
 COLUMNS = ["network", "parameters", *(n for m in MEASURES for n in (m, f"{m} error"))]
 
