@@ -23,6 +23,7 @@ from typing import Annotated, Any
 
 import typer
 from pydantic import TypeAdapter, ValidationError
+from threadpoolctl import threadpool_limits
 
 from pipeline.core.digits import significant
 from pipeline.core.errors import InputError
@@ -93,6 +94,7 @@ def _command(rule: str, main: Callable[..., None]) -> Callable[..., None]:
 
     def command(log: Path | None, threads: int, **given: Any) -> None:
         _start_logging(log)
+        _limit_blas(threads)
         _set_up_torch(threads)
         set_here = {"threads": threads, "device": os.environ.get(DEVICE) or "auto"}
         arguments = {name: set_here[name] for name in SET_BY_RUNNER if name in own}
@@ -183,6 +185,16 @@ def _start_logging(log_file: Path | None) -> None:
     logging.basicConfig(level=logging.WARNING, handlers=handlers, force=True)
     logging.getLogger("pipeline").setLevel(logging.INFO)
     logging.captureWarnings(True)
+
+
+def _limit_blas(threads: int) -> None:
+    """Make NumPy and SciPy use only the job's cores.
+
+    Their threads wait for one another after every product. With more threads than free cores small
+    products take many times as long.
+    """
+    os.environ["OPENBLAS_NUM_THREADS"] = str(threads)  # for libraries that are loaded later
+    threadpool_limits(threads, user_api="blas")
 
 
 def _set_up_torch(threads: int) -> None:

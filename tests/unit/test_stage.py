@@ -1,10 +1,13 @@
 import io
 import logging
+import os
 import re
 import sys
 from types import ModuleType
 
+import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from pipeline.core import stage
 from pipeline.core.errors import InputError
@@ -60,6 +63,21 @@ def test_arguments_come_by_name_and_type(run, monkeypatch):
     assert (seen["scale"], seen["label"], seen["threads"], seen["device"]) == (3, None, 2, "cpu")
     assert run(main, *arguments, "--other", "1") == 2
     assert run(main, *arguments[2:]) == 2
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_products_take_only_the_cores_of_the_job(run, monkeypatch, threads):
+    used = []
+
+    def main() -> None:
+        np.ones((2, 2)) @ np.ones((2, 2))
+        used.extend(lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas")
+
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    with threadpool_limits(None):  # puts back what the run changes
+        assert run(main, "--threads", str(threads)) == 0
+        assert set(used) == {threads}
+        assert os.environ["OPENBLAS_NUM_THREADS"] == str(threads)
 
 
 def test_a_rule_runs_the_module_of_its_name():
