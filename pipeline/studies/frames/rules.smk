@@ -58,6 +58,8 @@ rule frames_backbone:
         out="results/frames/backbone/{model}.pt",
     log:
         "results/logs/frames/backbone_{model}.log",
+    # The longest chain of jobs goes through here.
+    priority: 1
     conda:
         ENVIRONMENT
     resources:
@@ -453,7 +455,6 @@ rule frames_convergence:
         sampled="results/frames/receipts/tsn_sampled.json",
     log:
         "results/logs/frames/convergence.log",
-    # It takes longest of all that nothing but claims waits for.
     priority: 1
     conda:
         ENVIRONMENT

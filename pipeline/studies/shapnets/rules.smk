@@ -80,6 +80,7 @@ rule shapnets_timing:
         table="results/shapnets/timing.csv",
     log:
         "results/logs/shapnets/timing.log",
+    priority: 1
     conda:
         ENVIRONMENT
     # Snakemake caps this at the cores there are. So no other job runs at the same time.
