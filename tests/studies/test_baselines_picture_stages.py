@@ -822,7 +822,7 @@ def test_a_few_pixels_of_large_pictures_are_beyond_the_scale(study):
     beyond = np.abs(first.images[0].get_array()) > high
     assert low == -high and 0 < beyond.mean() < 0.01 and beyond[0, 0]
     assert second.images[0].get_clim() == (low, high)
-    (bar,) = (axes for axes in figure.axes if "a pixel" in axes.get_ylabel())
+    (bar,) = (axes for axes in figure.axes if "per pixel" in axes.get_ylabel())
     assert bar.get_ylabel().startswith("$10^{-5}$ probability")
     np.testing.assert_allclose(high, np.quantile(np.abs(values), 0.995) * 1e5, rtol=1e-3)
     plt.close(figure)
