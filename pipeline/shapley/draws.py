@@ -13,7 +13,7 @@ from each stratum. With n / 2 players both coalitions have the same size, so a p
 every second turn.
 """
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Iterator
 from functools import lru_cache
 from math import comb
 
@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.shapley.coalitions import membership_of_ranks
-from pipeline.shapley.estimate import Seed, child, sequence_of
+from pipeline.shapley.estimate import Seed, child
 from pipeline.shapley.games import keys_of, masks_of, no_keys
 
 Membership = NDArray[np.bool_]
@@ -51,7 +51,8 @@ def draw(n_players: int, seed: Seed) -> Iterator[tuple[Membership, NDArray[np.in
     Yields:
         (pair, player) membership and (pair,) stratum, in the order drawn.
     """
-    orders = _shuffled(n_players, _key(seed))
+    state: dict[str, int] = child(seed, 0).bit_generator.state["state"]
+    orders = _shuffled(n_players, state["state"], state["inc"])
     large = {k: _Remembered(n_players, k) for k in strata(n_players) if k not in orders}
     left = {k: population(n_players, k) for k in strata(n_players)}
     turn, index = 0, 1
@@ -96,26 +97,16 @@ def _strata_of_turns(
     return order[~(is_odd & (2 * order == n_players))]
 
 
-Key = tuple[Hashable, tuple[int, ...], int]
-"""What a seed's random numbers depend on."""
-
-
-def _key(seed: Seed) -> Key:
-    sequence = sequence_of(seed)
-    entropy = sequence.entropy
-    parts = tuple(entropy) if isinstance(entropy, Sequence) else entropy
-    return parts, tuple(sequence.spawn_key), sequence.pool_size
-
-
 @lru_cache(maxsize=1)
-def _shuffled(n_players: int, key: Key) -> dict[int, NDArray[np.int64]]:
+def _shuffled(n_players: int, state: int, increment: int) -> dict[int, NDArray[np.int64]]:
     """Ranks of the pairs in a random order, for each stratum that is small enough to list.
 
-    They are kept for the next method or budget with the same seed.
+    They are kept for the next method or budget with the same seed, which is known by the state of
+    its generator: seeds themselves may be lists or arrays.
     """
-    entropy, spawn_key, pool_size = key
-    seed = np.random.SeedSequence(entropy, spawn_key=spawn_key, pool_size=pool_size)  # type: ignore[arg-type]
-    shuffling = child(seed, 0)
+    bits = np.random.PCG64()
+    bits.state = {**bits.state, "state": {"state": state, "inc": increment}}
+    shuffling = np.random.Generator(bits)
     orders = {}
     for k in strata(n_players):
         if population(n_players, k) <= MAX_LISTED:

@@ -1,5 +1,5 @@
 from dataclasses import replace
-from itertools import permutations
+from itertools import islice, permutations
 
 import numpy as np
 import oracle
@@ -578,3 +578,16 @@ def test_methods_are_named():
         assert result.method == name == method.name
         assert result.unbiased is method.unbiased
         assert method.description
+
+
+@pytest.mark.parametrize("n", [5, 6, 23])
+def test_draws_depend_only_on_the_seed_of_any_kind(n):
+    def first(seed):
+        rounds = islice(draw(n, seed), 3)
+        return np.concatenate([membership for membership, _ in rounds])
+
+    listed = first(np.random.SeedSequence([4, 5]))
+    other = first(np.random.SeedSequence([4, 6]))
+    assert listed.shape == other.shape and (listed != other).any()
+    np.testing.assert_array_equal(first(np.random.SeedSequence(np.array([4, 5]))), listed)
+    np.testing.assert_array_equal(first(np.random.SeedSequence([4, 5])), listed)
