@@ -40,17 +40,27 @@ def begin(workflow: Any) -> Callable[[], None]:
     if not (settings.verbose or settings.printshellcmds):
         for handler in logger.handlers:
             if handler.name == "DefaultStreamHandler":
-                handler.addFilter(_short_lines(handler))
+                handler.addFilter(short_lines(handler))
     return lambda: logger.info(summary(Path("results"), start))
 
 
-def _short_lines(handler: logging.Handler) -> Callable[[logging.LogRecord], bool]:
+def short_lines(handler: logging.Handler) -> Callable[[logging.LogRecord], bool]:
     """A filter that prints a line for each finished job in place of Snakemake's messages."""
     begun: dict[int, tuple[str, float]] = {}
     finished: list[int] = []
     first = time.monotonic()
 
     def is_printed(record: logging.LogRecord) -> bool:
+        # Jobs on a cluster fail in threads of their own. Every thread must take this lock before
+        # the one that Snakemake's handler takes in `emit`; in another order, two threads would wait
+        # for each other.
+        handler.acquire()
+        try:
+            return print_in_short(record)
+        finally:
+            handler.release()
+
+    def print_in_short(record: logging.LogRecord) -> bool:
         event, now = getattr(record, "event", None), time.monotonic()
         told: Any = record
         if event == LogEvent.JOB_INFO:

@@ -1,11 +1,14 @@
 """Lines that a run prints."""
 
 import json
+import logging
 import os
+import threading
 
 import pytest
+from snakemake_interface_logger_plugins.common import LogEvent
 
-from pipeline.workflow.one_line import duration, job_line, summary
+from pipeline.workflow.one_line import duration, job_line, short_lines, summary
 
 
 @pytest.mark.parametrize(
@@ -31,6 +34,41 @@ def test_a_line_per_job():
     assert job_line("rule a", 1.0, 9, 100, 10.0).endswith("░ 9 of 100")
     assert job_line("rule a", 1.0, 2, 2, 9.0).endswith("2 of 2, done")
     assert job_line("rule a", 1.0, 1, 2, 0.1).endswith("1 of 2, about 1 min left")
+
+
+class Slow(logging.Handler):
+    """Takes a lock of its own while it writes, and its handler's lock to flush, as Snakemake's."""
+
+    def __init__(self):
+        super().__init__()
+        self.own = threading.Lock()
+        self.written = []
+
+    def emit(self, record):
+        with self.own:
+            threading.Event().wait(0.001)
+            self.acquire()
+            self.written.append(record.getMessage())
+            self.release()
+
+
+def test_jobs_that_fail_at_the_same_time_wait_for_no_lock():
+    handler = Slow()
+    handler.addFilter(short_lines(handler))
+    told = {"msg": "why", "event": LogEvent.JOB_ERROR, "levelno": logging.ERROR, "rule_name": "a"}
+
+    def fail(first):
+        for job in range(first, first + 50):
+            handler.handle(logging.makeLogRecord({**told, "jobid": job}))
+
+    threads = [threading.Thread(target=fail, args=(k * 50,), daemon=True) for k in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=10)
+    handler.createLock()  # threads that wait would keep the old one when Python ends
+    assert not any(thread.is_alive() for thread in threads)
+    assert len(handler.written) == 2 * 4 * 50
 
 
 def test_what_came_of_a_run(tmp_path):
