@@ -1,12 +1,16 @@
 """Commands of the documents, typed as they stand there."""
 
+import json
 import re
 import shutil
+import sys
+from fnmatch import fnmatchcase
 
 import clone
 import numpy as np
 import pytest
 from clone import rules_run
+from mnist import write_mnist
 from PIL import Image
 from tiny import ROOT
 
@@ -14,12 +18,47 @@ from pipeline.store import open_store
 from pipeline.studies import STUDIES
 
 
+def blocks(document):
+    """Blocks of shell commands, without `uv run`; a command that goes on is one line."""
+    text = re.sub(r" *\\\n *", " ", document.read_text())
+    found = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
+    return [block.replace("uv run --extra slurm ", "").replace("uv run ", "") for block in found]
+
+
 def block(document, first):
     """The block of shell commands that begins with this one, without `uv run`."""
-    text = re.sub(r" *\\\n *", " ", (ROOT / document).read_text())
-    found = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
-    (text,) = [text for text in (f.replace("uv run ", "") for f in found) if text.startswith(first)]
+    (text,) = [text for text in blocks(ROOT / document) if text.startswith(first)]
     return text
+
+
+def lines_of(commands):
+    lines = [line.partition("  #")[0].strip() for line in commands.splitlines()]
+    return [line for line in lines if line and not line.startswith("# ")]
+
+
+BEGINNINGS = r"(?:uv run )?((?:snakemake|dvc|python -m|pytest) [^`]+|\.ci/run)"
+
+
+def in_documents():
+    """Every command of README and documents, in blocks and within the text, without `uv run`."""
+    found = set()
+    for document in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for text in blocks(document):
+            lines = " && ".join(lines_of(text)).split(" && ")
+            found.update([text] if text.startswith("game=") else lines)
+        found.update(re.findall(f"`{BEGINNINGS}`", document.read_text()))
+    return found
+
+
+def test_every_command_of_the_documents_is_typed_by_a_test():
+    tests = "".join(file.read_text() for file in (ROOT / "tests/commands").glob("test_*.py"))
+    found = in_documents()
+    assert found > {*TYPE_THESE_TESTS}
+    found -= {*TYPE_THESE_TESTS}
+    assert {c for c in found if not any(fnmatchcase(c, known) for known in TYPED)} == set()
+    assert {known for known in TYPED if not any(fnmatchcase(c, known) for c in found)} == set()
+    for name in set(TYPED.values()):
+        assert f"\ndef {name}(" in tests, name
 
 
 @pytest.fixture
@@ -31,9 +70,9 @@ def folder(built_once, tmp_path):
 
 def typed(folder, commands):
     """What each command prints, by its words; all of them succeed."""
-    lines = [line.partition("  #")[0].strip() for line in commands.splitlines()]
     return {
-        line: clone.run(folder, "bash", "-ec", line, COLUMNS="80").stdout for line in lines if line
+        line: clone.run(folder, "bash", "-ec", line, COLUMNS="80").stdout
+        for line in lines_of(commands)
     }
 
 
@@ -57,6 +96,64 @@ def test_what_dvc_shows_fits_into_80_columns(folder):
     assert "frames.figures.clips" in params
     assert re.search(r"\[one\].* 1 ", experiments)
     assert "dvc_plots/index.html" in plots
+
+
+def test_explaining_a_video(folder):
+    video = next((folder / "data/frames/moving-digits").rglob("*.webm"))
+    shutil.copy(video, folder / "my.webm")
+    for commands in (
+        block("README.md", "python -m pipeline explain").splitlines()[0],
+        block("docs/frames.md", "python -m pipeline explain"),
+    ):
+        (said,) = typed(folder, commands).values()
+        assert len(re.findall(r"^│ +\d+ │", said, flags=re.MULTILINE)) == 12
+
+
+def test_a_game_by_hand(folder):
+    """With two partitions in place of sixteen, and the scales that this study has."""
+    text = block("docs/cluster.md", "game=")
+    for written, here in {
+        "range(1, 9)": f"range(1, {clone.SMALL['frames']['scales']['n_max'] + 1})",
+        '$stage frames_evaluate "${game[@]}" --part 3 --parts 16 --receipt $parts/3.json': (
+            'for part in 0 1; do $stage frames_evaluate "${game[@]}" --part $part --parts 2 '
+            "--receipt $parts/$part.json; done"
+        ),
+        "{0..15}": "{0..1}",
+    }.items():
+        assert text.count(written) == 1
+        text = text.replace(written, here)
+    receipt = folder / "results/frames/receipts/trn.json"
+    before = json.loads(receipt.read_text())
+    receipt.unlink()
+    clone.change(folder, "frames.coalitions.n", 3)
+    clone.run(folder, "bash", "-ec", text)
+    found = json.loads(receipt.read_text())
+    assert found["evaluations_made"] == before["evaluations_made"] // 2
+    shards = clone.shards(folder, "trn")
+    done = clone.snakemake(folder, "frames_merge_all")
+    assert "rule frames_merge" in done.stdout + done.stderr
+    assert clone.shards(folder, "trn") == shards
+
+
+def test_commands_that_are_seldom_needed(folder):
+    said = typed(
+        folder,
+        """
+        dvc dag
+        dvc remote add -d place ../place
+        snakemake --unlock
+        snakemake -n -p --forcerun results/frames/receipts/tsn.json
+        python -m pipeline dvc-yaml
+        python -m pipeline documents
+        yes | dvc gc -w
+        snakemake --report report.html
+        """,
+    )
+    assert "frames_merge" in said["dvc dag"]
+    assert "pipeline.core.job frames_merge --game tsn" in "".join(said.values())
+    assert (folder / "report.html").stat().st_size > 1e5
+    again = clone.snakemake(folder)
+    assert clone.has_nothing_to_do(again)
 
 
 @pytest.mark.slow
@@ -95,26 +192,151 @@ def new_clone(folder):
     return folder
 
 
-@pytest.mark.parametrize(
-    ("document", "first", "planned"),
-    [
-        ("docs/frames.md", "snakemake --cores all --config", "frames_backbone"),
-        ("docs/baselines.md", "snakemake --cores all --config", "baselines_classifier"),
-        ("docs/shapnets.md", "snakemake --cores all --config", "shapnets_networks"),
-    ],
-)
+def with_a_table(folder):
+    rows = (f"{20 + k % 50},{k % 7},{1.5 + k % 11}\n" for k in range(100))
+    (folder / "my.csv").write_text("age,children,income\n" + "".join(rows))
+    return folder
+
+
+OWN_DATA = [
+    ("docs/frames.md", "snakemake --cores all --config", "frames_backbone"),
+    ("docs/baselines.md", "snakemake --cores all --config", "baselines_classifier"),
+    ("docs/shapnets.md", "snakemake --cores all --config", "shapnets_networks"),
+]
+
+
+@pytest.mark.parametrize(("document", "first", "planned"), OWN_DATA)
 def test_own_data_is_planned(root, tmp_path, document, first, planned):
-    folder = new_clone(tmp_path / "new")
-    (folder / "my.csv").write_text("age,income\n" + "30,1.5\n40,2.5\n" * 30)
-    for line in block(document, first).replace("<root>", str(root)).splitlines():
+    folder = with_a_table(new_clone(tmp_path / "new"))
+    for line in lines_of(block(document, first).replace("<root>", str(root))):
         target = planned.partition("_")[0] + "_all"
         done = clone.run(folder, "bash", "-ec", f"{line} -n {target}")
         assert planned in rules_run(done), line
         assert "frames_videos" not in rules_run(done)
 
 
+def first_look():
+    (command,) = (c for c in in_documents() if c.endswith("presets/quick.yaml"))
+    return command
+
+
 def test_a_first_look_is_planned(tmp_path):
     folder = new_clone(tmp_path / "new")
-    (command,) = re.findall(r"`uv run (.*?presets/quick.yaml)`", (ROOT / "README.md").read_text())
-    planned = rules_run(clone.run(folder, "bash", "-ec", f"{command} -n"))
+    planned = rules_run(clone.run(folder, "bash", "-ec", f"{first_look()} -n"))
     assert {rule.partition("_")[0] for rule in planned} == {*STUDIES}
+
+
+def test_forcing_a_stage(folder):
+    """Its results are the same, so nothing else has to run."""
+    (forced,) = (c for c in in_documents() if "--forcerun frames_scales" in c)
+    results = clone.contents(folder)
+    assert "frames_scales" in rules_run(clone.run(folder, "bash", "-ec", forced))
+    assert clone.contents(folder) == results
+
+
+HOURS = 3 * 3600
+"""Seconds that a command of full size may take."""
+
+
+@pytest.mark.slow
+def test_the_first_commands(tmp_path):
+    """As a newcomer types them: in an empty clone, with uv, at full size."""
+    folder = clone.new_clone(tmp_path / "new", {})
+    here = {"UV_PROJECT_ENVIRONMENT": sys.prefix}
+    text = (ROOT / "README.md").read_text()
+    (first,) = re.findall(r"```sh\n(pip install uv .*?)```", text, flags=re.DOTALL)
+    build, tests = lines_of(first)
+    clone.run(folder, "bash", "-ec", build, limit=HOURS, **here)
+    for study in STUDIES:
+        assert list((folder / f"results/{study}/figures").glob("*.png"))
+        assert (folder / f"results/{study}/claims.csv").exists()
+    clone.run(folder, "bash", "-ec", tests, limit=HOURS, **here)
+
+
+@pytest.mark.slow
+def test_a_first_look(tmp_path):
+    folder = clone.new_clone(tmp_path / "new", {})
+    clone.run(folder, "bash", "-ec", first_look(), limit=HOURS)
+    for study in STUDIES:
+        assert list((folder / f"results/{study}/figures").glob("*.png"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("document", "first", "planned"), OWN_DATA)
+def test_own_data(root, tmp_path, document, first, planned):
+    """The papers' sizes are left out: they take hours."""
+    folder = with_a_table(clone.new_clone(tmp_path / "new", {}))
+    study = planned.partition("_")[0]
+    for line in lines_of(block(document, first).replace("<root>", str(root))):
+        if "presets/paper.yaml" not in line:
+            clone.run(folder, "bash", "-ec", f"{line} {study}_all", limit=HOURS)
+    assert (folder / f"results/{study}/claims.csv").exists()
+    if study == "shapnets":
+        clone.change(folder, "shapnets.table", {"path": "my.csv", "target": "income"})
+        shutil.copy(folder / "params.yaml", folder / "mine.yaml")
+        (folder / "params.yaml").rename(folder / "my-params.yaml")
+        for command in sorted(c for c in in_documents() if "my.csv --row 17" in c):
+            said = clone.run(folder, "bash", "-ec", command).stdout
+            assert "exact Shapley value" in said
+
+
+SMALL_BENCHMARKS = {
+    "estimators": "--images 64 --walks 64 --reference 128 --repeats 2 --searches 2 --k 3",
+    "image_accuracy": "--root . --epochs 1",
+    "runtime": "--quick",
+    "shapnets": "--quick",
+    "up_to_date": "--gib 0.01",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "command", sorted(c for c in in_documents() if c.startswith("python -m benchmarks."))
+)
+def test_a_benchmark_runs(tmp_path, command):
+    folder = clone.new_clone(tmp_path / "new", {})
+    write_mnist(folder, train=60, test=20)
+    small = SMALL_BENCHMARKS[command.rpartition(".")[2]]
+    clone.run(folder, "bash", "-ec", f"{command} {small}", limit=HOURS)
+
+
+TYPED = {
+    "pip install uv": "test_the_first_commands",
+    "snakemake --cores all": "test_the_first_commands",
+    "pytest": "test_the_first_commands",
+    "snakemake --cores all --configfile presets/quick.yaml": "test_a_first_look",
+    "snakemake --cores all --configfile presets/paper.yaml *": "test_own_data_is_planned",
+    "snakemake --cores all --config *": "test_own_data",
+    "python -m pipeline explain my.csv *": "test_own_data",
+    "python -m pipeline explain my.webm *": "test_explaining_a_video",
+    "git *": "test_change_undo_share",
+    "dvc repro": "test_change_undo_share",
+    "dvc exp run -S*": "test_change_undo_share",
+    "dvc checkout --force": "test_change_undo_share",
+    "dvc push": "test_change_undo_share",
+    "dvc pull": "test_what_was_pulled_runs_nothing_and_is_known_job_by_job",
+    "dvc metrics *": "test_what_dvc_shows_fits_into_80_columns",
+    "dvc params diff": "test_what_dvc_shows_fits_into_80_columns",
+    "dvc exp show *": "test_what_dvc_shows_fits_into_80_columns",
+    "dvc plots show": "test_what_dvc_shows_fits_into_80_columns",
+    "dvc dag": "test_commands_that_are_seldom_needed",
+    "dvc gc -w": "test_commands_that_are_seldom_needed",
+    "dvc remote add *": "test_commands_that_are_seldom_needed",
+    "snakemake --report report.html": "test_commands_that_are_seldom_needed",
+    "snakemake --unlock": "test_commands_that_are_seldom_needed",
+    "snakemake -n -p --forcerun *": "test_commands_that_are_seldom_needed",
+    "python -m pipeline dvc-yaml": "test_commands_that_are_seldom_needed",
+    "python -m pipeline documents": "test_commands_that_are_seldom_needed",
+    "python -m pipeline store *": "test_stores_from_a_terminal",
+    "snakemake --cores all --forcerun frames_scales": "test_forcing_a_stage",
+    "snakemake --cores all --forcerun neurons_weights": (
+        "test_what_could_not_be_fetched_is_left_out_and_tried_again_on_demand"
+    ),
+    "snakemake --workflow-profile profiles/slurm*": "test_jobs_are_submitted_with_what_they_need",
+    "game=*": "test_a_game_by_hand",
+    "python -m benchmarks.*": "test_a_benchmark_runs",
+}
+"""The test that types a command, for its pattern."""
+
+TYPE_THESE_TESTS = (".ci/run", "pytest -m slow")
+"""Commands that run these tests themselves."""

@@ -43,14 +43,15 @@ def environment(**more):
     return {**kept, **names, **mails, "PATH": path, "DVC_NO_ANALYTICS": "1", **more}
 
 
-def run(folder, *command, check=True, **more):
+def run(folder, *command, check=True, limit=900, **more):
+    """Call a command in a folder; it has this many seconds, and further environment variables."""
     done = subprocess.run(
         command,
         cwd=folder,
         env=environment(**more),
         capture_output=True,
         text=True,
-        timeout=900,
+        timeout=limit,
         check=False,
     )
     if check:

@@ -8,6 +8,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 import numpy as np
 import pytest
 import torch
+from mnist import write_idx, write_mnist
 from PIL import Image
 from sklearn.datasets import load_digits
 
@@ -46,21 +47,9 @@ def test_digits_come_in_disjoint_splits():
         pictures.digits("all")
 
 
-def write_idx(path, array):
-    header = bytes([0, 0, 8, array.ndim]) + b"".join(n.to_bytes(4, "big") for n in array.shape)
-    path.write_bytes(header + array.tobytes())
-
-
 @pytest.fixture
 def mnist_root(tmp_path):
-    raw = tmp_path / "MNIST" / "raw"
-    raw.mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    for name, count in (("train", 7), ("t10k", 3)):
-        images = rng.integers(0, 256, (count, 28, 28), dtype=np.uint8)
-        write_idx(raw / f"{name}-images-idx3-ubyte", images)
-        write_idx(raw / f"{name}-labels-idx1-ubyte", np.arange(count, dtype=np.uint8))
-    return tmp_path
+    return write_mnist(tmp_path, train=7, test=3)
 
 
 def test_mnist_in_torchvisions_layout(mnist_root):
