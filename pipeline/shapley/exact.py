@@ -97,10 +97,8 @@ def marginals_by_size(values: np.ndarray | Tensor) -> np.ndarray:
         InputError: the values are not a table of numbers, the number of coalitions is not a power
             of two, or a value is NaN or Inf.
     """
-    table = _table(values)
-    n_players = _players(table.shape[-2])
-    if not torch.isfinite(table).all():
-        raise InputError("the table of coalition values holds NaN or Inf: no Shapley value exists")
+    table = complete_table(values)
+    n_players = table.shape[-2].bit_length() - 1
     leading, n_outputs = table.shape[:-2], table.shape[-1]
     table = table.reshape(-1, *table.shape[-2:])
     sums = SizeSums(n_players, (len(table), n_outputs), table.device)
@@ -131,7 +129,13 @@ def shapley_values(values: np.ndarray | Tensor) -> np.ndarray:
     return marginals_by_size(values).mean(axis=-3)
 
 
-def _table(values: np.ndarray | Tensor) -> Tensor:
+def complete_table(values: np.ndarray | Tensor) -> Tensor:
+    """Values (..., 2**n, output) as a tensor of floats.
+
+    Raises:
+        InputError: the values are not a table of numbers, the number of coalitions is not a power
+            of two, or a value is NaN or Inf.
+    """
     try:
         table = torch.as_tensor(values)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -141,11 +145,9 @@ def _table(values: np.ndarray | Tensor) -> Tensor:
             f"values are {table.dtype} of shape {tuple(table.shape)}; a complete table has real "
             "numbers and the shape (…, 2**n, output). For one output give values[:, None]"
         )
-    return table if table.is_floating_point() else table.double()
-
-
-def _players(n_coalitions: int) -> int:
-    n_players = n_coalitions.bit_length() - 1
-    if n_coalitions != 2**n_players or n_players < 1:
+    n_coalitions = table.shape[-2]
+    if n_coalitions < 2 or n_coalitions.bit_count() != 1:
         raise InputError(f"a complete table has 2**n rows with n ≥ 1; this one has {n_coalitions}")
-    return n_players
+    if not torch.isfinite(table).all():
+        raise InputError("the table of coalition values holds NaN or Inf: no Shapley value exists")
+    return table if table.is_floating_point() else table.double()
