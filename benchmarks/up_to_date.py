@@ -86,6 +86,7 @@ def give_features(folder: Path, clips: int) -> None:
                 append(f"{split}{clip}", clip % CLASSES, vectors, np.arange(PLAYERS))
     file = folder / "params.yaml"
     params = yaml.safe_load(file.read_text())
+    params["studies"] = ["frames"]
     params["frames"]["features"].update(trn=files, tsn=files)
     params["frames"]["scales"].update(n_max=2, epochs=2, hidden=8)
     params["frames"]["tsn"].update(epochs=2)

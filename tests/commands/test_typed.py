@@ -269,7 +269,7 @@ def test_own_data(root, tmp_path, document, first, planned):
     study = planned.partition("_")[0]
     for line in lines_of(block(document, first).replace("<root>", str(root))):
         if "presets/paper.yaml" not in line:
-            clone.run(folder, "bash", "-ec", f"{line} {study}_all", limit=HOURS)
+            clone.run(folder, "bash", "-ec", f"{line} -- {study}_all", limit=HOURS)
     assert (folder / f"results/{study}/claims.csv").exists()
     if study == "shapnets":
         clone.change(folder, "shapnets.table", {"path": "my.csv", "target": "income"})
@@ -281,7 +281,9 @@ def test_own_data(root, tmp_path, document, first, planned):
 
 
 SMALL_BENCHMARKS = {
-    "estimators": "--images 64 --walks 64 --reference 128 --repeats 2 --searches 2 --k 3",
+    "estimators": (
+        "--images 128 --walks 128 --reference 256 --repeats 2 --searches 2 --k 3 --epsilon 0.1"
+    ),
     "image_accuracy": "--root . --epochs 1",
     "runtime": "--quick",
     "shapnets": "--quick",
