@@ -26,6 +26,8 @@ BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, YELLOW, GREY = (
 MODEL_COLOURS = {"trn": BLUE, "tsn": ORANGE}
 MODEL_MARKERS = {"trn": "o", "tsn": "s"}
 MODEL_NAMES = {"trn": "TRN", "tsn": "TSN"}
+DIVERGING = "PuOr_r"
+"""Orange above the middle and purple below it: distinguishable with any colour blindness."""
 RAISES, LOWERS = VERMILION, BLUE
 """Colours of contributions above and below 0: red and blue, as in the shap package."""
 

@@ -79,6 +79,8 @@ OTHER = {
     "frames.patterns.videos_at_least": 2,
     "frames.patterns.draws": 10,
     "frames.patterns.seed": 1,
+    "frames.interactions.index": "STII",
+    "frames.interactions.videos": 2,
     "frames.lengths.max_frames": 5,
     "frames.lengths.clips": 9,
     "frames.shift.furthest": 2,

@@ -114,6 +114,7 @@ def test_a_dry_run_shares_out_the_games_and_asks_for_gpus_where_they_are_used(tm
         "frames_draw_discard": 1,
         "frames_patterns": 1,
         "frames_draw_patterns": 1,
+        "frames_interactions": 1,
         "frames_lengths": 1,
         "frames_draw_lengths": 1,
         "frames_shift": 1,

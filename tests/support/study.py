@@ -276,6 +276,15 @@ def options_of(study, stage):
             "positions": folder / "patterns/positions.csv",
             "pairs": folder / "patterns/confusions.csv",
         },
+        "interactions": lambda: {
+            **receipts,
+            **table,
+            "values": values,
+            "priors": study.priors,
+            "params": p.interactions,
+            "root": study.root,
+            "figure": study.figure("interactions"),
+        },
         "lengths": lambda: receipts | table,
         "shift": lambda: receipts | table,
         "convergence": lambda: {

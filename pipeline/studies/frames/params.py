@@ -175,6 +175,13 @@ class PatternsParams(Section):
     seed: Seed
 
 
+class InteractionsParams(Section):
+    """What pairs of frames are worth together."""
+
+    index: Literal["SII", "k-SII", "STII", "FSII", "BII", "FBII"]
+    videos: Count
+
+
 class LengthsParams(Section):
     """Values with different numbers of frames."""
 
@@ -251,6 +258,7 @@ class Params(Section):
     gradients: GradientsParams
     discard: DiscardParams
     patterns: PatternsParams
+    interactions: InteractionsParams
     lengths: LengthsParams
     shift: ShiftParams
     convergence: ConvergenceParams

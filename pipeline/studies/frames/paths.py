@@ -21,6 +21,7 @@ FIGURES = {
     "figures": ("accuracy", "summary"),
     "discard": ("discard_attribution", "discard_plain", "discard_methods"),
     "patterns": ("contributions", "most_alike", "least_alike", "confusions"),
+    "interactions": ("interactions",),
     "lengths": ("lengths",),
     "shift": ("shift",),
     "convergence": ("algorithm_1_trn", "algorithm_1_tsn", "estimators_trn", "estimators_tsn"),

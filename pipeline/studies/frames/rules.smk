@@ -377,6 +377,29 @@ rule frames_draw_patterns:
         STAGE
 
 
+rule frames_interactions:
+    input:
+        frames_files.videos_at_hand(FRAMES),
+        receipts=frames_files.receipts(),
+        values=FRAMES_VALUES,
+        priors="results/frames/priors.json",
+    output:
+        vectors("frames", "interactions"),
+        out="results/frames/interactions.json",
+        table="results/frames/interactions.csv",
+        figure=reported(
+            "frames", frames_files.drawn("interactions")[0], "Patterns in the values"
+        ),
+    log:
+        "results/logs/frames/interactions.log",
+    conda:
+        ENVIRONMENT
+    params:
+        needs(params="frames.interactions", **FRAMES_ROOT),
+    shell:
+        STAGE
+
+
 rule frames_lengths:
     input:
         receipts=frames_files.receipts("_lengths"),

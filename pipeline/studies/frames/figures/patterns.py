@@ -14,13 +14,9 @@ from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.core.plotting import GREY, MODEL_COLOURS, MODEL_MARKERS, MODEL_NAMES
+from pipeline.core.plotting import DIVERGING, GREY, MODEL_COLOURS, MODEL_MARKERS, MODEL_NAMES
 from pipeline.studies.frames.confusions import ConfusionSummary
 from pipeline.studies.frames.summaries import Boxes, Floats, Ints
-
-DIVERGING = "PuOr_r"
-"""Orange above the middle and purple below it: distinguishable with any colour blindness."""
-
 
 BOX_COLUMNS = (
     "mean",

@@ -1,0 +1,124 @@
+"""Interactions between two frames of a video, from complete tables of values.
+
+The value of a pair tells what two frames are worth together beyond what each is worth alone: it is
+positive where they complement each other, negative where one makes the other superfluous
+(:mod:`pipeline.shapley.interactions`). Two games are looked at:
+
+* ``class``: the score of the true class;
+* ``order``: the score of the true class less that of its counterpart, which differs from it only in
+  the order of the frames. A model that ignores the order gives both the same score.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.core.statistics import known_mean_and_error
+from pipeline.shapley.interactions import interactions, subsets
+from pipeline.store import CoalitionStore
+from pipeline.studies.frames.values import BYTES_AT_ONCE, FrameValues
+
+Floats = NDArray[np.float64]
+
+GAMES = ("class", "order")
+COLUMNS = ("model", "game", "distance", "videos", "mean", "standard_error", "mean_size", "error")
+
+
+def pair_values(
+    store: CoalitionStore,
+    true_output: NDArray[np.int64],
+    counterpart: NDArray[np.int64],
+    index: str,
+) -> dict[str, Floats]:
+    """Values of all pairs of frames, for both games.
+
+    Args:
+        store: of complete tables.
+        true_output: (video,) number of the output that is the true class.
+        counterpart: (video,) number of the output that is its counterpart, or −1.
+        index: of :data:`pipeline.shapley.interactions.INDICES`.
+
+    Returns:
+        For each game (video, frame, frame) float64, symmetric, with the values of single frames on
+        the diagonal. NaN in the game ``order`` for videos without a counterpart.
+    """
+    n, n_videos = store.record.n_players, len(store)
+    found = {game: np.full((n_videos, n, n), np.nan) for game in GAMES}
+    at_once = max(1, BYTES_AT_ONCE // (4 * store.record.rows * len(store.record.outputs)))
+    for start in range(0, n_videos, at_once):
+        stop = min(start + at_once, n_videos)
+        tables, videos = store.read_many(range(start, stop)), np.arange(stop - start)
+        of_class = tables[videos, :, true_output[start:stop]].astype(np.float64)
+        other = counterpart[start:stop]
+        of_order = of_class - tables[videos, :, other]
+        both = interactions(np.stack([of_class, of_order], axis=-1), index, min(2, n))
+        found["class"][start:stop] = as_matrices(both[..., 0], n)
+        paired = np.flatnonzero(other >= 0)
+        found["order"][start + paired] = as_matrices(both[paired, :, 1], n)
+    return found
+
+
+def as_matrices(values: Floats, n: int) -> Floats:
+    """Values (video, group) of single players and pairs as matrices (video, n, n)."""
+    matrices = np.full((len(values), n, n), np.nan)
+    for row, group in enumerate(subsets(n, 2)):
+        if group:
+            i, j = group[0], group[-1]
+            matrices[:, i, j] = matrices[:, j, i] = values[:, row]
+    return matrices
+
+
+def by_distance(matrices: Floats) -> dict[str, Any]:
+    """Means over videos of the mean value of pairs, by the distance of their positions.
+
+    Args:
+        matrices: (video, n, n); videos of NaN do not count.
+
+    Returns:
+        ``videos`` that count; ``mean`` and its ``standard_error`` over videos, ``mean_size`` of
+        values without their sign and its ``error``: a number for each distance 1 … n − 1.
+    """
+    n = matrices.shape[1]
+    signed = np.empty((len(matrices), n - 1))
+    sizes = np.empty_like(signed)
+    for distance in range(1, n):
+        pairs = np.diagonal(matrices, distance, axis1=1, axis2=2)
+        signed[:, distance - 1] = pairs.mean(axis=1)
+        sizes[:, distance - 1] = np.abs(pairs).mean(axis=1)
+    mean, standard_error = known_mean_and_error(signed)
+    mean_size, error = known_mean_and_error(sizes)
+    return {
+        "videos": int((~np.isnan(matrices[:, 0, 0])).sum()),
+        "mean": mean,
+        "standard_error": standard_error,
+        "mean_size": mean_size,
+        "error": error,
+    }
+
+
+def videos_to_draw(first: FrameValues, second: FrameValues, most: int) -> dict[str, int]:
+    """The ids and classes of videos that both models have, as many as ``most``.
+
+    Videos that both models classify correctly come first, and among them one of each class.
+    """
+    theirs = {uid: place for place, uid in enumerate(second.uids)}
+    ranked, seen = [], set[int]()
+    for place, uid in enumerate(first.uids):
+        if uid in theirs:
+            true = int(first.true_class[place])
+            right = true == first.predicted_class[place] == second.predicted_class[theirs[uid]]
+            ranked.append((not right, true in seen, place))
+            seen |= {true} if right else set()
+    places = [place for *_, place in sorted(ranked)[:most]]
+    return {first.uids[place]: int(first.true_class[place]) for place in places}
+
+
+def distance_rows(model: str, game: str, found: dict[str, Any]) -> list[dict[str, Any]]:
+    """Results of :func:`by_distance`, one row per distance."""
+    columns = COLUMNS[4:]
+    return [
+        {"model": model, "game": game, "distance": d + 1, "videos": found["videos"]}
+        | {name: float(found[name][d]) for name in columns}
+        for d in range(len(found["mean"]))
+    ]

@@ -1,0 +1,73 @@
+"""Stage: what pairs of frames are worth together, for TRN beside TSN.
+
+Nothing is evaluated: interactions of two frames follow from the complete tables in the stores.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.core.files import write_json
+from pipeline.core.plotting import figure_style, save
+from pipeline.core.tables import plain, write_table
+from pipeline.data.something import read_order_pairs
+from pipeline.studies.frames.accuracy import counterparts
+from pipeline.studies.frames.figures.interactions import draw_interactions
+from pipeline.studies.frames.interactions import (
+    COLUMNS,
+    GAMES,
+    by_distance,
+    distance_rows,
+    pair_values,
+    videos_to_draw,
+)
+from pipeline.studies.frames.params import InteractionsParams
+from pipeline.studies.frames.paths import MODELS
+from pipeline.studies.frames.priors import read_priors
+from pipeline.studies.frames.values import read_values, store_behind, true_outputs
+
+VERSION = 1
+
+
+def main(
+    *,
+    receipts: list[Path],
+    values: list[Path],
+    priors: Path,
+    root: Path | None,
+    params: InteractionsParams,
+    out: Path,
+    table: Path,
+    figure: Path,
+) -> None:
+    """Interactions in the stores of TRN and TSN (files in this order).
+
+    The game ``order`` needs a data set that lists pairs of classes, and a store of all classes.
+    ``out`` is JSON, ``table`` is CSV with one row per model, game and distance.
+    """
+    classes, _ = read_priors(priors)
+    pairs = counterparts([] if root is None else read_order_pairs(root), classes)
+    known = {model: read_values(path) for model, path in zip(MODELS, values, strict=True)}
+    matrices: dict[str, dict[str, np.ndarray]] = {}
+    for (model, v), receipt in zip(known.items(), receipts, strict=True):
+        with store_behind(receipt, v) as store:
+            other = pairs[v.true_class]
+            if store.output_classes is not None:  # the counterpart's score is not stored
+                other = np.full_like(other, -1)
+            matrices[model] = pair_values(store, true_outputs(store, v), other, params.index)
+    found: dict[str, Any] = {
+        model: {game: by_distance(matrices[model][game]) for game in GAMES} for model in MODELS
+    }
+    rows = [r for m in MODELS for game in GAMES for r in distance_rows(m, game, found[m][game])]
+    write_table(table, COLUMNS, rows)
+    chosen = videos_to_draw(known["trn"], known["tsn"], params.videos)
+    drawn = {
+        model: matrices[model]["class"][[v.uids.index(uid) for uid in chosen]]
+        for model, v in known.items()
+    }
+    titles = [f"{uid}: {classes[c]}" for uid, c in chosen.items()]
+    unit = known["trn"].unit
+    with figure_style():
+        save(draw_interactions(drawn, titles, found, params.index, unit), figure)
+    write_json(out, plain({"index": params.index, "unit": unit, **found}))
