@@ -205,6 +205,43 @@ def _receipt(path: str, study: str) -> str:
     return f"results/{study}/receipts/{Path(path).stem}.json"
 
 
+@app.command("export")
+def export_game(
+    path: Annotated[str, typer.Argument(help="A store, its URL, or its name such as frames/trn.")],
+    instance: Annotated[str, typer.Option(help="Id of the instance.")],
+    output: Annotated[str, typer.Option(help="Name of the output, such as a class.")],
+    shapiq: Annotated[Path, typer.Option(help="The .npz file, for shapiq.Game.load_values.")],
+    root: Root = ROOT,
+) -> None:
+    """Write one game of a store as a file for shapiq."""
+    from pipeline.store.exchange import to_shapiq  # noqa: PLC0415  nothing else here needs it
+
+    try:
+        store = open_store(_resolved(path, root))
+        to_shapiq(store, instance, output, shapiq)
+    except (InputError, OSError) as error:
+        _fail(str(error))
+    typer.echo(f"{shapiq}: {store.record.rows} coalitions of {instance}, {output}")
+
+
+@app.command("import")
+def import_games(
+    name: Annotated[str, typer.Argument(help="Name of the new store, such as mine/games.")],
+    files: Annotated[list[Path], typer.Argument(help="Files that shapiq wrote (.npz).")],
+    root: Annotated[Path, typer.Option(help="Directory that holds stores.")] = Path(ROOT),
+) -> None:
+    """Make a store from complete tables of games that shapiq wrote, one file per instance."""
+    from pipeline.store.exchange import from_shapiq  # noqa: PLC0415
+
+    try:
+        if len(parts := name.split("/")) != 2 or not all(parts):
+            raise InputError(f"{name}: name the store as <study>/<game>")
+        made = from_shapiq(files, root / f"{name}.zarr")
+    except (InputError, OSError) as error:
+        _fail(str(error))
+    typer.echo(f"{made.path}: {len(made)} instances of {made.record.n_players} players")
+
+
 @app.command("prune")
 def prune_stores(
     root: Annotated[Path, typer.Option(help="Directory that holds stores.")] = Path(ROOT),

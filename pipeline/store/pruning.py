@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.core.errors import InputError
-from pipeline.store import DamagedStore, open_store
+from pipeline.store import CoalitionStore, DamagedStore, open_store
 from pipeline.store.claims import CLAIMS
 from pipeline.store.evaluation import read_receipt
 from pipeline.store.planning import LEFTOVER, SET_ASIDE
+from pipeline.store.record import IMPORTED
 from pipeline.store.removal import at_rest, remove
 
 RECEIPTS = "receipts/*.json"
@@ -199,9 +200,17 @@ def _judged(path: Path, references: set[_Reference]) -> Unused | LeftAlone | Non
         return LeftAlone(path, "is damaged, so its game is unknown; run `store verify`")
     except (InputError, OSError) as error:
         return LeftAlone(path, str(error).removeprefix(f"{path}: "))
-    place = path.resolve()
+    return _judged_store(path, store, done, references)
+
+
+def _judged_store(
+    path: Path, store: CoalitionStore, done: int, references: set[_Reference]
+) -> Unused | LeftAlone | None:
+    place, aside = path.resolve(), path.parent.name == SET_ASIDE
     if (place, store.record.identity) in references:
         return None
+    if not aside and store.record.specification == IMPORTED:
+        return LeftAlone(path, "was imported, so no command makes it again; remove it by hand")
     named = any(place == other for other, _ in references)
     reason = "receipts name another game there" if named else "no receipt names it"
     return Unused(

@@ -13,6 +13,9 @@ from pipeline.shapley.coalitions import check_enumerable
 FORMAT = "coalition-store"
 FORMAT_VERSION = 2
 
+IMPORTED = {"made": "elsewhere"}
+"""Specification of games that were evaluated elsewhere."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 JSON = Any
