@@ -151,8 +151,8 @@ def draw_explanation(
     rows = []
     for number, c in enumerate(shown_classes(found, class_name)):
         which = "predicted class" if number == 0 else "class"
-        gets = f"gets {significant(found.scores[c])}"
-        title = f"{MODEL_NAMES[model]}, {which}: {found.classes[c]} ({gets})"
+        scored = f"score {significant(found.scores[c])}"
+        title = f"{MODEL_NAMES[model]}, {which}: {found.classes[c]} ({scored})"
         rows.append(ExplainedClass(title, found.esv[:, c]))
     with figure_style():
         pictures = frame_pictures(video, found.frames)

@@ -133,7 +133,7 @@ def draw_curves(curves: Sequence[Mapping[str, Any]], units: Mapping[str, str]) -
                 )
             what = {"insertion": "shown", "deletion": "hidden"}[kind]
             axes.set_title(f"{MODEL_NAMES.get(model, model)}: {kind}", fontsize=10)
-            axes.set_xlabel(f"part of the areas that is {what}, highest values first")
+            axes.set_xlabel(f"share of areas {what}, highest values first")
         line[0].set_ylabel(f"mean score ({units[model]})")
     panels[0][1].legend(fontsize=8.5, loc="best", handlelength=3)
     return figure

@@ -77,7 +77,7 @@ def draw_attributions(found: Attributions, pictures: Sequence[int], part: str = 
     for axes, title in zip(grid[0, :-1], titles, strict=True):
         axes.set_title(title, fontsize=9, loc="center")
     figure.suptitle(_PART_TITLES[part].format(_SCORE_TITLES[found.model]), fontsize=11)
-    note = f"* {found.unit} per area, on a scale of its own: the number is that of the darkest area"
+    note = f"* {found.unit} per area, on its own scale; the number is the size of the largest value"
     figure.text(0.04, 0.0, note, fontsize=7.5, va="top")
     return figure
 
@@ -201,4 +201,4 @@ def _row_title(found: Attributions, picture: int) -> str:
     name = found.classes[target] if target < len(found.classes) else str(target)
     if found.seconds is not None:
         return f"{found.classes[own]} and {name}"
-    return found.classes[own] if own == target else f"{found.classes[own]}, taken\nfor {name}"
+    return found.classes[own] if own == target else f"{found.classes[own]}, classified\nas {name}"

@@ -42,7 +42,7 @@ def draw_proportions(rows: Sequence[Row]) -> Figure:
     for axes in all_axes[:, 0]:
         axes.set_ylabel("probability of\na proportional sample")
     figure.suptitle(
-        "Crosses: Theorem 2, normalised. Open signs: simulation, with 95 % intervals", fontsize=11
+        "Crosses: Theorem 2, normalised. Open symbols: simulation with 95 % intervals", fontsize=11
     )
     return figure
 

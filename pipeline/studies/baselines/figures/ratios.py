@@ -111,7 +111,7 @@ def draw_errors(rows: Sequence[Row]) -> Figure:
     for axes in all_axes[-1]:
         axes.set_xlabel("distinct coalitions evaluated")
     for axes in all_axes[:, 0]:
-        axes.set_ylabel("L1 distance of ratios\n(mean, 95 % interval)")
+        axes.set_ylabel("L1 distance to exact ratios\n(mean, 95 % interval)")
     figure.legend(shown.values(), shown, loc="outside upper center", ncols=3, handlelength=3)
     return figure
 

@@ -35,7 +35,9 @@ def draw_surrogates(games: Mapping[str, Mapping[str, Any]]) -> Figure:
         players = np.arange(len(utility))
         shown["utility function"] = exact_bars(axes, players, utility)
         _network_points(axes, list(map(np.array, values["networks"].values())), shown)
-        axes.set(title=game_name(game), xlabel="player", ylabel="Shapley value")
+        axes.set(
+            title=game_name(game), xlabel="player", ylabel="Shapley value\n(unit of the utility)"
+        )
         by_player(axes, players)
     figure.legend(shown.values(), shown, loc="outside upper center", ncols=6)
     return figure
@@ -73,8 +75,8 @@ def draw_connected(games: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Figu
         for axes in (upper, lower):
             axes.set_xticks(players[:: 1 if len(players) <= 12 else 2])
             axes.grid(visible=False, axis="x")
-    all_axes[0, 0].set_ylabel("mean over the coalitions\n(unit of the utility)")
-    all_axes[1, 0].set_ylabel("mean over the coalitions,\nof each network (unit of the utility)")
+    all_axes[0, 0].set_ylabel("mean contribution\n(unit of the utility)")
+    all_axes[1, 0].set_ylabel("mean size, every network\n(unit of the utility)")
     figure.legend(shown.values(), shown, loc="outside upper center", ncols=3)
     return figure
 

@@ -20,7 +20,7 @@ EXACT_FILL, EXACT_EDGE = "#DDDDDD", "#555555"
 LABELS = {
     "effective": "Effective Shapley, weighted counts",
     "effective_printed": "Effective Shapley, Eq. 5 as printed",
-    "effective_averages": "Effective Shapley, to the letter (averages alone)",
+    "effective_averages": "Effective Shapley, averages alone",
     "effective_unsampled": "Effective Shapley without second sampling",
     "permutation": "permutation sampling, single orders",
     "permutation_pairs": "permutation sampling, antithetic pairs",

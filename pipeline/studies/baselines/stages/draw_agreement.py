@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.core.plotting import figure_style, save
 from pipeline.studies.baselines.figures.agreement import draw_curves, draw_measures
 
-VERSION = 1
+VERSION = 2
 
 
 def main(*, numbers: Path, figures: list[Path]) -> None:

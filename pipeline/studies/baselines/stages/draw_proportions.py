@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.core.plotting import figure_style, save
 from pipeline.studies.baselines.figures.proportions import draw_proportions
 
-VERSION = 3
+VERSION = 4
 
 
 def main(*, numbers: Path, figures: list[Path]) -> None:

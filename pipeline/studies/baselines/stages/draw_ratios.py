@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.core.plotting import figure_style, save
 from pipeline.studies.baselines.figures.ratios import draw_errors, draw_ratios
 
-VERSION = 3
+VERSION = 4
 
 
 def main(*, numbers: Path, figures: list[Path]) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.core.plotting import figure_style, save
 from pipeline.studies.baselines.figures.replace import draw_connected, draw_surrogates
 
-VERSION = 1
+VERSION = 2
 
 
 def main(*, numbers: Path, figures: list[Path]) -> None:

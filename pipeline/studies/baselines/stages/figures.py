@@ -8,7 +8,7 @@ from pipeline.studies.baselines.attribution_files import read_attributions
 from pipeline.studies.baselines.figures.pictures import draw_attributions
 from pipeline.studies.baselines.params import DrawnParams
 
-VERSION = 3
+VERSION = 4
 
 
 def main(*, attributions: list[Path], params: DrawnParams, figures: list[Path], out: Path) -> None:

@@ -20,8 +20,8 @@ def draw_accuracy(accuracy: Mapping[str, Any]) -> Figure:
     chance = accuracy["chance"]
     panels = [
         ("top1", "all clips"),
-        ("within_pairs", "pairs that differ only in order:\nwhich of the two?"),
-        ("top1_rest", "classes without counterpart"),
+        ("within_pairs", "pairs that differ only in order:\nthe true class ranks higher"),
+        ("top1_rest", "classes without a counterpart"),
     ]
     panels = [(key, title) for key, title in panels if key in accuracy["trn"]]
     figure, all_axes = plt.subplots(

@@ -104,7 +104,7 @@ def _draw_pictures(
     axes.set(xlim=(-0.5, len(pictures) - 0.5), ylim=(-0.5 * aspect, 0.5 * aspect))
     axes.axis("off")
     if inside_action is not None and inside_action.any():
-        axes.set_title("framed in green: inside the action", fontsize=9, weight="normal")
+        axes.set_title("green outline: inside the action", fontsize=9, weight="normal")
 
 
 def _aspect(picture: NDArray[np.uint8]) -> float:
@@ -221,7 +221,7 @@ def _explained(
             shown.append(("predicted class", predicted, whole, esv))
         for what, number, score, esv in shown:
             model = MODEL_NAMES[name]
-            title = f"{model}, {what}: {classes[number]} ({model} gives it {significant(score)})"
+            title = f"{model}, {what}: {classes[number]} (score {significant(score)})"
             rows.append(ExplainedClass(title, esv))
     return rows
 

@@ -66,9 +66,9 @@ def draw_approximation(
         grouped_by: what the lines are, above the legend.
     """
     titles = {
-        "pearson": ("Pearson's r", "r of approximate and exact ESVs"),
-        "error": ("mean absolute error", f"mean absolute error ({unit})"),
-        "rank": ("Kendall's τ", "τ of approximate and exact ESVs"),
+        "pearson": ("correlation", "Pearson's r with exact ESVs"),
+        "error": ("error", f"mean absolute error ({unit})"),
+        "rank": ("rank correlation", "Kendall's τ with exact ESVs"),
     }
     figure, all_axes = plt.subplots(
         1, len(measures), figsize=(4.1 * len(measures), 3.7), squeeze=False
@@ -81,7 +81,7 @@ def draw_approximation(
                 budget[known], mean[known], yerr=reach, ms=5, capsize=2.5, label=name, **style
             )
         axes.set_xscale("log", base=2)
-        axes.set(xlabel="budget m × i (subsequences a scale)", title=titles[measure][0])
+        axes.set(xlabel="budget m × i (subsequences per scale)", title=titles[measure][0])
         axes.set_ylabel(titles[measure][1])
         if measure == "error":
             axes.set_yscale("log")
@@ -134,7 +134,7 @@ def draw_estimators(
             fontsize=8.5,
         )
     axes.set(xscale="log", yscale="log", title=title)
-    axes.set_xlabel("distinct coalitions whose score is used, per video")
+    axes.set_xlabel("distinct coalitions used per video")
     axes.set_ylabel(f"mean absolute error of ESVs ({unit})")
     if lines:
         axes.legend(loc="lower left", handlelength=2.8, fontsize="small")
@@ -189,7 +189,7 @@ def draw_methods(model: str, rows: Sequence[Mapping[str, Any]], unit: str) -> Fi
         of_method.sort(key=lambda row: row["evaluations"])
         lines[method] = _error_line(of_method)
     frames = rows[0]["frames"]
-    title = f"{MODEL_NAMES[model]}, {frames} frames"
+    title = f"Error of estimated values, {MODEL_NAMES[model]} with {frames} frames"
     return draw_estimators(lines, unit=unit, exact_at=2**frames, title=title)
 
 

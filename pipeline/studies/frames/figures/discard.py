@@ -97,7 +97,7 @@ def draw_discard(
                 _draw_order(axes[1][column], order, 100 * line.accuracy, error)
         axes[-1][column].set_xlabel("frames discarded")
         axes[-1][column].xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[0][0].set_ylabel(f"class score, true class ({unit})")
+    axes[0][0].set_ylabel(f"score of the true class ({unit})")
     if accurate:
         axes[1][0].set_ylabel("accuracy (%)")
         axes[1][0].set_ylim(bottom=0)

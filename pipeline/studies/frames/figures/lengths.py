@@ -25,9 +25,11 @@ def draw_lengths(
     figure, axes = plt.subplots(figsize=(5.2, 3.6))
     for model, (share, error) in shares.items():
         draw_means(axes, model, frames, share, error)
-    axes.set(xlabel="frames given to the model", ylabel="supporting frames, ESV > 0 (%)")
+    axes.set(xlabel="frames given to the model", ylabel="frames with ESV > 0 (%)")
     axes.set_ylim(0, 102)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.set_title("mean over videos and its 95 % interval", fontsize=10, weight="normal")
+    axes.set_title(
+        "Frames that support the true class\n(mean over videos, 95 % interval)", fontsize=10
+    )
     axes.legend(loc="lower left", handlelength=2.8)
     return figure

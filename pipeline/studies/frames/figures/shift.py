@@ -42,15 +42,13 @@ def draw_shift(found: Mapping[str, Mapping[str, Any]], *, unit: str) -> Figure:
         draw_means(left, model, x, of_rows["mean"], of_rows["standard_error"])
         spread = np.nan if changes["spread"] is None else changes["spread"]
         draw_means(right, model, x, of_rows["relative"], of_rows["standard_error"] / spread)
-    right.axhline(1, color=GREY, ls=":", lw=1.4, label="any other frame of the video")
-    left.set_title(
-        "mean, its 95 % interval,\nand the middle half of the frames (pale)", fontsize=10
-    )
+    right.axhline(1, color=GREY, ls=":", lw=1.4, label="two frames of a video")
+    left.set_title("mean with its 95 % interval;\npale: the middle half of the frames", fontsize=10)
     left.set_ylabel(f"change of ESV, |Δφ| ({unit})")
-    right.set_title("relative to the mean difference\nof two frames of a video", fontsize=10)
+    right.set_title("relative to the mean difference\nbetween two frames of a video", fontsize=10)
     right.set_ylabel(r"mean |Δφ| / mean $|\varphi_i - \varphi_j|$")
     for axes in (left, right):
-        axes.set_xlabel("shift |k| (frames of the feature file)")
+        axes.set_xlabel("shift |k| (rows of the feature file)")
         axes.set_ylim(bottom=0)
         axes.margins(x=0.12)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

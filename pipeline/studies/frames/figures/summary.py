@@ -58,9 +58,7 @@ def _draw_positions(axes: Axes, values: Mapping[str, NDArray[np.floating]], unit
         xlabel="position of the frame in the video (0: first)",
         ylabel=f"mean ESV, true class ({unit})",
     )
-    axes.set_title(
-        "What a frame is worth, by its position\n(mean and its 95 % interval)", fontsize=10
-    )
+    axes.set_title("Mean value of a frame by its position\n(with 95 % intervals)", fontsize=10)
     axes.grid(visible=False, axis="x")
     axes.margins(y=0.25)
     axes.legend(ncols=2, loc="upper center")

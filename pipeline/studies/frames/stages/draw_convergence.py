@@ -7,7 +7,7 @@ from pipeline.core.plotting import figure_style, save
 from pipeline.studies.frames.figures.convergence import draw_algorithm_1, draw_methods
 from pipeline.studies.frames.paths import MODELS
 
-VERSION = 4
+VERSION = 5
 
 
 def main(*, numbers: Path, figures: list[Path]) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.core.plotting import figure_style, save
 from pipeline.studies.frames.figures.discard import DISCARD_GROUPS, draw_discard, lines_of
 
-VERSION = 2
+VERSION = 3
 
 
 def main(*, numbers: Path, curves: Path, figures: list[Path]) -> None:

@@ -9,7 +9,7 @@ from pipeline.core.plotting import figure_style, save
 from pipeline.studies.frames.figures.lengths import draw_lengths
 from pipeline.studies.frames.paths import MODELS
 
-VERSION = 1
+VERSION = 2
 
 
 def main(*, numbers: Path, figures: list[Path]) -> None:

@@ -7,7 +7,7 @@ from pipeline.core.plotting import figure_style, save
 from pipeline.studies.frames.figures.shift import draw_shift
 from pipeline.studies.frames.paths import MODELS
 
-VERSION = 1
+VERSION = 2
 
 
 def main(*, numbers: Path, figures: list[Path]) -> None:

@@ -19,7 +19,7 @@ from pipeline.studies.frames.values import read_values
 
 log = logging.getLogger(__name__)
 
-VERSION = 3
+VERSION = 4
 
 
 def main(

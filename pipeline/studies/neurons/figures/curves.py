@@ -133,7 +133,7 @@ def draw_removal(axes: Axes, content: Mapping[str, Any]) -> None:
         100 / len(content["classes"]), color="black", lw=0.8, ls=(0, (1, 2)), label="chance"
     )
     axes.set(
-        title=f"without the first of {content['filters']} filters",
+        title=f"filters removed one by one ({content['filters']} in all)",
         xlabel="filters removed",
         ylabel=f"accuracy on {content['images']} held-out images (%)",
         ylim=(-3, 103),
@@ -156,9 +156,9 @@ def draw_layers(axes: Axes, content: Mapping[str, Any]) -> None:
     many = len(names) >= 9
     axes.set_xticks(np.arange(len(names)), names, rotation=90 if many else 0, fontsize=8.5)
     axes.set(
-        title=f"where the {content['top']} largest values are",
-        xlabel="convolution, first to last (filters)",
-        ylabel="share of its filters (%)",
+        title=f"layers of the {content['top']} largest values",
+        xlabel="convolution (number of filters)",
+        ylabel="share of the layer's filters (%)",
     )
     axes.grid(visible=False, axis="x")
     if len(kinds) > 1:
@@ -170,13 +170,17 @@ def draw_classes(content: Mapping[str, Any]) -> Figure:
     rows = content["of_classes"]
     classes = list(dict.fromkeys(row["of"] for row in rows))
     panels = [(name, "recall", f"recall of class {name}") for name in classes]
-    panels += [(name, "accuracy", f"accuracy, without those of {name}") for name in classes]
-    return draw_panels(rows, panels, columns=len(classes), label="held-out images (%)")
+    panels += [(name, "accuracy", f"accuracy without filters of {name}") for name in classes]
+    return draw_panels(rows, panels, columns=len(classes), label="share of held-out images (%)")
 
 
 def draw_repair(content: Mapping[str, Any]) -> Figure:
     """Accuracy of each subgroup while filters of negative value are removed (Fig. 3b)."""
-    titles = {"conflicting": "conflicting tints", "aligned": "aligned tints", "both": "both"}
+    titles = {
+        "conflicting": "conflicting tints",
+        "aligned": "aligned tints",
+        "both": "both subgroups",
+    }
     panels = [("tinted", metric, title) for metric, title in titles.items()]
     return draw_panels(content["curves"], panels, columns=3)
 
@@ -185,9 +189,9 @@ def draw_vulnerable(content: Mapping[str, Any]) -> Figure:
     """Success of attacks and accuracy while filters are removed (Fig. 3c)."""
     panels = [
         ("attacked", "success, made with plain", "attack succeeds"),
-        ("attacked", "right, made with plain", "right in spite of it"),
-        ("attacked", "clean", "right without attack"),
+        ("attacked", "right, made with plain", "right despite the attack"),
+        ("attacked", "clean", "right without an attack"),
         ("attacked", "success, made with foreign", "foreign attack succeeds"),
-        ("attacked", "right, made with foreign", "right in spite of it"),
+        ("attacked", "right, made with foreign", "right despite a foreign attack"),
     ]
-    return draw_panels(content["curves"], panels, columns=3, label="held-out images (%)")
+    return draw_panels(content["curves"], panels, columns=3, label="share of held-out images (%)")

@@ -80,7 +80,7 @@ def fill(figure: Figure | SubFigure, portraits: Portraits, places: Sequence[int]
                 draw_image(row[start + number], image, framed=number == 0)
     for start, word in ((1, "most"), (n + 3, "least")):
         grid[0, start].set_title("dream", fontsize=8.5, loc="center")
-        grid[0, start + 1].set_title(f"activate it {word}", fontsize=8.5)
+        grid[0, start + 1].set_title(f"{word} activating images", fontsize=8.5)
 
 
 def draw_image(axes: Axes, image: NDArray[np.floating], *, framed: bool) -> None:

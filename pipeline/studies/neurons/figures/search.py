@@ -28,8 +28,8 @@ def draw_search(content: Mapping[str, Any]) -> Figure:
         left.annotate(text, (count, place), va="center", fontsize=8.5)
     left.set_yticks(places, [_short(row["method"]) for row in found])
     left.set(
-        title=f"until the {content['k']} largest are known",
-        xlabel="evaluations of an image (millions)",
+        title=f"cost of finding the {content['k']} largest values",
+        xlabel="evaluations of single images (millions)",
         xlim=(0, 1.8 * counts.max()),
     )
     left.grid(visible=False, axis="y")
@@ -38,11 +38,11 @@ def draw_search(content: Mapping[str, Any]) -> Figure:
         samples = np.array(row["samples"])[order]
         right.plot(np.arange(1, len(samples) + 1), samples, color=colour, ls=style,
                    label=_short(row["method"]))  # fmt: skip
-    right.axvline(content["k"] + 0.5, color=VERMILION, lw=1, ls=":", label="the k-th value")
+    right.axvline(content["k"] + 0.5, color=VERMILION, lw=1, ls=":", label="limit of the k largest")
     right.set(
-        title="iterations that each filter is sampled in",
-        xlabel="filter, by its value",
-        ylabel=f"batches of {content['batch']} images",
+        title="samples of each filter",
+        xlabel="filter, by rank of its value",
+        ylabel=f"samples (batches of {content['batch']} images)",
         ylim=(0, None),
     )
     right.legend(fontsize=8.5)
@@ -63,7 +63,9 @@ def draw_truncation(content: Mapping[str, Any]) -> Figure:
         np.array([row[name] for row in curve]) for name in ("removed", "mean", "low", "high")
     )
     left.plot(removed, 100 * mean, color=BLUE, label="mean of all iterations")
-    left.fill_between(removed, 100 * low, 100 * high, color=BLUE, alpha=0.15, label="90 % of them")
+    left.fill_between(
+        removed, 100 * low, 100 * high, color=BLUE, alpha=0.15, label="90 % of iterations"
+    )
     left.set(
         title="filters removed in random orders",
         xlabel="filters removed",
@@ -74,13 +76,13 @@ def draw_truncation(content: Mapping[str, Any]) -> Figure:
     rows = content["truncation"]["thresholds"]
     thresholds = [100 * row["threshold"] for row in rows]
     right.plot(thresholds, [100 * row["evaluations"] for row in rows], "o-", color=BLUE,
-               label="evaluations that are left")  # fmt: skip
+               label="evaluations still made")  # fmt: skip
     right.plot(thresholds, [100 * row["dropped"] for row in rows], "s--", color=VERMILION,
-               label="accuracy that no filter is given")  # fmt: skip
+               label="accuracy credited to no filter")  # fmt: skip
     right.set(
-        title="what truncation saves, and drops",
+        title="what truncation saves and drops",
         xlabel="threshold of accuracy (%)",
-        ylabel="%",
+        ylabel="share (%)",
         ylim=(min(-5, 100 * min(row["dropped"] for row in rows) - 3), 103),
     )
     right.legend(fontsize=8.5)
@@ -102,12 +104,16 @@ def draw_spread(content: Mapping[str, Any]) -> Figure:
             removed = [r["removed"] for r in chosen]
             values = [100 * r["value"] for r in chosen]
             axes[place].plot(removed, values, color=colour, ls=style, label=name)
-    axes[0].set(title="values", xlabel="Shapley value (accuracy)", ylabel="filters")
-    axes[1].set(title="largest values removed", xlabel="filters removed")
-    axes[2].set(title="least values removed", xlabel="filters removed")
+    axes[0].set(
+        title="distribution of values",
+        xlabel="Shapley value (accuracy)",
+        ylabel="number of filters",
+    )
+    axes[1].set(title="largest values removed first", xlabel="filters removed")
+    axes[2].set(title="least values removed first", xlabel="filters removed")
     for place in (1, 2):
-        axes[place].set(ylabel="accuracy, held-out (%)", ylim=(-3, 103))
-    axes[0].legend(title="trained", fontsize=8.5)
+        axes[place].set(ylabel="held-out accuracy (%)", ylim=(-3, 103))
+    axes[0].legend(title="training", fontsize=8.5)
     return figure
 
 
@@ -122,8 +128,8 @@ def draw_costs(content: Mapping[str, Any]) -> Figure:
         axes.annotate(f" {text}", (gain, place), va="center", fontsize=9)
     axes.set_yticks(places, [row["method"] for row in rows])
     axes.set(
-        title="equal errors, so many times fewer evaluations",
-        xlabel=f"gain over shared orders of {content['batch']} images",
+        title="evaluations saved at equal errors",
+        xlabel=f"times fewer evaluations than\nshared orders of {content['batch']} images",
         xlim=(0, 1.15 * max([1, *gains])),
     )
     axes.grid(visible=False, axis="y")

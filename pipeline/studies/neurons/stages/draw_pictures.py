@@ -6,7 +6,7 @@ from pipeline.core.plotting import figure_style, save
 from pipeline.studies.neurons.figures.pictures import draw_portraits
 from pipeline.studies.neurons.pictures import read_portraits
 
-VERSION = 1
+VERSION = 2
 
 
 def main(*, portraits_of: Path, figures: list[Path]) -> None:

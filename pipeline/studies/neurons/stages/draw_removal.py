@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.core.plotting import figure_style, save
 from pipeline.studies.neurons.figures import curves
 
-VERSION = 1
+VERSION = 2
 
 DRAWN = {"removal": curves.draw_overall, "classes": curves.draw_classes}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.core.plotting import figure_style, save
 from pipeline.studies.neurons.figures import curves
 
-VERSION = 3
+VERSION = 4
 
 DRAWN = {"vulnerable": curves.draw_vulnerable}
 

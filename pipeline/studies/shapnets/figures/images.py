@@ -121,8 +121,8 @@ def draw_removal(content: Mapping[str, Any]) -> Figure:
     curves = content["removal"]["curves"]
     figure, both = plt.subplots(1, 2, figsize=(9.4, 4.6))
     panels = (
-        ("least", "without the least pixels", "change of the output (% of its mean)"),
-        ("top", "without the top pixels", "output that is left (% of its mean)"),
+        ("least", "without pixels of least value", "change of the output (% of its mean)"),
+        ("top", "without pixels of largest value", "output that is left (% of its mean)"),
     )
     shown: dict[str, Any] = {}
     for axes, (kind, title, label) in zip(both, panels, strict=True):
@@ -131,7 +131,7 @@ def draw_removal(content: Mapping[str, Any]) -> Figure:
             style = METHOD_STYLES[method]
             shown[style["label"]] = draw_curve(axes, rows, content["images"], 100, **style)
         better = "lower is better"
-        axes.set(title=f"{title} ({better})", xlabel="pixels removed (%)", ylabel=label)
+        axes.set(title=f"{title}\n({better})", xlabel="pixels removed (%)", ylabel=label)
     figure.legend(shown.values(), shown, **ABOVE, ncols=4)
     return figure
 
@@ -166,7 +166,7 @@ def _draw_thresholds(axes: Axes, rows: Rows) -> None:
         skipped = [100 * (1 - np.mean(row["windows"])) for row in own]
         accuracies = [100 * row["accuracy"] for row in own]
         axes.plot(skipped, accuracies, ms=4.5, lw=1.6, **NETWORK_STYLES[network])
-    axes.set(title="near 0, all stages", xlabel="windows not computed (%)")
+    axes.set(title="all stages, by threshold", xlabel="windows not computed (%)")
     axes.legend(loc="lower left", fontsize="small", handlelength=3)
 
 
@@ -217,7 +217,7 @@ def draw_layers(found: Drawn) -> Figure:
         drawn,
         ax=all_axes,
         orientation="horizontal",
-        label="sum over channels of absolute values, in parts of the stage's largest",
+        label="sum of absolute values over channels, relative to the stage's largest",
         shrink=0.5,
         aspect=40,
     )

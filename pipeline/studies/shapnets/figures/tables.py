@@ -82,8 +82,13 @@ def draw_distances(contents: Sequence[Mapping[str, Any]]) -> Figure:
         axes.invert_yaxis()
         axes.set_xscale("log")
         error = content["error of estimates"]
-        exact = "exact" if content["exact"] else f"to {significant(100 * error, 1)} %"
-        axes.set(title=f"{NAMES[content['source']]}\n({exact})", xlabel="relative distance")
+        exact = "exact values"
+        if not content["exact"]:
+            exact = f"values known to {significant(100 * error, 1)} %"
+        axes.set(
+            title=f"{NAMES[content['source']]}\n({exact})",
+            xlabel="relative distance to exact values",
+        )
     figure.legend(drawn.values(), drawn, loc="outside upper center", ncols=3)
     return figure
 
@@ -117,11 +122,11 @@ def draw_consistent(
                 label=NAMES[source],
             )
             axes.set_xticks(places, ["0", *(n.rpartition(" ")[2] for n in names[1:])])
-            axes.set_xlabel("weight λ of the term")
+            axes.set_xlabel("weight λ of the loss term")
     for axes in panels:
         axes.set_ylim(bottom=0)
-    panels[0].set(title="explanation", ylabel="relative distance to exact values")
-    panels[1].set(title="network", ylabel="mean squared error, or accuracy")
+    panels[0].set(title="distance of explanations", ylabel="relative distance to exact values")
+    panels[1].set(title="error or accuracy", ylabel="mean squared error or accuracy")
     panels[2].set(title="interactions", ylabel="non-additive share of the variance")
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside upper center", ncols=3)
@@ -175,10 +180,14 @@ def draw_learned(contents: Sequence[Mapping[str, Any]]) -> Figure:
             squares = np.array(sorted(INTERACTING)).T
             axes.plot(
                 squares[1], squares[0], ls="", marker="s", ms=9, mfc="none", mec=VERMILION, mew=1.5,
-                label="interacts in the table",
+                label="pair interacts in the table",
             )  # fmt: skip
             axes.legend(loc="lower left")
-        axes.set(title=NAMES[content["source"]], xlabel="feature, from 0", ylabel="feature, from 0")
+        axes.set(
+            title=NAMES[content["source"]],
+            xlabel="second feature (number from 0)",
+            ylabel="first feature (number from 0)",
+        )
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_locator(MaxNLocator(6, integer=True))
         axes.grid(visible=False)
@@ -204,10 +213,10 @@ def draw_timing(content: Mapping[str, Any]) -> Figure:
             ls="",
             label=name,
         )
-    names = ["its own" if method == "ours" else method for method in methods]
+    names = ["its own explanation" if method == "ours" else method for method in methods]
     axes.set_yticks(range(len(methods)), names)
     axes.invert_yaxis()
-    axes.set(xscale="log", xlabel="one explanation (ms)")
+    axes.set(xscale="log", xlabel="time of one explanation (ms)")
     figure.legend(loc="outside upper center", ncols=3)
     return figure
 

@@ -7,7 +7,7 @@ from pipeline.core.plotting import figure_style, save
 from pipeline.studies.shapnets.figures import images
 from pipeline.studies.shapnets.image_explained import read_drawn
 
-VERSION = 1
+VERSION = 2
 
 CURVES = {
     "image_flips": images.draw_flips,

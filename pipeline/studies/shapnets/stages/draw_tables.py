@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.core.plotting import figure_style, save
 from pipeline.studies.shapnets.figures import tables
 
-VERSION = 1
+VERSION = 2
 
 
 def main(*, numbers: list[Path], distances: list[Path], timing: Path, figures: list[Path]) -> None:
