@@ -112,7 +112,7 @@ def _theorem_2(results: Results) -> Claim | None:
     if not telling:
         return None
     inside = [row["low"] <= row["probability"] <= row["high"] for row in telling]
-    # The numbers themselves may have hundreds of digits; of 0 there is no logarithm.
+    # The numbers themselves may have hundreds of digits; 0 has no logarithm.
     beyond = sum((row["printed_log10"] or 0) > 0 for row in rows)
     return claim(
         "Theorem 2",
@@ -121,7 +121,7 @@ def _theorem_2(results: Results) -> Claim | None:
         f"as printed it is above 1 in {beyond} of {len(rows)} cases; divided by the number of "
         f"samples it lies in the simulation's 95 % interval in {sum(inside)} of the {len(telling)} "
         "cases in which it is neither 0 nor 1",
-        # What is divided is not what is claimed: the printed number has to lie there itself.
+        # The claim is about the printed number, so this number itself has to lie in the interval.
         False if beyond else all_of(r["low"] <= float(r["printed"]) <= r["high"] for r in telling),
     )
 
@@ -252,7 +252,7 @@ def _as_printed(results: Results) -> Claim:
     return claim(
         "Eq. 5",
         "utility functions",
-        "averages of coalitions counted as Eq. 5 is printed are in the ratios of Shapley values",
+        "counted as Eq. 5 is printed, averages of coalitions have the ratios of Shapley values",
         "L1 distance "
         + ", ".join(
             f"{printed} ({_plain(row['game'])}; cells weighted and averages times effective "

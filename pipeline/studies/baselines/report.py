@@ -10,7 +10,7 @@ from pipeline.core.tables import NONE, markdown_table
 RATIO_METHODS = {
     "effective": "Effective Shapley (ES)",
     "effective_printed": "ES, Eq. 5 as printed",
-    "effective_averages": "ES to the letter: averages alone",
+    "effective_averages": "ES, averages alone",
     "effective_unsampled": "ES without the second sampling",
     "permutation": "permutations, single orders",
     "permutation_pairs": "permutations, antithetic pairs",

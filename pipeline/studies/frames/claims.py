@@ -78,7 +78,7 @@ def _orders(results: Results, model: str) -> Claim:
         "Figs. 3a, 12a",
         model,
         "discarding frames of low ESV first keeps more of the class score than discarding at "
-        "random, those of high ESV first less",
+        "random, discarding those of high ESV first keeps less",
         f"area under the score: {up} ascending, {chance} random, {down} descending",
         all_of(gaps),
     )
@@ -160,7 +160,7 @@ def _supporting(results: Results, model: str) -> Claim | None:
     of_two = clearly_above([-share for share in shares], found["standard_error"])
 
     def fewer(i: int, j: int) -> bool:
-        # Those of the same videos with the most frames are known video by video.
+        # Differences from the most frames are known video by video.
         return _clear(found["falls"][i]) if j == len(shares) - 1 else of_two(i, j)
 
     return _claim(
@@ -236,7 +236,7 @@ def _approximate(results: Results, model: str) -> Claim | None:
     if not rows:
         return None
     row = rows[0]
-    # With all subsequences sampled nothing is approximate; of values that are all equal is no r.
+    # If all subsequences are sampled, nothing is approximate; equal values have no r.
     if math.comb(row["frames"], row["frames"] // 2) <= row["m"] or row["pearson"] is None:
         return None
     return _claim(

@@ -49,7 +49,7 @@ def accuracy_table(accuracy: Any) -> str:
 
 ACCURACIES = {
     "top1": "all clips",
-    "within_pairs": "clips of paired classes: which of the two?",
+    "within_pairs": "clips of paired classes: true class above the other",
     "top1_rest": "clips of the other classes",
     "top1_pair_blind": "all clips, a pair counted as one class",
 }

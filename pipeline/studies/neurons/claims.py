@@ -149,7 +149,7 @@ def _beats(results: Results) -> list[Claim]:
         claim(
             "Sec. 4",
             "plain",
-            "by conductance twice as many filters must be removed for the same loss of accuracy",
+            "twice as many filters must be removed by conductance for the same loss of accuracy",
             f"half of the accuracy is lost without {needed['shapley']} filters by value, "
             f"{needed['conductance']} by conductance",
             _graded(ratio, TWICE),

@@ -95,7 +95,7 @@ def _beside(distances: Contents, method: str) -> Claim:
     for content in distances:
         rows = {(r["network"], r["method"]): r for r in content["rows"]}
         own, other = rows["deep", "ours"], rows["deep", method]
-        # The same rows are explained by both; taken for independent, errors are no smaller.
+        # Both explain the same rows. If errors count as independent, the margin is no smaller.
         errors = margin(own["relative error"], other["relative error"])
         nearer.append(own["relative"] < other["relative"] + errors)
         told.append(
@@ -136,7 +136,7 @@ def _fast(timing: Mapping[str, Any]) -> Claim:
     return claim(
         "App. F, Table 5",
         "Deep ShapNet of 16 features",
-        "its own explanation is faster than any other of it",
+        "its own explanation takes less time than other methods",
         f"{significant(1000 * seconds['ours'])} ms; "
         + ", ".join(f"{name} {significant(ratio)} × as long" for name, ratio in others.items()),
         min(others.values()) > 1,

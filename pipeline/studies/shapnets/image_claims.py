@@ -96,7 +96,7 @@ def _flips(content: Content, method: str) -> Claim:
     return claim(
         "Table 7, Figs. 4 and 11",
         content["source"],
-        f"pixels by its own explanation turn a class into another better than by {NAMES[method]}",
+        f"its own explanation turns a class into another better than {NAMES[method]}",
         f"t-scores: {', '.join(texts)}",
         all_of(each == "better" for each in found),
     )
@@ -111,7 +111,7 @@ def _top(content: Content) -> Claim:
     return claim(
         "Sec. 3, Fig. 4 right",
         content["source"],
-        "without its top pixels less of the predicted class's output is left than without those "
+        "removing its top pixels leaves less of the predicted class's output than removing those "
         "of other methods",
         f"mean share that is left: {_in_order(rows)}",
         shows,
@@ -125,8 +125,8 @@ def _least(content: Content) -> Claim:
     return claim(
         "Sec. 3, Fig. 4 middle",
         content["source"],
-        "without its least pixels the output changes less than without those of all other methods "
-        "but one",
+        "removing its least pixels changes the output less than removing those of all other "
+        "methods except one",
         f"its own is number {rank}; mean change: {_in_order(rows)}",
         True if rank <= 2 else None if better <= 1 else False,
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.core.claims import write_claims
 from pipeline.studies.baselines.claims import all_claims, headline
 
-VERSION = 3
+VERSION = 4
 
 
 def main(

@@ -11,7 +11,7 @@ from pathlib import Path
 from pipeline.core.claims import write_claims
 from pipeline.studies.frames.claims import all_claims, headline
 
-VERSION = 3
+VERSION = 4
 
 
 def main(

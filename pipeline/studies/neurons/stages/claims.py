@@ -6,7 +6,7 @@ from pathlib import Path
 from pipeline.core.claims import write_claims
 from pipeline.studies.neurons.claims import all_claims, headline
 
-VERSION = 5
+VERSION = 6
 
 
 def main(

@@ -8,7 +8,7 @@ from pipeline.core.files import write_json
 from pipeline.studies.shapnets.claims import headline, table_claims
 from pipeline.studies.shapnets.image_claims import image_claims
 
-VERSION = 2
+VERSION = 3
 
 
 def main(
