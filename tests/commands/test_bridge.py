@@ -392,7 +392,7 @@ def test_an_experiment_and_what_dvc_shows(folder):
     metrics = json.loads(dvc(folder, "metrics", "show", "--json").stdout)
     numbers = metrics[""]["data"]["results/frames/metrics.json"]["data"]
     assert 0 <= numbers["tsn"] <= 1
-    # Of so small models the numbers may stay as they are.
+    # The numbers of models this small may stay the same.
     compared = json.loads(dvc(folder, "metrics", "diff", "--all", "--json").stdout)
     assert compared["results/frames/metrics.json"]["tsn"]["new"] == numbers["tsn"]
     for command in (

@@ -481,7 +481,7 @@ def test_frames_are_sampled_denser_when_more_are_asked_for(study, tmp_path):
     assert len(set(more.frames.tolist())) == 12
     options = ("--frames", "12", "--subsequences", "4", "--out", tmp_path / "o.png")
     said = explain(study, video, *options).output
-    assert "Frames are of 12 a second" in said
+    assert "Frames are sampled at 12 a second" in said
     assert "repeated" not in said
     assert f"The model knows {len(more.classes)} classes" in said
 

@@ -29,7 +29,7 @@ Shapley value does. Where the text leaves a choice:
   intervals of equal width between a player's smallest and largest effective marginal contribution.
 * *Counts.* Eq. 5 as printed has the size of the class m_j where the argument before it (the
   contribution of d_jk "consists of factor … and number of coalitions in d_jk") needs that of the
-  cell d_jk. As printed, sizes 0 and n − 1, whose factor is the greatest although each has but one
+  cell d_jk. As printed, sizes 0 and n − 1, whose factor is the greatest although each has only one
   coalition, get most of the sample. ``counts="weighted"`` follows the argument: a cell counts
   |d_jk| · factor · C(n − 1, k) / b_k, where b_k of the C(n − 1, k) coalitions of its size were
   drawn (in a sample that is grouped by size the factor alone would be wrong). ``counts="printed"``

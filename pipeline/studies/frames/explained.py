@@ -78,7 +78,7 @@ def _remarks(found: Explanation) -> list[str]:
         )
     if found.fps != found.usual_fps:
         remarks.append(
-            f"Frames are of {found.fps:g} a second, so that there are enough of them; the model "
+            f"Frames are sampled at {found.fps:g} a second, so that there are enough; the model "
             f"was trained on {found.usual_fps:g} a second."
         )
     if found.available < len(found.frames):

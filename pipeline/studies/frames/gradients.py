@@ -74,7 +74,7 @@ def attributions(
     which = np.repeat([0, 1], [n_videos, len(wrong)])
     is_multi_scale = isinstance(module.model, MultiScale)
     integrate = gradients_on_lines if is_multi_scale else integrated_gradients
-    # What is computed once per line is computed for many lines at once.
+    # One call computes many lines, which share some of the work.
     step = max(1, at_once // min(steps, POINTS_AT_ONCE) if is_multi_scale else at_once // steps)
     with progress(description, len(videos), "attributions") as advance:
         for start in range(0, len(videos), step):

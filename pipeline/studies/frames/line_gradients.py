@@ -52,7 +52,7 @@ def gradients_on_lines(
     features, targets = checked(module, features, target_classes)
     starts = expanded(baseline, features)
     sizes = module.sizes(features.shape[1])
-    # Halves where the lines begin, and what the way to their ends adds.
+    # Halves at the beginning of the lines, and their changes along the lines.
     first = [
         halves_of(size, projected_frames(model, starts, size), module.bias_of(size))
         for size in sizes

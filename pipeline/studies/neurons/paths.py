@@ -1,4 +1,4 @@
-"""Files of the study of neurons: what its rules read, and which games it fills stores with."""
+"""Files of the study of neurons: the inputs of its rules, and the games in its stores."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Files of the study of Shapley explanation networks, and the games it fills stores with."""
+"""Files of the study of Shapley explanation networks, and the games in its stores."""
 
 from functools import lru_cache
 from pathlib import Path

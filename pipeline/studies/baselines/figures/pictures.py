@@ -54,8 +54,8 @@ def draw_attributions(found: Attributions, pictures: Sequence[int], part: str = 
     """Pictures with their attributions, one row per picture and one column per method (Figs. 3–7).
 
     All pixels in a row share one scale. Exact values are of areas and have their own scale: the
-    number above them is that of the darkest area. In large pictures, one pixel in 200 is beyond the
-    scale. For methods with random draws, the first repeat is shown.
+    number in the corner is the size of the largest value. In large pictures, one pixel in 200 is
+    beyond the scale. For methods with random draws, the first repeat is shown.
 
     Args:
         found: the attributions.
