@@ -31,7 +31,7 @@ def receipts(folder):
     return found
 
 
-def test_all_games_are_in_stores_that_one_code_reads(built):
+def test_the_stores_of_all_games_are_complete_and_readable(built):
     made = receipts(built)
     # The utility function and a network; two pictures of four areas.
     assert made == {
@@ -60,7 +60,7 @@ def test_a_second_run_of_either_command_runs_nothing(built):
 
 
 @pytest.mark.slow
-def test_a_parameter_of_an_analysis_evaluates_and_trains_nothing(built, tmp_path):
+def test_changing_an_analysis_evaluates_and_trains_nothing(built, tmp_path):
     folder = clone.copied(built, tmp_path / "copy")
     clone.change(folder, "baselines.ratios.kept", 10)
     clone.change(folder, "baselines.agreement.ink", 0.4)

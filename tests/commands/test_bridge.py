@@ -77,7 +77,7 @@ def digits(folder):
     return locked(folder, "toy_values")["params"]["params.yaml"]["toy.values"]["digits"]
 
 
-def test_a_parameter_of_an_analysis_runs_what_comes_after_it_and_undone_brings_results_back(folder):
+def test_changing_an_analysis_runs_its_dependents_and_undoing_restores_results(folder):
     first, before, stored = receipts(folder), clone.contents(folder), shards(folder)
     assert [r.evaluations_made for r in first.values()] == [12 * 2**4] * 2
     assert len(shards(folder, *MODELS)) == 24
@@ -112,7 +112,7 @@ def test_a_parameter_of_an_analysis_runs_what_comes_after_it_and_undone_brings_r
 
 
 @pytest.mark.slow
-def test_another_number_of_players_undone_brings_the_results_back(folder):
+def test_undoing_another_number_of_players_restores_the_results(folder):
     at_four = clone.contents(folder)
     change(folder, "frames.coalitions.n", 3)
     assert rules_run(dvc(folder, "repro")) == OF_PLAYERS
@@ -137,7 +137,7 @@ def test_another_number_of_players_undone_brings_the_results_back(folder):
 
 
 @pytest.mark.slow
-def test_without_dvcs_cache_the_stores_still_keep_what_was_evaluated(folder):
+def test_stores_keep_evaluations_without_dvcs_cache(folder):
     at_four = clone.contents(folder)
     snakemake(folder, "frames_merge_all", "--config", "frames={coalitions: {n: 3}}")
     shutil.rmtree(folder / ".dvc/cache")
@@ -150,7 +150,7 @@ def test_without_dvcs_cache_the_stores_still_keep_what_was_evaluated(folder):
 
 
 @pytest.mark.slow
-def test_only_the_videos_asked_for_in_addition_are_evaluated(folder):
+def test_only_additional_videos_are_evaluated(folder):
     stored, models = shards(folder, *MODELS), trained(folder)
     change(folder, "frames.dataset.validation_clips", 17)
     done = dvc(folder, "repro")
@@ -166,7 +166,7 @@ def test_only_the_videos_asked_for_in_addition_are_evaluated(folder):
     assert has_nothing_to_do(snakemake(folder, "-n"))
 
 
-def test_an_edit_that_changes_no_result_runs_nothing_and_another_is_told_by_its_version(folder):
+def test_only_an_edit_that_raises_a_version_runs_stages(folder):
     study = folder / "pipeline/studies/frames"
     for file in ("game.py", "stages/scales.py", "stages/values.py"):
         (study / file).write_text(f"{(study / file).read_text()}\n# A remark.\n")
@@ -193,7 +193,7 @@ def pushed(built, tmp_path):
     return source, fresh
 
 
-def test_what_was_pulled_runs_nothing_and_is_known_job_by_job(built_once, tmp_path):
+def test_pulled_results_run_nothing_and_are_known_job_by_job(built_once, tmp_path):
     """Also in a clone where no job ran."""
     source, fresh = pushed(built_once, tmp_path)
     assert not (fresh / "results").exists()
@@ -229,7 +229,7 @@ def only_lacking_models_are_trained(folder):
     assert not {f"results/frames/scales/{number}.pt" for number in (1, 2)} & outputs(would)
 
 
-def test_fewer_models_are_not_taken_for_those_that_are_left_over(folder):
+def test_fewer_models_would_be_evaluated_again_without_training(folder):
     change(folder, "frames.scales.n_max", 1)
     would = rules_run(snakemake(folder, "-n"))
     assert {"frames_accuracy", "frames_evaluate", "frames_merge"} <= would
@@ -237,9 +237,7 @@ def test_fewer_models_are_not_taken_for_those_that_are_left_over(folder):
 
 
 @pytest.mark.slow
-def test_one_models_change_makes_nothing_of_the_other_also_where_results_were_pulled(
-    built_once, tmp_path
-):
+def test_changing_one_model_reruns_nothing_of_the_other_even_after_a_pull(built_once, tmp_path):
     _, fresh = pushed(built_once, tmp_path)
     dvc(fresh, "pull")
     untouched, before = shards(fresh), receipts(fresh)
@@ -259,7 +257,7 @@ def test_one_models_change_makes_nothing_of_the_other_also_where_results_were_pu
 
 
 @pytest.mark.slow
-def test_fewer_models_are_played_without_those_that_are_left_over(folder):
+def test_leftover_models_are_not_used_when_there_are_fewer(folder):
     change(folder, "frames.scales.n_max", 1)
     assert not rules_run(snakemake(folder)) & TRAINING
     one = open_store(folder / "results/coalitions/frames/trn.zarr").record.weights_sha256
@@ -272,7 +270,7 @@ def test_fewer_models_are_played_without_those_that_are_left_over(folder):
 
 
 @pytest.mark.slow  # Kills hit at different moments on each machine; a busy one may need more pulls.
-def test_an_interrupted_pull_leaves_nothing_wrong(built_once, tmp_path):
+def test_an_interrupted_pull_leaves_no_wrong_results(built_once, tmp_path):
     source, fresh = pushed(built_once, tmp_path)
     for seconds in (0.9, 1.3, 1.7):
         pull = subprocess.Popen(["dvc", "pull"], cwd=fresh, env=clone.environment())
@@ -285,7 +283,7 @@ def test_an_interrupted_pull_leaves_nothing_wrong(built_once, tmp_path):
 
 
 @pytest.mark.slow
-def test_an_interrupted_pull_is_made_good_by_a_run(built_once, tmp_path):
+def test_a_run_completes_an_interrupted_pull(built_once, tmp_path):
     """Imitate an interrupted pull: only some shards and files exist, in the cache and outside."""
     source, fresh = pushed(built_once, tmp_path)
     dvc(fresh, "pull")
@@ -309,7 +307,7 @@ def lose(folder, file):
     file.unlink()
 
 
-def test_lost_shards_are_evaluated_again_and_no_others(toy):
+def test_only_lost_shards_are_evaluated_again(toy):
     before, stored = clone.contents(toy), shards(toy)
     lost = toy / "results/coalitions/toy/majority.zarr/values/c.1.0.0"
     lose(toy, lost)
@@ -324,7 +322,7 @@ def test_lost_shards_are_evaluated_again_and_no_others(toy):
     assert not stages_run(dvc(toy, "repro"))
 
 
-def test_overrides_reach_the_stages_and_are_not_recorded_as_something_else(toy, tmp_path):
+def test_overrides_reach_the_stages_and_do_not_change_dvcs_records(toy, tmp_path):
     as_in_file = clone.contents(toy)
     lock = (toy / "dvc.lock").read_bytes()
     override = ("--config", "toy={vote: {quotas: [6]}, values: {digits: 3}}")
@@ -441,7 +439,7 @@ def test_files_of_unknown_origin_are_made_again(folder):
     assert would >= TRAINING | OF_PLAYERS | OF_MODELS | {"frames_videos"}
 
 
-def test_a_file_that_was_exchanged_is_noticed_whatever_its_time(folder):
+def test_a_replaced_file_is_noticed_whatever_its_time(folder):
     priors = folder / "results/frames/priors.json"
     good, made = priors.read_bytes(), priors.stat().st_mtime_ns
     content = json.loads(good)
@@ -462,7 +460,7 @@ def test_a_file_that_was_exchanged_is_noticed_whatever_its_time(folder):
     assert rules_run(snakemake(folder, "-n", "frames_priors_all")) == {"frames_priors"}
 
 
-def test_content_decides_whatever_snakemake_is_told_to_overlook(toy):
+def test_content_decides_whatever_the_rerun_triggers(toy):
     change(toy, "toy.values.digits", 2)
     assert rules_run(snakemake(toy, "--rerun-triggers", "mtime")) == TOY_ANALYSES
     assert digits(toy) == 2
@@ -476,7 +474,7 @@ def test_content_decides_whatever_snakemake_is_told_to_overlook(toy):
     assert toy_receipt(toy).evaluations_made == 0
 
 
-def test_results_of_a_parameter_that_there_is_no_more_are_made_again(toy):
+def test_results_of_a_removed_parameter_are_made_again(toy):
     """Imitate a pull of results that an earlier version of the project made."""
     shutil.rmtree(toy / ".snakemake")
     shutil.rmtree(toy / ".dvc/cache")
@@ -488,7 +486,7 @@ def test_results_of_a_parameter_that_there_is_no_more_are_made_again(toy):
     assert locked(toy, "toy_values")["params"]["params.yaml"]["toy.values"] == {"digits": 6}
 
 
-def test_notes_of_a_run_whose_results_dvc_took_back_are_not_believed(toy):
+def test_notes_do_not_count_after_dvc_has_restored_earlier_results(toy):
     before = clone.contents(toy)
     change(toy, "toy.values.digits", 2)
     snakemake(toy, "--no-hooks")
@@ -508,7 +506,7 @@ with Repo().lock:
 """
 
 
-def test_a_run_ends_well_though_dvc_is_busy_and_the_next_one_tells_it(toy):
+def test_a_run_succeeds_while_dvc_is_busy_and_the_next_one_records_it(toy):
     change(toy, "toy.values.digits", 2)
     lock = (toy / "dvc.lock").read_bytes()
     with subprocess.Popen(
@@ -529,7 +527,7 @@ def test_a_run_ends_well_though_dvc_is_busy_and_the_next_one_tells_it(toy):
     assert not stages_run(dvc(toy, "repro"))
 
 
-def test_a_dvc_yaml_that_is_out_of_date_is_told_and_written_again(toy):
+def test_an_outdated_dvc_yaml_is_reported_and_written_again(toy):
     file, lock = toy / "dvc.yaml", (toy / "dvc.lock").read_bytes()
     good, told = file.read_text(), "dvc.yaml does not match the rules and parameters"
     assert good.count("    - toy.values\n") == 1
@@ -625,5 +623,5 @@ def test_given_features_are_tracked_after_dvc_yaml_is_written_again(built_once, 
         assert (folder / f"results/frames/values/{name}.h5").exists()
 
 
-def test_dvc_tells_nobody_that_it_is_used():
+def test_dvc_sends_no_usage_statistics():
     assert "analytics = false" in (ROOT / ".dvc/config").read_text()

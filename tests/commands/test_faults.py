@@ -151,7 +151,7 @@ def kill(process, folder, jobs):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kills", [3, 20])
-def test_a_scheduler_killed_in_mid_enumeration_costs_what_was_in_flight(folder, expected, kills):
+def test_a_killed_scheduler_loses_only_evaluations_in_flight(folder, expected, kills):
     rng = np.random.default_rng(kills)
     commands = (("snakemake", "--cores", "2", *TARGETS), ("dvc", "repro", STAGE))
     kept = {}
@@ -181,7 +181,7 @@ def test_a_scheduler_killed_in_mid_enumeration_costs_what_was_in_flight(folder, 
 
 
 @pytest.mark.parametrize("with_dvc", [True, False])
-def test_nothing_that_a_killed_scheduler_stored_is_evaluated_twice(toy_once, tmp_path, with_dvc):
+def test_values_stored_before_a_kill_are_not_evaluated_again(toy_once, tmp_path, with_dvc):
     folder, elections, target = clone.copied(toy_once, tmp_path / "copy"), 600, "toy_merge_all"
     if not with_dvc:
         shutil.rmtree(folder / ".dvc")

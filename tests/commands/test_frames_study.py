@@ -124,7 +124,7 @@ def test_values_are_those_of_the_definition(study, model):
             assert file["true_class"][video] == features.labels[video]
 
 
-def test_the_table_for_people_says_the_same(study):
+def test_the_csv_table_has_the_same_values(study):
     with h5py.File(study.values("trn")) as file:
         esv, true = file["esv"][:], file["true_class"][:]
         uids = [u.decode() for u in file["uids"]]
@@ -304,7 +304,7 @@ def test_a_partition_of_another_plan_is_refused(copy):
     assert not run.part(copy, "trn", 0, 1).exists()
 
 
-def test_receipts_that_do_not_hold_are_removed(copy):
+def test_receipts_that_do_not_match_the_store_are_removed(copy):
     run.play(copy, "trn", parts=2)
     copy.receipt("trn").unlink()
     open_store(copy.store("trn"), "r+").erase(15)
@@ -327,7 +327,7 @@ def test_figures_and_summary(study):
         assert b"</svg>" in picture.with_suffix(".svg").read_bytes()
 
 
-def test_frames_that_are_not_numbered_are_not_taken_for_the_videos(copy, caplog):
+def test_unnumbered_frames_are_not_looked_up_in_the_videos(copy, caplog):
     for model in MODELS:
         with h5py.File(copy.features(model, "validation"), "r+") as file:
             del file["frame_indices"]
@@ -454,7 +454,7 @@ def test_explaining_needs_the_backbone_that_the_models_were_trained_on(copy, tmp
 
 
 @pytest.mark.parametrize("out", ["picture.jpg", "v1.2", "."])
-def test_the_picture_is_written_where_it_is_said_or_not_at_all(study, tmp_path, out):
+def test_the_picture_is_written_where_requested_or_not_at_all(study, tmp_path, out):
     video = next((study.root / VIDEOS).glob("*.webm"))
     found = explain(study, video, "--out", tmp_path / out)
     assert "must name a .png file" in str(found.exception)
@@ -470,7 +470,7 @@ def test_many_frames_can_be_explained_with_logits(study, tmp_path):
     assert out.exists()
 
 
-def test_frames_are_sampled_denser_when_more_are_asked_for(study, tmp_path):
+def test_frames_are_sampled_denser_when_more_are_requested(study, tmp_path):
     """A clip has 16 frames at 12 per second; the models are trained on 6 per second, so on 8."""
     video = next((study.root / VIDEOS).glob("*.webm"))
     n_max, folder = study.params.scales.n_max, study.folder / "results"
@@ -487,7 +487,9 @@ def test_frames_are_sampled_denser_when_more_are_asked_for(study, tmp_path):
 
 
 @pytest.mark.parametrize(("degrees", "turns"), [(90, 1), (180, 2), (270, 3)])
-def test_a_clip_that_is_shown_turned_has_the_values_of_one_that_is(study, tmp_path, degrees, turns):
+def test_a_clip_with_a_rotated_display_has_the_values_of_a_rotated_clip(
+    study, tmp_path, degrees, turns
+):
     size = study.params.decoding.size
     rng = np.random.default_rng(0)
     pixels = rng.integers(0, 255, (8, size, size, 3), dtype=np.uint8)

@@ -44,7 +44,7 @@ def receipts(folder):
     }
 
 
-def test_all_is_made_and_neither_command_has_anything_left_to_do(built_neurons, folder):
+def test_everything_is_made_and_neither_command_has_work_left(built_neurons, folder):
     found = receipts(folder)
     of_pairs = 24 * 4 * (2 + 2 * 4)
     assert {name: receipt.evaluations_made for name, receipt in found.items()} == {
@@ -90,7 +90,7 @@ def test_more_rounds_evaluate_only_what_they_add(folder):
     assert (read_values(folder / "results/neurons/values/plain.h5").values == old.values).all()
 
 
-def test_one_networks_change_touches_nothing_of_the_others(folder):
+def test_changing_one_network_touches_no_other(folder):
     change(folder, "neurons.networks.tinted.share", 0.2)
     done = rules_run(snakemake(folder, "-n"))
     assert "neurons_repair" in done
@@ -102,7 +102,7 @@ def test_one_networks_change_touches_nothing_of_the_others(folder):
     assert not done & {"neurons_networks", "neurons_removal", "neurons_repair", "neurons_search"}
 
 
-def test_what_could_not_be_fetched_is_left_out_and_tried_again_on_demand(folder):
+def test_weights_that_cannot_be_fetched_are_left_out_and_tried_again_on_demand(folder):
     of_faces = folder / "results/neurons/faces.json"
     found = json.loads(of_faces.read_text())
     assert found["left_out"].startswith("facenet-pytorch==2.5.3 cannot be fetched")
@@ -134,7 +134,7 @@ def test_what_could_not_be_fetched_is_left_out_and_tried_again_on_demand(folder)
         ("neurons={search: {k: 9}}", "k: 9 of 9 players"),
     ],
 )
-def test_what_cannot_be_is_refused_with_what_to_do(folder, override, message):
+def test_impossible_parameters_are_refused_with_advice(folder, override, message):
     refused = snakemake(folder, "--config", override, check=False)
     assert refused.returncode != 0
     assert message in refused.stdout + refused.stderr

@@ -529,7 +529,7 @@ def test_only_the_studies_asked_for_are_made_and_tracked(usual, graphs):
 @pytest.mark.parametrize(
     ("study", "games"), [("frames", 8), ("baselines", 6), ("neurons", 6), ("shapnets", 2)]
 )
-def test_where_it_is_computed_touches_nothing(study, games, graphs):
+def test_the_device_and_partitions_touch_no_results(study, games, graphs):
     before, shared_out = graphs[study, None], graphs[study, "partitions"]
     assert not touched(before, shared_out, lambda unit: unit.params)
     # Measured times depend on the device.
@@ -559,7 +559,7 @@ def test_a_version_touches_the_stages_that_list_its_file(usual):
         assert listed[file] == {f"{study}_{'merge' if stage == 'game' else stage}"}
 
 
-def test_the_committed_file_is_what_the_parameters_ask_for(folder):
+def test_the_committed_dvc_yaml_fits_the_parameters(folder):
     clone.run(folder, "git", "checkout", "-q", "params.yaml")
     clone.run(folder, "python", "-m", "pipeline", "dvc-yaml", "--out", "written.yaml")
     written = (folder / "written.yaml").read_text()
@@ -568,7 +568,7 @@ def test_the_committed_file_is_what_the_parameters_ask_for(folder):
     )
 
 
-def test_dvc_writes_the_parameters_as_they_stand_here(tmp_path):
+def test_dvc_keeps_the_format_of_the_parameter_file(tmp_path):
     """`dvc exp run --set-param` rewrites params.yaml; only the value changes."""
     path, before = tmp_path / "params.yaml", (clone.ROOT / "params.yaml").read_text()
     path.write_text(before)

@@ -187,7 +187,7 @@ def test_dvcs_classes(repo, of, names):
         )
 
 
-def test_how_dvc_is_asked():
+def test_the_functions_of_dvc_take_the_same_arguments():
     for function, used in (
         (build, {"odb", "path", "fs", "name", "ignore", "dry_run"}),
         (check, {"odb", "obj"}),
@@ -202,7 +202,7 @@ def test_how_dvc_is_asked():
     )
 
 
-def test_what_dvc_gives(repo, toy_once):
+def test_dvc_gives_the_content_of_its_lock_file(repo, toy_once):
     stages = {
         stage.name: stage for stage in repo.stage.load_all(str(Path(repo.root_dir, "dvc.yaml")))
     }
@@ -232,7 +232,7 @@ def test_what_dvc_gives(repo, toy_once):
     )
 
 
-def test_what_is_not_in_dvcs_cache_is_told(repo):
+def test_dvc_raises_an_error_for_objects_missing_in_its_cache(repo):
     try:
         check(repo.cache.local, load(repo.cache.local, HashInfo("md5", "0" * 32)))
     except (FileNotFoundError, ObjectFormatError):

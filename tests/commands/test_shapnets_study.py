@@ -39,7 +39,7 @@ def receipt(folder, table):
     return read_receipt(folder / f"results/shapnets/receipts/{table}.json")
 
 
-def test_all_is_made_and_neither_command_has_anything_left_to_do(built_shapnets, folder):
+def test_everything_is_made_and_neither_command_has_work_left(built_shapnets, folder):
     for table in ("synthetic", "interactions"):
         found = receipt(folder, table)
         assert found.evaluations_made == 2 * SUBJECTS * 2**16
@@ -80,7 +80,7 @@ def explained(folder, *arguments):
     return found.stdout
 
 
-def test_a_table_of_ones_own(folder):
+def test_a_users_own_table(folder):
     rng = np.random.default_rng(0)
     rows = "".join(f"{a:.3f},{'xy'[b]},{a + b:.3f}\n" for a, b in
                    zip(rng.normal(size=60), rng.integers(0, 2, 60), strict=True))  # fmt: skip

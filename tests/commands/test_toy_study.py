@@ -40,7 +40,7 @@ def results(folder):
     return json.loads((folder / "results/toy/values.json").read_text())
 
 
-def test_a_study_costs_its_folder_a_section_and_one_line(toy_once):
+def test_a_study_needs_a_folder_a_section_and_one_line(toy_once):
     status = clone.run(toy_once, "git", "status", "--porcelain").stdout.splitlines()
     assert {line[3:] for line in status} == {
         "params.yaml",
@@ -54,7 +54,7 @@ def test_a_study_costs_its_folder_a_section_and_one_line(toy_once):
     assert registry.stdout.split()[:2] == ["1", "0"]
 
 
-def test_its_results_are_what_the_game_says(toy_once):
+def test_its_results_follow_from_the_game(toy_once):
     assert evaluations(toy_once) == (2 * COALITIONS, 0)
     # The weights are 1, 1, 2, 3. Quota 5 is reached by 3 and 2, or by 3 and both others.
     assert results(toy_once)["quota 5"] == [round(v / 12, 6) for v in (1, 1, 3, 7)]
@@ -109,9 +109,7 @@ def test_after_either_command_neither_has_anything_to_do(folder):
 
 
 @each_command
-def test_a_parameter_of_an_analysis_evaluates_nothing_and_undone_brings_results_back(
-    folder, command
-):
+def test_changing_an_analysis_evaluates_nothing_and_undoing_restores_results(folder, command):
     receipt = (folder / "results/toy/receipts/majority.json").read_bytes()
     stored, before = shards(folder), clone.contents(folder)
     assert len(stored) == 2
@@ -131,7 +129,7 @@ def test_a_parameter_of_an_analysis_evaluates_nothing_and_undone_brings_results_
 
 
 @each_command
-def test_only_instances_asked_for_in_addition_are_evaluated(folder, command):
+def test_only_additional_instances_are_evaluated(folder, command):
     stored, before = shards(folder), clone.contents(folder)
     change(folder, "toy.vote.quotas", [4, 5, 6])
     assert ran(folder, command) == FILL | ANALYSES
@@ -148,7 +146,7 @@ def test_only_instances_asked_for_in_addition_are_evaluated(folder, command):
 
 
 @each_command
-def test_what_was_pulled_runs_nothing(toy_once, tmp_path, command):
+def test_pulled_results_run_nothing(toy_once, tmp_path, command):
     source, fresh = clone.copied(toy_once, tmp_path / "source"), tmp_path / "fresh"
     dvc(source, "remote", "add", "-d", "store", str(tmp_path / "remote"))
     dvc(source, "push")
@@ -173,7 +171,7 @@ def replace(file, old, new):
 
 
 @each_command
-def test_a_comment_runs_nothing_and_a_version_its_stage(folder, command):
+def test_a_comment_runs_nothing_and_a_new_version_runs_its_stage(folder, command):
     study = folder / "pipeline/studies/toy"
     for file in (study / "game.py", *(study / "stages").glob("*.py")):
         file.write_text(f"{file.read_text()}\n# A remark.\n")

@@ -62,7 +62,7 @@ def receipt(folder, game):
     return read_receipt(folder / f"results/frames/receipts/{game}.json")
 
 
-def test_one_command_makes_everything_and_a_log_a_job(built_once):
+def test_one_command_makes_everything_and_one_log_per_job(built_once):
     made = built_once / "results/frames"
     for name in MODELS:
         assert receipt(built_once, name).evaluations_made == CLIPS * COALITIONS
@@ -106,7 +106,7 @@ def test_a_lost_receipt_costs_no_evaluation(folder):
         pytest.param("frames", "tsn", False, marks=pytest.mark.slow),
     ],
 )
-def test_a_damaged_store_is_named_and_mended_by_the_command_that_verify_tells(
+def test_verify_names_a_damaged_store_and_the_command_that_mends_it(
     request, tmp_path, study, game, with_dvc
 ):
     whole = request.getfixturevalue("toy_once" if study == "toy" else "built_once")
@@ -143,7 +143,7 @@ def test_a_damaged_store_is_named_and_mended_by_the_command_that_verify_tells(
     assert has_nothing_to_do(snakemake(folder, "-n"))
 
 
-def test_one_target_needs_just_what_leads_to_it(new):
+def test_one_target_runs_only_the_jobs_that_lead_to_it(new):
     planned = rules_run(snakemake(new, "-n", "results/frames/accuracy.json"))
     models = {"frames_videos", "frames_backbone", "frames_features", "frames_priors"}
     assert planned == models | {"frames_scales", "frames_joint", "frames_tsn", "frames_accuracy"}

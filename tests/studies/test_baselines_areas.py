@@ -263,7 +263,7 @@ def test_shares_parts_and_spread():
         quality.shares_on(values, ink[:1])
 
 
-def test_a_game_of_nothing_but_shape():
+def test_curves_of_a_game_without_pictures():
     """Curves evaluate masks only, so any game works."""
     game = SimpleNamespace(n_players=70, outputs=("size",))
 

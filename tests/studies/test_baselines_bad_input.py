@@ -113,7 +113,7 @@ def test_areas_that_cannot_be_played_are_refused_early(tmp_path, pictures, n_pla
                 read(pictures={**given, "area": area})
 
 
-def test_what_only_the_files_tell_is_refused_when_they_are_read(tmp_path, files):
+def test_areas_that_do_not_fit_files_are_refused_when_the_files_are_read(tmp_path, files):
     assert read(pictures=of_files(files, area=1)).baselines.pictures.side is None
     networks.save(tmp_path / "network.pt", networks.PictureClassifier(3, 2, 2, 2))
     for area, found in ((1, "64 players"), (8, "1 player;")):

@@ -508,19 +508,19 @@ def leave_out(found, path, **without):
         ),
     ],
 )
-def test_what_results_say_nothing_of_is_left_out(results, path, without, left_out):
+def test_claims_without_results_are_left_out(results, path, without, left_out):
     leave_out(results, path, **without)
     assert judged(results) == dict.fromkeys([n for n in JUDGED if n not in left_out], "yes")
 
 
-def test_what_is_not_known_of_a_baseline_is_not_farther(results):
+def test_a_baseline_with_an_uncertain_distance_is_not_farther(results):
     change(results, estimate("ratio_distance_se", **ZERO, **FIRST), 0.3)
     found = shown(results)
     assert {found[name] for name in (NEARER_THAN_GRADIENTS, SIG_NEARER)} == {"in part"}
     assert {found[name] for name in JUDGED} == {"yes", "in part"}
 
 
-def test_without_gradients_nothing_is_nearer_than_they(results):
+def test_without_gradients_claims_on_them_are_left_out(results):
     for method in GRADIENTS:
         leave_out(results, ("ratios", "rows"), method=method)
     assert set(ALL) - set(shown(results)) == {NEARER_THAN_GRADIENTS, SIG_NEARER, *STABLE}
@@ -539,7 +539,7 @@ def test_without_gradients_nothing_is_nearer_than_they(results):
         ((0.3, 0.6), (0.02, 0.245), "no"),
     ],
 )
-def test_what_is_more_stable(results, zero, mine, expected):
+def test_stability_is_the_change_of_distance_between_games(results, zero, mine, expected):
     for game, others, of_zero, own in zip((FIRST, SECOND), (0.3, 0.6), zero, mine, strict=True):
         for kind in ("mean", "random"):
             change(results, estimate("ratio_distance", method=f"gradients_{kind}", **game), others)
@@ -553,12 +553,12 @@ def test_what_is_more_stable(results, zero, mine, expected):
     assert f"{mine[1] - mine[0]:.3f} (Effective" in said
 
 
-def test_of_one_game_nothing_is_stable(results):
+def test_one_game_shows_no_stability(results):
     leave_out(results, ("ratios", "rows"), **SECOND)
     assert not set(STABLE) & set(shown(results))
 
 
-def test_networks_that_were_trained_on_everything(results):
+def test_networks_trained_on_all_coalitions_have_no_fit(results):
     """There is no R², because there are no other coalitions."""
     change(results, (*FITS, {}, "trained_share"), 1.0)
     change(results, (*FITS, {}, "r_squared"), None)
@@ -577,23 +577,23 @@ def test_one_picture_has_no_error(results):
 
 
 @pytest.mark.parametrize("name", ["ratio_distance", "ratio_distance_repeats"])
-def test_nothing_is_said_of_proposals_without_ratios(results, name):
+def test_proposals_without_ratios_give_no_claim(results, name):
     change(results, (*BETWEEN, {}, name), None)
     assert set(ALL) - set(shown(results)) == {ALIKE}
 
 
-def test_nothing_is_said_of_values_without_a_correlation(results):
+def test_values_without_a_correlation_give_no_claim(results):
     change(results, of_effective("pearson", "networks", 1, **FIRST), None)
     assert set(ALL) - set(shown(results)) == {APPROXIMATES[1]}
 
 
-def test_cases_that_are_not_open_say_nothing_of_theorem_2(results):
+def test_certain_cases_do_not_decide_theorem_2(results):
     for row in results["proportions"]["rows"]:
         row["probability"] = abs(round(row["probability"]) - 1e-7)
     assert set(ALL) - set(shown(results)) == {PROBABILITY}
 
 
-def test_what_is_measured_is_said(results):
+def test_claims_name_the_measured_numbers(results):
     change(results, (*SETS, SECOND, "printed_log10"), 300.0)
     change(results, (*SETS, SECOND, "probability"), 0.75)
     change(results, estimate("ratio_distance", **ZERO, **FIRST), 0.25)

@@ -472,7 +472,7 @@ def test_the_probability_is_that_of_all_draws(e, n, b, most):
     assert abs(found.frequency - correct / total) <= 4.5 * spread
 
 
-def test_what_is_printed_is_no_probability():
+def test_the_printed_number_is_no_probability():
     assert printed_count([4, 4], [6, 5], [3, 4]) > 1
     assert 0 < proportional_probability([4, 4], [6, 5], [3, 4]) < 1
 

@@ -260,7 +260,7 @@ def test_one_area_is_plain_ig_from_the_baseline(model):
         assert found.lines == 1
 
 
-def test_without_coalitions_nothing_is_owed(model):
+def test_without_coalitions_all_values_are_zero(model):
     (picture,) = pictures(1)
     none = [np.zeros(0, np.uint64)] * 4
     for proposal, counted in product(("baselines", "inputs", "both"), ("all", "own")):
@@ -271,7 +271,7 @@ def test_without_coalitions_nothing_is_owed(model):
         assert (found.lines, found.gradient_evaluations, found.largest_gap) == (0, 0, 0.0)
 
 
-def test_every_feature_a_player_past_64(model):
+def test_more_than_64_features_can_be_players(model):
     """96 features of a line of pixels, each a player: packed masks."""
     rng = np.random.default_rng(0)
     picture = torch.from_numpy(rng.random(96))

@@ -123,7 +123,7 @@ def test_where_values_of_both_signs_are():
     assert row["signs_gain_se"] == pytest.approx(gain.std(ddof=1) / 3**0.5)
 
 
-def test_of_one_picture_nothing_is_said_of_others():
+def test_one_picture_is_not_compared_with_others():
     row = likeness(attributions(pictures=1))
     assert np.isnan(row["signs_others"])
     assert np.isnan(row["signs_gain_se"])

@@ -158,7 +158,7 @@ def fit_of(surrogate, utility):
     return table_fit(surrogate(masks), utility(masks), surrogate.trained_on)
 
 
-def test_a_surrogate_gives_what_it_was_not_shown(trained):
+def test_a_surrogate_predicts_coalitions_that_it_was_not_trained_on(trained):
     quality = fit_of(trained, UTILITIES["rules_12"])
     assert len(trained.trained_on) == len(np.unique(trained.trained_on)) == 2048
     assert quality.n_coalitions == 2048

@@ -259,7 +259,7 @@ def test_no_estimator_evaluates_more_than_effective_shapley_values():
     assert found["permutation"].evaluations > budget - 9
 
 
-def test_what_cannot_be_afforded_is_left_out(monkeypatch):
+def test_estimators_beyond_the_budget_are_left_out(monkeypatch):
     game = random_game(10)
     budget = drawn_estimates(game)["effective"].evaluations
     for needed, names in ((budget, {"stratified"}), (budget + 1, set())):

@@ -120,7 +120,7 @@ def test_results_do_not_depend_on_batch_or_block(kind, monkeypatch):
     np.testing.assert_allclose(values, again, atol=1e-6)
 
 
-def test_values_sum_to_the_score_of_the_whole_less_that_of_nobody():
+def test_values_sum_to_the_score_of_all_frames_minus_that_of_none():
     model = make_model("trn", n_max=8)
     features, empty = make_input(model, 3, 13)
     values = element_shapley.element_shapley_values(model, features, empty)

@@ -504,7 +504,7 @@ def test_error_is_that_of_resampled_videos():
     assert found.standard_error[0] == pytest.approx(np.std(resampled), rel=0.1)
 
 
-def test_models_that_agree_do_and_those_that_do_not_do_not():
+def test_likeness_tells_agreement_from_disagreement():
     rng = RNG(0)
     labels = np.repeat([0, 1, 2], 30)
     rising = np.arange(4) + rng.normal(size=(90, 4)) / 2
@@ -741,7 +741,7 @@ def test_sizes_counts_and_distances_are_drawn(style):
     np.testing.assert_allclose(shown, [found.absolute.mean, found.relative])
 
 
-def test_approximation_leaves_out_points_that_are_not_there(style):
+def test_approximation_leaves_out_missing_points(style):
     line = np.array([np.nan, 0.5, 0.9]), np.full(3, np.nan)
     measures = {name: {"m = 8": line} for name in ("pearson", "error", "rank")}
     figure = drawing_convergence.draw_approximation(
@@ -752,7 +752,7 @@ def test_approximation_leaves_out_points_that_are_not_there(style):
     assert "m = 8" in text_of(figure)
 
 
-def test_ranking_is_of_what_is_beyond_chance():
+def test_classes_are_ranked_by_the_difference_beyond_chance():
     nothing, chance = np.full(3, np.nan), np.array([25.0, 2.0, 5.0])
     difference = np.array([30.0, 12.0, 20.0])
     found = positions.Likeness(np.array([4, 90, 30]), difference, nothing, chance, nothing, nothing)

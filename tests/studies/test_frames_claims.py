@@ -256,7 +256,7 @@ def test_results_that_show_less(results, words, path, value, expected):
         ("less than 10 s", ("runtime", "rows"), []),
     ],
 )
-def test_what_results_say_nothing_of_is_left_out(results, words, path, value):
+def test_claims_without_results_are_left_out(results, words, path, value):
     change(results, path, value)
     assert shown(results, words) is None
 
@@ -267,7 +267,7 @@ def test_fewer_frames_than_claimed_are_timed(results, seconds, expected):
     assert shown(results, "less than 10 s") == expected
 
 
-def test_what_is_measured_is_said(results):
+def test_claims_name_the_measured_numbers(results):
     said = {(c.source, c.of): c.measured for c in claims.all_claims(with_comparisons(results))}
     assert said["Fig. 10", "TRN"] == "20.0 % with 1, 40.0 % with 2 (the most), 39.0 % with 3"
     assert said["Figs. 6b, 11b", "TSN"] == "80.0 % of 1, 80.0 % of 1 (the most), 60.0 % of 3"

@@ -298,7 +298,7 @@ def test_other_scores(copy, seen, score):
             assert row["mean_absolute_error"] < 2e-6
 
 
-def test_budgets_that_nothing_takes_and_no_repeats(copy):
+def test_budgets_that_suit_no_estimator_and_a_single_repeat(copy):
     few = {"budgets": [64], "m": [1], "iterations": [2], "repeats": 1, "clips": 1}
     copy = changed(copy, trn_frames=2, tsn_frames=2, **few)
     run.make(copy, "convergence")

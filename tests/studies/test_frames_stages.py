@@ -106,7 +106,7 @@ def test_lengths(study):
 
 
 @pytest.mark.parametrize("name", ["lengths", "shift"])
-def test_what_is_stored_is_not_evaluated_again(copy, monkeypatch, name):
+def test_stored_values_are_not_evaluated_again(copy, monkeypatch, name):
     made = copy()
     out = made.folder / f"{name}.json"
 
@@ -337,7 +337,7 @@ def test_stores_say_which_frames_play_and_of_which_class(study):
             assert (int(frames_asked), known.labels[known.uids.index(video)]) == (count, true)
 
 
-def test_games_that_there_are_not_or_that_lack_an_argument_are_refused(study):
+def test_unknown_games_and_missing_arguments_are_refused(study):
     files = {k: v for k, v in run.given(study, "trn").items() if k != "coalitions"}
     p = study.params
     tried = {"convergence": p.convergence, "score": "logit", "short_videos": "repeat"}

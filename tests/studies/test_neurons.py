@@ -155,7 +155,7 @@ def test_values_of_every_metric_are_those_of_all_coalitions(
         again.of("speed")
 
 
-def test_more_rounds_and_more_images_keep_what_is_there(checkpoint, tmp_path):
+def test_more_rounds_and_more_images_keep_stored_values(checkpoint, tmp_path):
     store, first = stored(checkpoint, PAIRS, "plain_pairs", tmp_path)
     before = {store.instances[i]: store.read(i) for i in range(len(store))}
     more = PairsParams(count=16, rounds=14)
@@ -166,7 +166,7 @@ def test_more_rounds_and_more_images_keep_what_is_there(checkpoint, tmp_path):
         np.testing.assert_array_equal(store.read(name), values)
 
 
-def test_walks_and_shared_orders_say_what_all_coalitions_say(checkpoint, complete, parts, tmp_path):
+def test_walks_and_shared_orders_agree_with_all_coalitions(checkpoint, complete, parts, tmp_path):
     _, of_all = complete
     ranked = parts["ranked"]
     store, _ = stored(checkpoint, WALKS, "plain_walks", tmp_path)
@@ -260,9 +260,7 @@ def test_competitors(filters, parts, complete):
     assert found[4:].sum() == pytest.approx(gain, rel=0.02)
 
 
-def test_a_filter_that_nobody_reads_is_worth_nothing_and_copies_are_worth_the_same(
-    checkpoint, parts, tmp_path
-):
+def test_an_unused_filter_has_value_zero_and_copies_have_equal_values(checkpoint, parts, tmp_path):
     network = networks.read_network(checkpoint)
     torch.manual_seed(1)
     with torch.no_grad():
@@ -298,7 +296,7 @@ def test_removing_filters_in_an_order(filters, parts, complete):
     np.testing.assert_allclose(recall["recall of 3"][0], of_all[of_class][:, left, 0].mean(axis=0))
 
 
-def test_tints_are_those_of_the_class_but_for_some():
+def test_tints_are_those_of_the_class_except_for_some():
     train, ranked = (read_images(IMAGES, part, TINT) for part in ("train", "ranked"))
     assert train.pixels.shape[1] == 3
     assert train.conflicting.mean() == pytest.approx(0.1, abs=0.01)

@@ -199,7 +199,7 @@ def test_training_is_repeatable_and_the_terms_are_their_norms(images):
     assert float(image_networks.l_infinity(values)) == pytest.approx(l_infinity, rel=1e-5)
 
 
-def test_regularisation_does_what_it_is_for(images):
+def test_regularisation_lowers_the_norms_of_explanations(images):
     kinds, strong = ("plain", "l1", "l_infinity"), {"l1": 0.3, "l_infinity": 3.0, "epochs": 3}
     found = {
         kind: image_networks.trained(
@@ -230,7 +230,7 @@ def test_networks_that_do_not_fit_are_refused(images, values, message):
         image_networks.trained("plain", images, changed(NETWORKS, **values), 0, torch.device("cpu"))
 
 
-def test_flips_that_cannot_be_are_refused(images):
+def test_impossible_flips_are_refused(images):
     for pair, message in (((3, 10), "names an unknown class"), ((3, 3), "into itself")):
         with pytest.raises(InputError, match=message):
             image_flips.checked([pair], images.classes)

@@ -428,7 +428,7 @@ def test_tables_for_documents(results):
     assert "| Deep SHAP | 4 |" in report.times_table(content)
 
 
-def test_a_table_of_ones_own_is_known_before_anything_runs(tmp_path):
+def test_a_users_own_table_is_read_before_anything_runs(tmp_path):
     path = tmp_path / "my.csv"
     path.write_text("a,b,y\n" + "".join(f"{i},{i * i % 7},{i % 2}\n" for i in range(40)))
     own = {"table": {"path": str(path), "target": "y"}}
@@ -447,7 +447,7 @@ def test_a_table_of_ones_own_is_known_before_anything_runs(tmp_path):
         paths.check(params)
 
 
-def test_times_are_told_of_every_network_and_method(monkeypatch):
+def test_every_network_and_method_is_timed(monkeypatch):
     monkeypatch.setattr(timing, "KERNEL", {"Kernel SHAP (40)": 40})
     monkeypatch.setattr(timing, "timed_networks", lambda seed: {
         "Deep ShapNet": shapnets.deep(16, [2, 2, 2, 1], [[3]] * 4).eval(),
@@ -489,7 +489,7 @@ def own_table(tmp_path):
     return path, params, made, tmp_path / "results"
 
 
-def test_a_row_of_ones_own_table_is_explained_in_its_targets_unit(own_table, tmp_path):
+def test_a_row_of_a_users_table_is_explained_in_the_targets_unit(own_table, tmp_path):
     path, params, made, results = own_table
     split = table_data.read_split("own", params.tables, own=params.table)
     line = path.read_text().splitlines()[17].split(",")

@@ -295,7 +295,7 @@ REFUSED = [
         for changed, message in changes
     ],
 )
-def test_what_cannot_be_used_is_said(function, given, message):
+def test_unusable_arguments_are_named(function, given, message):
     with pytest.raises(InputError, match=message):
         function(**given)
 
@@ -320,7 +320,7 @@ def test_arrays_and_lists_are_taken_for_tensors():
     np.testing.assert_array_equal(largest_first(np.array([0, 2, 1], np.uint8)), [1, 2, 0])
 
 
-def test_what_numbers_are():
+def test_which_types_count_as_numbers():
     assert [whole("n", each) for each in (3, np.uint64(3), torch.tensor(3))] == [3, 3, 3]
     assert real("x", np.float32(0.5)) == 0.5
     assert array("x", [True, False]).shape == (2,)

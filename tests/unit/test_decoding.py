@@ -92,7 +92,7 @@ def test_samples_the_nearest_frames(webm: Path, fps: float, expected: list[int])
     assert video.frames.shape == (len(expected), 16, 16, 3)
 
 
-def test_timestamps_count_not_frame_numbers(tmp_path: Path) -> None:
+def test_timestamps_decide_rather_than_frame_numbers(tmp_path: Path) -> None:
     pts = [5, 6, 7, 8, 20, 21]  # starts late, and pauses for a second
     video = decode(write_video(tmp_path / "v.webm", frames=6, pts=pts), fps=12, size=8)
     expected = [0, 1, 2] + [3] * 7 + [4] * 6 + [5]
@@ -243,13 +243,13 @@ def test_a_whole_file_announces_what_is_in_it(
     assert (video.decoded, video.announced) == (frames, frames)
 
 
-def test_frames_at_times_of_their_own_are_not_missed(tmp_path: Path) -> None:
+def test_frames_at_irregular_times_do_not_count_as_missing(tmp_path: Path) -> None:
     path = write_video(tmp_path / "v.webm", frames=6, pts=[0, 1, 5, 6, 20, 40])
     video = decode(path, fps=12, size=8)
     assert (video.decoded, video.announced) == (6, 6)
 
 
-def test_what_is_lost_inside_a_file_is_missed(webm: Path, tmp_path: Path) -> None:
+def test_frames_lost_inside_a_file_count_as_missing(webm: Path, tmp_path: Path) -> None:
     """Bytes are cut out, inserted or overwritten between frames; libav reports nothing."""
     data = webm.read_bytes()
     rng = np.random.default_rng(0)
@@ -325,7 +325,7 @@ def test_refuses_a_video_without_frames(tmp_path: Path) -> None:
         decode(path, fps=12, size=8)
 
 
-def test_refuses_what_is_not_there(tmp_path: Path) -> None:
+def test_refuses_missing_files(tmp_path: Path) -> None:
     with pytest.raises(VideoError, match="does not exist"):
         decode(tmp_path / "v.webm", fps=12, size=8)
     with pytest.raises(VideoError, match="not a file"):
@@ -392,7 +392,7 @@ def test_many_come_in_order_with_errors_in_their_places(
     assert lengths == [24, 3, 24]
 
 
-def test_many_looks_only_a_little_ahead(webm: Path) -> None:
+def test_decoding_many_reads_only_a_little_ahead(webm: Path) -> None:
     asked = 0
 
     def paths() -> Iterator[Path]:

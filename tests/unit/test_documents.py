@@ -102,7 +102,7 @@ def test_times_have_their_unit_and_significant_digits():
     ]
 
 
-def test_cells_stay_cells():
+def test_special_characters_do_not_break_cells():
     assert markdown_table(["a|b", ""], [["1\n2", None], ["", "|"]]).splitlines() == [
         r"| a\|b | |",
         "|---|---|",
@@ -111,7 +111,7 @@ def test_cells_stay_cells():
     ]
 
 
-def test_tables_are_written_and_all_else_is_left(root):
+def test_tables_are_written_and_all_other_lines_stay(root):
     before = contents(root)
     assert call("--check").exit_code == 1
     assert contents(root) == before
@@ -124,7 +124,7 @@ def test_tables_are_written_and_all_else_is_left(root):
     assert contents(root) == before | changed
 
 
-def test_what_is_as_the_results_are_is_not_written_again(root):
+def test_documents_that_fit_the_results_are_not_written_again(root):
     call()
     (root / "README.md").chmod(0o400)
     times = {path: path.stat().st_mtime_ns for path in root.rglob("*.md")}

@@ -119,7 +119,9 @@ def test_partitions_are_those_of_array_split(n: int, count: int) -> None:
 
 
 @pytest.mark.parametrize("partition", [(1, 1), (-1, 2), (0, 0)])
-def test_no_such_partition(store: CoalitionStore, partition: tuple[int, int]) -> None:
+def test_partitions_that_do_not_exist_are_refused(
+    store: CoalitionStore, partition: tuple[int, int]
+) -> None:
     with pytest.raises(InputError, match="partition"):
         play(store, Evaluator(store), batch_size=1, partition=partition)
 
@@ -210,7 +212,7 @@ def test_what_another_process_has_done_meanwhile_is_reused(
     check(path)
 
 
-def test_more_instances_cost_theirs_only(path: Path, store: CoalitionStore) -> None:
+def test_only_new_instances_are_evaluated(path: Path, store: CoalitionStore) -> None:
     play(store, Evaluator(store), batch_size=4)
     names = ["v20", *reversed(NAMES), "v21"]
     store = plan(path, RECORD, names, names)
@@ -272,7 +274,7 @@ def test_at_once_no_instance_is_evaluated_twice(path: Path, partitions) -> None:
     assert len(names_in(path / "values")) == 61
 
 
-def test_what_a_killed_process_had_claimed_is_evaluated_by_who_waits(path: Path) -> None:
+def test_a_waiting_process_evaluates_the_claims_of_a_killed_one(path: Path) -> None:
     plan(path, RECORD, NAMES, NAMES)
     doomed = player(path, 0, batch_size=4, seconds=60)
     with ended(doomed):
@@ -291,7 +293,7 @@ def test_what_a_killed_process_had_claimed_is_evaluated_by_who_waits(path: Path)
     assert open_store(path).done().all()
 
 
-def test_who_waits_takes_what_the_other_finished(path: Path) -> None:
+def test_a_waiting_process_reuses_what_the_other_finished(path: Path) -> None:
     plan(path, RECORD, NAMES, NAMES)
     slow = player(path, 0, batch_size=7, seconds=0.6)
     with ended(slow):
@@ -304,7 +306,7 @@ def test_who_waits_takes_what_the_other_finished(path: Path) -> None:
     assert [receipt.instances_evaluated for receipt in receipts] == [7, 3]
 
 
-def test_who_waits_does_not_ask_again_and_again(
+def test_a_waiting_process_does_not_poll(
     path: Path, store: CoalitionStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = start(take_part, path, 3)
@@ -458,7 +460,7 @@ def test_progress_counts_each_instance_once(
     assert receipt.instances_reused == 3
 
 
-def test_a_store_planned_anew_meanwhile_ends_the_play(path: Path, store: CoalitionStore) -> None:
+def test_planning_a_store_again_ends_its_evaluation(path: Path, store: CoalitionStore) -> None:
     def tables(indices: Sequence[int]) -> np.ndarray:
         fresh = plan(path, RECORD, NAMES[::-1], NAMES[::-1])
         # In the new plan, an index may mean another instance than in this play.

@@ -178,7 +178,7 @@ def test_the_shapley_values_are_the_least_loss_over_the_kernel():
     np.testing.assert_allclose(three, expected[:3], atol=1e-10)
 
 
-def test_one_feature_is_given_everything():
+def test_a_single_feature_gets_the_whole_difference():
     features = torch.randn(20, 1)
     explainer = train(torch.sin, features, torch.zeros(1), 1, steps=3, hidden=4, seed=0)
     found = explain(explainer, torch.sin, features, torch.zeros(1))

@@ -291,7 +291,7 @@ def test_gradcam_agrees_with_autograd_by_hand(kind, score):
     np.testing.assert_allclose(positive.numpy(), np.maximum(expected, 0), atol=1e-12)
 
 
-def test_of_averaged_logits_both_are_the_frames_logits():
+def test_for_averaged_logits_both_attributions_are_the_frames_logits():
     model = make_model("tsn").double()
     features = make_features(model, 3, 8)
     targets = torch.tensor([1, 3, 0])

@@ -71,7 +71,7 @@ def test_jobs_that_fail_at_the_same_time_wait_for_no_lock():
     assert len(handler.written) == 2 * 4 * 50
 
 
-def test_what_came_of_a_run(tmp_path):
+def test_the_summary_of_a_run(tmp_path):
     def file(name, content, made):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)

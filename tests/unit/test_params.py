@@ -84,7 +84,7 @@ def test_values_of_a_command_line_are_text_that_spells_them():
     assert params.validate(given).frames.scales.learning_rate == 2e-3
 
 
-def test_everything_wrong_is_told_at_once():
+def test_all_errors_are_reported_at_once():
     content = changed("frames.coalitions.n", 99)
     del content["frames"]["tsn"]["epochs"]
     with pytest.raises(InputError, match=r"frames.tsn.epochs is missing; .*coalitions.n"):

@@ -287,7 +287,7 @@ def test_some_digits_are_spread_over_the_classes_and_the_split(most):
     check(pictures.load("digits", "train", most=10**6), whole.pixels.shape, 10)
 
 
-def test_of_other_sources_too_some_are_spread(tmp_path, mnist_root):
+def test_some_pictures_of_other_sources_are_spread_too(tmp_path, mnist_root):
     cifar10_files(tmp_path / "cifar-10-batches-bin")
     whole = pictures.cifar10(tmp_path)
     some = pictures.load("cifar10", root=tmp_path, most=4)

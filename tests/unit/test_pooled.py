@@ -106,7 +106,7 @@ def test_few_players_and_one_instance(n):
         assert (np.abs(found.values - truth) <= 5 * found.standard_errors + 1e-9).all()
 
 
-def test_a_null_player_has_nothing_and_twins_are_worth_the_same():
+def test_a_null_player_has_value_zero_and_twins_have_equal_values():
     base, weights = tables(4, 5), np.full(5, 0.2)
     masks = np.arange(2**6)
     # Player 4 changes nothing; player 5 has the same effect as player 3.

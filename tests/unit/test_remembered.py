@@ -277,7 +277,7 @@ def test_pages_that_another_plan_left_out_are_found(path: Path) -> None:
 
 @pytest.mark.parametrize("array", ["values", "masks"])
 @pytest.mark.parametrize("same", [True, False])
-def test_damage_is_told_and_evaluated_again(
+def test_damage_is_reported_and_evaluated_again(
     path: Path, array: str, same: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     evaluator = Evaluator()
@@ -332,7 +332,7 @@ def test_values_that_are_not_finite_are_refused_and_the_others_kept(path: Path, 
     assert (game.made, game.reused) == (1, 2)
 
 
-def test_nothing_is_written_where_nothing_is_usable(path: Path) -> None:
+def test_unusable_values_are_never_written(path: Path) -> None:
     for values, match in ((np.full((2, 2), np.nan), "0x1"), (np.zeros((2, 3)), r"shape \(2, 3\)")):
         with pytest.raises(UnusableValues, match=match), remembered(path, RECORD) as memory:
             memory.game("a", "a", lambda wanted, values=values: values)(masks(1, 2))
@@ -381,7 +381,7 @@ def test_after_the_end_stored_values_are_given_and_no_others_made(path: Path) ->
         game(masks(3))
 
 
-def test_a_keep_killed_between_its_plan_and_its_writes_costs_what_it_was_to_keep(
+def test_a_kill_between_plan_and_writes_loses_only_the_values_being_stored(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     evaluator = Evaluator()
@@ -526,7 +526,7 @@ def keep_and_wait(path: Path) -> None:
         time.sleep(60)
 
 
-def test_a_kill_costs_what_was_not_kept(path: Path) -> None:
+def test_a_kill_loses_only_values_that_were_not_kept(path: Path) -> None:
     path.parent.mkdir()
     process = start(keep_and_wait, path)
     with ended(process):
@@ -539,7 +539,7 @@ def test_a_kill_costs_what_was_not_kept(path: Path) -> None:
 
 
 @pytest.mark.parametrize("delay", [0.0, 0.05])
-def test_processes_killed_at_any_time_lose_nothing_kept_and_hold_nobody_up(
+def test_processes_killed_at_any_time_lose_no_kept_values_and_block_no_other(
     path: Path, delay: float
 ) -> None:
     evaluator = Evaluator()

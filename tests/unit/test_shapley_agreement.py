@@ -5,7 +5,7 @@ from scipy import stats
 from pipeline.shapley.agreement import agreement
 
 
-def test_agrees_with_definitions_of_others():
+def test_agrees_with_scipy():
     rng = np.random.default_rng(0)
     exact = rng.normal(size=(3, 9))
     estimated = exact + rng.normal(size=(4, 3, 9))
@@ -22,7 +22,7 @@ def test_agrees_with_definitions_of_others():
     np.testing.assert_allclose(moved.pearson, found.pearson)
 
 
-def test_what_cannot_be_said_is_nan():
+def test_undefined_measures_are_nan():
     one = agreement(np.array([0.5]), np.array([0.7]))
     assert np.isnan(one.pearson)
     assert np.isnan(one.kendall)

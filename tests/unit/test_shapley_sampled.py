@@ -344,7 +344,7 @@ def test_sampling_stops_at_the_tolerance(name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_the_budget_ends_what_the_tolerance_does_not(name):
+def test_the_budget_ends_sampling_before_the_tolerance_is_met(name):
     game = table_game(random_table(10))
     result = METHODS[name].estimate(game, budget=200, tolerance=1e-6, seed=1)
     assert result.converged is False
@@ -353,7 +353,7 @@ def test_the_budget_ends_what_the_tolerance_does_not(name):
     np.testing.assert_array_equal(result.values, alone.values)
 
 
-def test_what_is_precise():
+def test_estimates_are_precise_if_errors_are_small_beside_the_spread():
     values = np.array([[0.0, 3.0], [1.0, 3.0]])
     errors = np.array([[0.1, 0.5], [0.05, 0.5]])
     assert shared.is_precise(values, errors, 0.1)
@@ -364,7 +364,7 @@ def test_what_is_precise():
     assert shared.is_precise(np.array([[1.0], [1 + 1e-16]]), np.array([[1e-14], [0]]), 0.1)
 
 
-def test_players_of_equal_worth_do_not_hold_up_the_rule():
+def test_players_of_equal_value_do_not_delay_the_stopping_rule():
     game = table_game(additive_table(8, np.full((8, 1), 0.1)))
     for name in ("permutation", "stratified", "regression", "regression_adjusted"):
         result = METHODS[name].estimate(game, budget=250, tolerance=0.1)
@@ -401,7 +401,7 @@ def test_moments_are_the_mean_and_its_error():
     np.testing.assert_allclose(moments.standard_errors(), expected, rtol=1e-8)
 
 
-def test_degrees_of_freedom_are_told_where_replicates_tell_enough():
+def test_degrees_of_freedom_are_known_only_for_enough_varied_replicates():
     rng = np.random.default_rng(0)
     normal = rng.normal(size=(40, 1, 1))
     seldom = np.zeros((40, 1, 1))

@@ -50,7 +50,7 @@ def test_tables_do_not_depend_on_what_is_computed_at_once(monkeypatch):
     torch.testing.assert_close(coalition_values(network, features), whole, rtol=1e-12, atol=1e-12)
 
 
-def test_every_pair_of_coalitions_that_differ_in_a_feature_of_no_module_is_worth_the_same():
+def test_a_feature_of_no_module_changes_no_value():
     network = shapnets.shallow(4, 1, [3], sets=[(0, 1), (1, 3)]).double()
     found = coalition_values(network, torch.randn(4, dtype=torch.float64))
     for number in range(16):

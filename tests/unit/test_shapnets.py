@@ -173,7 +173,7 @@ def test_twelve_features_are_explained_exactly(k):
 
 @settings(max_examples=40, deadline=None)
 @given(families(9), st.integers(1, 3), st.integers(0, 99), st.booleans())
-def test_any_deep_network_is_locally_accurate_and_gives_nothing_to_what_is_missing(
+def test_any_deep_network_is_locally_accurate_and_gives_missing_features_zero(
     family, depth, seed, bias
 ):
     """Theorem 3 and Corollary 4 for random active sets, and pruning at a threshold of 0."""
@@ -233,7 +233,7 @@ def test_pruning_what_is_at_its_reference_changes_nothing(name):
     assert (nothing.scores == constant).all()
 
 
-def test_pruning_takes_what_is_near_its_reference_for_it():
+def test_pruning_sets_features_near_their_references_to_them():
     network, features = made("deep")
     found, _ = network.pruned(features, 0.4)
     x, r = features, network.references

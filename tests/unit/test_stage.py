@@ -89,7 +89,7 @@ def test_a_rule_runs_the_module_of_its_name():
         stage.module_of("unknown_x")
 
 
-def test_bad_parameters_and_bad_input_are_said_without_a_traceback(run, tmp_path, capsys):
+def test_bad_parameters_and_bad_input_are_reported_without_a_traceback(run, tmp_path, capsys):
     def main(*, params: TsnParams) -> None:
         raise InputError("that file: is bad")
 

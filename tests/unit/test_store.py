@@ -608,7 +608,7 @@ def test_a_plan_killed_at_any_step_loses_and_mixes_nothing(
     assert kills > 5
 
 
-def test_a_full_disk_is_told_and_costs_nothing_finished(
+def test_a_full_disk_is_reported_and_finished_values_are_kept(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     store = plan(path, RECORD, ["a", "b"], ["1", "2"])

@@ -80,7 +80,7 @@ def test_nothing_to_prune() -> None:
     assert files() == before
 
 
-def test_what_no_receipt_names_goes_after_asking() -> None:
+def test_stores_without_a_receipt_are_removed_after_asking() -> None:
     _, receipt = made(STORE)
     write_receipt(receipt, RECEIPT)
     made(SECOND, TSN)
@@ -217,7 +217,7 @@ def test_receipts_of_stores_elsewhere_stop_all(folder: Path, monkeypatch) -> Non
     assert result.exit_code == 0 and "nothing to prune" in result.output
 
 
-def test_what_killed_processes_left_goes() -> None:
+def test_leftovers_of_killed_processes_are_removed() -> None:
     _, receipt = made(STORE)
     write_receipt(receipt, RECEIPT)
     for leftover in (".trn.zarr.new", ".trn.zarr.trash", ".gone.zarr.trash"):
@@ -259,7 +259,7 @@ def test_what_is_in_use_is_left_alone(folder: Path, user: str) -> None:
     assert stores() == ["frames/trn.zarr"]
 
 
-def test_a_player_is_there_between_its_claims(folder: Path) -> None:
+def test_a_store_counts_as_in_use_between_two_claims(folder: Path) -> None:
     made(SECOND, TSN)
     process = start(take_part, folder / SECOND)
     with ended(process):
@@ -302,7 +302,7 @@ def rewrite(path: Path, **attributes: object) -> None:
     (path / "zarr.json").write_text(json.dumps(metadata))
 
 
-def test_what_cannot_be_told_is_left_alone_unless_set_aside() -> None:
+def test_unreadable_stores_are_left_alone_unless_set_aside() -> None:
     made(STORE)
     (STORE / "zarr.json").write_text("{")
     made(SECOND, TSN)

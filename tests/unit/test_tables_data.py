@@ -56,7 +56,7 @@ def written(tmp_path, text):
     return path
 
 
-def test_a_table_of_ones_own(tmp_path):
+def test_a_users_own_table(tmp_path):
     path = written(
         tmp_path, "age,town,cost,sick\n30,B,1.5,no\n41,A,2,yes\n52,B,,no\n63,A,1,no\n20,A,1.5,no\n"
     )
@@ -121,14 +121,14 @@ def test_scaling_and_splits():
         split(3, 0.0, 0)
 
 
-def test_what_a_target_is_if_nothing_is_said_of_it(tmp_path):
+def test_the_kind_of_a_target_follows_from_its_entries(tmp_path):
     few = "x,y\n" + "".join(f"{i},{i % 3}\n" for i in range(30))
     assert own(written(tmp_path, few), "y").classes == ("0", "1", "2")
     many = "x,y\n" + "".join(f"{i},{i}.5\n" for i in range(30))
     assert own(written(tmp_path, many), "y").classes is None
 
 
-def test_yeast_that_cannot_be_fetched_is_told(monkeypatch):
+def test_yeast_that_cannot_be_fetched_is_an_error(monkeypatch):
     def refuse(**_):
         raise OSError("no network")
 

@@ -357,7 +357,7 @@ def test_what_cannot_be_masked_is_refused():
             walks(of, images, orders, say=lambda scores, walks: scores)
 
 
-def test_what_scores_say():
+def test_outputs_computed_from_scores():
     scores = torch.tensor([[1.0, 2, 0], [3, 1, 1]])
     said = rows(scores, torch.tensor([1, 2]), torch.tensor([0, 0]))
     probabilities = scores.double().exp() / scores.double().exp().sum(dim=1, keepdim=True)

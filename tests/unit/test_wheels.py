@@ -63,7 +63,7 @@ def test_a_file_is_fetched_by_digest_and_nothing_else(index):
         ("some-weights==2.0", None, "other.pt", "2.0 cannot be fetched: .*some-weights==2.0"),
     ],
 )
-def test_what_cannot_be_had_is_said(index, requirement, sha256, member, message):
+def test_unavailable_files_are_errors(index, requirement, sha256, member, message):
     with pytest.raises(InputError, match=message):
         fetch(WheelFile(requirement, sha256 or digest(index), member))
 
