@@ -316,7 +316,7 @@ TYPED = {
     "dvc exp run -S*": "test_change_undo_share",
     "dvc checkout --force": "test_change_undo_share",
     "dvc push": "test_change_undo_share",
-    "dvc pull": "test_what_was_pulled_runs_nothing_and_is_known_job_by_job",
+    "dvc pull": "test_pulled_results_run_nothing_and_are_known_job_by_job",
     "dvc metrics *": "test_what_dvc_shows_fits_into_80_columns",
     "dvc params diff": "test_what_dvc_shows_fits_into_80_columns",
     "dvc exp show *": "test_what_dvc_shows_fits_into_80_columns",
@@ -332,7 +332,7 @@ TYPED = {
     "python -m pipeline store *": "test_stores_from_a_terminal",
     "snakemake --cores all --forcerun frames_scales": "test_forcing_a_stage",
     "snakemake --cores all --forcerun neurons_weights": (
-        "test_what_could_not_be_fetched_is_left_out_and_tried_again_on_demand"
+        "test_weights_that_cannot_be_fetched_are_left_out_and_tried_again_on_demand"
     ),
     "snakemake --workflow-profile profiles/slurm*": "test_jobs_are_submitted_with_what_they_need",
     "game=*": "test_a_game_by_hand",
