@@ -25,7 +25,7 @@ MODELS = ("trn", "tsn")
 TRAINING = {"frames_backbone", "frames_scales", "frames_tsn"}
 FILL = {"frames_plan", "frames_evaluate", "frames_merge"}
 OF_VALUES = {
-    *("frames_figures", "frames_claims", "frames_interactions"),
+    *("frames_figures", "frames_claims", "frames_interactions", "frames_localisation"),
     *(f"frames_{draw}{stage}" for stage in ("discard", "patterns") for draw in ("", "draw_")),
 }
 OF_MODELS = {

@@ -195,15 +195,18 @@ def make_values(study, model):
     run(study, "values", model=model, **files)
 
 
+def run_game(params):
+    return GameParams.model_validate(params.coalitions.model_dump(exclude={"outputs"}))
+
+
 def make_gradients(study, model, **changes):
-    game = study.params.coalitions.model_dump(exclude={"outputs"})
     options = {
         "model": model,
         "features": study.features(model, "validation"),
         "train_features": study.features(model, "train"),
         "weights": study.weights(model),
         "priors": study.priors,
-        "game": GameParams.model_validate(game),
+        "game": run_game(study.params),
         "params": study.params.gradients,
         "out": study.gradients(model),
         "device": "cpu",
@@ -284,6 +287,17 @@ def options_of(study, stage):
             "params": p.interactions,
             "root": study.root,
             "figure": study.figure("interactions"),
+        },
+        "localisation": lambda: {
+            **receipts,
+            **both_models(study),
+            **table,
+            "values": values,
+            "gradients": study.each(study.gradients),
+            "params": p.localisation,
+            "game": run_game(p),
+            "root": study.root,
+            "figure": study.figure("localisation"),
         },
         "lengths": lambda: receipts | table,
         "shift": lambda: receipts | table,

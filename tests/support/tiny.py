@@ -25,6 +25,7 @@ OVERRIDES = {
         "discard": {"random_orders": 2},
         "patterns": {"draws": 20, "videos_at_least": 1, "classes": 1},
         "interactions": {"videos": 3},
+        "localisation": {"m": 2},
         "lengths": {"max_frames": 4, "clips": 5},
         "shift": {"furthest": 2, "clips": 3},
         "convergence": {

@@ -182,6 +182,14 @@ class InteractionsParams(Section):
     videos: Count
 
 
+class LocalisationParams(Section):
+    """Attributions that are compared with known actions; Algorithm 1 among them."""
+
+    m: Count
+    iterations: Count
+    seed: Seed
+
+
 class LengthsParams(Section):
     """Values with different numbers of frames."""
 
@@ -259,6 +267,7 @@ class Params(Section):
     discard: DiscardParams
     patterns: PatternsParams
     interactions: InteractionsParams
+    localisation: LocalisationParams
     lengths: LengthsParams
     shift: ShiftParams
     convergence: ConvergenceParams

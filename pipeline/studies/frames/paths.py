@@ -22,6 +22,7 @@ FIGURES = {
     "discard": ("discard_attribution", "discard_plain", "discard_methods"),
     "patterns": ("contributions", "most_alike", "least_alike", "confusions"),
     "interactions": ("interactions",),
+    "localisation": ("localisation",),
     "lengths": ("lengths",),
     "shift": ("shift",),
     "convergence": ("algorithm_1_trn", "algorithm_1_tsn", "estimators_trn", "estimators_tsn"),

@@ -400,6 +400,37 @@ rule frames_interactions:
         STAGE
 
 
+rule frames_localisation:
+    input:
+        frames_files.videos_at_hand(FRAMES),
+        **FRAMES_BOTH,
+        receipts=frames_files.receipts(),
+        values=FRAMES_VALUES,
+        gradients=FRAMES_GRADIENTS,
+    output:
+        vectors("frames", "localisation"),
+        out="results/frames/localisation.json",
+        table="results/frames/localisation.csv",
+        figure=reported(
+            "frames", frames_files.drawn("localisation")[0], "Patterns in the values"
+        ),
+    log:
+        "results/logs/frames/localisation.log",
+    conda:
+        ENVIRONMENT
+    resources:
+        gpu=GPUS,
+    params:
+        needs(
+            params="frames.localisation",
+            game=FRAMES_PLAYED,
+            **FRAMES_ROOT,
+            **FRAMES_COUNTED,
+        ),
+    shell:
+        STAGE
+
+
 rule frames_lengths:
     input:
         receipts=frames_files.receipts("_lengths"),
