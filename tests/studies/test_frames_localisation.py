@@ -17,6 +17,7 @@ from pipeline.studies.frames.approximation import approximate_element_shapley_va
 from pipeline.studies.frames.discard import read_attributions
 from pipeline.studies.frames.feature_files import read_features
 from pipeline.studies.frames.figures.localisation import draw_localisation
+from pipeline.studies.frames.methods import METHODS
 from pipeline.studies.frames.priors import empty_score, read_priors
 from pipeline.studies.frames.trained import load_model
 from pipeline.studies.frames.values import read_values
@@ -83,7 +84,7 @@ def slow_attributions(study, model):
 @pytest.mark.parametrize("model", run.MODELS)
 def test_areas_are_those_of_scikit_learn(study, model):
     intervals = json.loads((study.root / "labels/action_intervals.json").read_text())
-    areas = {name: [] for name in localisation.NAMES}
+    areas = {name: [] for name in METHODS}
     for uid, frames, attributions in slow_attributions(study, model):
         if uid in intervals:
             inside = [intervals[uid][0] <= f <= intervals[uid][1] for f in frames]

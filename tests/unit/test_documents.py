@@ -14,7 +14,9 @@ from pipeline.studies.baselines import report as baselines_report
 from pipeline.studies.frames.report import (
     accuracy_table,
     frames_table,
+    interactions_table,
     learning_table,
+    localisation_table,
     runtime_table,
 )
 from pipeline.studies.frames.runtime import PAPER_DEVICE
@@ -305,3 +307,25 @@ def test_recorded_benchmarks_name_their_machine():
         assert all(len(row) == len(record["columns"]) for row in record["rows"])
         table = recorded_table(record)
         assert table.endswith(f"*`{record['command']}`, {record['machine']}, {record['date']}.*")
+
+
+def test_interactions_and_localisation_have_rows_for_what_is_known():
+    found = {
+        "videos": 3,
+        "mean": [0.1, -0.25],
+        "standard_error": [0.01, 0.02],
+        "mean_size": [0.2, 0.3],
+        "error": [0.01, 0.02],
+    }
+    unknown = {**found, "videos": 0}
+    known = {"index": "SII", "trn": {"class": found, "order": found}}
+    table = interactions_table(known | {"tsn": {"class": found, "order": unknown}})
+    assert table.splitlines()[2:] == [
+        "| score of the true class | neighbours | 0.100 ± 0.010 | 0.100 ± 0.010 |",
+        "| score of the true class | first and last frame | -0.250 ± 0.020 | -0.250 ± 0.020 |",
+        "| score of the true class | neighbours, without sign | 0.200 ± 0.010 | 0.200 ± 0.010 |",
+    ]
+    row = {"model": "tsn", "method": "ig", "area": 0.75, "standard_error": 0.012}
+    assert localisation_table({"rows": [row]}).splitlines()[2:] == [
+        "| Integrated Gradients | – | 0.750 ± 0.012 |"
+    ]

@@ -22,17 +22,6 @@ from pipeline.studies.frames.values import BYTES_AT_ONCE
 
 Floats = NDArray[np.float64]
 
-NAMES = {
-    "esv": "exact ESV",
-    "algorithm_1": "Algorithm 1",
-    "ig": "Integrated Gradients",
-    "gc": "GradCAM",
-    "leave_one_out": "leave one out",
-    "pairs": "interactions with other frames",
-    "centre": "position: near the centre",
-    "early": "position: early",
-}
-"""Methods, as tables and figures name them."""
 COLUMNS = (
     "model",
     "method",

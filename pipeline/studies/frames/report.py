@@ -5,6 +5,7 @@ from typing import Any
 from pipeline.core.claims import claims_by_model
 from pipeline.core.digits import significant, with_error
 from pipeline.core.tables import NONE, markdown_table
+from pipeline.studies.frames.methods import METHODS
 from pipeline.studies.frames.paths import MODELS
 
 
@@ -106,6 +107,47 @@ def learning_table(accuracy: Any) -> str:
     return markdown_table([*heading, "linear: training clips", "validation clips"], rows)
 
 
+def interactions_table(interactions: Any) -> str:
+    """What two frames are worth together, by their distance.
+
+    Args:
+        interactions: content of ``frames/interactions.json``.
+    """
+    rows = []
+    for game, text in INTERACTING.items():
+        of_models = [interactions[model][game] for model in MODELS]
+        if not all(found["videos"] and found["mean"] for found in of_models):
+            continue
+        for place, where in ((0, "neighbours"), (-1, "first and last frame")):
+            cells = [with_error(f["mean"][place], f["standard_error"][place]) for f in of_models]
+            rows.append([text, where, *cells])
+        sizes = [with_error(f["mean_size"][0], f["error"][0]) for f in of_models]
+        rows.append([text, "neighbours, without sign", *sizes])
+    return markdown_table([interactions["index"], "pair", "TRN", "TSN"], rows)
+
+
+INTERACTING = {"class": "score of the true class", "order": "less that of the reverse order"}
+
+
+def localisation_table(localisation: Any) -> str:
+    """How well attributions find the action.
+
+    Args:
+        localisation: content of ``frames/localisation.json``.
+    """
+    found = {(row["model"], row["method"]): row for row in localisation["rows"]}
+    rows = []
+    for method, name in METHODS.items():
+        of_models = [found.get((model, method)) for model in MODELS]
+        if any(of_models):
+            rows.append([name, *(NONE if r is None else _area(r) for r in of_models)])
+    return markdown_table(["area under the ROC curve", "TRN", "TSN"], rows)
+
+
+def _area(row: Any) -> str:
+    return with_error(row["area"], row["standard_error"])
+
+
 def _time(seconds: float, sd: float) -> str:
     """Mean to three digits and standard deviation to two; times below one second in ms."""
     factor, unit = (1000, "ms") if seconds < 1 else (1, "s")
@@ -118,6 +160,8 @@ TABLES = {
     "LEARNING": ("frames/accuracy.json", learning_table),
     "CLAIMS": ("frames/claims.json", claims_by_model),
     "RUNTIME": ("frames/runtime.json", runtime_table),
+    "INTERACTIONS": ("frames/interactions.json", interactions_table),
+    "LOCALISATION": ("frames/localisation.json", localisation_table),
 }
 """Tables that documents may hold, by name: the JSON file below the results folder, and the function
 that formats its content as Markdown."""

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from pipeline.core.plotting import GREY, MODEL_COLOURS, MODEL_MARKERS, MODEL_NAMES
 from pipeline.core.statistics import half_interval
-from pipeline.studies.frames.localisation import NAMES
+from pipeline.studies.frames.methods import METHODS
 
 
 def draw_localisation(rows: Sequence[dict[str, Any]]) -> Figure:
@@ -19,13 +19,13 @@ def draw_localisation(rows: Sequence[dict[str, Any]]) -> Figure:
         rows: of :func:`pipeline.studies.frames.localisation.compared`.
     """
     figure, axes = plt.subplots(figsize=(6.2, 3.9))
-    places = np.arange(len(NAMES))
+    places = np.arange(len(METHODS))
     for shift, model in ((-0.15, "trn"), (0.15, "tsn")):
         of_model = {row["method"]: row for row in rows if row["model"] == model}
         if not of_model:
             continue
-        area = np.array([of_model[name]["area"] for name in NAMES])
-        error = np.array([of_model[name]["standard_error"] for name in NAMES])
+        area = np.array([of_model[name]["area"] for name in METHODS])
+        error = np.array([of_model[name]["standard_error"] for name in METHODS])
         videos = of_model["esv"]["videos"]
         axes.errorbar(
             area,
@@ -38,7 +38,7 @@ def draw_localisation(rows: Sequence[dict[str, Any]]) -> Figure:
             label=f"{MODEL_NAMES[model]}, {videos} videos",
         )
     axes.axvline(0.5, color=GREY, ls=":", lw=1.4, label="chance")
-    axes.set_yticks(places, list(NAMES.values()))
+    axes.set_yticks(places, list(METHODS.values()))
     axes.invert_yaxis()
     axes.set_xlabel("frames inside above frames outside the action\n(area under the ROC curve)")
     axes.set_title("Which attributions find the action? (mean, 95 % interval)", fontsize=10)

@@ -19,6 +19,7 @@ from pipeline.studies.frames import localisation
 from pipeline.studies.frames.discard import read_attributions
 from pipeline.studies.frames.figures.localisation import draw_localisation
 from pipeline.studies.frames.interactions import pair_values
+from pipeline.studies.frames.methods import METHODS
 from pipeline.studies.frames.params import GameParams, LocalisationParams
 from pipeline.studies.frames.paths import MODELS
 from pipeline.studies.frames.players import long_enough, read_setting, sample_players
@@ -83,7 +84,7 @@ def main(
         }
         bounds = np.array([intervals[uids[i]] for i in videos])
         inside = inside_interval(known.frames[videos], bounds)
-        chosen = {name: attributions[name][videos] for name in localisation.NAMES}
+        chosen = {name: attributions[name][videos] for name in METHODS}
         rows += localisation.compared(model, chosen, inside)
     write_table(table, localisation.COLUMNS, rows)
     with figure_style():
