@@ -1,6 +1,7 @@
 """Element Shapley Values (Play Fair): the exact contribution of each frame to a class score.
 
-With probabilities as scores all 2**n coalitions are enumerated. The two other scores apply no
+With probabilities as scores all 2**n coalitions are enumerated, or for the TSN with many frames
+summed by halves (:mod:`pipeline.studies.frames.halves`). The two other scores apply no
 softmax to the averages, so v is linear in the single-scale outputs f^z. Only subsequences Z of up
 to n_max frames are needed: their number is polynomial, so values of 32 frames and more are exact as
 well. With m_k = min(k, n_max) a coalition S of k frames scores
@@ -21,8 +22,10 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from pipeline.core.errors import InputError
 from pipeline.models.sequences import Averaging, MultiScale
 from pipeline.shapley import SizeSums, block_sums
+from pipeline.studies.frames import halves
 from pipeline.studies.frames.coalition_scores import (
     Block,
     Model,
@@ -56,12 +59,22 @@ def marginals_by_size(
 
     Raises:
         InputError: another kind of model, arguments of other types or shapes, NaN or Inf (also in
-            the weights), or too many frames (more than 26 with probabilities).
+            the weights), or too many frames (with probabilities, more than 26 for the TRN and 30
+            for the TSN).
     """
     check(model, features, score, empty)
     if score != "probability":
         return _linear_marginals(model, features, empty, score)
     n_sequences, n_frames, _ = features.shape
+    if isinstance(model, Averaging) and n_frames >= halves.LEAST_FRAMES:
+        if n_frames > halves.MAX_FRAMES:
+            raise InputError(
+                f"{n_frames} frames: with probabilities, values of up to {halves.MAX_FRAMES} "
+                "frames are exact; use fewer frames, score: logit, or Algorithm 1"
+            )
+        logits = model.classifier(features)
+        if (logits.amax(dim=2) - logits.amin(dim=2)).max() < halves.LARGEST_SPAN:
+            return halves.averaging_sums(logits, empty).marginals().permute(2, 0, 1, 3)
     sums = SizeSums(n_frames, (n_sequences, model.n_classes), features.device)
     nobody = features.new_zeros((n_frames, 1))
     sums.add(0, nobody, empty.to(features).expand(1, n_sequences, -1))
