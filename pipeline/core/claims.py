@@ -80,7 +80,7 @@ def clearly_above(
 
 def write_claims(
     claims: Iterable[Claim],
-    headline: Mapping[str, float],
+    headline: Mapping[str, float | None],
     *,
     out: Path,
     table: Path,
@@ -93,7 +93,8 @@ def write_claims(
     Args:
         claims: the claims, in the order of the files.
         headline: few numbers, for `dvc metrics`. All studies share one table of 80 columns, so a
-            name is short, no other study has it, and numbers are rounded to three decimals.
+            name is short, no other study has it, and numbers are rounded to three decimals. None: the
+            number is unknown, for example the distance between values that are all equal.
         out: the JSON file.
         table: the CSV file.
         page: the HTML file.
@@ -106,7 +107,8 @@ def write_claims(
     write_json(out, rows)
     with replacing(page) as temporary:
         temporary.write_text(_page(list(names.values()), rows), encoding="utf-8")
-    write_json(metrics, {name: round(number, 3) for name, number in headline.items()})
+    rounded = {k: None if v is None else round(v, 3) for k, v in headline.items()}
+    write_json(metrics, rounded)
 
 
 _STYLE = """\

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from pipeline.__main__ import app
-from pipeline.core.claims import claims_by_model
+from pipeline.core.claims import claims_by_model, write_claims
 from pipeline.core.errors import InputError
 from pipeline.core.tables import markdown_table
 from pipeline.studies.baselines import report as baselines_report
@@ -329,3 +329,9 @@ def test_interactions_and_localisation_have_rows_for_what_is_known():
     assert localisation_table({"rows": [row]}).splitlines()[2:] == [
         "| Integrated Gradients | – | 0.750 ± 0.012 |"
     ]
+
+
+def test_a_headline_number_may_be_unknown(tmp_path):
+    files = {name: tmp_path / name for name in ("out", "table", "page", "metrics")}
+    write_claims([], {"sig": None, "zero": 0.12345}, **files)
+    assert json.loads(files["metrics"].read_text()) == {"sig": None, "zero": 0.123}
