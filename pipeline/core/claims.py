@@ -93,8 +93,8 @@ def write_claims(
     Args:
         claims: the claims, in the order of the files.
         headline: few numbers, for `dvc metrics`. All studies share one table of 80 columns, so a
-            name is short, no other study has it, and numbers are rounded to three decimals. None: the
-            number is unknown, for example the distance between values that are all equal.
+            name is short, no other study has it, and numbers are rounded to three decimals. A
+            number may be unknown (None), such as the distance between values that are all equal.
         out: the JSON file.
         table: the CSV file.
         page: the HTML file.
