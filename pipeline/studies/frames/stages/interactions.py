@@ -35,11 +35,11 @@ def main(
     receipts: list[Path],
     values: list[Path],
     priors: Path,
-    root: Path | None,
     params: InteractionsParams,
     out: Path,
     table: Path,
     figure: Path,
+    root: Path | None = None,
 ) -> None:
     """Interactions in the stores of TRN and TSN (files in this order).
 

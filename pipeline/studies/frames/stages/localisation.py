@@ -39,12 +39,12 @@ def main(
     scales: list[Path],
     tsn: Path,
     priors: Path,
-    root: Path | None,
     game: GameParams,
     params: LocalisationParams,
     out: Path,
     table: Path,
     figure: Path,
+    root: Path | None = None,
     label: str | None = None,
     device: str = "auto",
 ) -> None:
