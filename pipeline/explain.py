@@ -10,11 +10,13 @@ from rich.console import Console
 from pipeline.core.errors import InputError
 
 
-class ModelName(StrEnum):
-    """Models that can be explained."""
+class RemovalName(StrEnum):
+    """What a model sees in place of absent frames."""
 
-    trn = "trn"
-    tsn = "tsn"
+    delete = "delete"
+    freeze = "freeze"
+    mean = "mean"
+    blank = "blank"
 
 
 class ScoreName(StrEnum):
@@ -37,7 +39,14 @@ def _check(video: Path, row: int | None, out: Path | None) -> bool:
 
 def explain(
     video: Annotated[Path, typer.Argument(help="A video file, or a table (.csv).")],
-    model: Annotated[ModelName, typer.Option(help="The trained model to explain.")] = ModelName.trn,
+    model: Annotated[
+        str,
+        typer.Option(
+            help="The model to explain: trn or tsn, trained here; torchvision:<network>, such as "
+            "torchvision:r3d_18; or <module>:<function>, a function of yours that returns a model "
+            "(docs/own-models.md)."
+        ),
+    ] = "trn",
     frames: Annotated[
         int | None, typer.Option(min=1, help="Frames spread over the video; default: the study's.")
     ] = None,
@@ -56,6 +65,27 @@ def explain(
         ),
     ] = None,
     iterations: Annotated[int, typer.Option(min=1, help="How often to sample them.")] = 1,
+    removal: Annotated[
+        RemovalName | None,
+        typer.Option(
+            help="What the model sees in place of absent frames: nothing (delete), the nearest "
+            "present frame (freeze), the mean frame, or a blank one. Default: delete for trn and "
+            "tsn, freeze for other models."
+        ),
+    ] = None,
+    weights: Annotated[
+        Path | None, typer.Option(help="For torchvision's models: a file of weights.")
+    ] = None,
+    budget: Annotated[
+        int, typer.Option(min=4, help="For other models: most coalitions that are evaluated.")
+    ] = 4096,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            help="For other models: standard errors at which sampling ends, as a part of the "
+            "values' spread."
+        ),
+    ] = 0.05,
     out: Annotated[
         Path | None, typer.Option(help="The picture; default: <the file's name>.<…>.png here.")
     ] = None,
@@ -77,13 +107,33 @@ def explain(
         from pipeline.studies.shapnets.explain import explained_row  # noqa: PLC0415
 
         table, remarks, target = explained_row(video, row or 1, network, out, params, results)
+    elif model not in ("trn", "tsn"):
+        from pipeline.studies.frames.explained import explained_with  # noqa: PLC0415
+
+        table, remarks, target = explained_with(
+            video,
+            out,
+            model=model,
+            n_players=frames,
+            removal=(removal or RemovalName.freeze).value,
+            score=None if score is None else score.value,
+            class_name=class_name,
+            weights=weights,
+            budget=budget,
+            tolerance=tolerance,
+            params=params,
+            results=results,
+            device=device,
+        )
     else:
+        if removal not in (None, RemovalName.delete):
+            raise InputError(f"--removal: {model} takes clips of any length; frames are deleted")
         from pipeline.studies.frames.explained import explained  # noqa: PLC0415
 
         table, remarks, target = explained(
             video,
             out,
-            model=model.value,
+            model=model,
             n_frames=frames,
             score=None if score is None else score.value,
             class_name=class_name,

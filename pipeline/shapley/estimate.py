@@ -175,6 +175,7 @@ class Method:
         tolerance: float | None = None,
         seed: Seed = 0,
         advance: Callable[[int], None] | None = None,
+        watch: Callable[[Known], None] | None = None,
     ) -> Estimate:
         """Estimate the Shapley values of all players for all outputs.
 
@@ -192,6 +193,8 @@ class Method:
                 alone it ends at ``MAX_EVALUATIONS``.
             seed: of the draws: the same seed gives the same result.
             advance: called with the number of new evaluations as they are made.
+            watch: called with what is known after each round.
+
         Raises:
             InputError: the budget is too small, neither budget nor tolerance is given, the
                 tolerance is not positive, or the game returns NaN or Inf.
@@ -202,6 +205,8 @@ class Method:
         if allowed.covers_all and (tolerance is None or n_coalitions <= allowed.smallest):
             return self._exact(allowed)
         for sample in self.draw(allowed):
+            if watch is not None:
+                watch(sample.estimate())
             converged = allowed.is_reached(sample)
             if converged:
                 break

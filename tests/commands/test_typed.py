@@ -9,10 +9,12 @@ from fnmatch import fnmatchcase
 import clone
 import numpy as np
 import pytest
+import torch
 from clone import rules_run
 from mnist import write_mnist
 from PIL import Image
 from tiny import ROOT
+from torchvision import models
 
 from pipeline.store import open_store
 from pipeline.studies import STUDIES
@@ -107,6 +109,21 @@ def test_explaining_a_video(folder):
     ):
         (said,) = typed(folder, commands).values()
         assert len(re.findall(r"^│ +\d+ │", said, flags=re.MULTILINE)) == 12
+
+
+def test_explaining_with_another_model(folder):
+    """torchvision's network has random weights, in the cache, and two players."""
+    shutil.copy(next((folder / "data/frames/moving-digits").rglob("*.webm")), folder / "my.webm")
+    document = (ROOT / "docs/own-models.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", document, re.DOTALL)
+    (folder / "my_model.py").write_text(code)
+    name = models.get_model_weights("r3d_18").DEFAULT.url.rpartition("/")[2]
+    (folder / "home/hub/checkpoints").mkdir(parents=True)
+    torch.save(models.get_model("r3d_18").state_dict(), folder / "home/hub/checkpoints" / name)
+    for line in lines_of(block("docs/own-models.md", "python -m pipeline explain")):
+        fewer = " --frames 2" if "torchvision" in line else ""
+        said = clone.run(folder, "bash", "-ec", line + fewer, TORCH_HOME=str(folder / "home"))
+        assert "Values are exact" in said.stdout
 
 
 def test_a_game_by_hand(folder):
@@ -310,7 +327,9 @@ TYPED = {
     "snakemake --cores all --configfile presets/paper.yaml *": "test_own_data_is_planned",
     "snakemake --cores all --config *": "test_own_data",
     "python -m pipeline explain my.csv *": "test_own_data",
-    "python -m pipeline explain my.webm *": "test_explaining_a_video",
+    "python -m pipeline explain my.webm --frames *": "test_explaining_a_video",
+    "python -m pipeline explain my.webm --model trn *": "test_explaining_a_video",
+    "python -m pipeline explain my.webm --model *:*": "test_explaining_with_another_model",
     "git *": "test_change_undo_share",
     "dvc repro": "test_change_undo_share",
     "dvc exp run -S*": "test_change_undo_share",

@@ -49,6 +49,13 @@ class Explanation:
     """what is missing from the file"""
     sampled: bool = False
     """whether values and scores are approximate"""
+    standard_errors: NDArray[np.float64] | None = None
+    """(frame, class) of the values, if they are estimated with errors"""
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether all coalitions were evaluated."""
+        return not self.sampled and (self.standard_errors is None or not self.standard_errors.any())
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """One video's explanation for people: a table and a picture."""
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,11 @@ from pipeline.core.digits import signed, significant
 from pipeline.core.errors import InputError
 from pipeline.core.plotting import MODEL_NAMES, figure_style, save
 from pipeline.shapley.coalitions import MAX_ENUMERABLE
+from pipeline.shapley.methods import TITLES
 from pipeline.studies.frames.explain import Explanation, Sampling, explain_video
 from pipeline.studies.frames.figures.clips import ExplainedClass, draw_video, frame_pictures
+from pipeline.studies.frames.own_video import Effort, explain_own_video
+from pipeline.studies.frames.removal import Removal
 from pipeline.studies.frames.values import unit_of
 from pipeline.workflow.params import load
 
@@ -63,6 +67,68 @@ def explained(
     target = out or Path(f"{video.name}.{model}.{len(found.frames)}.esv.png")
     draw_explanation(found, video, model, score, class_name, target)
     return table, _remarks(found), target
+
+
+def explained_with(
+    video: Path,
+    out: Path | None,
+    *,
+    model: str,
+    n_players: int | None,
+    removal: Removal,
+    score: str | None,
+    class_name: str | None,
+    weights: Path | None,
+    budget: int,
+    tolerance: float,
+    params: Path,
+    results: Path,
+    device: str | None,
+) -> tuple[Table, list[str], Path]:
+    """As :func:`explained`, for any video model.
+
+    Args:
+        video, out, class_name, params, results: as there.
+        model: as for :func:`pipeline.models.videos.load_video_model`.
+        n_players: number of segments; None: 8.
+        removal: what the model sees in place of absent frames.
+        score: ``probability`` (None) or ``logit``, for torchvision's models.
+        weights: a file of weights, for torchvision's models.
+        budget, tolerance: of the estimate, if not all coalitions can be evaluated.
+        device: None for the value in the parameters.
+    """
+    score = score or "probability"
+    if score == "mean_of_softmax":
+        raise InputError(f"--score: {score} is of trn and tsn; choose probability or logit")
+    found, estimate = explain_own_video(
+        video,
+        model,
+        n_players=n_players or OWN_PLAYERS,
+        removal=removal,
+        score=score,
+        weights=weights,
+        effort=Effort(budget, tolerance),
+        results=results,
+        device=device or load(params).device,
+    )
+    if not model.startswith("torchvision:"):
+        score = "score"
+    table = explained_table(found, model, score, class_name)
+    name = re.sub(r"[^\w.-]+", "-", model)
+    target = out or Path(f"{video.name}.{name}.{len(found.frames)}.{removal}.esv.png")
+    draw_explanation(found, video, model, score, class_name, target)
+    kind = "exact" if found.is_exact else f"estimated ({TITLES[estimate.method]})"
+    remarks = [
+        f"Values are {kind}, from {estimate.evaluations:,} of {2 ** len(found.frames):,} "
+        f"coalitions. Absent frames: {removal}."
+    ]
+    if found.shortened:
+        remarks.append(f"The video is cut short, or damaged: {found.shortened}.")
+    return table, remarks, target
+
+
+OWN_PLAYERS = 8
+"""Segments of a video for models other than TRN and TSN."""
 
 
 def _remarks(found: Explanation) -> list[str]:
@@ -116,7 +182,7 @@ def explained_table(
     shown = shown_classes(found, class_name)
     unit = unit_of(score)
     scale = float(np.abs(found.esv[:, shown]).max())
-    title = f"Element Shapley Values, {MODEL_NAMES[model]} ({unit})"
+    title = f"Element Shapley Values, {MODEL_NAMES.get(model, model)} ({unit})"
     table = Table(title=title, title_style="bold")
     table.add_column("frame in file", justify="right")
     table.add_column("time (s)", justify="right")
@@ -124,7 +190,7 @@ def explained_table(
         what = "predicted: " if number == 0 else ""
         table.add_column(f"{what}{found.classes[c]}", justify="right")
     for i, frame in enumerate(found.frames):
-        cells = [_coloured(found.esv[i, c], scale) for c in shown]
+        cells = [_coloured(found.esv[i, c], scale) + _error(found, i, c) for c in shown]
         table.add_row(str(frame), f"{found.seconds[i]:.2f}", *cells)
     table.add_section()
     table.add_row("sum", "", *(signed(found.esv[:, c].sum(), scale, 3) for c in shown))
@@ -133,6 +199,13 @@ def explained_table(
         "all frames", "", *(f"[bold]{signed(found.scores[c], scale, 3)}[/]" for c in shown)
     )
     return table
+
+
+def _error(found: Explanation, frame: int, output: int) -> str:
+    """The standard error of an estimated value."""
+    if found.is_exact or found.standard_errors is None:
+        return ""
+    return f" ± {significant(float(found.standard_errors[frame, output]), 2)}"
 
 
 def _coloured(value: float, scale: float) -> str:
@@ -152,7 +225,7 @@ def draw_explanation(
     for number, c in enumerate(shown_classes(found, class_name)):
         which = "predicted class" if number == 0 else "class"
         scored = f"score {significant(found.scores[c])}"
-        title = f"{MODEL_NAMES[model]}, {which}: {found.classes[c]} ({scored})"
+        title = f"{MODEL_NAMES.get(model, model)}, {which}: {found.classes[c]} ({scored})"
         rows.append(ExplainedClass(title, found.esv[:, c]))
     with figure_style():
         pictures = frame_pictures(video, found.frames)

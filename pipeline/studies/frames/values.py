@@ -133,7 +133,7 @@ def coordinate(store: CoalitionStore, name: str) -> NDArray[Any]:
 
 def unit_of(score: str) -> str:
     """Unit of a class score."""
-    return "logit" if score == "logit" else "probability"
+    return score if score in ("logit", "score") else "probability"
 
 
 def read_values(path: Path) -> FrameValues:
