@@ -1,22 +1,30 @@
-"""``python -m pipeline explain``: explains a video's frames or, for a .csv file, a table's row."""
+"""``python -m pipeline explain``: explains a video's frames, a picture's areas or a table's row."""
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from pipeline.core.errors import InputError
 
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+"""Suffixes of files that are pictures."""
 
-class RemovalName(StrEnum):
-    """What a model sees in place of absent frames."""
+REMOVALS = {
+    "trn and tsn": ("delete",),
+    "video models": ("freeze", "mean", "blank", "delete"),
+    "picture models": ("mean", "zero", "blur"),
+}
+"""What models may see in place of absent players, the default first."""
 
-    delete = "delete"
-    freeze = "freeze"
-    mean = "mean"
-    blank = "blank"
+
+def _removal(kind: str, given: str | None) -> Any:
+    allowed = REMOVALS[kind]
+    if given is not None and given not in allowed:
+        raise InputError(f"--removal: {given!r} is none of {', '.join(allowed)} (for {kind})")
+    return given or allowed[0]
 
 
 class ScoreName(StrEnum):
@@ -38,13 +46,13 @@ def _check(video: Path, row: int | None, out: Path | None) -> bool:
 
 
 def explain(
-    video: Annotated[Path, typer.Argument(help="A video file, or a table (.csv).")],
+    video: Annotated[Path, typer.Argument(help="A video, a picture, or a table (.csv).")],
     model: Annotated[
         str,
         typer.Option(
             help="The model to explain: trn or tsn, trained here; torchvision:<network>, such as "
-            "torchvision:r3d_18; or <module>:<function>, a function of yours that returns a model "
-            "(docs/own-models.md)."
+            "torchvision:r3d_18, for pictures torchvision:resnet50; or <module>:<function>, a "
+            "function of yours that returns a model (docs/own-models.md)."
         ),
     ] = "trn",
     frames: Annotated[
@@ -65,12 +73,14 @@ def explain(
         ),
     ] = None,
     iterations: Annotated[int, typer.Option(min=1, help="How often to sample them.")] = 1,
+    areas: Annotated[
+        str, typer.Option(help="For a picture: <rows>x<columns>, or segments:<n> (superpixels).")
+    ] = "4x4",
     removal: Annotated[
-        RemovalName | None,
+        str | None,
         typer.Option(
-            help="What the model sees in place of absent frames: nothing (delete), the nearest "
-            "present frame (freeze), the mean frame, or a blank one. Default: delete for trn and "
-            "tsn, freeze for other models."
+            help="What the model sees in place of what is absent. Frames: freeze (the nearest "
+            "present one), mean, blank, or delete. Areas: mean (the mean colour), zero, or blur."
         ),
     ] = None,
     weights: Annotated[
@@ -99,11 +109,29 @@ def explain(
         str, typer.Option(help="For a table: the Shapley explanation network to use.")
     ] = "deep",
 ) -> None:
-    """Print and draw the Shapley values of one video's frames, or of one row of a table."""
+    """Print and draw the Shapley values of a video's frames, a picture's areas or a table's row."""
     video, out = Path(video), None if out is None else Path(out)
     is_table = _check(video, row, out)
     # Imported here so that the `store` commands do not wait for torch to load.
-    if is_table:
+    if video.suffix.lower() in PICTURES:
+        from pipeline.store.explanations import Effort  # noqa: PLC0415
+        from pipeline.studies.baselines.explained_picture import explained_picture  # noqa: PLC0415
+
+        table, remarks, target = explained_picture(
+            video,
+            out,
+            model=model,
+            areas=areas,
+            absent=_removal("picture models", removal),
+            score=None if score is None else score.value,
+            class_name=class_name,
+            weights=weights,
+            effort=Effort(budget, tolerance),
+            params=params,
+            results=results,
+            device=device,
+        )
+    elif is_table:
         from pipeline.studies.shapnets.explain import explained_row  # noqa: PLC0415
 
         table, remarks, target = explained_row(video, row or 1, network, out, params, results)
@@ -115,7 +143,7 @@ def explain(
             out,
             model=model,
             n_players=frames,
-            removal=(removal or RemovalName.freeze).value,
+            removal=_removal("video models", removal),
             score=None if score is None else score.value,
             class_name=class_name,
             weights=weights,
@@ -126,8 +154,7 @@ def explain(
             device=device,
         )
     else:
-        if removal not in (None, RemovalName.delete):
-            raise InputError(f"--removal: {model} takes clips of any length; frames are deleted")
+        _removal("trn and tsn", removal)
         from pipeline.studies.frames.explained import explained  # noqa: PLC0415
 
         table, remarks, target = explained(

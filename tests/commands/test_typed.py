@@ -111,19 +111,37 @@ def test_explaining_a_video(folder):
         assert len(re.findall(r"^│ +\d+ │", said, flags=re.MULTILINE)) == 12
 
 
+def test_other_libraries(folder):
+    document = (ROOT / "docs/other-libraries.md").read_text()
+    for code in re.findall(r"```python\n(.*?)```", document, re.DOTALL):
+        clone.run(folder, "python", "-c", f"import matplotlib\nmatplotlib.use('agg')\n{code}")
+    store = open_store(folder / "results/coalitions/frames/trn.zarr")
+    text = block("docs/other-libraries.md", "python -m pipeline store export")
+    text = text.replace("<id>", store.instances[0])
+    said = typed(folder, text.replace("<class>", f"'{store.record.outputs[0]}'"))
+    assert "16 coalitions" in "".join(said.values())
+    made = open_store(folder / "results/coalitions/mine/games.zarr")
+    np.testing.assert_array_equal(made.read(0)[:, 0], store.read(0)[:, 0])
+
+
 def test_explaining_with_another_model(folder):
-    """torchvision's network has random weights, in the cache, and two players."""
+    """torchvision's networks have random weights, in the cache, and two players."""
     shutil.copy(next((folder / "data/frames/moving-digits").rglob("*.webm")), folder / "my.webm")
     document = (ROOT / "docs/own-models.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", document, re.DOTALL)
-    (folder / "my_model.py").write_text(code)
-    name = models.get_model_weights("r3d_18").DEFAULT.url.rpartition("/")[2]
+    for name in ("my_model", "my_pictures"):
+        (code,) = re.findall(rf"```python\n(# {name}.py.*?)```", document, re.DOTALL)
+        (folder / f"{name}.py").write_text(code)
+    Image.fromarray(np.zeros((40, 60, 3), dtype=np.uint8)).save(folder / "my.jpg")
     (folder / "home/hub/checkpoints").mkdir(parents=True)
-    torch.save(models.get_model("r3d_18").state_dict(), folder / "home/hub/checkpoints" / name)
-    for line in lines_of(block("docs/own-models.md", "python -m pipeline explain")):
-        fewer = " --frames 2" if "torchvision" in line else ""
-        said = clone.run(folder, "bash", "-ec", line + fewer, TORCH_HOME=str(folder / "home"))
-        assert "Values are exact" in said.stdout
+    for network in ("r3d_18", "resnet50"):
+        name = models.get_model_weights(network).DEFAULT.url.rpartition("/")[2]
+        torch.save(models.get_model(network).state_dict(), folder / "home/hub/checkpoints" / name)
+    for first in ("python -m pipeline explain my.webm", "python -m pipeline explain my.jpg"):
+        for line in lines_of(block("docs/own-models.md", first)):
+            here = line.replace("4x4", "1x2")
+            fewer = " --frames 2" if "r3d_18" in line else ""
+            said = clone.run(folder, "bash", "-ec", here + fewer, TORCH_HOME=str(folder / "home"))
+            assert "Values are exact" in said.stdout
 
 
 def test_a_game_by_hand(folder):
@@ -330,6 +348,7 @@ TYPED = {
     "python -m pipeline explain my.webm --frames *": "test_explaining_a_video",
     "python -m pipeline explain my.webm --model trn *": "test_explaining_a_video",
     "python -m pipeline explain my.webm --model *:*": "test_explaining_with_another_model",
+    "python -m pipeline explain my.jpg *": "test_explaining_with_another_model",
     "git *": "test_change_undo_share",
     "dvc repro": "test_change_undo_share",
     "dvc exp run -S*": "test_change_undo_share",
@@ -348,7 +367,9 @@ TYPED = {
     "snakemake -n -p --forcerun *": "test_commands_that_are_seldom_needed",
     "python -m pipeline dvc-yaml": "test_commands_that_are_seldom_needed",
     "python -m pipeline documents": "test_commands_that_are_seldom_needed",
-    "python -m pipeline store *": "test_stores_from_a_terminal",
+    "python -m pipeline store export *": "test_other_libraries",
+    "python -m pipeline store import *": "test_other_libraries",
+    "python -m pipeline store [!ei]*": "test_stores_from_a_terminal",
     "snakemake --cores all --forcerun frames_scales": "test_forcing_a_stage",
     "snakemake --cores all --forcerun neurons_weights": (
         "test_weights_that_cannot_be_fetched_are_left_out_and_tried_again_on_demand"

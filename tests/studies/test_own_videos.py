@@ -13,11 +13,12 @@ from typer.testing import CliRunner
 
 from pipeline.__main__ import app
 from pipeline.core.errors import InputError
-from pipeline.models import videos
-from pipeline.models.videos import load_video_model
-from pipeline.store import open_store
+from pipeline.models import own
+from pipeline.models.own import load_video_model
+from pipeline.store import explanations, open_store
+from pipeline.store.explanations import Effort
 from pipeline.studies.frames import own_video, removal
-from pipeline.studies.frames.own_video import Effort, explain_own_video
+from pipeline.studies.frames.own_video import explain_own_video
 
 REMOVALS = ("delete", "freeze", "mean", "blank")
 FRAMES = 7
@@ -131,7 +132,7 @@ def test_an_interrupted_explanation_goes_on_from_what_was_evaluated(
     model, video, tmp_path, monkeypatch
 ):
     path, _ = video
-    monkeypatch.setattr(own_video, "PAGE", 4)
+    monkeypatch.setattr(explanations, "PAGE", 4)
     options = {"n_players": 5, "removal": "mean", "results": tmp_path, "device": "cpu"}
     real = Scores.__call__
 
@@ -181,9 +182,8 @@ def test_many_players_are_estimated_with_errors_that_hold(model, video, tmp_path
 
 def test_the_example_of_the_document_runs(video, tmp_path, monkeypatch):
     text = (ROOT / "docs/own-models.md").read_text()
-    (code,) = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)
-    (commands,) = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
-    (command,) = re.findall(r"python -m pipeline (explain .*my_model:load.*?) *#", commands)
+    (code,) = re.findall(r"```python\n(# my_model.py.*?)```", text, flags=re.DOTALL)
+    (command,) = re.findall(r"python -m pipeline (explain .*my_model:load.*?) *#", text)
     (tmp_path / "my_model.py").write_text(code)
     (tmp_path / "my.webm").write_bytes(video[0].read_bytes())
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text())
@@ -315,4 +315,4 @@ def test_what_the_model_cannot_take_is_refused(model, video, tmp_path, monkeypat
 
 
 def test_the_protocol_is_what_the_document_says():
-    assert isinstance(Scores(), videos.VideoModel)
+    assert isinstance(Scores(), own.VideoModel)

@@ -13,9 +13,10 @@ from pipeline.core.errors import InputError
 from pipeline.core.plotting import MODEL_NAMES, figure_style, save
 from pipeline.shapley.coalitions import MAX_ENUMERABLE
 from pipeline.shapley.methods import TITLES
+from pipeline.store.explanations import Effort
 from pipeline.studies.frames.explain import Explanation, Sampling, explain_video
 from pipeline.studies.frames.figures.clips import ExplainedClass, draw_video, frame_pictures
-from pipeline.studies.frames.own_video import Effort, explain_own_video
+from pipeline.studies.frames.own_video import explain_own_video
 from pipeline.studies.frames.removal import Removal
 from pipeline.studies.frames.values import unit_of
 from pipeline.workflow.params import load
@@ -89,7 +90,7 @@ def explained_with(
 
     Args:
         video, out, class_name, params, results: as there.
-        model: as for :func:`pipeline.models.videos.load_video_model`.
+        model: as for :func:`pipeline.models.own.load_video_model`.
         n_players: number of segments; None: 8.
         removal: what the model sees in place of absent frames.
         score: ``probability`` (None) or ``logit``, for torchvision's models.

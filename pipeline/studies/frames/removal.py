@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.core.errors import InputError
-from pipeline.models.videos import VideoModel
+from pipeline.models.own import VideoModel
 
 Removal = Literal["delete", "freeze", "mean", "blank"]
 

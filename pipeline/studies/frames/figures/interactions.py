@@ -4,11 +4,11 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.image import AxesImage
 from matplotlib.ticker import MaxNLocator
 
 from pipeline.core.plotting import DIVERGING, MODEL_NAMES, drawable
@@ -54,29 +54,27 @@ def _draw_videos(
     figure: SubFigure, matrices: Mapping[str, Floats], titles: Sequence[str], label: str
 ) -> None:
     """Two videos a row; each has a panel per model, in colours of one scale."""
+    pairs = {model: _pairs_alone(of_model) for model, of_model in matrices.items()}
+    sizes = np.abs(np.stack(list(pairs.values())))
+    largest = float(np.nanmax(sizes, initial=0)) or 1.0
+    of_maps, of_bar = figure.subfigures(1, 2, squeeze=False, width_ratios=[12, 1])[0]
     rows = max(1, -(-len(titles) // 2))
-    grid = figure.subplots(rows, 2 * len(matrices), squeeze=False)
-    pairs = [_pairs_alone(m) for m in matrices.values()]
-    largest = max((float(np.nanmax(np.abs(p), initial=0)) for p in pairs), default=0) or 1.0
-    image: AxesImage | None = None
-    for panel in grid.ravel():
-        panel.set_visible(False)
-    for video, title in enumerate(titles):
-        row, column = divmod(video, 2)
-        panels = grid[row, column * len(matrices) : (column + 1) * len(matrices)]
-        for panel, model, of_model in zip(panels, matrices, pairs, strict=True):
-            panel.set_visible(True)
-            image = panel.imshow(of_model[video], cmap=DIVERGING, vmin=-largest, vmax=largest)
+    blocks = of_maps.subfigures(rows, 2, squeeze=False).ravel()
+    norm = mpl.colors.Normalize(-largest, largest)
+    for video, (title, block) in enumerate(zip(titles, blocks, strict=False)):
+        block.suptitle(drawable(textwrap.shorten(title, 52, placeholder="…")), fontsize=9.5)
+        panels = block.subplots(1, len(pairs), sharey=True, squeeze=False)[0]
+        for panel, (model, of_model) in zip(panels, pairs.items(), strict=True):
+            panel.imshow(of_model[video], cmap=DIVERGING, norm=norm)
             panel.grid(visible=False)
             panel.set_title(MODEL_NAMES[model], fontsize=9, weight="normal")
             panel.set_xlabel("position", fontsize=8.5)
             for axis in (panel.xaxis, panel.yaxis):
                 axis.set_major_locator(MaxNLocator(4, integer=True))
-        wrapped = "\n".join(textwrap.wrap(drawable(title), 34))
-        panels[0].set_ylabel(f"{wrapped}\n\nposition", fontsize=8.5)
-    if image is not None:
-        bar = figure.colorbar(image, ax=grid, shrink=0.8, pad=0.02)
-        bar.set_label(label)
+        panels[0].set_ylabel("position", fontsize=8.5)
+    place = of_bar.add_axes((0.05, 0.15, 0.2, 0.7))
+    bar = figure.colorbar(mpl.cm.ScalarMappable(norm, DIVERGING), cax=place)
+    bar.set_label(label)
 
 
 def _pairs_alone(matrices: Floats) -> Floats:

@@ -1,10 +1,11 @@
-"""Video models of the user's own, and torchvision's, behind one small protocol."""
+"""Models of the user's own, and torchvision's, for videos and pictures, behind small protocols."""
 
 import hashlib
 import importlib
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -47,20 +48,44 @@ class VideoModel(Protocol):
         """
 
 
+@runtime_checkable
+class PictureModel(Protocol):
+    """What a picture model must have to be explained.
+
+    One further attribute is optional: ``digest`` (str) identifies the weights; values are kept from
+    run to run only if it is there.
+    """
+
+    @property
+    def classes(self) -> Sequence[str]:
+        """Names of the classes."""
+
+    def prepare(self, picture: Tensor, /) -> Tensor:
+        """Preprocess a picture.
+
+        From (3, height, width) uint8 to (channel, height, width) floats.
+        """
+
+    def __call__(self, pictures: Tensor, /) -> Tensor:
+        """Scores of preprocessed pictures, differentiable.
+
+        From (picture, channel, height, width) to (picture, class).
+        """
+
+
 @dataclass(frozen=True, eq=False)
 class Wrapped:
-    """A network with its preprocessing, as a :class:`VideoModel`."""
+    """A network with its preprocessing, as a model of videos or pictures."""
 
     classes: tuple[str, ...]
-    frames: int | None
     prepare: Callable[[Tensor], Tensor]
     scores: Callable[[Tensor], Tensor]
     digest: str
-    empty: Tensor | None = None
+    frames: int | None = None
 
-    def __call__(self, clips: Tensor, /) -> Tensor:
-        """Scores of preprocessed clips: (clip, class)."""
-        return self.scores(clips)
+    def __call__(self, inputs: Tensor, /) -> Tensor:
+        """Scores of preprocessed clips or pictures: (input, class)."""
+        return self.scores(inputs)
 
 
 def load_video_model(
@@ -85,24 +110,49 @@ def load_video_model(
         InputError: there is no such network, module or function, the weights do not fit or cannot
             be had, or what the function returns is no video model.
     """
+    model: VideoModel = _loaded(name, "video", weights, score, torch.device(device))
+    return model
+
+
+def load_picture_model(
+    name: str,
+    *,
+    weights: Path | None = None,
+    score: str = "probability",
+    device: torch.device | str = "cpu",
+) -> PictureModel:
+    """As :func:`load_video_model`, for pictures: ``torchvision:resnet50``, or a function."""
+    model: PictureModel = _loaded(name, "picture", weights, score, torch.device(device))
+    return model
+
+
+REQUIRED = {"video": ("classes", "frames", "prepare"), "picture": ("classes", "prepare")}
+"""Attributes that a model of the user's must have."""
+
+
+def _loaded(name: str, kind: str, weights: Path | None, score: str, device: torch.device) -> Any:
     source, _, rest = name.partition(":")
     if not source or not rest:
+        trained = "trn, tsn, " if kind == "video" else ""
         raise InputError(
-            f"model {name!r}: give trn, tsn, torchvision:<network> or <module>:<function>"
+            f"model {name!r}: give {trained}torchvision:<network> or <module>:<function>"
         )
     if source == "torchvision":
-        return _torchvision(rest, weights, score, torch.device(device))
+        return _torchvision(rest, kind, weights, score, device)
     if weights is not None:
         raise InputError(f"weights: {name} loads its own weights; leave the option out")
-    return _own(source, rest)
+    return _own(source, rest, kind)
 
 
-def _torchvision(name: str, weights: Path | None, score: str, device: torch.device) -> VideoModel:
+def _torchvision(
+    name: str, kind: str, weights: Path | None, score: str, device: torch.device
+) -> Wrapped:
     from torchvision import models  # noqa: PLC0415  slow to load
 
-    known = models.list_models(module=models.video)
+    known = models.list_models(module=models.video if kind == "video" else models)
     if name not in known:
-        raise InputError(f"torchvision has no video classifier {name!r}; choose {', '.join(known)}")
+        close = ", ".join(known if kind == "video" else get_close_matches(name, known, 5, 0))
+        raise InputError(f"torchvision has no {kind} classifier {name!r}; choose {close}")
     described = models.get_model_weights(name).DEFAULT
     network = models.get_model(name, weights=None)
     load_state(network, weights if weights is not None else _published(described), name)
@@ -110,17 +160,17 @@ def _torchvision(name: str, weights: Path | None, score: str, device: torch.devi
     transform = described.transforms()
 
     def prepare(pictures: Tensor) -> Tensor:
-        # The transform puts channels before frames.
-        prepared: Tensor = transform(pictures).transpose(0, 1).contiguous()
-        return prepared
+        prepared: Tensor = transform(pictures)
+        # The transform of videos puts channels before frames.
+        return prepared.transpose(0, 1).contiguous() if kind == "video" else prepared
 
-    def scores(clips: Tensor) -> Tensor:
-        found: Tensor = network(clips.transpose(1, 2))
+    def scores(inputs: Tensor) -> Tensor:
+        found: Tensor = network(inputs.transpose(1, 2) if kind == "video" else inputs)
         return found.softmax(dim=1) if score == "probability" else found
 
     return Wrapped(
         classes=tuple(described.meta["categories"]),
-        frames=CLIP_FRAMES,
+        frames=CLIP_FRAMES if kind == "video" else None,
         prepare=prepare,
         scores=scores,
         digest=hashlib.sha256(f"{checkpoints.state_digest(network)} {score}".encode()).hexdigest(),
@@ -170,7 +220,7 @@ def load_state(network: nn.Module, source: Path | dict[str, Tensor], name: str) 
         raise InputError(f"{where}: does not fit {name}: {shown}") from None
 
 
-def _own(module: str, function: str) -> VideoModel:
+def _own(module: str, function: str, kind: str) -> Any:
     """Call a function of the user's. The working directory is searched as well."""
     here = str(Path.cwd())
     if here not in sys.path:
@@ -185,11 +235,10 @@ def _own(module: str, function: str) -> VideoModel:
     except AttributeError as error:
         raise InputError(f"model {module}:{function}: {error}") from None
     made = make()
-    missing = [name for name in ("classes", "frames", "prepare") if not hasattr(made, name)]
+    missing = [name for name in REQUIRED[kind] if not hasattr(made, name)]
     if missing or not callable(made):
         raise InputError(
             f"model {module}:{function}: returns a {type(made).__name__} without "
             f"{', '.join(missing) or 'a call'}; docs/own-models.md has what is needed"
         )
-    model: VideoModel = made
-    return model
+    return made
