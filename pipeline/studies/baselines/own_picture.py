@@ -111,7 +111,8 @@ def partition(text: str, shown: NDArray[np.float32]) -> Areas:
     if found := re.fullmatch(r"segments:(\d+)", text):
         from skimage.segmentation import slic  # noqa: PLC0415  slow to load
 
-        labels = slic(shown, n_segments=max(1, int(found[1])), start_label=0)
+        count = max(1, int(found[1]))
+        labels = slic(shown, n_segments=count, compactness=20, sigma=1, start_label=0)
         _, areas = np.unique(labels, return_inverse=True)
         if areas.max() < 1:
             raise InputError(f"areas: {text} makes one area of this picture; ask for more")

@@ -27,7 +27,7 @@ from pipeline.studies.frames.paths import MODELS
 from pipeline.studies.frames.priors import read_priors
 from pipeline.studies.frames.values import read_values, store_behind, true_outputs
 
-VERSION = 1
+VERSION = 2
 
 
 def main(
