@@ -14,6 +14,12 @@ from pipeline.studies.frames import coalition_scores, halves
 from pipeline.studies.frames.element_shapley import element_shapley_values, marginals_by_size
 
 
+@pytest.fixture(autouse=True)
+def small_games_too(monkeypatch):
+    """Few coalitions are summed by halves as well, which would be evaluated one by one."""
+    monkeypatch.setattr(halves, "LEAST_VALUES", 1)
+
+
 def by_halves(model, features, empty):
     """(sequence, size, frame, class), whatever the number of frames."""
     sums = halves.averaging_sums(model.classifier(features).detach(), empty)

@@ -55,8 +55,8 @@ def model(monkeypatch):
 
 @pytest.fixture
 def picture(tmp_path):
-    tiles = np.random.default_rng(1).integers(0, 256, (4, 6, 3), dtype=np.uint8)
-    pixels = tiles.repeat(HEIGHT // 4, axis=0).repeat(WIDTH // 6, axis=1)
+    tiles = np.random.default_rng(1).integers(0, 256, (2, 3, 3), dtype=np.uint8)
+    pixels = tiles.repeat(HEIGHT // 2, axis=0).repeat(WIDTH // 3, axis=1)
     Image.fromarray(pixels).save(tmp_path / "a picture.png")
     return tmp_path / "a picture.png"
 

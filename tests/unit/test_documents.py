@@ -321,9 +321,9 @@ def test_interactions_and_localisation_have_rows_for_what_is_known():
     known = {"index": "SII", "trn": {"class": found, "order": found}}
     table = interactions_table(known | {"tsn": {"class": found, "order": unknown}})
     assert table.splitlines()[2:] == [
-        "| score of the true class | neighbours | 0.100 ± 0.010 | 0.100 ± 0.010 |",
-        "| score of the true class | first and last frame | -0.250 ± 0.020 | -0.250 ± 0.020 |",
-        "| score of the true class | neighbours, without sign | 0.200 ± 0.010 | 0.200 ± 0.010 |",
+        "| true class | neighbours | 0.100 ± 0.010 | 0.100 ± 0.010 |",
+        "| true class | first and last frame | -0.250 ± 0.020 | -0.250 ± 0.020 |",
+        "| true class | neighbours, without sign | 0.200 ± 0.010 | 0.200 ± 0.010 |",
     ]
     row = {"model": "tsn", "method": "ig", "area": 0.75, "standard_error": 0.012}
     assert localisation_table({"rows": [row]}).splitlines()[2:] == [

@@ -66,7 +66,7 @@ def marginals_by_size(
     if score != "probability":
         return _linear_marginals(model, features, empty, score)
     n_sequences, n_frames, _ = features.shape
-    if isinstance(model, Averaging) and n_frames >= halves.LEAST_FRAMES:
+    if isinstance(model, Averaging) and 2**n_frames * model.n_classes >= halves.LEAST_VALUES:
         if n_frames > halves.MAX_FRAMES:
             raise InputError(
                 f"{n_frames} frames: with probabilities, values of up to {halves.MAX_FRAMES} "

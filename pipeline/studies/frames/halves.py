@@ -21,8 +21,8 @@ from torch import Tensor
 from pipeline.core.blocks import map_blocks
 from pipeline.shapley import SizeSums
 
-LEAST_FRAMES = 13
-"""Frames from which this is faster than evaluating each coalition."""
+LEAST_VALUES = 1 << 21
+"""Coalitions times classes from which this is faster than evaluating each coalition."""
 
 MAX_FRAMES = 30
 """Frames beyond which the sums take minutes."""

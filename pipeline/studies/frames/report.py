@@ -126,7 +126,7 @@ def interactions_table(interactions: Any) -> str:
     return markdown_table([interactions["index"], "pair", "TRN", "TSN"], rows)
 
 
-INTERACTING = {"class": "score of the true class", "order": "less that of the reverse order"}
+INTERACTING = {"class": "true class", "order": "order: true class less its reverse"}
 
 
 def localisation_table(localisation: Any) -> str:
