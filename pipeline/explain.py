@@ -13,7 +13,7 @@ PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 """Suffixes of files that are pictures."""
 
 REMOVALS = {
-    "trn and tsn": ("delete",),
+    "trn and tsn": ("delete", "freeze", "mean", "blank"),
     "video models": ("freeze", "mean", "blank", "delete"),
     "picture models": ("mean", "zero", "blur"),
 }
@@ -113,8 +113,9 @@ def explain(
     video, out = Path(video), None if out is None else Path(out)
     is_table = _check(video, row, out)
     # Imported here so that the `store` commands do not wait for torch to load.
+    from pipeline.store.explanations import Effort  # noqa: PLC0415
+
     if video.suffix.lower() in PICTURES:
-        from pipeline.store.explanations import Effort  # noqa: PLC0415
         from pipeline.studies.baselines.explained_picture import explained_picture  # noqa: PLC0415
 
         table, remarks, target = explained_picture(
@@ -154,7 +155,6 @@ def explain(
             device=device,
         )
     else:
-        _removal("trn and tsn", removal)
         from pipeline.studies.frames.explained import explained  # noqa: PLC0415
 
         table, remarks, target = explained(
@@ -165,6 +165,8 @@ def explain(
             score=None if score is None else score.value,
             class_name=class_name,
             sampled=None if subsequences is None else (subsequences, iterations),
+            removal=_removal("trn and tsn", removal),
+            effort=Effort(budget, tolerance),
             params=params,
             results=results,
             device=device,

@@ -82,6 +82,7 @@ class Wrapped:
     scores: Callable[[Tensor], Tensor]
     digest: str
     frames: int | None = None
+    empty: Tensor | None = None
 
     def __call__(self, inputs: Tensor, /) -> Tensor:
         """Scores of preprocessed clips or pictures: (input, class)."""

@@ -18,12 +18,15 @@ from typer.testing import CliRunner
 
 from pipeline.__main__ import app
 from pipeline.core.errors import InputError
+from pipeline.data.decoding import decode
 from pipeline.data.something import VIDEOS, read_split
-from pipeline.models import checkpoints
+from pipeline.models import backbones, checkpoints
 from pipeline.store import open_store
 from pipeline.store.evaluation import read_receipt
 from pipeline.studies.frames import sampling
 from pipeline.studies.frames.accuracy import accuracies, counterparts
+from pipeline.studies.frames.backbone import load_backbone
+from pipeline.studies.frames.coalition_scores import whole_scores
 from pipeline.studies.frames.explain import Sampling, explain_video
 from pipeline.studies.frames.feature_files import read_features
 from pipeline.studies.frames.priors import empty_score, read_priors
@@ -418,6 +421,62 @@ def test_explaining_a_video_of_the_study_gives_the_studys_values(study, model, t
     where = {"results": study.folder / "results", "device": "cpu"}
     exact = explain_video(video, model, n_frames=n, n_max=n_max, **where)
     np.testing.assert_allclose(exact.esv, esv, atol=1e-6)
+
+
+def slow_pictures(pictures, members, removal):
+    """What the model sees of a coalition: pictures (frame, 3, height, width), normalised."""
+    seen = []
+    for t in range(len(pictures)):
+        nearest = min(members, key=lambda s: (abs(s - t), s), default=None)
+        absent = {
+            "freeze": pictures[nearest] if members else None,
+            "mean": sum(pictures) / len(pictures),
+            "blank": torch.zeros_like(pictures[0]),
+        }
+        seen.append(pictures[t] if t in members else absent[removal])
+    return torch.stack(seen)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("removal", ["freeze", "mean", "blank"])
+def test_values_with_replaced_frames_are_those_of_brute_force(study, model, removal, tmp_path):
+    video = next((study.root / VIDEOS).glob("*.webm"))
+    n, folder = 4, tmp_path / "results"
+    folder.mkdir()
+    (folder / "frames").symlink_to(study.folder)
+    n_max = study.params.scales.n_max
+    options = {"n_frames": n, "n_max": n_max, "removal": removal, "results": folder}
+    found = explain_video(video, model, device="cpu", **options)
+    backbone, decoding = load_backbone(study.folder / f"backbone/{model}.pt")
+    network = load_model(model, study.weights(model))
+    decoded = decode(video, fps=decoding.fps, size=decoding.size)
+    rows = [int(np.flatnonzero(decoded.indices == frame)[0]) for frame in found.frames]
+    pictures = backbones.normalise(torch.from_numpy(decoded.frames[rows]))
+    nobody = empty_score(read_priors(study.priors)[1], "probability")
+
+    def v(players):
+        if not players and removal == "freeze":
+            return nobody.double().numpy()
+        with torch.no_grad():
+            features = backbone(slow_pictures(pictures, set(players), removal))
+            return whole_scores(network, features[None])[0].double().numpy()
+
+    np.testing.assert_allclose(found.esv, oracle.shapley_values(v, n), atol=1e-6)
+    np.testing.assert_allclose(found.scores, v(tuple(range(n))), atol=1e-6)
+    assert found.evaluations == 2**n
+    done = explain(study, video, "--model", model, "--frames", n, "--removal", removal,
+                   "--out", tmp_path / "o.png", results=folder)  # fmt: skip
+    assert f"from 16 of 16 coalitions. Absent frames: {removal}." in done.output, done.exception
+    (store,) = (folder / "coalitions/own").glob("*.zarr")
+    assert store.name == f"{model}_{removal}.zarr"
+
+
+def test_algorithm_1_does_not_replace_frames(study, tmp_path):
+    video = next((study.root / VIDEOS).glob("*.webm"))
+    found = explain(study, video, "--removal", "mean", "--subsequences", "4")
+    assert "Algorithm 1 deletes frames" in str(found.exception)
+    found = explain(study, video, "--removal", "blur")
+    assert "'blur' is none of delete, freeze, mean, blank" in str(found.exception)
 
 
 def test_explaining_says_what_is_wrong(study, tmp_path):

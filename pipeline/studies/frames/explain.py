@@ -1,5 +1,6 @@
 """Element Shapley Values of one video file, with the trained models."""
 
+import hashlib
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,9 @@ from torch import nn
 
 from pipeline.core.errors import InputError
 from pipeline.data.decoding import DecodedVideo, decode
-from pipeline.models import checkpoints, devices
+from pipeline.models import backbones, checkpoints, devices
+from pipeline.models.own import Wrapped
+from pipeline.store.explanations import Effort
 from pipeline.studies.frames import sampling
 from pipeline.studies.frames.approximation import approximate_element_shapley_values
 from pipeline.studies.frames.backbone import load_backbone
@@ -21,6 +24,7 @@ from pipeline.studies.frames.element_shapley import element_shapley_values
 from pipeline.studies.frames.features import picture_features
 from pipeline.studies.frames.params import DecodingParams
 from pipeline.studies.frames.priors import empty_score, read_priors
+from pipeline.studies.frames.removal import Removal, explained_clip
 from pipeline.studies.frames.trained import load_model
 
 
@@ -51,6 +55,8 @@ class Explanation:
     """whether values and scores are approximate"""
     standard_errors: NDArray[np.float64] | None = None
     """(frame, class) of the values, if they are estimated with errors"""
+    evaluations: int | None = None
+    """coalitions that were evaluated one by one"""
 
     @property
     def is_exact(self) -> bool:
@@ -76,6 +82,8 @@ def explain_video(
     n_max: int,
     score: Score = "probability",
     approximate: Sampling | None = None,
+    removal: Removal = "delete",
+    effort: Effort | None = None,
     results: Path = Path("results"),
     device: str = "auto",
 ) -> Explanation:
@@ -88,37 +96,73 @@ def explain_video(
         n_max: number of the TRN's single-scale models.
         score: what v is; with ``logit`` more than 26 frames can be exact.
         approximate: sample by Algorithm 1, for up to 64 frames; None: exact values.
+        removal: what the model sees in place of absent frames. ``delete``: the shorter sequence.
+            Otherwise pictures are replaced, and evaluated coalitions are kept below ``results``.
+        effort: budget and tolerance where pictures are replaced.
         results: where the trained models are.
         device: as the parameter.
 
     Raises:
         InputError: an undecodable video; models that are not trained yet, or were trained on
-            features of another backbone; too many frames.
+            features of another backbone; too many frames; Algorithm 1 with replaced pictures.
     """
     folder, target = results / "frames", devices.resolve(device)
     weights = _weights(model, folder, n_max)
     backbone, decoding = _backbone_of(weights, folder / "backbone" / f"{model}.pt")
     decoded, fps = _sampled(video, decoding, n_frames)
     chosen = sampling.spread(np.array([len(decoded.frames)]), n_frames)[0]
-    # A frame that is several players passes through the backbone once.
-    kept, inverse = np.unique(chosen, return_inverse=True)
-    rows = picture_features(backbone.to(target), [decoded.frames[kept]], target)[0][inverse]
     classes, counts = read_priors(folder / "priors.json")
     network, empty = load_model(model, weights).to(target), empty_score(counts, score)
-    features = torch.from_numpy(rows)[None].to(target)
-    esv, scores = _values(network, features, empty, score, approximate)
+    backbone, nobody, estimate = backbone.to(target), empty.double().numpy(), None
+    if removal == "delete":
+        # A frame that is several players passes through the backbone once.
+        kept, inverse = np.unique(chosen, return_inverse=True)
+        rows = picture_features(backbone, [decoded.frames[kept]], target)[0][inverse]
+        features = torch.from_numpy(rows)[None].to(target)
+        esv, scores = _values(network, features, empty, score, approximate)
+    else:
+        if approximate is not None:
+            raise InputError("--subsequences: Algorithm 1 deletes frames; leave --removal out")
+        whole = _with_backbone(network, backbone, classes, empty, score)
+        clip = backbones.normalise(torch.from_numpy(decoded.frames[chosen]).to(target))
+        players = np.arange(n_frames)
+        estimate, nobody, scores = explained_clip(
+            whole, model, video, clip, players, removal, effort or Effort(), results
+        )
+        esv = estimate.values
     return Explanation(
         classes=classes,
         frames=decoded.indices[chosen],
         seconds=decoded.seconds[chosen],
         scores=scores,
-        empty=empty.double().numpy(),
+        empty=nobody,
         esv=esv,
         fps=fps,
         usual_fps=decoding.fps,
         available=len(np.unique(decoded.indices)),
         shortened=decoded.shortened,
         sampled=approximate is not None,
+        standard_errors=None if estimate is None else estimate.standard_errors,
+        evaluations=None if estimate is None else estimate.evaluations,
+    )
+
+
+def _with_backbone(
+    network: Model, backbone: nn.Module, classes: tuple[str, ...], empty: torch.Tensor, score: Score
+) -> Wrapped:
+    """A trained model and its backbone as a model of clips (clip, frame, 3, height, width)."""
+
+    def scores(clips: torch.Tensor) -> torch.Tensor:
+        rows = backbone(clips.flatten(0, 1)).view(*clips.shape[:2], -1)
+        return whole_scores(network, rows, score)
+
+    digests = f"{checkpoints.state_digest(backbone)} {checkpoints.state_digest(network)} {score}"
+    return Wrapped(
+        classes=classes,
+        prepare=backbones.normalise,
+        scores=scores,
+        digest=hashlib.sha256(digests.encode()).hexdigest(),
+        empty=empty,
     )
 
 

@@ -13,7 +13,8 @@ from pipeline.core.errors import InputError
 from pipeline.core.plotting import MODEL_NAMES, figure_style, save
 from pipeline.shapley.coalitions import MAX_ENUMERABLE
 from pipeline.shapley.methods import TITLES
-from pipeline.store.explanations import Effort
+from pipeline.store.explanations import METHOD, Effort
+from pipeline.studies.frames import halves
 from pipeline.studies.frames.explain import Explanation, Sampling, explain_video
 from pipeline.studies.frames.figures.clips import ExplainedClass, draw_video, frame_pictures
 from pipeline.studies.frames.own_video import explain_own_video
@@ -31,6 +32,8 @@ def explained(
     score: Any,
     class_name: str | None,
     sampled: tuple[int, int] | None,
+    removal: Removal,
+    effort: Effort,
     params: Path,
     results: Path,
     device: str | None,
@@ -42,17 +45,19 @@ def explained(
         out: the picture; None: ``<video's name>.<model>.<frames>.esv.png`` here.
         n_frames, score, device: None for the values in the parameters.
         sampled: subsequences and iterations of Algorithm 1; None for exact values.
+        removal, effort: what the model sees in place of absent frames; budget and tolerance if that
+            is other than nothing.
         params, results: the study's parameters, and the folder of its trained models.
     """
     study = load(params)
     settings = study.frames.coalitions
     score = score or settings.score
     n_frames = n_frames or settings.n
-    if sampled is None and score != "logit" and n_frames > MAX_ENUMERABLE:
+    if sampled is None and score != "logit" and n_frames > _most_exact(model, removal):
         raise InputError(
             f"--frames: {n_frames} players are too many for exact values of a {score}: up to "
-            f"{MAX_ENUMERABLE} are possible. Give fewer, or --subsequences 64 for approximate "
-            "values of up to 64, or --score logit"
+            f"{_most_exact(model, removal)} are possible. Give fewer, or --subsequences 64 for "
+            "approximate values of up to 64, or --score logit"
         )
     found = explain_video(
         video,
@@ -61,13 +66,34 @@ def explained(
         n_max=study.frames.scales.n_max,
         score=score,
         approximate=None if sampled is None else Sampling(*sampled),
+        removal=removal,
+        effort=effort,
         results=results,
         device=device or study.device,
     )
     table = explained_table(found, model, score, class_name)
-    target = out or Path(f"{video.name}.{model}.{len(found.frames)}.esv.png")
+    how = "" if removal == "delete" else f".{removal}"
+    target = out or Path(f"{video.name}.{model}.{len(found.frames)}{how}.esv.png")
     draw_explanation(found, video, model, score, class_name, target)
-    return table, _remarks(found), target
+    evaluated = [] if removal == "delete" else [_evaluated(found, removal)]
+    return table, evaluated + _remarks(found), target
+
+
+def _most_exact(model: str, removal: Removal) -> int:
+    """The most frames whose values are exact with probabilities."""
+    if removal != "delete":
+        return 64  # estimated from sampled coalitions
+    return halves.MAX_FRAMES if model == "tsn" else MAX_ENUMERABLE
+
+
+def _evaluated(found: Explanation, removal: Removal) -> str:
+    """A remark: how many coalitions were evaluated, and what was shown for absent frames."""
+    kind = "exact" if found.is_exact else f"estimated ({TITLES[METHOD]})"
+    total = 2 ** len(found.frames)
+    return (
+        f"Values are {kind}, from {found.evaluations:,} of {total:,} coalitions. Absent frames: "
+        f"{removal}."
+    )
 
 
 def explained_with(
@@ -101,7 +127,7 @@ def explained_with(
     score = score or "probability"
     if score == "mean_of_softmax":
         raise InputError(f"--score: {score} is of trn and tsn; choose probability or logit")
-    found, estimate = explain_own_video(
+    found = explain_own_video(
         video,
         model,
         n_players=n_players or OWN_PLAYERS,
@@ -118,11 +144,7 @@ def explained_with(
     name = re.sub(r"[^\w.-]+", "-", model)
     target = out or Path(f"{video.name}.{name}.{len(found.frames)}.{removal}.esv.png")
     draw_explanation(found, video, model, score, class_name, target)
-    kind = "exact" if found.is_exact else f"estimated ({TITLES[estimate.method]})"
-    remarks = [
-        f"Values are {kind}, from {estimate.evaluations:,} of {2 ** len(found.frames):,} "
-        f"coalitions. Absent frames: {removal}."
-    ]
+    remarks = [_evaluated(found, removal)]
     if found.shortened:
         remarks.append(f"The video is cut short, or damaged: {found.shortened}.")
     return table, remarks, target

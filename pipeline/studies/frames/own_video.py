@@ -1,6 +1,5 @@
 """Shapley values of one video's frames for any video model; evaluated coalitions are remembered."""
 
-import hashlib
 import math
 from pathlib import Path
 
@@ -12,14 +11,10 @@ from pipeline.core.errors import InputError
 from pipeline.data.decoding import DecodedVideo, decode, decode_frames
 from pipeline.models import devices
 from pipeline.models.own import load_video_model
-from pipeline.shapley.estimate import Estimate
-from pipeline.store.explanations import Effort, estimated, explained_game, explained_record
+from pipeline.store.explanations import Effort
 from pipeline.studies.frames import sampling
 from pipeline.studies.frames.explain import Explanation
-from pipeline.studies.frames.removal import Removal, check_repeatable, clip_values, segments
-
-VERSION = 1
-"""Version of the evaluation; raised when values change."""
+from pipeline.studies.frames.removal import Removal, explained_clip, segments
 
 SAMPLES_PER_SECOND = 30.0
 """Rate at which frames are chosen from."""
@@ -36,7 +31,7 @@ def explain_own_video(
     effort: Effort | None = None,
     results: Path = Path("results"),
     device: str = "auto",
-) -> tuple[Explanation, Estimate]:
+) -> Explanation:
     """Values of ``n_players`` segments of a video for every class of a model.
 
     A clip is spread evenly over the video: as many frames as the model wants, or one per player.
@@ -65,26 +60,12 @@ def explain_own_video(
     decoded, chosen = _spread(video, len(of_player), n_players)
     pictures = _pictures(video, decoded.indices[chosen])
     clip = network.prepare(torch.from_numpy(pictures).permute(0, 3, 1, 2)).to(target)
-    evaluate = clip_values(network, clip, of_player, removal)
-    check_repeatable(evaluate, n_players)
-    record = explained_record(
-        f"{model}_{removal}",
-        n_players,
-        network.classes,
-        player=f"one of {n_players} equal segments of a clip of {len(of_player)} frames",
-        value=f"score of the clip; absent frames: {removal}",
-        specification={"removal": removal, "frames": len(of_player)},
-        digest=getattr(network, "digest", None),
-        version=VERSION,
+    estimate, empty, scores = explained_clip(
+        network, model, video, clip, of_player, removal, effort, results
     )
-    sha256 = hashlib.sha256(clip.cpu().numpy().tobytes()).hexdigest()
-    with explained_game(record, video.name, sha256, evaluate, results) as game:
-        estimate = estimated(game, effort)
-        both = np.array([0, 2**n_players - 1], dtype=np.uint64)
-        empty, scores = game(both).astype(np.float64)
     middles = [int(np.flatnonzero(of_player == p).mean().round()) for p in range(n_players)]
     shown = chosen[middles]
-    found = Explanation(
+    return Explanation(
         classes=tuple(network.classes),
         frames=decoded.indices[shown],
         seconds=decoded.seconds[shown],
@@ -96,8 +77,8 @@ def explain_own_video(
         available=n_players,
         shortened=decoded.shortened,
         standard_errors=estimate.standard_errors,
+        evaluations=estimate.evaluations,
     )
-    return found, estimate
 
 
 def _spread(video: Path, n_frames: int, n_players: int) -> tuple[DecodedVideo, NDArray[np.int64]]:

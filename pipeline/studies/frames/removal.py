@@ -9,7 +9,9 @@ With ``delete`` and ``freeze`` no frame is left for the empty coalition: it is a
 the model has scores of no frames.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
@@ -19,6 +21,11 @@ from torch import Tensor
 
 from pipeline.core.errors import InputError
 from pipeline.models.own import VideoModel
+from pipeline.shapley.estimate import Estimate
+from pipeline.store.explanations import Effort, estimated, explained_game, explained_record
+
+VERSION = 1
+"""Version of the evaluation; raised when values change."""
 
 Removal = Literal["delete", "freeze", "mean", "blank"]
 
@@ -133,6 +140,57 @@ def clip_values(
         return found
 
     return values
+
+
+def explained_clip(
+    model: VideoModel,
+    name: str,
+    video: Path,
+    clip: Tensor,
+    of_player: NDArray[np.int64],
+    removal: Removal,
+    effort: Effort,
+    results: Path,
+) -> tuple[Estimate, NDArray[np.float64], NDArray[np.float64]]:
+    """Values of a clip's players, and the scores of no and of all players.
+
+    Evaluated coalitions are kept in ``results/coalitions/own/``, if the model has a digest of its
+    weights.
+
+    Args:
+        model: any.
+        name: of the model, for the store.
+        video: whose clip it is.
+        clip: (frame, channel, height, width), preprocessed, on the model's device.
+        of_player: (frame,) the player of each frame.
+        removal: what is shown in place of absent frames.
+        effort: budget and tolerance.
+        results: the folder of results.
+
+    Returns:
+        The estimate (player, class), v(∅) and v(N) (class,).
+
+    Raises:
+        InputError: as :func:`clip_values`; scores that differ from call to call.
+    """
+    n = int(of_player.max()) + 1
+    evaluate = clip_values(model, clip, of_player, removal)
+    check_repeatable(evaluate, n)
+    record = explained_record(
+        f"{name}_{removal}",
+        n,
+        model.classes,
+        player=f"one of {n} equal segments of a clip of {len(of_player)} frames",
+        value=f"score of the clip; absent frames: {removal}",
+        specification={"removal": removal, "frames": len(of_player)},
+        digest=getattr(model, "digest", None),
+        version=VERSION,
+    )
+    sha256 = hashlib.sha256(clip.cpu().numpy().tobytes()).hexdigest()
+    with explained_game(record, video.name, sha256, evaluate, results) as game:
+        estimate = estimated(game, effort)
+        empty, whole = game(np.array([0, 2**n - 1], dtype=np.uint64)).astype(np.float64)
+    return estimate, empty, whole
 
 
 @torch.no_grad()
