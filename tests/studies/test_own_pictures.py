@@ -114,6 +114,7 @@ def test_partitions():
         ("1x1", "give at least two"),
         ("11x2", "of a picture of 10 × 7 pixels"),
         ("segments:1", "makes one area"),
+        ("10x7", "makes 70 areas; at most 64"),
     ):
         with pytest.raises(InputError, match=message):
             partition(text, shown)

@@ -302,6 +302,8 @@ def test_what_the_model_cannot_take_is_refused(model, video, tmp_path, monkeypat
     options = {"results": tmp_path, "device": "cpu"}
     with pytest.raises(InputError, match="has 7 frames, fewer than the 9 players; give --frames 7"):
         explain_own_video(video[0], "m:f", n_players=9, **options)
+    with pytest.raises(InputError, match="65 players; at most 64"):
+        explain_own_video(video[0], "m:f", n_players=65, **options)
     monkeypatch.setattr(Scores, "frames", 6)
     with pytest.raises(InputError, match=r"delete makes clips shorter, .* clips of 6 frames"):
         explain_own_video(video[0], "m:f", n_players=3, removal="delete", **options)

@@ -39,6 +39,8 @@ STEPS = 20
 SIG_PER_SIZE, SIG_KEPT = 2, 4
 """Coalitions drawn of each size, and kept for each player, for SIG."""
 
+MOST_AREAS = 64
+
 BATCH = {"cpu": 16, "cuda": 256}
 """Pictures in a call of the model."""
 
@@ -96,8 +98,18 @@ def partition(text: str, shown: NDArray[np.float32]) -> Areas:
         shown: the picture, from 0 to 1.
 
     Raises:
-        InputError: another text, more rows or columns than pixels, or fewer than two areas.
+        InputError: another text, more rows or columns than pixels, fewer than two areas, or more
+            than 64.
     """
+    areas = _cut(text, shown)
+    if areas.max() >= MOST_AREAS:
+        raise InputError(
+            f"areas: {text} makes {areas.max() + 1} areas; at most {MOST_AREAS} can be explained"
+        )
+    return areas
+
+
+def _cut(text: str, shown: NDArray[np.float32]) -> Areas:
     height, width = shown.shape[:2]
     if grid := re.fullmatch(r"(\d+)x(\d+)", text):
         rows, columns = map(int, grid.groups())

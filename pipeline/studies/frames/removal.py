@@ -29,6 +29,8 @@ VERSION = 1
 
 Removal = Literal["delete", "freeze", "mean", "blank"]
 
+MOST_PLAYERS = 64
+
 BYTES_AT_ONCE = {"cpu": 1 << 26, "cuda": 1 << 30}
 """Memory of the clips in a batch."""
 
@@ -36,8 +38,10 @@ BYTES_AT_ONCE = {"cpu": 1 << 26, "cuda": 1 << 30}
 def segments(n_frames: int, n_players: int) -> NDArray[np.int64]:
     """The player of each frame: consecutive frames, as equally shared as possible.
 
-    Raises InputError if there are fewer frames than players.
+    Raises InputError if there are fewer frames than players, or more than 64 players.
     """
+    if n_players > MOST_PLAYERS:
+        raise InputError(f"frames: {n_players} players; at most {MOST_PLAYERS} can be explained")
     if not 1 <= n_players <= n_frames:
         raise InputError(
             f"frames: {n_players} players cannot share a clip of {n_frames} frames; give 1 to "
