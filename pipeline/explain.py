@@ -115,6 +115,14 @@ def explain(
     # Imported here so that the `store` commands do not wait for torch to load.
     from pipeline.store.explanations import Effort  # noqa: PLC0415
 
+    common: dict[str, Any] = {
+        "score": None if score is None else score.value,
+        "class_name": class_name,
+        "effort": Effort(budget, tolerance),
+        "params": params,
+        "results": results,
+        "device": device,
+    }
     if video.suffix.lower() in PICTURES:
         from pipeline.studies.baselines.explained_picture import explained_picture  # noqa: PLC0415
 
@@ -124,13 +132,8 @@ def explain(
             model=model,
             areas=areas,
             absent=_removal("picture models", removal),
-            score=None if score is None else score.value,
-            class_name=class_name,
             weights=weights,
-            effort=Effort(budget, tolerance),
-            params=params,
-            results=results,
-            device=device,
+            **common,
         )
     elif is_table:
         from pipeline.studies.shapnets.explain import explained_row  # noqa: PLC0415
@@ -145,14 +148,8 @@ def explain(
             model=model,
             n_players=frames,
             removal=_removal("video models", removal),
-            score=None if score is None else score.value,
-            class_name=class_name,
             weights=weights,
-            budget=budget,
-            tolerance=tolerance,
-            params=params,
-            results=results,
-            device=device,
+            **common,
         )
     else:
         from pipeline.studies.frames.explained import explained  # noqa: PLC0415
@@ -162,14 +159,9 @@ def explain(
             out,
             model=model,
             n_frames=frames,
-            score=None if score is None else score.value,
-            class_name=class_name,
             sampled=None if subsequences is None else (subsequences, iterations),
             removal=_removal("trn and tsn", removal),
-            effort=Effort(budget, tolerance),
-            params=params,
-            results=results,
-            device=device,
+            **common,
         )
     console = Console()
     console.print(table)

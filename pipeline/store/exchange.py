@@ -102,7 +102,8 @@ def from_shapiq(
     tables = [read_table(file) for file in files]
     rows = {len(table) for table in tables}
     if len(rows) > 1:
-        counts = ", ".join(f"{f}: {len(t).bit_length() - 1}" for f, t in zip(files, tables))  # noqa: B905
+        found = zip(files, tables, strict=True)
+        counts = ", ".join(f"{file}: {len(table).bit_length() - 1}" for file, table in found)
         raise InputError(f"the games have different numbers of players: {counts}")
     digests = [hashlib.sha256(table.tobytes()).hexdigest() for table in tables]
     record = GameRecord(

@@ -1,7 +1,7 @@
 """Games of single explanations: what they evaluate is remembered, and values are estimated."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,7 @@ from pipeline.core.progress import progress
 from pipeline.shapley.estimate import Estimate, Known
 from pipeline.shapley.games import Game
 from pipeline.shapley.methods import METHODS
-from pipeline.store.pages import remembered
+from pipeline.store.pages import Evaluate, remembered
 from pipeline.store.record import GameRecord
 
 PAGE = 64
@@ -25,9 +25,6 @@ PAGE = 64
 
 METHOD = "msr"
 """The estimator where not all coalitions are evaluated."""
-
-Evaluate = Callable[[NDArray[Any]], NDArray[np.floating[Any]]]
-"""From masks (coalition,) to values (coalition, output)."""
 
 
 @dataclass(frozen=True)

@@ -334,7 +334,7 @@ def test_a_benchmark_runs(tmp_path, command):
     folder = clone.new_clone(tmp_path / "new", {})
     write_mnist(folder, train=60, test=20)
     small = SMALL_BENCHMARKS[command.rpartition(".")[2]]
-    clone.run(folder, "bash", "-ec", f"{command} {small}", limit=HOURS)
+    assert clone.run(folder, "bash", "-ec", f"{command} {small}", limit=HOURS).stdout.strip()
 
 
 TYPED = {

@@ -138,6 +138,12 @@ def test_the_same_again_evaluates_no_coalition(model, picture, tmp_path, monkeyp
     assert model.seen == 16 + 2 * checks
 
 
+def test_classes_of_the_same_name_are_told_apart(model, picture, tmp_path, monkeypatch):
+    monkeypatch.setattr(Scores, "classes", ("crane", "crane", "crane"))
+    found = explain_own_picture(picture, "m:f", areas="1x2", results=tmp_path / "r", device="cpu")
+    assert len(set(found.classes)) == 2
+
+
 def test_many_areas_are_estimated(model, picture, tmp_path):
     options = {"areas": "3x3", "results": tmp_path / "r", "device": "cpu"}
     exact = explain_own_picture(picture, "m:f", **options)

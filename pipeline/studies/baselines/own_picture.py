@@ -181,6 +181,8 @@ def explain_own_picture(
     whole = _checked_scores(network, picture)
     chosen = _chosen_classes(network.classes, whole, class_name)
     names = tuple(network.classes[c] for c in chosen)
+    if len(set(names)) < len(names):  # ImageNet has two classes "crane"
+        names = tuple(f"{name} ({c})" for name, c in zip(names, chosen, strict=True))
 
     def scores(pictures: Tensor) -> Tensor:
         return network(pictures)[:, chosen]
@@ -200,7 +202,7 @@ def explain_own_picture(
         names,
         player="an area of the picture",
         value=f"score of the picture; absent areas: {absent}",
-        specification={"absent": absent, "areas": areas},
+        specification={"absent": absent, "areas": areas, "classes": chosen},
         digest=getattr(network, "digest", None),
         version=VERSION,
     )

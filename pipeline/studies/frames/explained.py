@@ -106,8 +106,7 @@ def explained_with(
     score: str | None,
     class_name: str | None,
     weights: Path | None,
-    budget: int,
-    tolerance: float,
+    effort: Effort,
     params: Path,
     results: Path,
     device: str | None,
@@ -121,7 +120,7 @@ def explained_with(
         removal: what the model sees in place of absent frames.
         score: ``probability`` (None) or ``logit``, for torchvision's models.
         weights: a file of weights, for torchvision's models.
-        budget, tolerance: of the estimate, if not all coalitions can be evaluated.
+        effort: budget and tolerance, if not all coalitions can be evaluated.
         device: None for the value in the parameters.
     """
     score = score or "probability"
@@ -134,7 +133,7 @@ def explained_with(
         removal=removal,
         score=score,
         weights=weights,
-        effort=Effort(budget, tolerance),
+        effort=effort,
         results=results,
         device=device or load(params).device,
     )
