@@ -29,7 +29,7 @@ OF_VALUES = {
     *(f"frames_{draw}{stage}" for stage in ("discard", "patterns") for draw in ("", "draw_")),
 }
 OF_MODELS = {
-    *("frames_accuracy", "frames_runtime"),
+    *("frames_accuracy", "frames_runtime", "frames_removal"),
     *(f"frames_{draw}{stage}" for stage in ("lengths", "convergence") for draw in ("", "draw_")),
 }
 OF_PLAYERS = FILL | OF_VALUES

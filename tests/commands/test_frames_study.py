@@ -26,7 +26,6 @@ from pipeline.store.evaluation import read_receipt
 from pipeline.studies.frames import sampling
 from pipeline.studies.frames.accuracy import accuracies, counterparts
 from pipeline.studies.frames.backbone import load_backbone
-from pipeline.studies.frames.coalition_scores import whole_scores
 from pipeline.studies.frames.explain import Sampling, explain_video
 from pipeline.studies.frames.feature_files import read_features
 from pipeline.studies.frames.priors import empty_score, read_priors
@@ -423,20 +422,6 @@ def test_explaining_a_video_of_the_study_gives_the_studys_values(study, model, t
     np.testing.assert_allclose(exact.esv, esv, atol=1e-6)
 
 
-def slow_pictures(pictures, members, removal):
-    """What the model sees of a coalition: pictures (frame, 3, height, width), normalised."""
-    seen = []
-    for t in range(len(pictures)):
-        nearest = min(members, key=lambda s: (abs(s - t), s), default=None)
-        absent = {
-            "freeze": pictures[nearest] if members else None,
-            "mean": sum(pictures) / len(pictures),
-            "blank": torch.zeros_like(pictures[0]),
-        }
-        seen.append(pictures[t] if t in members else absent[removal])
-    return torch.stack(seen)
-
-
 @pytest.mark.parametrize("model", MODELS)
 @pytest.mark.parametrize("removal", ["freeze", "mean", "blank"])
 def test_values_with_replaced_frames_are_those_of_brute_force(study, model, removal, tmp_path):
@@ -451,16 +436,11 @@ def test_values_with_replaced_frames_are_those_of_brute_force(study, model, remo
     network = load_model(model, study.weights(model))
     decoded = decode(video, fps=decoding.fps, size=decoding.size)
     rows = [int(np.flatnonzero(decoded.indices == frame)[0]) for frame in found.frames]
-    pictures = backbones.normalise(torch.from_numpy(decoded.frames[rows]))
-    nobody = empty_score(read_priors(study.priors)[1], "probability")
-
-    def v(players):
-        if not players and removal == "freeze":
-            return nobody.double().numpy()
-        with torch.no_grad():
-            features = backbone(slow_pictures(pictures, set(players), removal))
-            return whole_scores(network, features[None])[0].double().numpy()
-
+    with torch.no_grad():
+        features = backbone(backbones.normalise(torch.from_numpy(decoded.frames[rows])))
+    nobody = empty_score(read_priors(study.priors)[1], "probability").double().numpy()
+    of_sequence = {"trn": oracle.multi_scale_game, "tsn": oracle.averaging_game}[model]
+    v = oracle.replaced_game(of_sequence, network, features, nobody, "probability", removal)
     np.testing.assert_allclose(found.esv, oracle.shapley_values(v, n), atol=1e-6)
     np.testing.assert_allclose(found.scores, v(tuple(range(n))), atol=1e-6)
     assert found.evaluations == 2**n

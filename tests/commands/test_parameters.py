@@ -89,6 +89,8 @@ OTHER = {
     "frames.shift.furthest": 2,
     "frames.shift.crossing": False,
     "frames.shift.clips": 9,
+    "frames.removal.n": 4,
+    "frames.removal.clips": 9,
     "frames.convergence.trn_frames": 6,
     "frames.convergence.tsn_frames": 6,
     "frames.convergence.clips": 3,

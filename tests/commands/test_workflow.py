@@ -31,7 +31,9 @@ from pipeline.workflow.targets import gpus
 
 MODELS = ("trn", "tsn")
 GAMES = [
-    f"{model}{kind}" for model in MODELS for kind in ("", "_lengths", "_shift", "_convergence")
+    f"{model}{kind}"
+    for model in MODELS
+    for kind in ("", "_lengths", "_shift", "_removal", "_convergence")
 ]
 CLIPS, COALITIONS = 12, 2**4
 
@@ -72,7 +74,7 @@ def test_one_command_makes_everything_and_one_log_per_job(built_once):
     logs = [path.stem for path in (built_once / "results/logs/frames").glob("*.log")]
     one_each = ["videos", "skipped", "priors", "tsn", "accuracy", "figures", "runtime", "claims"]
     one_each += ["features_train", "features_validation", "scales_1", "scales_2", "joint"]
-    one_each += ["interactions", "localisation"]
+    one_each += ["interactions", "localisation", "removal"]
     for analysis in ("discard", "patterns", "lengths", "shift", "convergence"):
         one_each += [analysis, f"draw_{analysis}"]
     of_models = [f"{s}_{model}" for s in ("backbone", "values", "gradients") for model in MODELS]

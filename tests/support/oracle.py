@@ -98,6 +98,31 @@ def averaging_game(model, features, empty, score):
     return v
 
 
+def replaced(features, players, removal):
+    """The sequence of a coalition whose absent frames are replaced (not of nobody, frozen)."""
+    sequence = []
+    for t in range(len(features)):
+        if t in players:
+            sequence.append(features[t])
+        elif removal == "freeze":
+            sequence.append(features[min(players, key=lambda s: (abs(s - t), s))])
+        else:
+            sequence.append(sum(features) / len(features) if removal == "mean" else 0 * features[t])
+    return sequence
+
+
+def replaced_game(of_sequence, model, features, empty, score, removal):
+    """Absent frames are replaced; v is the score of the whole sequence in a game as above."""
+    frames, everyone = np.asarray(features, dtype=np.float64), tuple(range(len(features)))
+
+    def v(players):
+        if not players and removal == "freeze":
+            return np.asarray(empty, dtype=np.float64)
+        return of_sequence(model, replaced(frames, players, removal), empty, score)(everyone)
+
+    return v
+
+
 def averaging_closed_form(logits, empty):
     """ESVs of TSN with logit scores, at any n: logits (n, C), empty (C,)."""
     n = len(logits)

@@ -20,6 +20,8 @@ DRAWN = {
     "convergence": ("algorithm_1_trn", "algorithm_1_tsn", "estimators_trn", "estimators_tsn"),
 }
 """Figures of each stage that draws any."""
+OF_GAMES = ("lengths", "shift", "removal", "convergence")
+"""Stages that have games of their own."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +147,7 @@ def given(study, game):
         "": {"coalitions": p.coalitions},
         "lengths": {"lengths": p.lengths},
         "shift": {"shift": p.shift, "n": p.coalitions.n},
+        "removal": {"removal": p.removal, "short_videos": p.coalitions.short_videos},
         "convergence": {
             "convergence": p.convergence,
             "short_videos": p.coalitions.short_videos,
@@ -231,7 +234,7 @@ def options_of(study, stage):
     p, folder, values = study.params, study.folder, study.each(study.values)
     receipts = {"receipts": study.each(study.receipt)}
     out, table = {"out": folder / f"{stage}.json"}, {"table": folder / f"{stage}.csv"}
-    if stage in ("lengths", "shift", "convergence"):
+    if stage in OF_GAMES:
         receipts = {"receipts": study.each(lambda model: study.receipt(f"{model}_{stage}"))}
     if stage.startswith("draw_"):
         drawn = stage.removeprefix("draw_")
@@ -301,6 +304,7 @@ def options_of(study, stage):
         },
         "lengths": lambda: receipts | table,
         "shift": lambda: receipts | table,
+        "removal": lambda: receipts | table | {"figure": study.figure("removal")},
         "convergence": lambda: {
             **receipts,
             **both_models(study),
@@ -326,7 +330,7 @@ def options_of(study, stage):
 
 def make(study, stage, **changes):
     """Run a stage that comes after the values; first fill the stores of its further games."""
-    if stage in ("lengths", "shift", "convergence"):
+    if stage in OF_GAMES:
         for model in MODELS:
             play(study, f"{model}_{stage}")
     run(study, stage, **options_of(study, stage) | changes)

@@ -28,6 +28,7 @@ OVERRIDES = {
         "localisation": {"m": 2},
         "lengths": {"max_frames": 4, "clips": 5},
         "shift": {"furthest": 2, "clips": 3},
+        "removal": {"n": 4, "clips": 6},
         "convergence": {
             "trn_frames": 5,
             "tsn_frames": 6,

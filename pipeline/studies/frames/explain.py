@@ -13,7 +13,7 @@ from torch import nn
 
 from pipeline.core.errors import InputError
 from pipeline.data.decoding import DecodedVideo, decode
-from pipeline.models import backbones, checkpoints, devices
+from pipeline.models import checkpoints, devices
 from pipeline.models.own import Wrapped
 from pipeline.store.explanations import Effort
 from pipeline.studies.frames import sampling
@@ -97,14 +97,14 @@ def explain_video(
         score: what v is; with ``logit`` more than 26 frames can be exact.
         approximate: sample by Algorithm 1, for up to 64 frames; None: exact values.
         removal: what the model sees in place of absent frames. ``delete``: the shorter sequence.
-            Otherwise pictures are replaced, and evaluated coalitions are kept below ``results``.
-        effort: budget and tolerance where pictures are replaced.
+            Otherwise features are replaced, and evaluated coalitions are kept below ``results``.
+        effort: budget and tolerance where features are replaced.
         results: where the trained models are.
         device: as the parameter.
 
     Raises:
         InputError: an undecodable video; models that are not trained yet, or were trained on
-            features of another backbone; too many frames; Algorithm 1 with replaced pictures.
+            features of another backbone; too many frames; Algorithm 1 with replaced features.
     """
     folder, target = results / "frames", devices.resolve(device)
     weights = _weights(model, folder, n_max)
@@ -114,20 +114,19 @@ def explain_video(
     classes, counts = read_priors(folder / "priors.json")
     network, empty = load_model(model, weights).to(target), empty_score(counts, score)
     backbone, nobody, estimate = backbone.to(target), empty.double().numpy(), None
+    # A frame that is several players passes through the backbone once.
+    kept, inverse = np.unique(chosen, return_inverse=True)
+    rows = picture_features(backbone, [decoded.frames[kept]], target)[0][inverse]
+    features = torch.from_numpy(rows).to(target)
     if removal == "delete":
-        # A frame that is several players passes through the backbone once.
-        kept, inverse = np.unique(chosen, return_inverse=True)
-        rows = picture_features(backbone, [decoded.frames[kept]], target)[0][inverse]
-        features = torch.from_numpy(rows)[None].to(target)
-        esv, scores = _values(network, features, empty, score, approximate)
+        esv, scores = _values(network, features[None], empty, score, approximate)
     else:
         if approximate is not None:
             raise InputError("--subsequences: Algorithm 1 deletes frames; leave --removal out")
-        whole = _with_backbone(network, backbone, classes, empty, score)
-        clip = backbones.normalise(torch.from_numpy(decoded.frames[chosen]).to(target))
+        of_features = _of_features(network, classes, empty, score)
         players = np.arange(n_frames)
         estimate, nobody, scores = explained_clip(
-            whole, model, video, clip, players, removal, effort or Effort(), results
+            of_features, model, video, features, players, removal, effort or Effort(), results
         )
         esv = estimate.values
     return Explanation(
@@ -147,21 +146,16 @@ def explain_video(
     )
 
 
-def _with_backbone(
-    network: Model, backbone: nn.Module, classes: tuple[str, ...], empty: torch.Tensor, score: Score
+def _of_features(
+    network: Model, classes: tuple[str, ...], empty: torch.Tensor, score: Score
 ) -> Wrapped:
-    """A trained model and its backbone as a model of clips (clip, frame, 3, height, width)."""
-
-    def scores(clips: torch.Tensor) -> torch.Tensor:
-        rows = backbone(clips.flatten(0, 1)).view(*clips.shape[:2], -1)
-        return whole_scores(network, rows, score)
-
-    digests = f"{checkpoints.state_digest(backbone)} {checkpoints.state_digest(network)} {score}"
+    """A trained model as a model of clips of features (clip, frame, feature_dim)."""
+    known = f"features {checkpoints.state_digest(network)} {score}"
     return Wrapped(
         classes=classes,
-        prepare=backbones.normalise,
-        scores=scores,
-        digest=hashlib.sha256(digests.encode()).hexdigest(),
+        prepare=lambda features: features,
+        scores=lambda clips: whole_scores(network, clips, score),
+        digest=hashlib.sha256(known.encode()).hexdigest(),
         empty=empty,
     )
 

@@ -8,6 +8,8 @@ store:
   With fewer frames, the remaining players are null players. They do not change other players'
   values, and the rows that they repeat in a table compress to almost nothing.
 * ``<model>_shift``: some videos unchanged, and with each frame replaced by a neighbour in turn.
+* ``<model>_removal``: every validation video, with absent frames deleted, frozen, and replaced by
+  the mean features or by zeros.
 * ``<model>_convergence``: a few videos of more frames; estimates are compared with their exact
   values.
 * ``tsn_sampled``: the same videos for the TSN; only the coalitions that estimators request are
@@ -41,6 +43,7 @@ from pipeline.studies.frames.params import (
     CoalitionsParams,
     ConvergenceGameParams,
     LengthsParams,
+    RemovalParams,
     ScoreName,
     ShiftParams,
     ShortVideos,
@@ -54,6 +57,8 @@ from pipeline.studies.frames.players import (
     read_setting,
     sample_players,
 )
+from pipeline.studies.frames.removals import REMOVALS, removal_tables
+from pipeline.studies.frames.replaced_scores import sequences_at_once as replaced_at_once
 from pipeline.studies.frames.shift import changed_sequences, shift_outputs, shift_tables
 from pipeline.studies.frames.tables import scorer
 from pipeline.studies.frames.values import IN_FEATURES, IN_VIDEO, TRUE_AND_PREDICTED, TRUE_CLASS
@@ -66,9 +71,12 @@ MOST_AT_ONCE = {"cpu": 64, "cuda": 1024}
 LENGTHS_AT_ONCE = 16
 LENGTHS_BYTES = 1 << 26
 SHIFT_BYTES = 1 << 27
+REMOVAL_BYTES = 1 << 28
 """Approximate memory for the tables of the sequences in one batch."""
 PAGE = 1 << 14
 """The most coalitions in a page of the store of sampled ones."""
+
+KINDS = ("", "lengths", "shift", "removal", "convergence", "sampled")
 
 MEANINGS = {
     "probability": "softmax of the mean of the evaluations' logits",
@@ -90,6 +98,7 @@ def open_game(
     coalitions: CoalitionsParams | None = None,
     lengths: LengthsParams | None = None,
     shift: ShiftParams | None = None,
+    removal: RemovalParams | None = None,
     convergence: ConvergenceGameParams | None = None,
     n: int | None = None,
     score: ScoreName | None = None,
@@ -107,6 +116,7 @@ def open_game(
         coalitions: all that ``trn`` and ``tsn`` need.
         lengths: needed by ``<model>_lengths``, together with ``score``.
         shift: needed by ``<model>_shift``, together with ``n`` and ``score``.
+        removal: needed by ``<model>_removal``, together with ``score`` and ``short_videos``.
         convergence: needed by the others, together with ``score`` and ``short_videos``.
         n: players.
         score: what v is.
@@ -133,6 +143,10 @@ def open_game(
         return _of_lengths(setting, needed("lengths", lengths))
     if kind == "shift":
         return _of_shifts(setting, needed("shift", shift), needed("n", n))
+    if kind == "removal":
+        return _of_removals(
+            setting, needed("removal", removal), needed("short_videos", short_videos)
+        )
     tried = needed("convergence", convergence)
     players = convergence_players(setting, tried, needed("short_videos", short_videos))
     return _sampled(setting, players) if kind == "sampled" else _of_convergence(setting, players)
@@ -140,7 +154,7 @@ def open_game(
 
 def _model_and_kind(name: str) -> tuple[str, str]:
     model, _, kind = name.partition("_")
-    if model not in MODELS or kind not in ("", "lengths", "shift", "convergence", "sampled"):
+    if model not in MODELS or kind not in KINDS:
         raise InputError(f"game frames/{name}: there is no such game")
     return model, kind
 
@@ -259,6 +273,41 @@ def _of_shifts(setting: Setting, params: ShiftParams, n: int) -> OpenGame:
             IN_FEATURES: frames,
             "rows": lengths,
         },
+    )
+
+
+def _of_removals(setting: Setting, params: RemovalParams, short_videos: ShortVideos) -> OpenGame:
+    videos = long_enough(setting.features, params.n, short_videos, "frames.removal.n")
+    videos = videos[sampling.evenly(len(videos), params.clips)]
+    players = sample_players(setting.features, videos, params.n)
+    at_once = replaced_at_once(setting.network, params.n, REMOVAL_BYTES)
+    at_once = min(at_once, MOST_AT_ONCE.get(setting.device.type, 64))
+
+    def tables(indices: Sequence[int], _: Classes) -> NDArray[np.float32]:
+        some = list(indices)
+        return removal_tables(
+            setting.network,
+            players.inputs[some],
+            players.labels[some],
+            setting.empty,
+            setting.score,
+            at_once,
+        )
+
+    record = _record(setting, "removal", params.n, REMOVALS, {"removal": list(REMOVALS)})
+    return _opened(
+        setting,
+        replace(
+            record,
+            value=f"{record.value} (output delete); in the other outputs, absent frames have the "
+            "features of the nearest present frame, the earlier of two (freeze), the mean features "
+            "of all frames of the coalition's video (mean), or zeros (blank)",
+        ),
+        players.instances,
+        _digests_of_true_class(players),
+        tables,
+        batch_size=at_once,
+        coordinates=_coordinates(setting.features, players.videos, players.frames),
     )
 
 

@@ -7,6 +7,9 @@ from pydantic import Field, model_validator
 from pipeline.core.fields import Count, Number, Rate, Section, Seed, Share
 from pipeline.shapley.coalitions import MAX_ENUMERABLE
 
+MOST_REPLACED = 10
+"""The most frames with replaced ones; their sequences have 4ⁿ subsequences in all."""
+
 ScoreName = Literal["probability", "logit", "mean_of_softmax"]
 ShortVideos = Literal["repeat", "leave_out"]
 
@@ -245,6 +248,13 @@ class RuntimeParams(Section):
     grid_runs: Annotated[Number, Field(ge=2)]
 
 
+class RemovalParams(Section):
+    """Clips whose absent frames are deleted, and replaced in several ways."""
+
+    n: Annotated[Number, Field(ge=2, le=MOST_REPLACED)]
+    clips: Count | None
+
+
 class FiguresParams(Section):
     """What is drawn."""
 
@@ -270,6 +280,7 @@ class Params(Section):
     localisation: LocalisationParams
     lengths: LengthsParams
     shift: ShiftParams
+    removal: RemovalParams
     convergence: ConvergenceParams
     runtime: RuntimeParams
     figures: FiguresParams

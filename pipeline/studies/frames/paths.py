@@ -25,6 +25,7 @@ FIGURES = {
     "localisation": ("localisation",),
     "lengths": ("lengths",),
     "shift": ("shift",),
+    "removal": ("removal",),
     "convergence": ("algorithm_1_trn", "algorithm_1_tsn", "estimators_trn", "estimators_tsn"),
 }
 """Figures by the analysis that they show."""
@@ -183,6 +184,11 @@ def games(frames: Params) -> dict[str, GameRule]:
         "": {"coalitions": "frames.coalitions"},
         "_lengths": {"lengths": "frames.lengths", "score": score},
         "_shift": {"shift": "frames.shift", "n": n, "score": score},
+        "_removal": {
+            "removal": "frames.removal",
+            "score": score,
+            "short_videos": "frames.coalitions.short_videos",
+        },
         "_convergence": {
             # Methods and budgets do not change the games on which they are tried.
             "convergence": but(

@@ -5,6 +5,9 @@
 * ``mean``: the mean of all frames of the clip.
 * ``blank``: zeros after the preprocessing, which is the mean colour for most models.
 
+The TRN and TSN that are trained here get features instead of pictures, so for them ``mean`` is the
+mean of the frames' features and ``blank`` are features of zero.
+
 With ``delete`` and ``freeze`` no frame is left for the empty coalition: it is a blank clip, unless
 the model has scores of no frames.
 """
@@ -72,13 +75,13 @@ def removed(
     """Clips of coalitions, in groups of equally long ones.
 
     Args:
-        clip: (frame, channel, height, width), preprocessed.
+        clip: (frame, ...), preprocessed pictures, or features.
         of_player: (frame,) the player of each frame.
         membership: (coalition, player).
         removal: what is shown in place of absent frames.
 
     Yields:
-        Numbers of coalitions, and their clips (coalition, frame, channel, height, width).
+        Numbers of coalitions, and their clips (coalition, frame, ...).
     """
     present = membership[:, of_player]
     some = present.any(axis=1)
@@ -98,7 +101,9 @@ def removed(
             yield rows, clip[torch.from_numpy(nearest_present(present[rows]))]
         return
     instead = clip.mean(dim=0) if removal == "mean" else torch.zeros_like(clip[0])
-    shown = torch.from_numpy(present).to(clip.device)[:, :, None, None, None]
+    shown = (
+        torch.from_numpy(present).to(clip.device).reshape(*present.shape, *[1] * (clip.dim() - 1))
+    )
     yield np.arange(len(present)), torch.where(shown, clip, instead)
 
 
@@ -112,7 +117,7 @@ def clip_values(
 
     Args:
         model: any.
-        clip: (frame, channel, height, width), preprocessed, on the model's device.
+        clip: (frame, ...), preprocessed, on the model's device.
         of_player: (frame,) the player of each frame.
         removal: what is shown in place of absent frames.
 
@@ -165,7 +170,7 @@ def explained_clip(
         model: any.
         name: of the model, for the store.
         video: whose clip it is.
-        clip: (frame, channel, height, width), preprocessed, on the model's device.
+        clip: (frame, ...), preprocessed, on the model's device.
         of_player: (frame,) the player of each frame.
         removal: what is shown in place of absent frames.
         effort: budget and tolerance.

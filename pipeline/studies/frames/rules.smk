@@ -499,6 +499,26 @@ rule frames_draw_shift:
         STAGE
 
 
+rule frames_removal:
+    input:
+        receipts=frames_files.receipts("_removal"),
+    output:
+        vectors("frames", "removal"),
+        out="results/frames/removal.json",
+        table="results/frames/removal.csv",
+        figure=reported(
+            "frames", frames_files.drawn("removal")[0], "Patterns in the values"
+        ),
+    log:
+        "results/logs/frames/removal.log",
+    conda:
+        ENVIRONMENT
+    params:
+        needs(),
+    shell:
+        STAGE
+
+
 rule frames_convergence:
     input:
         **FRAMES_BOTH,
