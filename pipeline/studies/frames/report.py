@@ -144,6 +144,23 @@ def localisation_table(localisation: Any) -> str:
     return markdown_table(["area under the ROC curve", "TRN", "TSN"], rows)
 
 
+def removal_table(removal: Any) -> str:
+    """How far values depend on what stands in place of absent frames.
+
+    Args:
+        removal: content of ``frames/removal.json``.
+    """
+    found = {(row["model"], row["first"], row["second"]): row for row in removal["rows"]}
+    rows = []
+    for first, second in dict.fromkeys(pair[1:] for pair in found):
+        of_models = [found[model, first, second] for model in MODELS]
+        ranks = [with_error(r["rank_correlation"], r["standard_error"]) for r in of_models]
+        same = [f"{with_error(100 * r['same_best_frame'], 100 * r['error'])} %" for r in of_models]
+        rows.append([f"{first}, {second}", *ranks, *same])
+    heading = ["rank correlation of values: TRN", "TSN", "same best frame: TRN", "TSN"]
+    return markdown_table(["absent frames", *heading], rows)
+
+
 def _area(row: Any) -> str:
     return with_error(row["area"], row["standard_error"])
 
@@ -162,6 +179,7 @@ TABLES = {
     "RUNTIME": ("frames/runtime.json", runtime_table),
     "INTERACTIONS": ("frames/interactions.json", interactions_table),
     "LOCALISATION": ("frames/localisation.json", localisation_table),
+    "REMOVAL": ("frames/removal.json", removal_table),
 }
 """Tables that documents may hold, by name: the JSON file below the results folder, and the function
 that formats its content as Markdown."""
