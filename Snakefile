@@ -16,7 +16,8 @@ from pipeline.core.stage import DEVICE, SCHEDULER
 from pipeline.studies import STUDIES
 from pipeline.workflow import bridge, one_line
 from pipeline.workflow.params import read_config
-from pipeline.workflow.targets import CLAIMS, drawn, gpus, reported, targets, vectors
+from pipeline.workflow.targets import CLAIMS, drawn, gpus, left_out
+from pipeline.workflow.targets import reported, targets, vectors
 
 
 configfile: "params.yaml"
@@ -84,6 +85,8 @@ onstart:
     if sum(1 for _ in workflow.dag.needrun_jobs()) >= warm.FEWEST:
         warm.start()
     ENDED.append(one_line.begin(workflow))
+    for text in left_out(PARAMS):
+        logger.info(text)
 
 
 onsuccess:

@@ -26,6 +26,22 @@ BLUE, ORANGE, GREEN, VERMILION, SKY, PURPLE, YELLOW, GREY = (
 MODEL_COLOURS = {"trn": BLUE, "tsn": ORANGE}
 MODEL_MARKERS = {"trn": "o", "tsn": "s"}
 MODEL_NAMES = {"trn": "TRN", "tsn": "TSN"}
+
+
+def model_style(model: str) -> dict[str, Any]:
+    """Colour, marker and label of a model; a user's own has its name."""
+    return {
+        "color": MODEL_COLOURS.get(model, GREEN),
+        "marker": MODEL_MARKERS.get(model, "D"),
+        "label": model_name(model),
+    }
+
+
+def model_name(model: str) -> str:
+    """A model's name for people."""
+    return MODEL_NAMES.get(model, model)
+
+
 DIVERGING = "PuOr_r"
 """Orange above the middle and purple below it: distinguishable with any colour blindness."""
 RAISES, LOWERS = VERMILION, BLUE

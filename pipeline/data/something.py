@@ -173,10 +173,31 @@ def read_split(root: str | Path, split: str) -> list[Clip]:
     return clips
 
 
+def is_plain_folder(root: Path) -> bool:
+    """Whether a folder has neither labels nor a folder of videos, but videos itself."""
+    labelled = any(path.exists() for path in _candidates(root, "labels"))
+    if labelled or (root / VIDEOS).exists() or not root.is_dir():
+        return False
+    return any(path.suffix.lower() in SUFFIXES for path in root.iterdir())
+
+
+def read_folder(root: Path) -> list[Clip]:
+    """The videos of a folder without labels, in the order of their names.
+
+    Raises InputError if two of them have the same name without suffix.
+    """
+    files = video_files(root)
+    found = []
+    for name, paths in files.items():
+        if any(path.suffix.lower() in SUFFIXES for path in paths):
+            found.append(Clip(name, video_of(name, root, files), None, "", ""))
+    return found
+
+
 def video_files(root: Path) -> dict[str, list[Path]]:
     """The files in the folder of videos, by name without suffix."""
     found: dict[str, list[Path]] = {}
-    folder = root / VIDEOS
+    folder = root if is_plain_folder(root) else root / VIDEOS
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
         found.setdefault(path.stem, []).append(path)
     return found

@@ -145,7 +145,9 @@ def summary(results: Path, start: float) -> str:
         if _newer(path.rglob("*.png"), start)
     ]
     if looked:
-        lines.append(f"Look first at {', '.join(looked)} and the claims.csv beside them.")
+        judged = _newer(results.glob("*/claims.csv"), start)
+        beside = " and the claims.csv beside them" if judged else ""
+        lines.append(f"Look first at {', '.join(looked)}{beside}.")
     return "\n".join(lines)
 
 

@@ -45,6 +45,15 @@ def targets(rules: Iterable[Any], params: Any) -> dict[str, list[str]]:
     return found | of_study
 
 
+def left_out(params: Any) -> list[str]:
+    """What studies do not make with these parameters, in words."""
+    found = []
+    for study in params.studies:
+        paths = importlib.import_module(f"pipeline.studies.{study}.paths")
+        found.append(paths.left_out(getattr(params, study)) if hasattr(paths, "left_out") else "")
+    return [text for text in found if text]
+
+
 def drawn(study: str, *names: str) -> list[str]:
     """Figures of a study, as PNG."""
     return [f"results/{study}/figures/{name}.png" for name in names]

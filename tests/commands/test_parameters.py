@@ -19,6 +19,9 @@ MODELS, SPLITS = ("trn", "tsn"), ("train", "validation")
 OTHER = {
     "device": "cuda",
     "partitions": 3,
+    "frames.model": "other.video:load",
+    "frames.own_model.weights": "other/video.pt",
+    "frames.own_model.removal": "blank",
     "frames.dataset.root": "other videos",
     "frames.dataset.train_clips": 9,
     "frames.dataset.validation_clips": 9,
@@ -311,11 +314,20 @@ CASES = {
         "features": {"classes": "own/classes.json"},
         "dataset": {"root": "own videos"},
     },
+    "one model": {"model": "tsn"},
+    "own model": {"model": "own.video:load"},
+    "own model and videos": {"model": "own.video:load", "dataset": {"root": "own videos"}},
+    "own model for a folder": {
+        "model": "torchvision:r3d_18",
+        "own_model": {"weights": "own/video.pt"},
+        "dataset": {"root": "own folder"},
+    },
 }
 """The studies with their defaults, and sections of `frames` that change the shape of its graph."""
 
 RESHAPE = {f"frames.{n}" for n in ("dataset.root", "features.trn", "features.tsn")}
 RESHAPE |= {"frames.features.classes", "frames.backbone.weights"}
+RESHAPE |= {"frames.model", "frames.own_model.weights"}
 RESHAPE |= {f"baselines.{n}" for n in ("pictures.source", "pictures.root", "pictures.download")}
 RESHAPE |= {
     f"baselines.{n}.{part}"
@@ -338,7 +350,10 @@ def leaves(section, prefix=""):
 
 
 LEAVES = [leaf for leaf in leaves(defaults()) if leaf != "studies"]
-SHAPING = ("frames.dataset.", "frames.features.", "frames.backbone.weights", "frames.videos.seed")
+SHAPING = (
+    *("frames.model", "frames.own_model.", "frames.dataset.", "frames.features."),
+    *("frames.backbone.weights", "frames.videos.seed"),
+)
 
 
 def walked(case):
@@ -373,7 +388,8 @@ def folder(tmp_path_factory):
     for owner in ("own", "other"):
         files = [*(f"{m}_{s}.h5" for m in MODELS for s in SPLITS), "classes.json"]
         files += [f"{m}.h5" for m in MODELS]
-        files += [f"{model}.pt" for model in (*MODELS, "classifier", "embedding", "rnet")]
+        files += [f"{model}.pt" for model in (*MODELS, "classifier", "embedding", "rnet", "video")]
+        files += ["video.py"]
         (folder / owner).mkdir()
         for name in files:
             (folder / owner / name).write_text(owner)
@@ -383,6 +399,8 @@ def folder(tmp_path_factory):
         of_class.mkdir(parents=True)
         for number in range(defaults()["baselines"]["coalitions"]["explained"]):
             (of_class / f"{number}.png").touch()
+    (folder / "own folder").mkdir()
+    (folder / "own folder/a.mp4").touch()
     (folder / "other/yeast.data").write_text("A 1 1 1 1 1 1 1 1 MIT\n")
     (folder / "other/my.csv").write_text("x,y\n" + "".join(f"{i},{i % 2}\n" for i in range(30)))
     (folder / "other digits/MNIST").mkdir(parents=True)
@@ -532,7 +550,7 @@ def test_only_the_studies_asked_for_are_made_and_tracked(usual, graphs):
 
 
 @pytest.mark.parametrize(
-    ("study", "games"), [("frames", 8), ("baselines", 6), ("neurons", 6), ("shapnets", 2)]
+    ("study", "games"), [("frames", 10), ("baselines", 6), ("neurons", 6), ("shapnets", 2)]
 )
 def test_the_device_and_partitions_touch_no_results(study, games, graphs):
     before, shared_out = graphs[study, None], graphs[study, "partitions"]

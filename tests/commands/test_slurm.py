@@ -180,7 +180,7 @@ def test_a_dry_run_shares_out_the_games_and_asks_for_gpus_where_they_are_used(tm
         "shapnets_claims": 1,
     }
     with_gpu = gpu_rules()
-    assert len(with_gpu) == 12 + 6 + 10 + 4
+    assert len(with_gpu) == 13 + 6 + 10 + 4
     for rule, block in blocks:
         resources = dict(re.findall(r"(\w+)=([^,\n]+)", block.split("resources:")[1]))
         assert resources.get("gpu") == ("1" if rule in with_gpu else None), rule

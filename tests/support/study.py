@@ -257,7 +257,7 @@ def options_of(study, stage):
         "figures": lambda: {
             "values": values,
             "accuracy": folder / "accuracy.json",
-            "priors": study.priors,
+            "classes": study.priors,
             "params": p.figures,
             "clips": folder / "figures/clips",
             "accuracy_figure": study.figure("accuracy"),
@@ -286,7 +286,7 @@ def options_of(study, stage):
             **receipts,
             **table,
             "values": values,
-            "priors": study.priors,
+            "classes": study.priors,
             "params": p.interactions,
             "root": study.root,
             "figure": study.figure("interactions"),

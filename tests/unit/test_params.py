@@ -44,7 +44,7 @@ def test_presets_name_known_parameters(preset):
     [
         ("frames.coalitions.scor", "x", "unknown.*coalitions.scor; did you mean.*coalitions.score"),
         ("fames", 1, "unknown parameter fames; did you mean frames"),
-        ("frames.qqqq", 1, "unknown parameter frames.qqqq; allowed here: dataset, videos"),
+        ("frames.qqqq", 1, "unknown parameter frames.qqqq; allowed here: model, own_model"),
         ("frames.coalitions.n", 27, r"frames.coalitions.n: .*less than or equal to 26.*27"),
         ("frames.coalitions.n", 0, "frames.coalitions.n: .*greater than or equal to 1"),
         ("frames.coalitions.n", "eight", "frames.coalitions.n: .*integer.*'eight'"),

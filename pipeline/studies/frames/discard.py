@@ -199,13 +199,17 @@ def area_under(curve: NDArray[np.number | np.bool_]) -> Floats:
     return (heights[..., 1:] + heights[..., :-1]).sum(axis=-1) / (2 * (n - 1))
 
 
-def read_attributions(values: FrameValues, gradients: Path) -> dict[str, Floats]:
+def read_attributions(values: FrameValues, gradients: Path | None) -> dict[str, Floats]:
     """Attributions that order the frames: (video, frame) each, of the true class.
+
+    Without a file of ``gradients`` these are the values alone.
 
     Raises:
         InputError: the gradients belong to other videos than the values, or have another number of
             frames.
     """
+    if gradients is None:
+        return {"esv": values.esv_true}
     other = read_gradients(gradients)
     if other.uids != values.uids:
         raise InputError(f"{gradients}: belongs to other videos than the values; run both again")
@@ -263,13 +267,15 @@ def comparisons(curves_of: Mapping[str, Curves]) -> dict[str, dict[str, float]]:
     """Differences video by video, each with the standard error of its mean.
 
     Returns:
-        For each pair of ``COMPARED`` the mean difference of the areas under the class score.
-        ``"gain"``: how far the highest mean score is above that of all frames when frames of low
-        ESV are discarded first.
+        For each pair of ``COMPARED`` whose orders are there, the mean difference of the areas under
+        the class score. ``"gain"``: how far the highest mean score is above that of all frames when
+        frames of low ESV are discarded first.
     """
     areas = {name: area_under(over_draws(found.score)) for name, found in curves_of.items()}
     result = {}
     for first, second in COMPARED:
+        if not {first, second} <= areas.keys():
+            continue
         mean, error = mean_and_error(areas[first] - areas[second])
         result[f"{first} - {second}"] = {"difference": float(mean), "error": float(error)}
     heights = over_draws(curves_of["esv_ascending"].score)

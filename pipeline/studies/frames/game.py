@@ -4,6 +4,8 @@ A player is one of n frames spread over a video; an instance is a video. Each ga
 store:
 
 * ``trn``, ``tsn``: every validation video, scored for all classes, or for two of them.
+* ``<a user's model>``: every validation video, or every video of a folder
+  (:mod:`pipeline.studies.frames.own_game`).
 * ``<model>_lengths``: some videos with 1 … max_frames frames each, in games of max_frames players.
   With fewer frames, the remaining players are null players. They do not change other players'
   values, and the rows that they repeat in a table compress to almost nothing.
@@ -15,7 +17,7 @@ store:
 * ``tsn_sampled``: the same videos for the TSN; only the coalitions that estimators request are
   evaluated.
 
-All except the first two are scored for the true class alone.
+All except the first three are scored for the true class alone.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -39,10 +41,12 @@ from pipeline.studies.frames.averaging import averaging_game
 from pipeline.studies.frames.coalition_scores import sequences_at_once
 from pipeline.studies.frames.feature_files import FeatureSet
 from pipeline.studies.frames.lengths import frames_of, padded_tables
+from pipeline.studies.frames.own_game import open_own_game
 from pipeline.studies.frames.params import (
     CoalitionsParams,
     ConvergenceGameParams,
     LengthsParams,
+    OwnModelParams,
     RemovalParams,
     ScoreName,
     ShiftParams,
@@ -91,9 +95,12 @@ def open_game(
     name: str,
     *,
     device: str,
-    features: Path,
-    weights: list[Path],
-    priors: Path,
+    features: Path | None = None,
+    weights: list[Path] | None = None,
+    priors: Path | None = None,
+    clips: Path | None = None,
+    model: str | None = None,
+    own_model: OwnModelParams | None = None,
     label: str | None = None,
     coalitions: CoalitionsParams | None = None,
     lengths: LengthsParams | None = None,
@@ -109,9 +116,13 @@ def open_game(
     Args:
         name: one of those above.
         device: auto, cpu, cuda or cuda:<number>.
-        features: feature file of the validation videos.
-        weights: checkpoints of the model.
-        priors: classes and how many training clips each has (JSON).
+        features: feature file of the validation videos, for the TRN and TSN.
+        weights: checkpoints of the model, for these.
+        priors: classes and how many training clips each has (JSON), for these.
+        clips: videos for a model of the user's (JSON); see
+            :func:`pipeline.studies.frames.own_game.open_own_game`.
+        model: needed with ``clips``.
+        own_model: needed with ``clips``.
         label: which class numbers of the feature file to use; by default the only ones there.
         coalitions: all that ``trn`` and ``tsn`` need.
         lengths: needed by ``<model>_lengths``, together with ``score``.
@@ -132,10 +143,25 @@ def open_game(
             raise InputError(f"game frames/{name}: {argument} is needed to open it")
         return value
 
-    model, kind = _model_and_kind(name)
+    if clips is not None:
+        return open_own_game(
+            name,
+            device=device,
+            clips=clips,
+            model=needed("model", model),
+            own_model=needed("own_model", own_model),
+            coalitions=needed("coalitions", coalitions),
+        )
+    trained, kind = _model_and_kind(name)
     of_class: ScoreName = needed("score", score) if kind else needed("coalitions", coalitions).score
     setting = read_setting(
-        model, features, weights, priors, of_class, label=label, device=devices.resolve(device)
+        trained,
+        needed("features", features),
+        needed("weights", weights),
+        needed("priors", priors),
+        of_class,
+        label=label,
+        device=devices.resolve(device),
     )
     if kind == "":
         return _of_clips(setting, needed("coalitions", coalitions))

@@ -9,6 +9,7 @@ positive where they complement each other, negative where one makes the other su
   the order of the frames. A model that ignores the order gives both the same score.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -97,17 +98,18 @@ def by_distance(matrices: Floats) -> dict[str, Any]:
     }
 
 
-def videos_to_draw(first: FrameValues, second: FrameValues, most: int) -> dict[str, int]:
-    """The ids and classes of videos that both models have, as many as ``most``.
+def videos_to_draw(values: Sequence[FrameValues], most: int) -> dict[str, int]:
+    """The ids and classes of videos that all models have, as many as ``most``.
 
-    Videos that both models classify correctly come first, and among them one of each class.
+    Videos that all models classify correctly come first, and among them one of each class.
     """
-    theirs = {uid: place for place, uid in enumerate(second.uids)}
+    first = values[0]
+    predicted = [dict(zip(v.uids, v.predicted_class, strict=True)) for v in values]
     ranked, seen = [], set[int]()
     for place, uid in enumerate(first.uids):
-        if uid in theirs:
+        if all(uid in of_model for of_model in predicted):
             true = int(first.true_class[place])
-            right = true == first.predicted_class[place] == second.predicted_class[theirs[uid]]
+            right = all(of_model[uid] == true for of_model in predicted)
             ranked.append((not right, true in seen, place))
             seen |= {true} if right else set()
     places = [place for *_, place in sorted(ranked)[:most]]

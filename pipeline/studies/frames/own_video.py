@@ -57,8 +57,15 @@ def explain_own_video(
     target = devices.resolve(device)
     network = load_video_model(model, weights=weights, score=score, device=target)
     of_player = segments(network.frames or n_players, n_players)
-    decoded, chosen = _spread(video, len(of_player), n_players)
-    pictures = _pictures(video, decoded.indices[chosen])
+    found = decode(video, fps=SAMPLES_PER_SECOND, size=1)
+    decoded, chosen = spread_over(video, found, len(of_player))
+    different = len(np.unique(decoded.indices))
+    if different < n_players:
+        raise InputError(
+            f"{video}: has {different} frames, fewer than the {n_players} players; give --frames "
+            f"{different} or less"
+        )
+    pictures = pictures_of(video, decoded.indices[chosen])
     clip = network.prepare(torch.from_numpy(pictures).permute(0, 3, 1, 2)).to(target)
     estimate, empty, scores = explained_clip(
         network, model, video, clip, of_player, removal, effort, results
@@ -81,22 +88,27 @@ def explain_own_video(
     )
 
 
-def _spread(video: Path, n_frames: int, n_players: int) -> tuple[DecodedVideo, NDArray[np.int64]]:
-    """Samples of a video as tiny pictures, and which of them make the clip."""
-    decoded = decode(video, fps=SAMPLES_PER_SECOND, size=1)
+def spread_over(
+    video: Path, decoded: DecodedVideo, n_frames: int
+) -> tuple[DecodedVideo, NDArray[np.int64]]:
+    """Which samples of a video make a clip of ``n_frames``, spread evenly over it.
+
+    Args:
+        video: the file.
+        decoded: its samples at the rate :data:`SAMPLES_PER_SECOND`, of any size.
+        n_frames: frames of the clip.
+
+    Returns:
+        The samples, at a higher rate if they are fewer than the clip's frames and the video has
+        more; and the rows that make the clip.
+    """
     if decoded.decoded > len(decoded.frames) < n_frames:
         fps = SAMPLES_PER_SECOND * math.ceil(n_frames / len(decoded.frames))
         decoded = decode(video, fps=fps, size=1)
-    different = len(np.unique(decoded.indices))
-    if different < n_players:
-        raise InputError(
-            f"{video}: has {different} frames, fewer than the {n_players} players; give --frames "
-            f"{different} or less"
-        )
     return decoded, sampling.spread(np.array([len(decoded.frames)]), n_frames)[0]
 
 
-def _pictures(video: Path, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
+def pictures_of(video: Path, numbers: NDArray[np.int64]) -> NDArray[np.uint8]:
     """Pictures (frame, height, width, 3) of a video at its own size."""
     found = decode_frames(video, numbers.tolist())
     return np.stack([found[number] for number in numbers.tolist()])

@@ -1,8 +1,9 @@
 """Parameters of the study of frames in video models, one class per stage."""
 
+import re
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from pipeline.core.fields import Count, Number, Rate, Section, Seed, Share
 from pipeline.shapley.coalitions import MAX_ENUMERABLE
@@ -68,6 +69,13 @@ class FeaturesParams(Section):
                 f"features are given for one model only: set {missing} too, or set both to null"
             )
         return self
+
+
+class OwnModelParams(Section):
+    """A model of the user's: its weights, and what it sees in place of absent frames."""
+
+    weights: str | None
+    removal: Literal["delete", "freeze", "mean", "blank"]
 
 
 class BackboneWeights(Section):
@@ -264,6 +272,8 @@ class FiguresParams(Section):
 class Params(Section):
     """The study of frames in video models."""
 
+    model: str | None
+    own_model: OwnModelParams
     dataset: DatasetParams
     videos: VideosParams
     decoding: DecodingParams
@@ -284,3 +294,22 @@ class Params(Section):
     convergence: ConvergenceParams
     runtime: RuntimeParams
     figures: FiguresParams
+
+    @field_validator("model")
+    @classmethod
+    def _known_model(cls, value: str | None) -> str | None:
+        if value in (None, "trn", "tsn") or re.fullmatch(r"[^:\s]+:[^:\s]+", value):
+            return value
+        raise ValueError(
+            "must be null (TRN and TSN), trn, tsn, torchvision:<network> or <module>:<function>"
+        )
+
+    @model_validator(mode="after")
+    def _own_scores(self) -> "Params":
+        is_own = self.model not in (None, "trn", "tsn")
+        if is_own and self.coalitions.score == "mean_of_softmax":
+            raise ValueError(
+                "coalitions.score: mean_of_softmax belongs to the TRN and TSN; with model: "
+                f"{self.model} choose probability or logit"
+            )
+        return self

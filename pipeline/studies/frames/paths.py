@@ -1,11 +1,12 @@
 """Files of the study of frames: the inputs of its rules, and the games in its stores."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
 from pipeline.core.errors import InputError
 from pipeline.core.rules import GameRule, Need, but, given
-from pipeline.data.something import VIDEOS, label_files
+from pipeline.data.something import VIDEOS, is_plain_folder, label_files
 from pipeline.studies.frames.params import BackboneWeights, Params
 
 RENDERED = "data/frames/moving-digits"
@@ -47,9 +48,49 @@ PLOTS = [
 """What `dvc plots` draws besides the figures."""
 
 
+def is_own(frames: Params) -> bool:
+    """Whether a model of the user's is explained instead of the TRN and the TSN."""
+    return frames.model is not None and frames.model not in MODELS
+
+
+def models(frames: Params) -> tuple[str, ...]:
+    """The models that are explained, as file names have them."""
+    if frames.model is None:
+        return MODELS
+    return (re.sub(r"[^A-Za-z0-9]+", "_", frames.model).strip("_"),)
+
+
+def compares(frames: Params) -> bool:
+    """Whether the TRN is compared with the TSN."""
+    return frames.model is None
+
+
+def left_out(frames: Params) -> str:
+    """What is not made with a single model, and why; empty if all is made."""
+    if compares(frames):
+        return ""
+    found = f"frames.model: {frames.model}: made are values, discarding curves, interactions, "
+    found += "figures of videos and a summary. "
+    compared = "accuracy, patterns, localisation, lengths, shift, removal, convergence, runtime"
+    found += f"Left out, since they compare the TRN with the TSN: {compared} and claims"
+    if is_own(frames):
+        found += ". Left out, since they need the TRN's or TSN's features: GradCAM and Integrated "
+        found += "Gradients"
+    return found
+
+
+def model_files(frames: Params) -> list[str]:
+    """Files of the user's model: its module, if it lies in the working directory, and weights."""
+    module = Path(*str(frames.model).partition(":")[0].split("."))
+    places = [module.with_suffix(".py"), module / "__init__.py"]
+    weights = [frames.own_model.weights] if frames.own_model.weights else []
+    return [*(str(place) for place in places if place.is_file()), *weights]
+
+
 def check(frames: Params) -> None:
     """Check that all files named by parameters exist. Raises InputError."""
     named = {"dataset.root": frames.dataset.root, "features.classes": frames.features.classes}
+    named["own_model.weights"] = frames.own_model.weights
     weights = frames.backbone.weights
     for model in MODELS:
         files = getattr(frames.features, model)
@@ -67,7 +108,7 @@ def check(frames: Params) -> None:
 def domains(frames: Params) -> dict[str, list[str]]:
     """Possible values of the wildcards in the study's rules."""
     return {
-        "model": list(MODELS),
+        "model": list(models(frames)),
         "split": list(SPLITS),
         "scale": [str(scale) for scale in range(1, frames.scales.n_max + 1)],
     }
@@ -87,12 +128,15 @@ def dataset_files(frames: Params) -> list[str]:
     root = frames.dataset.root
     if root is None:
         return [RENDERED]
+    if is_own(frames) and is_plain_folder(Path(root)):
+        return [root]
     return [*map(str, label_files(Path(root))), str(Path(root, VIDEOS))]
 
 
 def has_videos(frames: Params) -> bool:
     """Whether the videos of the features are available; they supply pictures and class names."""
-    return frames.features.trn is None or frames.dataset.root is not None
+    given = frames.features.trn is not None and not is_own(frames)
+    return not given or frames.dataset.root is not None
 
 
 def videos_at_hand(frames: Params) -> list[str]:
@@ -156,9 +200,17 @@ COUNTED = {"count": given(None, "frames.scales.n_max")}
 """For stages that read the single-scale models: their folder may hold more than n_max."""
 
 
-def receipts(kind: str = "") -> list[str]:
+def receipts(frames: Params, kind: str = "") -> list[str]:
     """Receipts of the games of one kind, in the order of the models."""
-    return [f"{MADE}/receipts/{model}{kind}.json" for model in MODELS]
+    return [f"{MADE}/receipts/{model}{kind}.json" for model in models(frames)]
+
+
+def figures(frames: Params) -> dict[str, tuple[str, ...]]:
+    """:data:`FIGURES` that are drawn of the models that are explained."""
+    missing = set() if compares(frames) else {"accuracy"}
+    if is_own(frames):
+        missing.add("discard_methods")
+    return {k: tuple(n for n in names if n not in missing) for k, names in FIGURES.items()}
 
 
 def drawn(analysis: str) -> list[str]:
@@ -179,6 +231,8 @@ def root_need(frames: Params) -> dict[str, object]:
 
 def games(frames: Params) -> dict[str, GameRule]:
     """The games whose coalitions are all evaluated, by name (``trn``, ``trn_lengths``, …)."""
+    if is_own(frames):
+        return {models(frames)[0]: _own_game(frames)}
     score, n = "frames.coalitions.score", "frames.coalitions.n"
     kinds: dict[str, Mapping[str, str | Need]] = {
         "": {"coalitions": "frames.coalitions"},
@@ -207,6 +261,19 @@ def games(frames: Params) -> dict[str, GameRule]:
             },
             needs={**needs, **label_need(frames), **(COUNTED if model == "trn" else {})},
         )
-        for model in MODELS
+        for model in models(frames)
         for kind, needs in kinds.items()
+        if compares(frames) or kind == ""
     }
+
+
+def _own_game(frames: Params) -> GameRule:
+    return GameRule(
+        files={"clips": f"{MADE}/clips.json"},
+        needs={
+            "model": "frames.model",
+            "own_model": "frames.own_model",
+            "coalitions": "frames.coalitions",
+        },
+        waits_for=[*dataset_files(frames), *model_files(frames)],
+    )

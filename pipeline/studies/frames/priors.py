@@ -16,6 +16,11 @@ def read_priors(path: str | Path) -> tuple[tuple[str, ...], np.ndarray]:
     return tuple(content["classes"]), np.array(content["counts"], dtype=np.int64)
 
 
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """Names of the classes, from a JSON file that has them under ``classes``."""
+    return tuple(json.loads(path.read_bytes())["classes"])
+
+
 def empty_score(counts: np.ndarray, score: Score) -> Tensor:
     """v(∅) in the unit of ``score``: the class distribution, or its logarithm for logits.
 

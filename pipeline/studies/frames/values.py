@@ -60,7 +60,7 @@ class FrameValues:
     frames_are_numbered: bool
     """whether they are numbers in the video file"""
     true_class: np.ndarray
-    """(video,)"""
+    """(video,) the predicted class if the true one is unknown"""
     predicted_class: np.ndarray
     """(video,)"""
     esv_true: np.ndarray
@@ -73,6 +73,10 @@ class FrameValues:
     """(video,)"""
     unit: str
     """of the class score"""
+    game: str
+    """name of the store's game, which is that of the model"""
+    explained: str = "true class"
+    """what ``true_class`` is: the true class, or the predicted class"""
 
 
 def stored_values(store: CoalitionStore) -> dict[str, np.ndarray]:
@@ -157,6 +161,8 @@ def read_values(path: Path) -> FrameValues:
             whole[videos, first],
             whole[videos, second],
             str(file.attrs["unit"]),
+            str(file.attrs["game"]),
+            str(file.attrs["explained"]),
         )
 
 
@@ -192,21 +198,22 @@ def write_hdf5(path: Path, store: CoalitionStore, arrays: dict[str, np.ndarray])
 
     Args:
         path: the file.
-        store: the store of the values; its coordinates hold the players' frames and true classes.
+        store: the store of the values; its coordinates hold the players' frames, and the true
+            classes unless these are unknown.
         arrays: from :func:`stored_values`.
 
     Raises:
-        InputError: the store lacks these coordinates.
+        InputError: the store lacks the frames.
     """
     frames_are = IN_VIDEO if IN_VIDEO in store.coordinates else IN_FEATURES
     classes = store.output_classes
+    predicted = arrays["whole"].argmax(axis=1) if classes is None else classes[:, 1]
+    is_known = "true_class" in store.coordinates
     known = {
         **arrays,
         "frames": coordinate(store, frames_are),
-        "true_class": coordinate(store, "true_class"),
-        "predicted_class": arrays["whole"].argmax(axis=1)
-        if classes is None
-        else classes[:, 1].astype(np.int64),
+        "true_class": store.coordinates["true_class"] if is_known else predicted.astype(np.int64),
+        "predicted_class": predicted.astype(np.int64),
     }
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
         text = h5py.string_dtype()
@@ -221,6 +228,7 @@ def write_hdf5(path: Path, store: CoalitionStore, arrays: dict[str, np.ndarray])
         file.attrs["identity"] = store.record.identity
         file.attrs["value"] = store.record.value
         file.attrs["unit"] = unit_of(str(store.record.specification["score"]))
+        file.attrs["explained"] = "true class" if is_known else "predicted class"
 
 
 def write_csv(path: Path, values: FrameValues) -> None:

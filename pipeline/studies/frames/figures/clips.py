@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.core.digits import signed, significant
 from pipeline.core.errors import InputError
-from pipeline.core.plotting import GREEN, LOWERS, MODEL_NAMES, RAISES, drawable
+from pipeline.core.plotting import GREEN, LOWERS, RAISES, drawable, model_name
 from pipeline.data.decoding import VideoError, decode_frames
 from pipeline.data.something import video_files, video_of
 from pipeline.studies.frames.summary import inside_interval
@@ -176,7 +176,7 @@ def draw_clip(
         root: the data set of the video; None: no pictures are drawn.
         unit: of the class score.
     """
-    first = values["trn"]
+    first = next(iter(values.values()))
     frames = first.frames[first.uids.index(uid)]
     rows = _explained(uid, values, classes, frames)
     true_name = classes[int(first.true_class[first.uids.index(uid)])]
@@ -186,7 +186,7 @@ def draw_clip(
     inside = None
     if uid in intervals:
         inside = inside_interval(frames[None], np.array([intervals[uid]]))[0]
-    title = f"Video {uid}: {true_name}"
+    title = f"Video {uid}: {true_name}" if first.explained == "true class" else f"Video {uid}"
     return draw_video(
         title,
         pictures,
@@ -215,12 +215,13 @@ def _explained(
             continue
         true, predicted = int(of_model.true_class[i]), int(of_model.predicted_class[i])
         which = "true and predicted class" if true == predicted else "true class"
+        which = which if of_model.explained == "true class" else "predicted class"
         shown = [(which, true, of_model.whole_true[i], of_model.esv_true[i])]
         if true != predicted:
             whole, esv = of_model.whole_predicted[i], of_model.esv_predicted[i]
             shown.append(("predicted class", predicted, whole, esv))
         for what, number, score, esv in shown:
-            model = MODEL_NAMES[name]
+            model = model_name(name)
             title = f"{model}, {what}: {classes[number]} (score {significant(score)})"
             rows.append(ExplainedClass(title, esv))
     return rows

@@ -14,11 +14,11 @@ from pipeline.core.plotting import (
     BLUE,
     GREEN,
     GREY,
-    MODEL_NAMES,
     ORANGE,
     PURPLE,
     SKY,
     VERMILION,
+    model_name,
 )
 from pipeline.studies.frames.discard import MEASURES
 from pipeline.studies.frames.summaries import Floats
@@ -67,7 +67,11 @@ DISCARD_GROUPS: dict[str, tuple[str, ...]] = {
 
 
 def draw_discard(
-    lines: Mapping[str, Mapping[str, DiscardLine]], orders: Sequence[str], *, unit: str
+    lines: Mapping[str, Mapping[str, DiscardLine]],
+    orders: Sequence[str],
+    *,
+    unit: str,
+    explained: str = "true class",
 ) -> Figure:
     """Class score and accuracy against discarded frames, one column per model (Figs. 3 and 12).
 
@@ -75,6 +79,7 @@ def draw_discard(
         lines: for each model, for each order by its name in ``ORDER_STYLES``.
         orders: which of them are drawn; those that a model lacks are left out.
         unit: of the class score.
+        explained: whose score it is: the true class or the predicted class.
     """
     shown = {m: {o: found[o] for o in orders if o in found} for m, found in lines.items()}
     accurate = any(line.accuracy is not None for o in shown.values() for line in o.values())
@@ -88,7 +93,7 @@ def draw_discard(
         squeeze=False,
     )
     for column, (model, of_model) in enumerate(shown.items()):
-        axes[0][column].set_title(MODEL_NAMES[model])
+        axes[0][column].set_title(model_name(model))
         for order, line in of_model.items():
             _draw_order(axes[0][column], order, line.score, line.score_error)
             if line.accuracy is not None:
@@ -97,9 +102,10 @@ def draw_discard(
                 _draw_order(axes[1][column], order, 100 * line.accuracy, error)
         axes[-1][column].set_xlabel("frames discarded")
         axes[-1][column].xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes[0][0].set_ylabel(f"score of the true class ({unit})")
+    axes[0][0].set_ylabel(f"score of the {explained} ({unit})")
     if accurate:
-        axes[1][0].set_ylabel("accuracy (%)")
+        is_true = explained == "true class"
+        axes[1][0].set_ylabel("accuracy (%)" if is_true else "predictions that stay (%)")
         axes[1][0].set_ylim(bottom=0)
     _add_legend(figure, axes[0])
     return figure

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from pipeline.core.plotting import MODEL_COLOURS, MODEL_MARKERS, MODEL_NAMES
+from pipeline.core.plotting import model_style
 from pipeline.studies.frames.summaries import Floats
 
 
@@ -21,9 +21,7 @@ def draw_means(
 ) -> None:
     """Draw means (point,) with bars of 1.96 standard errors, in the model's style."""
     style = {
-        "color": MODEL_COLOURS[model],
-        "marker": MODEL_MARKERS[model],
-        "ls": "-" if model == "trn" else "--",
-        "label": MODEL_NAMES[model],
+        **model_style(model),
+        "ls": "--" if model == "tsn" else "-",
     }
     axes.errorbar(x, mean, yerr=1.96 * error, ms=5, capsize=3, elinewidth=1.2, **style | changed)

@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator
 
-from pipeline.core.plotting import DIVERGING, MODEL_NAMES, drawable
+from pipeline.core.plotting import DIVERGING, drawable, model_name
 from pipeline.studies.frames.figures.error_bars import draw_means
 from pipeline.studies.frames.summaries import Floats
 
 GAMES = {
-    "class": "score of the true class",
+    "class": "score of the {explained}",
     "order": "true class less the class of the reverse order",
 }
 
@@ -27,6 +27,7 @@ def draw_interactions(
     found: Mapping[str, Any],
     index: str,
     unit: str,
+    explained: str = "true class",
 ) -> Figure:
     """Matrices of pairs for single videos, and means over videos by distance.
 
@@ -37,13 +38,16 @@ def draw_interactions(
             :func:`pipeline.studies.frames.interactions.by_distance`.
         index: name of the interaction index.
         unit: of the score.
+        explained: whose score it is: the true class or the predicted class.
     """
     rows = max(1, -(-len(titles) // 2))
     figure = plt.figure(figsize=(9.6, 3.2 + 2.5 * rows))
     above, below = figure.subfigures(2, 1, squeeze=False, height_ratios=[2.5 * rows, 3.2])[:, 0]
     _draw_videos(above, matrices, titles, f"{index} ({unit})")
-    panels = below.subplots(1, 2, sharey=True)
-    for panel, (game, title) in zip(panels, GAMES.items(), strict=True):
+    drawn = [g for g in GAMES if g == "class" or any(found[m][g]["videos"] for m in matrices)]
+    panels = below.subplots(1, len(drawn), sharey=True, squeeze=False)[0]
+    for panel, game in zip(panels, drawn, strict=True):
+        title = GAMES[game].format(explained=explained)
         _draw_distances(panel, {model: found[model][game] for model in matrices}, title)
     panels[0].set_ylabel(f"mean {index} of a pair ({unit})")
     panels[0].legend(loc="best", handlelength=2.8)
@@ -67,7 +71,7 @@ def _draw_videos(
         for panel, (model, of_model) in zip(panels, pairs.items(), strict=True):
             panel.imshow(of_model[video], cmap=DIVERGING, norm=norm)
             panel.grid(visible=False)
-            panel.set_title(MODEL_NAMES[model], fontsize=9, weight="normal")
+            panel.set_title(model_name(model), fontsize=9, weight="normal")
             panel.set_xlabel("position", fontsize=8.5)
             for axis in (panel.xaxis, panel.yaxis):
                 axis.set_major_locator(MaxNLocator(4, integer=True))

@@ -3,6 +3,7 @@
 All remaining sequences are coalitions. Their scores are read from the store, without evaluations.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,9 @@ from pipeline.studies.frames.discard import (
     stored_curves,
 )
 from pipeline.studies.frames.params import DiscardParams
-from pipeline.studies.frames.paths import MODELS
 from pipeline.studies.frames.values import read_values, store_behind
 
-VERSION = 1
+VERSION = 2
 
 
 def main(
@@ -35,21 +35,22 @@ def main(
     curves: Path,
     areas: Path,
 ) -> None:
-    """Curves and the areas under them, of TRN and TSN (files in this order).
+    """Curves and the areas under them, of one or several models (files in one order).
 
-    ``curves`` and ``areas`` are CSV; ``out`` (JSON) holds the areas and their comparisons.
+    ``gradients`` may be empty; their orders are left out then. ``curves`` and ``areas`` are CSV;
+    ``out`` (JSON) holds the areas and their comparisons.
     """
     rows, area_rows = list[dict[str, Any]](), list[dict[str, Any]]()
     found: dict[str, Any] = {"comparisons": {}}
-    for model, receipt, of_values, of_gradients in zip(
-        MODELS, receipts, values, gradients, strict=True
-    ):
+    of_models: Sequence[Path | None] = gradients or [None] * len(values)
+    for receipt, of_values, of_gradients in zip(receipts, values, of_models, strict=True):
         known = read_values(of_values)
+        model = known.game
         attributions = read_attributions(known, of_gradients)
         masks = masks_by_order(attributions, params.random_orders, params.seed)
         with store_behind(receipt, known) as store:
             by_order = stored_curves(store, known, masks)
-        found["unit"] = known.unit
+        found["unit"], found["explained"] = known.unit, known.explained
         found[model] = {order: mean_areas(curve) for order, curve in by_order.items()}
         found["comparisons"][model] = comparisons(by_order)
         for order, curve in by_order.items():

@@ -12,10 +12,11 @@ VERSION = 3
 
 def main(*, numbers: Path, curves: Path, figures: list[Path]) -> None:
     """Draw ``discard_<group>`` for each group of orders; each PNG has an SVG beside it."""
-    unit = json.loads(numbers.read_bytes())["unit"]
+    found = json.loads(numbers.read_bytes())
     with curves.open(newline="", encoding="utf-8") as rows:
         lines = lines_of(csv.DictReader(rows))
     with figure_style():
         for figure in figures:
             orders = DISCARD_GROUPS[figure.stem.removeprefix("discard_")]
-            save(draw_discard(lines, orders, unit=unit), figure)
+            told = {"unit": found["unit"], "explained": found["explained"]}
+            save(draw_discard(lines, orders, **told), figure)

@@ -12,8 +12,7 @@ from pipeline.studies.frames.figures.accuracy import draw_accuracy
 from pipeline.studies.frames.figures.clips import choose, draw_clip
 from pipeline.studies.frames.figures.summary import draw_summary
 from pipeline.studies.frames.params import FiguresParams
-from pipeline.studies.frames.paths import MODELS
-from pipeline.studies.frames.priors import read_priors
+from pipeline.studies.frames.priors import read_class_names
 from pipeline.studies.frames.summary import summarise
 from pipeline.studies.frames.values import read_values
 
@@ -25,22 +24,23 @@ VERSION = 4
 def main(
     *,
     values: list[Path],
-    accuracy: Path,
-    priors: Path,
+    classes: Path,
     params: FiguresParams,
     clips: Path,
-    accuracy_figure: Path,
     summary_figure: Path,
     summary: Path,
+    accuracy: Path | None = None,
+    accuracy_figure: Path | None = None,
     root: Path | None = None,
 ) -> None:
     """Draw all figures; each PNG has an SVG beside it.
 
-    ``values`` are of TRN and TSN, in this order. ``root`` is the videos' data set.
+    ``values`` are of one or several models. ``classes`` (JSON) has the names of the classes.
+    ``root`` is the videos' data set. The accuracy is drawn if it is given.
     """
-    known = {model: read_values(path) for model, path in zip(MODELS, values, strict=True)}
-    unit = known["trn"].unit
-    classes, _ = read_priors(priors)
+    known = {found.game: found for found in map(read_values, values)}
+    first = next(iter(known.values()))
+    names = read_class_names(classes)
     numbered = all(v.frames_are_numbered for v in known.values())
     if root is not None and not numbered:
         log.warning(
@@ -51,15 +51,17 @@ def main(
     intervals = read_action_intervals(root) if root is not None else {}
     found: dict[str, Any] = {name: summarise(v, intervals) for name, v in known.items()}
     with figure_style():
-        save(draw_accuracy(json.loads(accuracy.read_bytes())), accuracy_figure)
+        if accuracy is not None and accuracy_figure is not None:
+            save(draw_accuracy(json.loads(accuracy.read_bytes())), accuracy_figure)
         true = {name: v.esv_true for name, v in known.items()}
         in_action = {
             m: s["highest_in_action"] for m, s in found.items() if "highest_in_action" in s
         }
-        save(draw_summary(true, in_action, unit=unit), summary_figure)
+        drawn = draw_summary(true, in_action, unit=first.unit, explained=first.explained)
+        save(drawn, summary_figure)
         with replacing_directory(clips) as directory:
-            for number, video in enumerate(choose(known["trn"], params.clips), start=1):
-                uid = known["trn"].uids[video]
-                figure = draw_clip(uid, known, classes, intervals, root, unit)
+            for number, video in enumerate(choose(first, params.clips), start=1):
+                uid = first.uids[video]
+                figure = draw_clip(uid, known, names, intervals, root, first.unit)
                 save(figure, directory / f"{number}_{uid}.png")
     write_json(summary, found)

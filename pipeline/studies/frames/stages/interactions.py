@@ -1,4 +1,4 @@
-"""Stage: what pairs of frames are worth together, for TRN beside TSN.
+"""Stage: what pairs of frames are worth together, model by model.
 
 Nothing is evaluated: interactions of two frames follow from the complete tables in the stores.
 """
@@ -23,8 +23,7 @@ from pipeline.studies.frames.interactions import (
     videos_to_draw,
 )
 from pipeline.studies.frames.params import InteractionsParams
-from pipeline.studies.frames.paths import MODELS
-from pipeline.studies.frames.priors import read_priors
+from pipeline.studies.frames.priors import read_class_names
 from pipeline.studies.frames.values import read_values, store_behind, true_outputs
 
 VERSION = 2
@@ -34,21 +33,21 @@ def main(
     *,
     receipts: list[Path],
     values: list[Path],
-    priors: Path,
+    classes: Path,
     params: InteractionsParams,
     out: Path,
     table: Path,
     figure: Path,
     root: Path | None = None,
 ) -> None:
-    """Interactions in the stores of TRN and TSN (files in this order).
+    """Interactions in the stores of one or several models.
 
     The game ``order`` needs a data set that lists pairs of classes, and a store of all classes.
     ``out`` is JSON, ``table`` is CSV with one row per model, game and distance.
     """
-    classes, _ = read_priors(priors)
-    pairs = counterparts([] if root is None else read_order_pairs(root), classes)
-    known = {model: read_values(path) for model, path in zip(MODELS, values, strict=True)}
+    names = read_class_names(classes)
+    pairs = counterparts([] if root is None else read_order_pairs(root), names)
+    known = {found.game: found for found in map(read_values, values)}
     matrices: dict[str, dict[str, np.ndarray]] = {}
     for (model, v), receipt in zip(known.items(), receipts, strict=True):
         with store_behind(receipt, v) as store:
@@ -57,17 +56,18 @@ def main(
                 other = np.full_like(other, -1)
             matrices[model] = pair_values(store, true_outputs(store, v), other, params.index)
     found: dict[str, Any] = {
-        model: {game: by_distance(matrices[model][game]) for game in GAMES} for model in MODELS
+        model: {game: by_distance(matrices[model][game]) for game in GAMES} for model in known
     }
-    rows = [r for m in MODELS for game in GAMES for r in distance_rows(m, game, found[m][game])]
+    rows = [r for m in known for game in GAMES for r in distance_rows(m, game, found[m][game])]
     write_table(table, COLUMNS, rows)
-    chosen = videos_to_draw(known["trn"], known["tsn"], params.videos)
+    chosen = videos_to_draw(list(known.values()), params.videos)
     drawn = {
         model: matrices[model]["class"][[v.uids.index(uid) for uid in chosen]]
         for model, v in known.items()
     }
-    titles = [f"{uid}: {classes[c]}" for uid, c in chosen.items()]
-    unit = known["trn"].unit
+    titles = [f"{uid}: {names[c]}" for uid, c in chosen.items()]
+    first = next(iter(known.values()))
+    unit, explained = first.unit, first.explained
     with figure_style():
-        save(draw_interactions(drawn, titles, found, params.index, unit), figure)
+        save(draw_interactions(drawn, titles, found, params.index, unit, explained), figure)
     write_json(out, plain({"index": params.index, "unit": unit, **found}))

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.store.vouching import believing
 from pipeline.studies.frames.values import read_values, stored_values, write_csv, write_hdf5
 
-VERSION = 1
+VERSION = 2
 
 
 def main(*, model: str, receipt: Path, out: Path, table: Path) -> None:  # noqa: ARG001  in paths
