@@ -1,5 +1,6 @@
 """Commands of the documents, typed as they stand there."""
 
+import importlib
 import json
 import re
 import shutil
@@ -16,8 +17,10 @@ from PIL import Image
 from tiny import ROOT
 from torchvision import models
 
+from pipeline.data.decoding import decode_frames
 from pipeline.store import open_store
 from pipeline.studies import STUDIES
+from pipeline.studies.frames.videos import encode
 
 
 def blocks(document):
@@ -315,6 +318,54 @@ def test_own_data(root, tmp_path, document, first, planned):
             assert "exact Shapley value" in said
 
 
+def test_a_folder_of_videos_with_another_model(tmp_path):
+    folder = clone.new_clone(tmp_path / "new", clone.SMALL)
+    text = (ROOT / "docs/own-models.md").read_text()
+    (code,) = re.findall(r"```python\n(# my_model.py.*?)```", text, flags=re.DOTALL)
+    (folder / "my_model.py").write_text(code)
+    (folder / "my-videos").mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("walk", "run"):
+        pixels = rng.integers(0, 256, (12, 48, 48, 3), dtype=np.uint8)
+        encode(pixels, folder / f"my-videos/{name}.webm", fps=12)
+    first, second = lines_of(block("docs/own-models.md", "snakemake --cores all"))
+    planned = clone.run(folder, "bash", "-ec", first.replace(" -- ", " -n -- "))
+    assert {"frames_clips", "frames_evaluate", "frames_draw_discard"} <= rules_run(planned)
+    assert not {"frames_backbone", "frames_videos", "frames_claims"} & rules_run(planned)
+    done = clone.run(folder, "bash", "-ec", second)
+    told = done.stdout + done.stderr
+    assert "Left out, since they compare the TRN with the TSN: accuracy" in told
+    store = open_store(folder / "results/coalitions/frames/my_model_load.zarr")
+    assert store.instances == ("run", "walk")
+    sys.path.insert(0, str(folder))
+    try:
+        model = importlib.import_module("my_model").load()
+    finally:
+        sys.path.pop(0)
+        sys.modules.pop("my_model", None)
+    for i, name in enumerate(store.instances):
+        frames = store.coordinates["frame_in_video"][i]
+        pictures = decode_frames(folder / f"my-videos/{name}.webm", frames.tolist())
+        clip = torch.stack([torch.from_numpy(pictures[k]).permute(2, 0, 1) for k in frames])
+        scores = model(model.prepare(clip)[None])[0]
+        np.testing.assert_allclose(store.read(i)[-1], scores, atol=1e-6)
+        assert len(set(frames.tolist())) == 6
+    made = folder / "results/frames"
+    assert len(list(made.glob("figures/clips/*.png"))) == 2
+    rows = (made / "values/my_model_load.csv").read_text().splitlines()
+    assert len(rows) == 1 + 2 * 6
+    assert clone.has_nothing_to_do(clone.run(folder, "bash", "-ec", second))
+    # An edit that leaves the digest as it is evaluates nothing; another digest evaluates all.
+    receipt = made / "receipts/my_model_load.json"
+    (folder / "my_model.py").write_text(code + "\n# a comment\n")
+    clone.run(folder, "bash", "-ec", second)
+    made_now = json.loads(receipt.read_text())
+    assert (made_now["evaluations_made"], made_now["evaluations_reused"]) == (0, 2 * 2**6)
+    (folder / "my_model.py").write_text(code.replace('digest = "1"', 'digest = "2"'))
+    clone.run(folder, "bash", "-ec", second)
+    assert json.loads(receipt.read_text())["evaluations_made"] == 2 * 2**6
+
+
 SMALL_BENCHMARKS = {
     "estimators": (
         "--images 128 --walks 128 --reference 256 --repeats 2 --searches 2 --k 3 --epsilon 0.1"
@@ -344,6 +395,9 @@ TYPED = {
     "snakemake --cores all --configfile presets/quick.yaml": "test_a_first_look",
     "snakemake --cores all --configfile presets/paper.yaml *": "test_own_data_is_planned",
     "snakemake --cores all --config *": "test_own_data",
+    "snakemake --cores all --config 'frames={model: *": (
+        "test_a_folder_of_videos_with_another_model"
+    ),
     "python -m pipeline explain my.csv *": "test_own_data",
     "python -m pipeline explain my.webm --frames *": "test_explaining_a_video",
     "python -m pipeline explain my.webm --model trn *": "test_explaining_a_video",
