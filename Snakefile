@@ -13,7 +13,7 @@ from pipeline.core.errors import InputError
 from pipeline.core.rules import STAGE, OfGame, but, given, needs_of
 from pipeline.core import warm
 from pipeline.core.stage import DEVICE, SCHEDULER
-from pipeline.studies import STUDIES
+from pipeline.studies import SECTIONS, STUDIES
 from pipeline.workflow import bridge, one_line
 from pipeline.workflow.params import read_config
 from pipeline.workflow.targets import CLAIMS, drawn, gpus, left_out
@@ -43,7 +43,7 @@ os.environ[DEVICE] = PARAMS.device
 shell.prefix("set -euo pipefail; exec ")
 
 
-for study in STUDIES:
+for study in SECTIONS:
 
     include: f"pipeline/studies/{study}/rules.smk"
 
@@ -72,7 +72,7 @@ for name, files in TARGETS.items():
 rule all:
     default_target: True
     input:
-        [TARGETS[study] for study in PARAMS.studies],
+        [TARGETS[study] for study in (*PARAMS.studies, "report")],
 
 
 record = bridge.attach(workflow, PARAMS)

@@ -1,6 +1,8 @@
 """``python -m pipeline …``: the commands that people run by hand."""
 
+import subprocess
 import sys
+import webbrowser
 from pathlib import Path
 from typing import Annotated
 
@@ -67,6 +69,27 @@ def documents(
             typer.echo(f"{document.path}: {name} left unchanged: its study has no results here")
     if check and any(document.outdated for document in found):
         raise typer.Exit(1)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def report(
+    context: typer.Context,
+    opened: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
+) -> None:
+    """Make the page of results, and whatever is missing for it: results/report/index.html.
+
+    Further options go to snakemake, such as --configfile presets/quick.yaml.
+    """
+    from pipeline.studies.report.paths import PAGE  # noqa: PLC0415
+
+    command = [sys.executable, "-m", "snakemake", "--cores", "all", *context.args, "--", PAGE]
+    status = subprocess.run(command, check=False).returncode
+    if status:
+        raise typer.Exit(status)
+    if not opened:
+        typer.echo(PAGE)
+    elif not webbrowser.open(Path(PAGE).resolve().as_uri()):
+        typer.echo(f"no browser was found; open {PAGE} yourself")
 
 
 def main() -> None:

@@ -6,3 +6,6 @@ STUDIES = (
     "neurons",
     "shapnets",
 )
+
+SECTIONS = (*STUDIES, "report")
+"""The studies, and the page of all their results, which is built like one."""

@@ -12,7 +12,7 @@ from pydantic import Field, ValidationError, create_model, field_validator
 
 from pipeline.core.errors import InputError
 from pipeline.core.fields import Number, Section, explain_validation_error
-from pipeline.studies import STUDIES
+from pipeline.studies import SECTIONS, STUDIES
 
 
 class RunParams(Section):
@@ -42,7 +42,7 @@ class RunParams(Section):
 
 _SECTIONS: dict[str, Any] = {
     study: (importlib.import_module(f"pipeline.studies.{study}.params").Params, ...)
-    for study in STUDIES
+    for study in SECTIONS
 }
 
 Params: Any = create_model("Params", __base__=RunParams, **_SECTIONS)

@@ -9,7 +9,7 @@ from typing import Any
 from snakemake.io import expand, get_wildcard_names, is_flagged, report
 
 from pipeline import studies
-from pipeline.studies import STUDIES
+from pipeline.studies import SECTIONS
 
 _FOLDER = Path(studies.__file__).parent
 
@@ -25,10 +25,10 @@ def targets(rules: Iterable[Any], params: Any) -> dict[str, list[str]]:
         params: all parameters.
     """
     found: dict[str, list[str]] = {}
-    of_study: dict[str, list[str]] = {study: [] for study in STUDIES}
+    of_study: dict[str, list[str]] = {study: [] for study in SECTIONS}
     for rule in rules:
         study, _, stage = rule.name.partition("_")
-        if study not in STUDIES or all(is_flagged(file, "temp") for file in rule.output):
+        if study not in SECTIONS or all(is_flagged(file, "temp") for file in rule.output):
             continue
         paths = importlib.import_module(f"pipeline.studies.{study}.paths")
         own = getattr(params, study)

@@ -301,6 +301,7 @@ def options_of(study, stage):
             "game": run_game(p),
             "root": study.root,
             "figure": study.figure("localisation"),
+            "attributions": folder / "attributions.h5",
         },
         "lengths": lambda: receipts | table,
         "shift": lambda: receipts | table,

@@ -94,6 +94,7 @@ rule frames_localisation:
         vectors("frames", "localisation"),
         out="results/frames/localisation.json",
         table="results/frames/localisation.csv",
+        attributions="results/frames/attributions.h5",
         figure=reported(
             "frames", frames_files.drawn("localisation")[0], "Patterns in the values"
         ),

@@ -7,18 +7,21 @@ the higher attribution, where equal ones count as half. It is 0.5 by chance.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pipeline.core.files import replacing
 from pipeline.core.statistics import mean_and_error
 from pipeline.store import CoalitionStore
 from pipeline.studies.frames.approximation import approximate_element_shapley_values
 from pipeline.studies.frames.params import LocalisationParams
 from pipeline.studies.frames.players import Players, Setting
-from pipeline.studies.frames.values import BYTES_AT_ONCE
+from pipeline.studies.frames.values import BYTES_AT_ONCE, FrameValues
 
 Floats = NDArray[np.float64]
 
@@ -72,6 +75,18 @@ def sampled_values(
         rows = np.arange(len(values))
         found[start : start + at_once] = values[rows, :, players.labels[start : start + at_once]]
     return found
+
+
+def write_attributions(
+    path: Path, of_models: Mapping[str, tuple[FrameValues, Mapping[str, Floats]]]
+) -> None:
+    """Write the attributions (video, frame) of every model and method for the true class."""
+    with replacing(path) as temporary, h5py.File(temporary, "w") as file:
+        for model, (values, found) in of_models.items():
+            group = file.create_group(model)
+            group.create_dataset("uids", data=list(values.uids), dtype=h5py.string_dtype())
+            for method, attributions in found.items():
+                group.create_dataset(method, data=attributions)
 
 
 def interaction_sizes(matrices: Floats) -> Floats:

@@ -26,7 +26,7 @@ from pipeline.studies.frames.players import long_enough, read_setting, sample_pl
 from pipeline.studies.frames.summary import inside_interval
 from pipeline.studies.frames.values import FrameValues, read_values, store_behind, true_outputs
 
-VERSION = 1
+VERSION = 2
 
 
 def main(
@@ -44,6 +44,7 @@ def main(
     out: Path,
     table: Path,
     figure: Path,
+    attributions: Path,
     root: Path | None = None,
     label: str | None = None,
     device: str = "auto",
@@ -51,20 +52,17 @@ def main(
     """Areas under ROC curves of TRN and TSN (files in this order), over videos of known actions.
 
     ``out`` is JSON, ``table`` is CSV with one row per model and method. Without known actions, or
-    if frames have no numbers, there are no rows.
+    if frames have no numbers, there are no rows. ``attributions`` (HDF5) holds those of all videos.
     """
     intervals = {} if root is None else read_action_intervals(root)
     features = {"trn": trn_features, "tsn": tsn_features}
     weights = {"trn": scales, "tsn": [tsn]}
     rows: list[dict[str, Any]] = []
+    of_models: dict[str, tuple[FrameValues, dict[str, NDArray[np.float64]]]] = {}
     for model, receipt, of_values, of_gradients in zip(
         MODELS, receipts, values, gradients, strict=True
     ):
         known = read_values(of_values)
-        uids = known.uids if known.frames_are_numbered else ()
-        videos = np.array([i for i, uid in enumerate(uids) if uid in intervals], dtype=np.int64)
-        if not len(videos):
-            continue
         setting = read_setting(
             model,
             features[model],
@@ -76,16 +74,22 @@ def main(
         )
         long = long_enough(setting.features, game.n, game.short_videos, "frames.coalitions.n")
         players = sample_players(setting.features, long[: game.clips], game.n)
-        attributions = {
+        found = {
             **read_attributions(known, of_gradients),
             **_from_store(receipt, known),
             "algorithm_1": localisation.sampled_values(setting, players, params),
             **localisation.positions(*known.esv_true.shape),
         }
+        of_models[model] = known, found
+        uids = known.uids if known.frames_are_numbered else ()
+        videos = np.array([i for i, uid in enumerate(uids) if uid in intervals], dtype=np.int64)
+        if not len(videos):
+            continue
         bounds = np.array([intervals[uids[i]] for i in videos])
         inside = inside_interval(known.frames[videos], bounds)
-        chosen = {name: attributions[name][videos] for name in METHODS}
+        chosen = {name: found[name][videos] for name in METHODS}
         rows += localisation.compared(model, chosen, inside)
+    localisation.write_attributions(attributions, of_models)
     write_table(table, localisation.COLUMNS, rows)
     with figure_style():
         save(draw_localisation(rows), figure)

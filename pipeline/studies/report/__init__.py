@@ -1,0 +1,1 @@
+"""The page of results, to look at in a browser."""

@@ -1,0 +1,66 @@
+"""Puts the data of all views into one page of HTML."""
+
+import importlib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import vl_convert
+from jinja2 import Environment, FileSystemLoader, select_autoescape
+
+from pipeline.studies.report.params import Params
+
+FOLDER = Path(__file__).parent
+
+
+def view_of(study: str, section: dict[str, Any], params: Params) -> dict[str, Any]:
+    """Data of a study's view; see ``view.py`` in its folder.
+
+    Args:
+        study: its name.
+        section: its parameters.
+        params: what the page shows.
+    """
+    module = importlib.import_module(f"pipeline.studies.{study}.view")
+    kind = importlib.import_module(f"pipeline.studies.{study}.params").Params
+    of_study = kind.model_validate(section)
+    shown = (params.videos, params.classes, params.thumbnail) if study == "frames" else ()
+    found: dict[str, Any] = module.view(of_study, *shown)
+    return found
+
+
+def rendered(data: dict[str, Any]) -> str:
+    """The page of these data.
+
+    All texts are data: the page's script puts them in place as text, never as HTML.
+    """
+    environment = Environment(
+        loader=FileSystemLoader(FOLDER / "page"), autoescape=select_autoescape(["html", "j2"])
+    )
+    return environment.get_template("page.html.j2").render(
+        data=as_script(data),
+        style=(FOLDER / "page/page.css").read_text(encoding="utf-8"),
+        script=(FOLDER / "page/page.js").read_text(encoding="utf-8"),
+        charts=charts(),
+    )
+
+
+def as_script(data: Any) -> str:
+    """JSON that a script element can hold, whatever texts are in it.
+
+    HTML ends a script at ``</script``, and ``<!--`` changes how it is read. Neither occurs without
+    a ``<``, which JSON may write as an escape. So are the line ends that JavaScript has and JSON
+    has not.
+    """
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+@cache
+def charts() -> str:
+    """Vega-Lite, which draws the charts, as a script; it defines ``vegaEmbed``."""
+    script: str = vl_convert.javascript_bundle("window.vegaEmbed = vegaEmbed;")
+    return script.replace("</script", "<\\/script")
