@@ -13,7 +13,7 @@ from pipeline.core.errors import InputError
 from pipeline.core.rules import STAGE, OfGame, but, given, needs_of
 from pipeline.core import warm
 from pipeline.core.stage import DEVICE, SCHEDULER
-from pipeline.studies import SECTIONS, STUDIES
+from pipeline.studies import STUDIES
 from pipeline.workflow import bridge, one_line
 from pipeline.workflow.params import read_config
 from pipeline.workflow.targets import CLAIMS, drawn, gpus, left_out
@@ -43,7 +43,7 @@ os.environ[DEVICE] = PARAMS.device
 shell.prefix("set -euo pipefail; exec ")
 
 
-for study in SECTIONS:
+for study in STUDIES:
 
     include: f"pipeline/studies/{study}/rules.smk"
 
@@ -51,14 +51,21 @@ for study in SECTIONS:
 include: "pipeline/store/rules.smk"
 
 
+# One target per rule (`frames_values_all`) and one per study (`frames_all`).
+TARGETS = targets(workflow.rules, PARAMS)
+
+
+include: "pipeline/studies/report/rules.smk"
+
+
+TARGETS = targets(workflow.rules, PARAMS)
+
+
 # Every command begins with its rule's name.
 for each in workflow.rules:
     for line in each.params:
         line.rule = each.name
 
-
-# One target per rule (`frames_values_all`) and one per study (`frames_all`).
-TARGETS = targets(workflow.rules, PARAMS)
 
 for name, files in TARGETS.items():
 

@@ -26,18 +26,21 @@ def thumbnail(pixels: NDArray[np.uint8], side: int) -> str:
         return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def unit_picture(pixels: NDArray[np.floating[Any]]) -> str:
-    """A small picture of numbers in [0, 1], or of any numbers that are stretched to it.
+def unit_picture(pixels: NDArray[np.floating[Any]], side: int = 112) -> str:
+    """A picture of numbers in [0, 1], or of any numbers that are stretched to it.
 
     Args:
         pixels: (channel, height, width), one or three channels.
+        side: the most pixels of the longer side.
 
     Returns:
-        A data URI (PNG, so that every pixel keeps its value).
+        A data URI: of a PNG, in which every pixel keeps its value, or of a smaller picture.
     """
     low, high = min(0.0, float(pixels.min())), max(1.0, float(pixels.max()))
     levels = np.round(255 * (pixels - low) / (high - low)).astype(np.uint8)
     shown = levels[0] if len(levels) == 1 else levels[:3].transpose(1, 2, 0)
+    if max(shown.shape[:2]) > side:
+        return thumbnail(np.ascontiguousarray(shown), side)
     with io.BytesIO() as file:
         Image.fromarray(shown).save(file, "PNG")
         return f"data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -26,6 +26,7 @@ TRAINING = {"frames_backbone", "frames_scales", "frames_tsn"}
 FILL = {"frames_plan", "frames_evaluate", "frames_merge"}
 OF_VALUES = {
     *("frames_figures", "frames_claims", "frames_interactions", "frames_localisation"),
+    "report_page",
     *(f"frames_{draw}{stage}" for stage in ("discard", "patterns") for draw in ("", "draw_")),
 }
 OF_MODELS = {
@@ -37,7 +38,7 @@ OF_PLAYERS |= {f"frames_{n}" for n in ("values", "gradients", "shift", "draw_shi
 """Rules that a changed number of players reruns."""
 
 TOY_FILL = {"toy_plan", "toy_evaluate", "toy_merge"}
-TOY_ANALYSES = {"toy_values", "toy_draw_values"}
+TOY_ANALYSES = {"toy_values", "toy_draw_values", "report_page"}
 
 
 @pytest.fixture
@@ -90,12 +91,14 @@ def test_changing_an_analysis_runs_its_dependents_and_undoing_restores_results(f
 
     change(folder, "frames.figures.clips", 1)
     done = dvc(folder, "repro")
-    assert stages_run(done) == rules_run(done) == {"frames_figures"}
+    assert stages_run(done) == rules_run(done) == {"frames_figures", "report_page"}
     assert len(list(folder.glob("results/frames/figures/clips/*.png"))) == 1
     assert has_nothing_to_do(snakemake(folder, "-n"))
 
     change(folder, "frames.accuracy.max_frames", 2)
-    assert rules_run(snakemake(folder)) == {"frames_accuracy", "frames_figures", "frames_claims"}
+    assert rules_run(snakemake(folder)) == {
+        "frames_accuracy", "frames_figures", "frames_claims", "report_page"
+    }  # fmt: skip
     assert json.loads((folder / "results/frames/accuracy.json").read_text())["frames"] == [1, 2]
     assert not stages_run(dvc(folder, "repro"))
 

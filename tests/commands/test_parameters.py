@@ -19,6 +19,9 @@ MODELS, SPLITS = ("trn", "tsn"), ("train", "validation")
 OTHER = {
     "device": "cuda",
     "partitions": 3,
+    "report.videos": 3,
+    "report.classes": ["Doing nothing"],
+    "report.thumbnail": 32,
     "frames.model": "other.video:load",
     "frames.own_model.weights": "other/video.pt",
     "frames.own_model.removal": "blank",

@@ -93,9 +93,10 @@ def test_a_dry_run_shares_out_the_games_and_asks_for_gpus_where_they_are_used(tm
     folder = new_folder(tmp_path, defaults())
     dry = snakemake(folder, "--workflow-profile", "profiles/slurm", "-n", *given)
     assert dry.returncode == 0, dry.stderr
-    listed = r"^rule ((?:frames|baselines|neurons|shapnets)_\w+):\n((?: .*\n)+)"
+    listed = r"^rule ((?:frames|baselines|neurons|shapnets|report)_\w+):\n((?: .*\n)+)"
     blocks = re.findall(listed, dry.stdout + dry.stderr, flags=re.M)
     assert Counter(rule for rule, _ in blocks) == {
+        "report_page": 1,
         "frames_videos": 1,
         "frames_backbone": 2,
         "frames_features": 2,

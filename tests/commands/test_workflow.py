@@ -75,6 +75,7 @@ def test_one_command_makes_everything_and_one_log_per_job(built_once):
     one_each = ["videos", "skipped", "priors", "tsn", "accuracy", "figures", "runtime", "claims"]
     one_each += ["features_train", "features_validation", "scales_1", "scales_2", "joint"]
     one_each += ["interactions", "localisation", "removal"]
+    assert (built_once / "results/report/index.html").stat().st_size > 900_000
     for analysis in ("discard", "patterns", "lengths", "shift", "convergence"):
         one_each += [analysis, f"draw_{analysis}"]
     of_models = [f"{s}_{model}" for s in ("backbone", "values", "gradients") for model in MODELS]

@@ -29,6 +29,7 @@ HOSTILE = (
     "<!-- $x$ & \u2028'\"",
     "<img src=x onerror=alert(2)>",
 )
+LINKS = {"frames": ["results/frames/figures/accuracy.png", "results/frames/lengths.csv"]}
 TRAINING = {"epochs": 12, "learning_rate": 0.02, "draws": 1}
 
 
@@ -67,9 +68,7 @@ def written(study, folder, **changed):
     params = Params(**{"videos": 12, "classes": None, "thumbnail": 40, **changed})
     out = folder / "index.html"
     with contextlib.chdir(study.folder):
-        stage.main(
-            sections={"frames": section(study)}, params=params, out=out, files=folder / "files"
-        )
+        stage.main(sections={"frames": section(study)}, links=LINKS, params=params, out=out)
     text = out.read_text()
     (content,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text)
     return out, json.loads(content)
@@ -98,6 +97,7 @@ def test_numbers_and_pictures_as_text():
     assert rounded([[0.123456789, float("nan")]], 3) == [[0.123, None]]
     assert unit_picture(np.zeros((1, 2, 3))).startswith("data:image/png;base64,")
     assert unit_picture(np.ones((3, 2, 2), dtype=np.float32)).startswith("data:image/png;base64,")
+    assert unit_picture(np.ones((3, 300, 20))).startswith("data:image/webp;base64,")
     values = np.arange(35.0).reshape(5, 7)
     np.testing.assert_allclose(blocks(values, 7), values)
     assert blocks(values, 4).shape == (3, 4)
@@ -276,3 +276,8 @@ def test_claims_are_filtered_and_link_to_their_files(page):
         assert shown.locator("#claims tbody tr").count() == 0
         assert "0 of 1 claims" in shown.inner_text("#count")
         assert "frames/trn" in shown.inner_text("#games")
+        shown.select_option("#choose-shows", "in part")
+        links = shown.eval_on_selector_all(
+            "#claims a", "all => all.map(a => a.getAttribute('href'))"
+        )
+        assert links == ["../frames/figures/accuracy.png"], "there is no accuracy.csv"

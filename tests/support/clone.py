@@ -192,7 +192,7 @@ def shards(folder, *games):
     return found
 
 
-TIMED = ("runtime", "runtime_grid", "claims")
+TIMED = ("runtime", "runtime_grid", "claims", "index")
 """Results that hold measured times, without their suffixes."""
 
 

@@ -141,3 +141,8 @@ def count_pictures(pictures: PicturesParams, split: str, *, up_to: int) -> int:
     files = Path(str(pictures.root), split).glob("*/*")
     of_pictures = (path for path in files if could_be_picture(path))
     return sum(1 for _ in islice(of_pictures, up_to))
+
+
+def viewed(_: Params) -> list[str]:
+    """Files that the study's view in the report reads, besides receipts and stores."""
+    return [f"results/baselines/attributions/{model}.h5" for model in ("classifier", "distance")]

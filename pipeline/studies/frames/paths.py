@@ -218,6 +218,18 @@ def drawn(analysis: str) -> list[str]:
     return [f"{MADE}/figures/{name}.png" for name in FIGURES[analysis]]
 
 
+def viewed(frames: Params) -> list[str]:
+    """Files that the study's view in the report reads, besides receipts and stores."""
+    found = [f"{MADE}/values/{model}.h5" for model in models(frames)]
+    found.append(f"{MADE}/{'clips' if is_own(frames) else 'priors'}.json")
+    if not is_own(frames):
+        found += [f"{MADE}/gradients/{model}.h5" for model in models(frames)]
+    if compares(frames):
+        found += [feature_file(frames, model, "validation") for model in MODELS]
+        found.append(f"{MADE}/attributions.h5")
+    return [*found, *videos_at_hand(frames)]
+
+
 def label_need(frames: Params) -> dict[str, str]:
     """The parameter ``label``, if features are given: it names their class numbers."""
     return {} if frames.features.trn is None else {"label": "frames.features.label"}

@@ -107,3 +107,9 @@ def check(neurons: Params) -> None:
     for name, path in named.items():
         if path is not None and not Path(path).exists():
             raise InputError(f"parameter neurons.{name}: there is no {path}")
+
+
+def viewed(_: Params) -> list[str]:
+    """Files that the study's view in the report reads, besides receipts and stores."""
+    names = ("values/plain.h5", "removal.json", "pictures.h5")
+    return [f"results/neurons/{name}" for name in names]

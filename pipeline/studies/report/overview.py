@@ -1,8 +1,8 @@
 """What was computed, and the claims of the papers with their verdicts."""
 
 import importlib
+import importlib.util
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -14,46 +14,24 @@ from pipeline.store.evaluation import read_receipt
 RESULTS = Path("results")
 
 
-def files_of(studies: Sequence[str]) -> dict[str, list[str]]:
-    """The figures (PNG) and tables (CSV) of studies, relative to their folders."""
-    found = {}
-    for study in studies:
-        source = RESULTS / study
-        paths = [*source.glob("figures/*.png"), *source.glob("*.csv"), *source.glob("*/*.csv")]
-        found[study] = [str(path.relative_to(source)) for path in sorted(paths)]
-    return found
-
-
-def copy_files(files: Mapping[str, Sequence[str]], folder: Path) -> None:
-    """Copy what :func:`files_of` found into a folder, with one folder per study."""
-    for study, paths in files.items():
-        for path in paths:
-            target = folder / study / path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(RESULTS / study / path, target)
-
-
-def overview(
-    sections: Mapping[str, Any], copied: Mapping[str, Sequence[str]], folder: str
-) -> dict[str, Any]:
+def overview(files: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Data of the first view, for JSON.
 
     Args:
-        sections: parameters of the studies.
-        copied: result of :func:`files_of`.
-        folder: name of the folder of copies, beside the page.
+        files: figures and tables that the page links to, by study. The page lies in the folder
+            ``report`` beside the studies' folders.
     """
     return {
-        "studies": list(sections),
-        "games": [game for study in sections for game in _games(study)],
-        "claims": [c for study in sections for c in _claims(study, copied.get(study, ()), folder)],
+        "studies": list(files),
+        "games": [game for study in files for game in _games(study)],
+        "claims": [claim for study, known in files.items() for claim in _claims(study, known)],
         "figures": {
             study: [
-                {"name": _title(study, Path(path).stem), "file": f"{folder}/{study}/{path}"}
-                for path in files
+                {"name": _title(study, Path(path).stem), "file": _link(path)}
+                for path in known
                 if path.endswith(".png")
             ]
-            for study, files in copied.items()
+            for study, known in files.items()
         },
     }
 
@@ -87,16 +65,18 @@ def _games(study: str) -> list[dict[str, Any]]:
     return found
 
 
-def _claims(study: str, files: Sequence[str], folder: str) -> list[dict[str, Any]]:
+def _claims(study: str, files: Sequence[str]) -> list[dict[str, Any]]:
     """A study's claims, each with its figure and its table."""
     path = RESULTS / study / "claims.json"
     if not path.exists():
         return []
-    links = importlib.import_module(f"pipeline.studies.{study}.view").LINKS
+    has_view = importlib.util.find_spec(f"pipeline.studies.{study}.view") is not None
+    view = importlib.import_module(f"pipeline.studies.{study}.view") if has_view else None
+    links = getattr(view, "LINKS", {})
     found = []
     for claim in json.loads(path.read_bytes()):
         figure, table = links.get(claim["source"], (None, "claims.csv"))
-        drawn = f"figures/{figure}.png"
+        drawn, table = f"{RESULTS}/{study}/figures/{figure}.png", f"{RESULTS}/{study}/{table}"
         found.append(
             {
                 "study": study,
@@ -105,11 +85,16 @@ def _claims(study: str, files: Sequence[str], folder: str) -> list[dict[str, Any
                 "claim": claim["claim"],
                 "measured": claim["measured"],
                 "shows": claim["shows"],
-                "figure": f"{folder}/{study}/{drawn}" if drawn in files else None,
-                "table": f"{folder}/{study}/{table}" if table in files else None,
+                "figure": _link(drawn) if drawn in files else None,
+                "table": _link(table) if table in files else None,
             }
         )
     return found
+
+
+def _link(path: str) -> str:
+    """A path below the folder of results, from the page's folder."""
+    return f"../{Path(path).relative_to(RESULTS)}"
 
 
 def _title(study: str, name: str) -> str:

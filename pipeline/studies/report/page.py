@@ -1,6 +1,7 @@
 """Puts the data of all views into one page of HTML."""
 
 import importlib
+import importlib.util
 import json
 from functools import cache
 from pathlib import Path
@@ -14,14 +15,16 @@ from pipeline.studies.report.params import Params
 FOLDER = Path(__file__).parent
 
 
-def view_of(study: str, section: dict[str, Any], params: Params) -> dict[str, Any]:
-    """Data of a study's view; see ``view.py`` in its folder.
+def view_of(study: str, section: dict[str, Any], params: Params) -> dict[str, Any] | None:
+    """Data of a study's view; see ``view.py`` in its folder. None if it has no view.
 
     Args:
         study: its name.
         section: its parameters.
         params: what the page shows.
     """
+    if importlib.util.find_spec(f"pipeline.studies.{study}.view") is None:
+        return None
     module = importlib.import_module(f"pipeline.studies.{study}.view")
     kind = importlib.import_module(f"pipeline.studies.{study}.params").Params
     of_study = kind.model_validate(section)

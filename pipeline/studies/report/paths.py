@@ -1,13 +1,13 @@
 """Files of the page of results."""
 
-from collections.abc import Mapping
+import importlib
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pipeline.core.rules import GameRule
 from pipeline.studies.report.params import Params
 
 PAGE = "results/report/index.html"
-FILES = "results/report/files"
-"""Figures and tables that the page links to."""
 
 INTERMEDIATE = ()
 """Stages whose files may be removed: none."""
@@ -21,3 +21,19 @@ def domains(_: Params) -> dict[str, list[str]]:
 def games(_: Params) -> Mapping[str, GameRule]:
     """The page has no games."""
     return {}
+
+
+def shown(params: Any, reported: Mapping[str, Sequence[str]]) -> list[str]:
+    """Files that the page is made from: receipts, claims, and what the views of studies read.
+
+    Args:
+        params: all parameters.
+        reported: all files of each study on the page.
+    """
+    found: dict[str, None] = {}
+    for study, files in reported.items():
+        paths = importlib.import_module(f"pipeline.studies.{study}.paths")
+        found |= dict.fromkeys(f for f in files if "/receipts/" in f or f.endswith("/claims.json"))
+        if hasattr(paths, "viewed"):
+            found |= dict.fromkeys(paths.viewed(getattr(params, study)))
+    return list(found)

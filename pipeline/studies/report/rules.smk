@@ -1,13 +1,20 @@
 from pipeline.studies.report import paths as report_files
 
+REPORTED = {study: TARGETS[study] for study in PARAMS.studies}
+REPORT_LINKS = {
+    study: [file for file in files if file.endswith((".png", ".csv"))]
+    for study, files in REPORTED.items()
+}
+REPORT_SECTIONS = {
+    study: getattr(PARAMS, study).model_dump(mode="json") for study in PARAMS.studies
+}
 
-# The page is made from all results of the studies.
+
 rule report_page:
     input:
-        lambda wildcards: [file for study in PARAMS.studies for file in TARGETS[study]],
+        report_files.shown(PARAMS, REPORTED),
     output:
         out=report_files.PAGE,
-        files=directory(report_files.FILES),
     log:
         "results/logs/report/page.log",
     conda:
@@ -15,14 +22,8 @@ rule report_page:
     params:
         needs(
             params="report",
-            sections=given(
-                {
-                    study: getattr(PARAMS, study).model_dump(mode="json")
-                    for study in PARAMS.studies
-                },
-                "studies",
-                *PARAMS.studies,
-            ),
+            links=given(REPORT_LINKS, "studies"),
+            sections=given(REPORT_SECTIONS, *PARAMS.studies),
         ),
     shell:
         STAGE

@@ -132,3 +132,8 @@ def check(shapnets: Params) -> None:
             raise InputError(f"parameter shapnets.images.root: there is no {file}")
     if shapnets.table is not None:
         own_features(shapnets.table)
+
+
+def viewed(_: Params) -> list[str]:
+    """Files that the study's view in the report reads, besides receipts and stores."""
+    return ["results/shapnets/images.h5"]

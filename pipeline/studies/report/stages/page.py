@@ -1,33 +1,32 @@
 """Stage: a page of all results, to look at in a browser.
 
 It opens from disk, without a server and without a network. Data, pictures and the charting library
-are in the page; the figures and tables that it links to lie in a folder beside it.
+are in the page. It links to figures and tables in the folders of the studies.
 """
 
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.files import replacing, replacing_directory
-from pipeline.studies.report.overview import copy_files, files_of, overview
+from pipeline.core.files import replacing
+from pipeline.studies.report.overview import overview
 from pipeline.studies.report.page import rendered, view_of
 from pipeline.studies.report.params import Params
 
 VERSION = 1
 
 
-def main(*, sections: dict[str, Any], params: Params, out: Path, files: Path) -> None:
-    """Write the page ``out`` (HTML), and copies of figures and tables below ``files``.
+def main(
+    *, sections: dict[str, Any], links: dict[str, list[str]], params: Params, out: Path
+) -> None:
+    """Write the page ``out`` (HTML).
 
-    ``sections`` are the parameters of the studies to show.
+    Args:
+        sections: parameters of the studies to show.
+        links: figures (PNG) and tables (CSV) of each of them.
+        params: what the page shows.
+        out: the page.
     """
-    copied = files_of(list(sections))
-    page = rendered(
-        {
-            "overview": overview(sections, copied, files.name),
-            **{study: view_of(study, section, params) for study, section in sections.items()},
-        }
-    )
-    with replacing_directory(files) as folder:
-        copy_files(copied, folder)
+    views = {study: view_of(study, section, params) for study, section in sections.items()}
+    page = rendered({"overview": overview(links), **views})
     with replacing(out) as temporary:
         temporary.write_text(page, encoding="utf-8")
