@@ -24,7 +24,7 @@ from pipeline.core import stage
 from pipeline.core.errors import InputError
 from pipeline.store import open_store
 from pipeline.store.evaluation import read_receipt
-from pipeline.studies import STUDIES
+from pipeline.studies import SECTIONS, STUDIES
 from pipeline.studies.frames import paths
 from pipeline.workflow.params import read_config, validate
 from pipeline.workflow.targets import gpus
@@ -340,11 +340,11 @@ def test_every_stage_has_one_rule_and_every_rule_its_stage(new):
     assert len(listed) == len({*listed})
     rules = {rule for rule in listed if rule != "all" and not rule.endswith("_all")}
     of_stores = {f"{s}_{name}" for s in STUDIES for name in stages_in("pipeline/store/stages")}
-    own = {f"{s}_{name}" for s in STUDIES for name in stages_in(f"pipeline/studies/{s}/stages")}
+    own = {f"{s}_{name}" for s in SECTIONS for name in stages_in(f"pipeline/studies/{s}/stages")}
     assert len(own) > 35
     assert not own & of_stores
-    # This rule exists only if features are given in groups of files.
-    assert rules | {"frames_given"} == own | of_stores
+    # These rules exist only if features are given in groups of files, or with a user's own model.
+    assert rules | {"frames_given", "frames_clips"} == own | of_stores
     for rule in rules:
         assert callable(importlib.import_module(stage.module_of(rule)).main)
 

@@ -4,13 +4,13 @@ import csv
 import json
 import shutil
 
-import av
 import numpy as np
 import oracle
 import pytest
 import stages
 import study as run
 import torch
+from lossless import write_video
 from test_own_videos import Scores, slow_clip
 from tiny import tiny_params
 
@@ -29,15 +29,6 @@ class Six(Scores):
     """Wants six frames."""
 
     frames = 6
-
-
-def write_video(path, pixels):
-    with av.open(path, "w", format="mov") as out:
-        stream = out.add_stream("png", rate=4)
-        stream.width, stream.height, stream.pix_fmt = 8, 6, "rgb24"
-        for frame in pixels:
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        out.mux(stream.encode(None))
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,11 @@
 
 import re
 
-import av
 import numpy as np
 import oracle
 import pytest
 import torch
+from lossless import write_video
 from tiny import ROOT
 from torchvision import models
 from typer.testing import CliRunner
@@ -57,12 +57,7 @@ def video(tmp_path_factory):
     """A lossless clip of random pictures, 2 seconds long."""
     path = tmp_path_factory.mktemp("video") / "clip.mov"
     pixels = np.random.default_rng(0).integers(0, 256, (FRAMES, 6, 8, 3), dtype=np.uint8)
-    with av.open(path, "w", format="mov") as out:
-        stream = out.add_stream("png", rate=4)
-        stream.width, stream.height, stream.pix_fmt = 8, 6, "rgb24"
-        for frame in pixels:
-            out.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-        out.mux(stream.encode(None))
+    write_video(path, pixels)
     return path, pixels
 
 
