@@ -318,6 +318,19 @@ def test_own_data(root, tmp_path, document, first, planned):
             assert "exact Shapley value" in said
 
 
+def test_the_page_is_made_and_opened(built_once, tmp_path):
+    folder = clone.copied(built_once, tmp_path / "copy")
+    page = folder / "results/report/index.html"
+    page.unlink()
+    browser = tmp_path / "browser"
+    browser.write_text(f'#!/bin/sh\necho "$1" > {tmp_path}/opened\n')
+    browser.chmod(0o755)
+    command = "python -m pipeline report --open"
+    clone.run(folder, "bash", "-ec", command, BROWSER=str(browser))
+    assert page.exists()
+    assert (tmp_path / "opened").read_text().strip() == page.resolve().as_uri()
+
+
 def test_a_folder_of_videos_with_another_model(tmp_path):
     folder = clone.new_clone(tmp_path / "new", clone.SMALL)
     text = (ROOT / "docs/own-models.md").read_text()
@@ -421,6 +434,7 @@ TYPED = {
     "snakemake -n -p --forcerun *": "test_commands_that_are_seldom_needed",
     "python -m pipeline dvc-yaml": "test_commands_that_are_seldom_needed",
     "python -m pipeline documents": "test_commands_that_are_seldom_needed",
+    "python -m pipeline report --open": "test_the_page_is_made_and_opened",
     "python -m pipeline store export *": "test_other_libraries",
     "python -m pipeline store import *": "test_other_libraries",
     "python -m pipeline store [!ei]*": "test_stores_from_a_terminal",

@@ -29,7 +29,12 @@ HOSTILE = (
     "<!-- $x$ & \u2028'\"",
     "<img src=x onerror=alert(2)>",
 )
-LINKS = {"frames": ["results/frames/figures/accuracy.png", "results/frames/lengths.csv"]}
+FILES = {
+    "frames": [
+        *("results/frames/figures/accuracy.png", "results/frames/lengths.csv"),
+        *("results/frames/claims.csv", "results/frames/receipts/trn.json"),
+    ]
+}
 TRAINING = {"epochs": 12, "learning_rate": 0.02, "draws": 1}
 
 
@@ -64,11 +69,11 @@ def section(study):
     }
 
 
-def written(study, folder, **changed):
+def written(study, folder, files=FILES, **changed):
     params = Params(**{"videos": 12, "classes": None, "thumbnail": 40, **changed})
     out = folder / "index.html"
     with contextlib.chdir(study.folder):
-        stage.main(sections={"frames": section(study)}, links=LINKS, params=params, out=out)
+        stage.main(sections={"frames": section(study)}, files=files, params=params, out=out)
     text = out.read_text()
     (content,) = re.findall(r'<script type="application/json" id="data">(.*?)</script>', text)
     return out, json.loads(content)
@@ -281,3 +286,10 @@ def test_claims_are_filtered_and_link_to_their_files(page):
             "#claims a", "all => all.map(a => a.getAttribute('href'))"
         )
         assert links == ["../frames/figures/accuracy.png"], "there is no accuracy.csv"
+
+
+def test_files_of_an_earlier_run_are_not_shown(study, tmp_path):
+    _, data = written(study, tmp_path, files={"frames": ["results/frames/receipts/tsn.json"]})
+    assert [game["game"] for game in data["overview"]["games"]] == ["tsn"]
+    assert data["overview"]["claims"] == []
+    assert data["overview"]["figures"] == {"frames": []}

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +163,8 @@ def list_clips(
     if not clips:
         reason = f": {left_out[0][1]}" if left_out else ""
         raise InputError(f"none of the {len(videos)} videos can be used{reason}")
-    found_all = OwnClips(name, digest, tuple(model.classes), tuple(of_player.tolist()), ())
-    return replace(found_all, clips=tuple(clips)), left_out
+    players = tuple(of_player.tolist())
+    return OwnClips(name, digest, tuple(model.classes), players, tuple(clips)), left_out
 
 
 def _frames(

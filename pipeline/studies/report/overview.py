@@ -18,12 +18,13 @@ def overview(files: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     """Data of the first view, for JSON.
 
     Args:
-        files: figures and tables that the page links to, by study. The page lies in the folder
+        files: by study, the receipts of its games, and the figures and tables that the page links
+            to. Other files of an earlier run are not looked at. The page lies in the folder
             ``report`` beside the studies' folders.
     """
     return {
         "studies": list(files),
-        "games": [game for study in files for game in _games(study)],
+        "games": [game for study, known in files.items() for game in _games(study, known)],
         "claims": [claim for study, known in files.items() for claim in _claims(study, known)],
         "figures": {
             study: [
@@ -36,10 +37,10 @@ def overview(files: Mapping[str, Sequence[str]]) -> dict[str, Any]:
     }
 
 
-def _games(study: str) -> list[dict[str, Any]]:
+def _games(study: str, files: Sequence[str]) -> list[dict[str, Any]]:
     """What the receipts and stores of a study say of each game."""
     found = []
-    for path in sorted((RESULTS / study / "receipts").glob("*.json")):
+    for path in sorted(Path(file) for file in files if "/receipts/" in file):
         receipt = read_receipt(path)
         store = open_store(receipt.store)
         record = store.record
@@ -67,14 +68,13 @@ def _games(study: str) -> list[dict[str, Any]]:
 
 def _claims(study: str, files: Sequence[str]) -> list[dict[str, Any]]:
     """A study's claims, each with its figure and its table."""
-    path = RESULTS / study / "claims.json"
-    if not path.exists():
+    if f"{RESULTS}/{study}/claims.csv" not in files:
         return []
     has_view = importlib.util.find_spec(f"pipeline.studies.{study}.view") is not None
     view = importlib.import_module(f"pipeline.studies.{study}.view") if has_view else None
     links = getattr(view, "LINKS", {})
     found = []
-    for claim in json.loads(path.read_bytes()):
+    for claim in json.loads((RESULTS / study / "claims.json").read_bytes()):
         figure, table = links.get(claim["source"], (None, "claims.csv"))
         drawn, table = f"{RESULTS}/{study}/figures/{figure}.png", f"{RESULTS}/{study}/{table}"
         found.append(

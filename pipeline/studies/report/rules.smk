@@ -1,8 +1,12 @@
 from pipeline.studies.report import paths as report_files
 
 REPORTED = {study: TARGETS[study] for study in PARAMS.studies}
-REPORT_LINKS = {
-    study: [file for file in files if file.endswith((".png", ".csv"))]
+REPORT_FILES = {
+    study: [
+        file
+        for file in files
+        if file.endswith((".png", ".csv")) or "/receipts/" in file
+    ]
     for study, files in REPORTED.items()
 }
 REPORT_SECTIONS = {
@@ -22,7 +26,7 @@ rule report_page:
     params:
         needs(
             params="report",
-            links=given(REPORT_LINKS, "studies"),
+            files=given(REPORT_FILES, "studies"),
             sections=given(REPORT_SECTIONS, *PARAMS.studies),
         ),
     shell:

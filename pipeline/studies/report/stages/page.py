@@ -16,17 +16,17 @@ VERSION = 1
 
 
 def main(
-    *, sections: dict[str, Any], links: dict[str, list[str]], params: Params, out: Path
+    *, sections: dict[str, Any], files: dict[str, list[str]], params: Params, out: Path
 ) -> None:
     """Write the page ``out`` (HTML).
 
     Args:
         sections: parameters of the studies to show.
-        links: figures (PNG) and tables (CSV) of each of them.
+        files: figures (PNG), tables (CSV) and receipts (JSON) of each of them.
         params: what the page shows.
         out: the page.
     """
     views = {study: view_of(study, section, params) for study, section in sections.items()}
-    page = rendered({"overview": overview(links), **views})
+    page = rendered({"overview": overview(files), **views})
     with replacing(out) as temporary:
         temporary.write_text(page, encoding="utf-8")
