@@ -2,6 +2,7 @@
 
 import base64
 import io
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,18 @@ from PIL import Image
 
 LEVELS = 65535
 """Steps between the least and the greatest number of a quantised table."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a page shows, which bounds its size."""
+
+    videos: int
+    """the most videos"""
+    classes: tuple[str, ...] | None
+    """names of the classes whose videos are shown; None: all"""
+    side: int
+    """pixels of a picture's longer side"""
 
 
 def thumbnail(pixels: NDArray[np.uint8], side: int) -> str:
@@ -26,7 +39,7 @@ def thumbnail(pixels: NDArray[np.uint8], side: int) -> str:
         return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def unit_picture(pixels: NDArray[np.floating[Any]], side: int = 112) -> str:
+def unit_picture(pixels: NDArray[np.floating[Any]], side: int) -> str:
     """A picture of numbers in [0, 1], or of any numbers that are stretched to it.
 
     Args:

@@ -100,9 +100,11 @@ def test_quantised_numbers_are_within_half_a_step(shape):
 
 def test_numbers_and_pictures_as_text():
     assert rounded([[0.123456789, float("nan")]], 3) == [[0.123, None]]
-    assert unit_picture(np.zeros((1, 2, 3))).startswith("data:image/png;base64,")
-    assert unit_picture(np.ones((3, 2, 2), dtype=np.float32)).startswith("data:image/png;base64,")
-    assert unit_picture(np.ones((3, 300, 20))).startswith("data:image/webp;base64,")
+    assert unit_picture(np.zeros((1, 2, 3)), 64).startswith("data:image/png;base64,")
+    assert unit_picture(np.ones((3, 2, 2), dtype=np.float32), 64).startswith(
+        "data:image/png;base64,"
+    )
+    assert unit_picture(np.ones((3, 300, 20)), 64).startswith("data:image/webp;base64,")
     values = np.arange(35.0).reshape(5, 7)
     np.testing.assert_allclose(blocks(values, 7), values)
     assert blocks(values, 4).shape == (3, 4)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.embedding import rounded, unit_picture
+from pipeline.core.embedding import Limits, rounded, unit_picture
 from pipeline.studies.baselines.attribution_files import OF_AREAS, Attributions, read_attributions
 from pipeline.studies.baselines.figures.pictures import METHOD_NAMES
 from pipeline.studies.baselines.params import Params
@@ -41,16 +41,16 @@ LINKS = {
 """Figure and table of the claims, by their source in the paper."""
 
 
-def view(_: Params) -> dict[str, Any]:
+def view(params: Params, limits: Limits) -> dict[str, Any]:  # noqa: ARG001  as in all studies
     """Data of the view of pictures, for JSON."""
     models = {}
     for model in ("classifier", "distance"):
         found = read_attributions(Path(f"results/baselines/attributions/{model}.h5"))
-        models[model] = _model(found)
+        models[model] = _model(found, limits.side)
     return {"models": models, "methods": {name: METHOD_NAMES[name] for name in SHOWN}}
 
 
-def _model(found: Attributions) -> dict[str, Any]:
+def _model(found: Attributions, side: int) -> dict[str, Any]:
     count = min(MOST_PICTURES, len(found.pictures))
     areas = np.asarray(found.areas)
     pictures = [
@@ -58,8 +58,8 @@ def _model(found: Attributions) -> dict[str, Any]:
             "id": found.instances[i],
             "label": found.classes[found.labels[i]],
             "target": found.classes[found.targets[i]],
-            "picture": unit_picture(found.pictures[i]),
-            "second": None if found.seconds is None else unit_picture(found.seconds[i]),
+            "picture": unit_picture(found.pictures[i], side),
+            "second": None if found.seconds is None else unit_picture(found.seconds[i], side),
             "values": {name: _values(found, name, i, areas) for name in SHOWN},
         }
         for i in range(count)

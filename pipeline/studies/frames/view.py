@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.core.embedding import quantised, rounded, thumbnail
+from pipeline.core.embedding import Limits, quantised, rounded, thumbnail
 from pipeline.core.errors import InputError
 from pipeline.core.plotting import model_name
 from pipeline.data.decoding import VideoError, decode_frames
@@ -47,21 +47,14 @@ LINKS = {
 """Figure and table of the claims, by their source in the paper."""
 
 
-def view(params: Params, videos: int, classes: Sequence[str] | None, side: int) -> dict[str, Any]:
-    """Data of the view of videos, for JSON.
-
-    Args:
-        params: of the study.
-        videos: the most videos.
-        classes: names of the classes whose videos are shown; None: all.
-        side: pixels of a thumbnail's longer side.
-    """
+def view(params: Params, limits: Limits) -> dict[str, Any]:
+    """Data of the view of videos, for JSON."""
     models = paths.models(params)
     known = {m: read_values(Path(f"{paths.MADE}/values/{m}.h5")) for m in models}
     first = known[models[0]]
     names = read_class_names(Path(class_file(params)))
     lengths = {m: _lengths(m) for m in models if paths.compares(params)}
-    chosen = choose(first, names, videos, classes, _looked_up(lengths))
+    chosen = choose(first, names, limits, _looked_up(lengths))
     root = Path(paths.dataset_root(params)) if paths.has_videos(params) else None
     if not first.frames_are_numbered:
         root = None
@@ -73,13 +66,13 @@ def view(params: Params, videos: int, classes: Sequence[str] | None, side: int) 
         features = read_features(
             Path(paths.feature_file(params, model, "validation")), label=params.features.label
         )
-        for video in shown:
+        for video in [each for each in shown if model in each["models"]]:
             numbers = _numbers_of(features, video["id"])
             most = first.frames.shape[1]
             shorter = _shorter(of_model, video["id"], most, numbers)
             video["models"][model]["lengths"] = shorter
     if root is not None:
-        add_pictures(shown, root, side)
+        add_pictures(shown, root, limits.side)
     return {
         "classes": list(names),
         "models": {m: model_name(m) for m in models},
@@ -101,21 +94,20 @@ def class_file(params: Params) -> str:
 def choose(
     values: FrameValues,
     names: Sequence[str],
-    most: int,
-    classes: Sequence[str] | None,
+    limits: Limits,
     preferred: frozenset[str],
 ) -> list[int]:
     """Videos to show: of every class in turn, preferred ones and wrongly classified ones first.
 
-    Raises InputError if there is no class of a name in ``classes``.
+    Raises InputError if there is no class of a name in ``limits``.
     """
-    for name in classes or ():
+    for name in limits.classes or ():
         if name not in names:
             close = difflib.get_close_matches(name, names, n=1, cutoff=0)[0]
             raise InputError(
                 f"report.classes: there is no class {name!r}; the nearest is {close!r}"
             )
-    allowed = range(len(names)) if classes is None else [names.index(name) for name in classes]
+    allowed = range(len(names)) if limits.classes is None else map(names.index, limits.classes)
     queues: dict[int, list[int]] = {c: [] for c in allowed}
     wrong = values.true_class != values.predicted_class
 
@@ -125,9 +117,9 @@ def choose(
     for i in sorted(range(len(values.uids)), key=rank):
         queues.get(int(values.true_class[i]), []).append(i)
     chosen: list[int] = []
-    while len(chosen) < most and any(queues.values()):
+    while len(chosen) < limits.videos and any(queues.values()):
         for queue in queues.values():
-            if queue and len(chosen) < most:
+            if queue and len(chosen) < limits.videos:
                 chosen.append(queue.pop(0))
     return sorted(chosen, key=lambda i: (int(values.true_class[i]), i))
 
@@ -188,9 +180,10 @@ def _video(
         "models": {},
     }
     for model, values in known.items():
-        if uid not in values.uids:
+        place = values.uids.index(uid) if uid in values.uids else -1
+        # Feature files of two models may hold other frames of a video.
+        if place < 0 or not np.array_equal(values.frames[place], first.frames[i]):
             continue
-        place = values.uids.index(uid)
         found["models"][model] = {
             "predicted": int(values.predicted_class[place]),
             **_tables(values, stores[model], place),

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.core.embedding import rounded, unit_picture
+from pipeline.core.embedding import Limits, rounded, unit_picture
 from pipeline.studies.neurons.params import Params
 from pipeline.studies.neurons.pictures import Portraits, read_portraits
 from pipeline.studies.neurons.values import read_values
@@ -31,7 +31,7 @@ LINKS = {
 """Figure and table of the claims, by their source in the paper."""
 
 
-def view(_: Params) -> dict[str, Any]:
+def view(params: Params, limits: Limits) -> dict[str, Any]:  # noqa: ARG001  as in all studies
     """Data of the view of neurons, for JSON."""
     values = read_values("results/neurons/values/plain.h5")
     ranked = {}
@@ -55,11 +55,11 @@ def view(_: Params) -> dict[str, Any]:
         "filters": len(values.players),
         "ranked": ranked,
         "curves": curves,
-        "portraits": _portraits(read_portraits(Path("results/neurons/pictures.h5"))),
+        "portraits": _portraits(read_portraits(Path("results/neurons/pictures.h5")), limits.side),
     }
 
 
-def _portraits(found: Portraits | None) -> list[dict[str, Any]]:
+def _portraits(found: Portraits | None, side: int) -> list[dict[str, Any]]:
     """Images of filters; each filter was chosen for one metric."""
     if found is None:
         return []
@@ -67,9 +67,9 @@ def _portraits(found: Portraits | None) -> list[dict[str, Any]]:
         {
             "of": found.of[k],
             "filter": found.filters[k],
-            "most": [unit_picture(picture) for picture in found.most[k]],
-            "least": [unit_picture(picture) for picture in found.least[k]],
-            "dreams": [unit_picture(picture) for picture in found.dreams[k]],
+            "most": [unit_picture(picture, side) for picture in found.most[k]],
+            "least": [unit_picture(picture, side) for picture in found.least[k]],
+            "dreams": [unit_picture(picture, side) for picture in found.dreams[k]],
         }
         for k in range(len(found.filters))
     ]

@@ -10,6 +10,7 @@ from typing import Any
 import vl_convert
 from jinja2 import Environment, FileSystemLoader, select_autoescape
 
+from pipeline.core.embedding import Limits
 from pipeline.studies.report.params import Params
 
 FOLDER = Path(__file__).parent
@@ -28,8 +29,9 @@ def view_of(study: str, section: dict[str, Any], params: Params) -> dict[str, An
     module = importlib.import_module(f"pipeline.studies.{study}.view")
     kind = importlib.import_module(f"pipeline.studies.{study}.params").Params
     of_study = kind.model_validate(section)
-    shown = (params.videos, params.classes, params.thumbnail) if study == "frames" else ()
-    found: dict[str, Any] = module.view(of_study, *shown)
+    classes = None if params.classes is None else tuple(params.classes)
+    limits = Limits(params.videos, classes, params.thumbnail)
+    found: dict[str, Any] = module.view(of_study, limits)
     return found
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from pipeline.core.embedding import rounded, unit_picture
+from pipeline.core.embedding import Limits, rounded, unit_picture
 from pipeline.studies.shapnets.image_explained import read_drawn
 from pipeline.studies.shapnets.params import Params
 
@@ -29,13 +29,13 @@ LINKS = {
 """Figure and table of the claims, by their source in the paper."""
 
 
-def view(_: Params) -> dict[str, Any]:
+def view(params: Params, limits: Limits) -> dict[str, Any]:  # noqa: ARG001  as in all studies
     """Data of the view of Shapley networks, for JSON."""
     found = read_drawn(Path("results/shapnets/images.h5"))
     images = [
         {
             "label": found.classes[found.labels[i]],
-            "picture": unit_picture(found.images[i]),
+            "picture": unit_picture(found.images[i], limits.side),
             "networks": {
                 network: {
                     "classes": rounded(found.explanations[k, i], 3),
