@@ -1,5 +1,6 @@
 """What was computed, and the claims of the papers with their verdicts."""
 
+import hashlib
 import importlib
 import importlib.util
 import json
@@ -12,6 +13,9 @@ from pipeline.store import open_store
 from pipeline.store.evaluation import read_receipt
 
 RESULTS = Path("results")
+
+NO_WEIGHTS = hashlib.sha256().hexdigest()
+"""What games without a network state in place of its digest."""
 
 
 def overview(files: Mapping[str, Sequence[str]]) -> dict[str, Any]:
@@ -44,6 +48,7 @@ def _games(study: str, files: Sequence[str]) -> list[dict[str, Any]]:
         receipt = read_receipt(path)
         store = open_store(receipt.store)
         record = store.record
+        digest = record.weights_sha256
         written = datetime.fromtimestamp(path.stat().st_mtime, UTC)
         found.append(
             {
@@ -58,7 +63,7 @@ def _games(study: str, files: Sequence[str]) -> list[dict[str, Any]]:
                 "reused": receipt.evaluations_reused,
                 "seconds": receipt.seconds,
                 "device": receipt.device,
-                "weights": record.weights_sha256[:12],
+                "weights": "none" if digest == NO_WEIGHTS else digest[:12],
                 "torch": record.versions.get("torch", ""),
                 "when": written.strftime("%Y-%m-%d %H:%M UTC"),
             }

@@ -113,7 +113,7 @@
     }
   }
   function table(heads, rows, id) {
-    const is_number = (value) => typeof value === "number" || /^[+\u2212]?[\d.]+(e\u2212?\d+)?$/.test(value);
+    const is_number = (value) => typeof value === "number" || /^[+\u2212]?[\d.,]+(e\u2212?\d+)?$/.test(value);
     const cell = (value) => el("td", { class: is_number(value) ? "number" : null }, Array.isArray(value) ? value : [typeof value === "number" ? value.toLocaleString("en") : value]);
     return el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `table of ${id}` }, el("table", { id },
       el("thead", {}, el("tr", {}, heads.map((h) => el("th", { scope: "col" }, h)))),
