@@ -38,7 +38,7 @@ OF_PLAYERS |= {f"frames_{n}" for n in ("values", "gradients", "shift", "draw_shi
 """Rules that a changed number of players reruns."""
 
 TOY_FILL = {"toy_plan", "toy_evaluate", "toy_merge"}
-TOY_ANALYSES = {"toy_values", "toy_draw_values", "report_page"}
+TOY_ANALYSES = {"toy_values", "toy_draw_values"}
 
 
 @pytest.fixture
@@ -91,7 +91,7 @@ def test_changing_an_analysis_runs_its_dependents_and_undoing_restores_results(f
 
     change(folder, "frames.figures.clips", 1)
     done = dvc(folder, "repro")
-    assert stages_run(done) == rules_run(done) == {"frames_figures", "report_page"}
+    assert stages_run(done) == rules_run(done) == {"frames_figures"}
     assert len(list(folder.glob("results/frames/figures/clips/*.png"))) == 1
     assert has_nothing_to_do(snakemake(folder, "-n"))
 

@@ -70,7 +70,7 @@ def test_its_results_follow_from_the_game(toy_once):
 
 def test_dvc_yaml_lists_its_stages(toy_once):
     content = yaml.safe_load((toy_once / "dvc.yaml").read_text())
-    assert set(content["stages"]) == {"toy_merge", *ANALYSES}
+    assert set(content["stages"]) == {"toy_merge", *ANALYSES, "report_page"}
     merge = content["stages"]["toy_merge"]
     assert merge["params"] == ["toy.vote", {"pipeline/studies/toy/game.py": ["VERSION"]}]
     outs = {path for out in merge["outs"] for path in out}
@@ -132,7 +132,7 @@ def test_changing_an_analysis_evaluates_nothing_and_undoing_restores_results(fol
 def test_only_additional_instances_are_evaluated(folder, command):
     stored, before = shards(folder), clone.contents(folder)
     change(folder, "toy.vote.quotas", [4, 5, 6])
-    assert ran(folder, command) == FILL | ANALYSES
+    assert ran(folder, command) == FILL | ANALYSES | {"report_page"}
     assert evaluations(folder) == (COALITIONS, 2 * COALITIONS)
     now = shards(folder)
     assert len(now) == 3
@@ -160,7 +160,7 @@ def test_pulled_results_run_nothing(toy_once, tmp_path, command):
     assert has_nothing_to_do(snakemake(fresh, "-n"))
     # The clone also knows single instances.
     change(fresh, "toy.vote.quotas", [5, 6])
-    assert ran(fresh, command) == FILL | ANALYSES
+    assert ran(fresh, command) == FILL | ANALYSES | {"report_page"}
     assert evaluations(fresh) == (COALITIONS, COALITIONS)
 
 

@@ -261,7 +261,7 @@ def first_look():
 def test_a_first_look_is_planned(tmp_path):
     folder = new_clone(tmp_path / "new")
     planned = rules_run(clone.run(folder, "bash", "-ec", f"{first_look()} -n"))
-    assert {rule.partition("_")[0] for rule in planned} == {*STUDIES}
+    assert {rule.partition("_")[0] for rule in planned} == {*STUDIES, "report"}
 
 
 def test_forcing_a_stage(folder):

@@ -229,7 +229,7 @@ def test_a_parameter_touches_only_what_depends_on_it(built):
     assert {"frames_evaluate", "frames_skipped"} <= other_clips
     assert not other_clips & {"frames_backbone", "frames_scales", "frames_tsn", "frames_videos"}
     # The stage of the figures also writes the summary, which the claims read.
-    assert planned("{figures: {clips: 1}}") == {"frames_figures", "frames_claims"}
+    assert planned("{figures: {clips: 1}}") == {"frames_figures", "frames_claims", "report_page"}
     assert planned("{dataset: {max_skipped: 0.5}}") == {"frames_skipped"}
     of_game = planned("{coalitions: {score: logit}}")
     assert {"frames_plan", "frames_evaluate", "frames_merge", "frames_gradients"} <= of_game

@@ -1,5 +1,6 @@
 """What the report shows of pictures: exact values of areas beside IG and SIG."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,6 @@ from numpy.typing import NDArray
 from pipeline.core.embedding import Limits, rounded, unit_picture
 from pipeline.studies.baselines.attribution_files import OF_AREAS, Attributions, read_attributions
 from pipeline.studies.baselines.figures.pictures import METHOD_NAMES
-from pipeline.studies.baselines.params import Params
 
 MOST_PICTURES = 24
 MOST_SIDE = 32
@@ -41,7 +41,7 @@ LINKS = {
 """Figure and table of the claims, by their source in the paper."""
 
 
-def view(params: Params, limits: Limits) -> dict[str, Any]:  # noqa: ARG001  as in all studies
+def view(section: Mapping[str, Any], limits: Limits) -> dict[str, Any]:  # noqa: ARG001  as in all studies
     """Data of the view of pictures, for JSON."""
     models = {}
     for model in ("classifier", "distance"):

@@ -263,6 +263,20 @@ class RemovalParams(Section):
     clips: Count | None
 
 
+class RootParams(Section):
+    """Where videos are."""
+
+    root: str | None
+
+
+class ViewedParams(Section):
+    """What the view of the study in the report depends on."""
+
+    model: str | None
+    dataset: RootParams
+    features: FeaturesParams
+
+
 class FiguresParams(Section):
     """What is drawn."""
 

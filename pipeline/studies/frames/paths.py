@@ -218,6 +218,10 @@ def drawn(analysis: str) -> list[str]:
     return [f"{MADE}/figures/{name}.png" for name in FIGURES[analysis]]
 
 
+VIEW_NEEDS = ("model", "dataset.root", "features")
+"""Parameters that the study's view in the report depends on."""
+
+
 def viewed(frames: Params) -> list[str]:
     """Files that the study's view in the report reads, besides receipts and stores."""
     found = [f"{MADE}/values/{model}.h5" for model in models(frames)]

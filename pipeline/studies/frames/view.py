@@ -3,7 +3,7 @@
 import difflib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import h5py
 import numpy as np
@@ -22,7 +22,7 @@ from pipeline.studies.frames.feature_files import FeatureSet, read_features
 from pipeline.studies.frames.gradients import read_gradients
 from pipeline.studies.frames.interactions import as_matrices
 from pipeline.studies.frames.methods import METHODS
-from pipeline.studies.frames.params import Params
+from pipeline.studies.frames.params import Params, ViewedParams
 from pipeline.studies.frames.priors import read_class_names
 from pipeline.studies.frames.values import FrameValues, read_values
 
@@ -47,8 +47,10 @@ LINKS = {
 """Figure and table of the claims, by their source in the paper."""
 
 
-def view(params: Params, limits: Limits) -> dict[str, Any]:
-    """Data of the view of videos, for JSON."""
+def view(section: Mapping[str, Any], limits: Limits) -> dict[str, Any]:
+    """Data of the view of videos, for JSON; ``section`` fits :class:`ViewedParams`."""
+    # They are named as in all parameters of the study, of which the paths need no others.
+    params = cast(Params, ViewedParams.model_validate(section))
     models = paths.models(params)
     known = {m: read_values(Path(f"{paths.MADE}/values/{m}.h5")) for m in models}
     first = known[models[0]]

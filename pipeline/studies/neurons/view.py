@@ -1,13 +1,13 @@
 """What the report shows of filters: their values, images that activate them, removal curves."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pipeline.core.embedding import Limits, rounded, unit_picture
-from pipeline.studies.neurons.params import Params
 from pipeline.studies.neurons.pictures import Portraits, read_portraits
 from pipeline.studies.neurons.values import read_values
 
@@ -31,7 +31,7 @@ LINKS = {
 """Figure and table of the claims, by their source in the paper."""
 
 
-def view(params: Params, limits: Limits) -> dict[str, Any]:  # noqa: ARG001  as in all studies
+def view(section: Mapping[str, Any], limits: Limits) -> dict[str, Any]:  # noqa: ARG001  as in all studies
     """Data of the view of neurons, for JSON."""
     values = read_values("results/neurons/values/plain.h5")
     ranked = {}

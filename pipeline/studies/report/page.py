@@ -21,17 +21,15 @@ def view_of(study: str, section: dict[str, Any], params: Params) -> dict[str, An
 
     Args:
         study: its name.
-        section: its parameters.
+        section: its parameters that ``VIEW_NEEDS`` of its ``paths.py`` names.
         params: what the page shows.
     """
     if importlib.util.find_spec(f"pipeline.studies.{study}.view") is None:
         return None
     module = importlib.import_module(f"pipeline.studies.{study}.view")
-    kind = importlib.import_module(f"pipeline.studies.{study}.params").Params
-    of_study = kind.model_validate(section)
     classes = None if params.classes is None else tuple(params.classes)
     limits = Limits(params.videos, classes, params.thumbnail)
-    found: dict[str, Any] = module.view(of_study, limits)
+    found: dict[str, Any] = module.view(section, limits)
     return found
 
 

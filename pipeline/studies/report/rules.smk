@@ -9,9 +9,6 @@ REPORT_FILES = {
     ]
     for study, files in REPORTED.items()
 }
-REPORT_SECTIONS = {
-    study: getattr(PARAMS, study).model_dump(mode="json") for study in PARAMS.studies
-}
 
 
 rule report_page:
@@ -27,7 +24,7 @@ rule report_page:
         needs(
             params="report",
             files=given(REPORT_FILES, "studies"),
-            sections=given(REPORT_SECTIONS, *PARAMS.studies),
+            sections=given(report_files.sections(PARAMS), *report_files.names(PARAMS)),
         ),
     shell:
         STAGE

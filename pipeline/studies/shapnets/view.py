@@ -1,11 +1,11 @@
 """What the report shows of Shapley networks: explanations class by class and layer by layer."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pipeline.core.embedding import Limits, rounded, unit_picture
 from pipeline.studies.shapnets.image_explained import read_drawn
-from pipeline.studies.shapnets.params import Params
 
 LINKS = {
     "Sec. 3, Table 1": ("accuracy", "claims.csv"),
@@ -29,7 +29,7 @@ LINKS = {
 """Figure and table of the claims, by their source in the paper."""
 
 
-def view(params: Params, limits: Limits) -> dict[str, Any]:  # noqa: ARG001  as in all studies
+def view(section: Mapping[str, Any], limits: Limits) -> dict[str, Any]:  # noqa: ARG001  as in all studies
     """Data of the view of Shapley networks, for JSON."""
     found = read_drawn(Path("results/shapnets/images.h5"))
     images = [

@@ -21,7 +21,7 @@ def main(
     """Write the page ``out`` (HTML).
 
     Args:
-        sections: parameters of the studies to show.
+        sections: the studies to show, with the parameters that their views need.
         files: figures (PNG), tables (CSV) and receipts (JSON) of each of them.
         params: what the page shows.
         out: the page.
