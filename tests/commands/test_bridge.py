@@ -329,7 +329,7 @@ def test_overrides_reach_the_stages_and_do_not_change_dvcs_records(toy, tmp_path
     as_in_file = clone.contents(toy)
     lock = (toy / "dvc.lock").read_bytes()
     override = ("--config", "toy={vote: {quotas: [6]}, values: {digits: 3}}")
-    assert rules_run(snakemake(toy, *override)) == TOY_FILL | TOY_ANALYSES
+    assert rules_run(snakemake(toy, *override)) == TOY_FILL | TOY_ANALYSES | {"report_page"}
     store = open_store(toy / "results/coalitions/toy/majority.zarr")
     assert store.instances == ("quota 6",)
     overridden = clone.contents(toy)
@@ -473,7 +473,9 @@ def test_content_decides_whatever_the_rerun_triggers(toy):
     assert has_nothing_to_do(snakemake(toy))
 
     # A forced rule does run.
-    assert rules_run(snakemake(toy, "--forcerun", "toy_plan")) == TOY_FILL | TOY_ANALYSES
+    assert rules_run(snakemake(toy, "--forcerun", "toy_plan")) == TOY_FILL | TOY_ANALYSES | {
+        "report_page"
+    }
     assert toy_receipt(toy).evaluations_made == 0
 
 
@@ -590,7 +592,7 @@ def test_dvc_builds_everything_and_snakemake_has_nothing_to_do(toy_once, tmp_pat
     folder = clone.new_toy(tmp_path / "clone")
     clone.run(folder, "python", "-m", "pipeline", "dvc-yaml")
     done = dvc(folder, "repro")
-    assert stages_run(done) == {"toy_merge", *TOY_ANALYSES}
+    assert stages_run(done) == {"toy_merge", *TOY_ANALYSES, "report_page"}
     assert has_nothing_to_do(snakemake(folder, "-n"))
     assert not stages_run(dvc(folder, "repro"))
     assert clone.contents(folder) == clone.contents(toy_once)
