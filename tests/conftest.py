@@ -17,6 +17,23 @@ def one_thread():
 
 
 @pytest.fixture(scope="session")
+def _s3_service():
+    import s3  # noqa: PLC0415  slow to load
+
+    with s3.serving() as service:
+        yield service
+
+
+@pytest.fixture
+def service(_s3_service, monkeypatch):
+    """An S3 service that the environment names, for this process and those that it starts."""
+    import s3  # noqa: PLC0415
+
+    with s3.used(_s3_service, monkeypatch):
+        yield _s3_service
+
+
+@pytest.fixture(scope="session")
 def built_once(tmp_path_factory):
     """A copy of the project with a small study, built once; tests must not change it."""
     return clone.once(tmp_path_factory, "small", _build_small)

@@ -1,22 +1,40 @@
-"""Reads a store's files, on a disk or from a URL that fsspec can read."""
+"""Reads a store's files, on a disk or from a URL that fsspec can read.
 
-import json
+Errors of the disk or the network are OSErrors here: packages behind fsspec raise their own kinds,
+which are translated.
+"""
+
 import os
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import fsspec  # type: ignore[import-untyped]
+from zarr.abc.store import ByteRequest
+from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import FsspecStore
 
 from pipeline.core.errors import InputError
 from pipeline.store.errors import UnreachableStore
-from pipeline.store.layout import ARRAYS, coordinate_names
 
-DRIVERS = frozenset({"aiohttp", "azure", "botocore", "gcsfs", "google", "requests"})
-"""Packages behind fsspec whose network and permission errors are not OSErrors."""
+WEB = ("http", "https")
+PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs"}
+"""Packages that read URLs of a protocol, where they are not installed with this project."""
+
+URL_AS_PATH = re.compile(r"([a-z][a-z0-9+]+):/")
+"""A URL, also one that pathlib has taken for a path, which joins its slashes."""
+
+LONGEST_REASON = 300
+"""Characters of a server's message that are shown."""
+
+NOT_THERE = (404, 410)
+"""Statuses of HTTP by which a server says that it has no such file."""
+
+MOST_SIZES_ASKED = 100
+"""Files whose sizes are requested one by one if a listing lacks them."""
 
 
 @dataclass(frozen=True)
@@ -35,19 +53,46 @@ def is_remote(path: str) -> bool:
     return "://" in path
 
 
-def is_access_error(error: Exception) -> bool:
-    """Whether an error comes from the disk or the network, rather than from the content."""
-    origins = {kind.__module__.partition(".")[0] for kind in type(error).__mro__}
-    return isinstance(error, OSError) or not origins.isdisjoint(DRIVERS)
+def trimmed(url: str) -> str:
+    """A URL without slashes at its end."""
+    rest = url.rstrip("/")
+    return f"{rest}//" if rest.endswith(":") else rest
+
+
+def refuse_url(path: str | os.PathLike[str], what: str) -> None:
+    """Raise InputError if a path is a URL. ``what``: what the path is, such as ``the new store``.
+
+    As a path, a URL would be a directory of that name.
+    """
+    text = os.fspath(path)
+    found = URL_AS_PATH.match(text)
+    if found:
+        raise InputError(
+            f"{text}: {what} must be on a disk; URLs ({found[1]}://…) are only read, by `store "
+            f"list`, `show`, `verify` and `export`"
+        )
 
 
 def unreachable(url: str, error: Exception) -> UnreachableStore:
     """The error for a URL that could not be read."""
-    reason = str(error).strip() or type(error).__name__
-    return UnreachableStore(
-        f"{url}: cannot be read: {reason.splitlines()[0]}; check the address, the network and "
-        f"your rights there"
-    )
+    reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    todo = "check the address, the network and your rights there"
+    if "credentials" in reason.lower():
+        todo = (
+            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, or for a public "
+            "bucket FSSPEC_S3_ANON=true"
+        )
+    return UnreachableStore(f"{url}: cannot be read: {reason[:LONGEST_REASON]}; {todo}")
+
+
+class _Source(FsspecStore):
+    """Reads files for zarr. All errors are OSErrors; a missing file is none."""
+
+    async def get(
+        self, key: str, prototype: BufferPrototype, byte_range: ByteRequest | None = None
+    ) -> Buffer | None:
+        with _as_os_errors():
+            return await super().get(key, prototype, byte_range)
 
 
 def zarr_source(path: str) -> str | FsspecStore:
@@ -58,7 +103,7 @@ def zarr_source(path: str) -> str | FsspecStore:
     if not is_remote(path):
         return path
     _files(path)
-    return FsspecStore.from_url(path, read_only=True)
+    return _Source.from_url(path, read_only=True)
 
 
 def entries(path: str, folder: str = "") -> list[Entry]:
@@ -77,8 +122,8 @@ def entries(path: str, folder: str = "") -> list[Entry]:
     files, root = _files(path)
     place = f"{root}/{folder}".rstrip("/")
     with _told(path):
-        files.invalidate_cache(place)
-        listed = files.ls(place, detail=True)
+        # Servers answer an address without the slash by sending the client to the one with it.
+        listed = files.ls(f"{place}/" if _is_web(path) else place, detail=True)
     found = []
     for each in listed:
         whole = each["name"].rstrip("/")
@@ -89,6 +134,27 @@ def entries(path: str, folder: str = "") -> list[Entry]:
     return sorted(found, key=lambda entry: entry.name)
 
 
+def contents(path: str, arrays: Iterable[str]) -> dict[str, list[Entry]]:
+    """List a store at once: its own entries under ``""``, those of each array under its name.
+
+    Args:
+        path: the store.
+        arrays: arrays that it may have; those that it lacks are left out.
+
+    Raises UnreachableStore for a URL whose files cannot be listed, such as on some web servers.
+    """
+    try:
+        own = entries(path)
+        known = {*arrays}
+        found = {e.name: entries(path, e.name) for e in own if e.is_directory and e.name in known}
+    except FileNotFoundError:
+        if not is_remote(path):
+            raise
+        raise _unlisted(path) from None
+    _refuse_other_listing(path, found.get("values", []))
+    return {"": own, **found}
+
+
 def array_names(path: str, array: str) -> list[str]:
     """Names of the files of a store's array.
 
@@ -97,26 +163,43 @@ def array_names(path: str, array: str) -> list[str]:
     if not is_remote(path):
         return [entry.name for entry in os.scandir(Path(path, array))]
     try:
-        names = [entry.name for entry in entries(path, array)]
+        listed = entries(path, array)
     except FileNotFoundError:
-        names = []
+        raise _unlisted(path) from None
+    _refuse_other_listing(path, listed)
+    return [entry.name for entry in listed]
+
+
+def _refuse_other_listing(path: str, listed: list[Entry]) -> None:
     # Every array has this file. A listing without it shows something else, such as an empty page.
-    if "zarr.json" not in names:
-        raise UnreachableStore(
-            f"{path}: its files cannot be listed, so it is unknown which instances are done; "
-            f"single ones can be read by name. Serve it with directory listings, or copy it to a "
-            f"disk"
-        )
-    return names
+    if is_remote(path) and not any(entry.name == "zarr.json" for entry in listed):
+        raise _unlisted(path)
+
+
+def _unlisted(path: str) -> UnreachableStore:
+    return UnreachableStore(
+        f"{path}: its files cannot be listed, so it is unknown which instances are done; "
+        f"single ones can be read by name. Serve it with directory listings, or copy it to a "
+        f"disk"
+    )
 
 
 def exists(path: str, name: str) -> bool:
-    """Whether a file below a path exists."""
+    """Whether a file below a path exists. Raises UnreachableStore if a URL does not say."""
     if not is_remote(path):
         return Path(path, name).exists()
     files, root = _files(path)
     with _told(path):
-        return bool(files.exists(f"{root}/{name}"))
+        try:
+            files.info(f"{root}/{name}")
+        except FileNotFoundError as error:
+            # For HTTP, fsspec reports every failure as a missing file.
+            cause = error.__cause__
+            from_web = type(cause).__module__.partition(".")[0] == "aiohttp"
+            if from_web and getattr(cause, "status", None) not in NOT_THERE:
+                raise OSError(str(cause)) from cause
+            return False
+    return True
 
 
 def read_bytes(path: str, name: str) -> bytes:
@@ -131,23 +214,35 @@ def read_bytes(path: str, name: str) -> bytes:
         return bytes(files.cat_file(f"{root}/{name}"))
 
 
-def size(path: str) -> int | None:
-    """Bytes of a store's files; None where they cannot be listed."""
+def size(path: str, listed: Mapping[str, list[Entry]] | None) -> int | None:
+    """Bytes of a store's files.
+
+    Args:
+        path: the store.
+        listed: for a URL, its :func:`contents`, or None if they cannot be listed.
+
+    Returns:
+        None where that would take too many requests: web servers' listings lack sizes.
+    """
     if not is_remote(path):
         return sum(
             Path(folder, name).lstat().st_size
             for folder, _, names in os.walk(path)
             for name in names
         )
+    if listed is None:
+        return None
     files, root = _files(path)
     total, unsaid = 0, []
+    for folder, found in listed.items():
+        for entry in (entry for entry in found if not entry.is_directory):
+            if entry.size is not None:
+                total += entry.size
+            else:
+                unsaid.append("/".join(filter(None, (root, folder, entry.name))))
+    if len(unsaid) > MOST_SIZES_ASKED:
+        return None
     try:
-        for folder in ("", *_arrays(path)):
-            for entry in entries(path, folder):
-                if entry.size is not None:
-                    total += 0 if entry.is_directory else entry.size
-                elif not entry.is_directory:
-                    unsaid.append("/".join(filter(None, (root, folder, entry.name))))
         with _told(path):
             sizes = files.sizes(unsaid)
     except (UnreachableStore, FileNotFoundError):
@@ -155,21 +250,24 @@ def size(path: str) -> int | None:
     return None if None in sizes else total + sum(sizes)
 
 
-def _arrays(path: str) -> list[str]:
-    attributes = json.loads(read_bytes(path, "zarr.json"))["attributes"]
-    known = {*ARRAYS, *coordinate_names(attributes)}
-    return [e.name for e in entries(path) if e.is_directory and e.name in known]
-
-
 def _files(url: str) -> tuple[Any, str]:
     """The file system of a URL, and the URL's place in it."""
-    protocol = url.partition("://")[0]
+    protocol, _, rest = url.partition("://")
+    if not rest.strip("/"):
+        raise InputError(
+            f"{url}: names no place. Give a URL such as https://host/store.zarr or "
+            f"s3://bucket/store.zarr"
+        )
     try:
-        files, root = fsspec.url_to_fs(url)
+        # Without the cache, what is stored meanwhile is seen.
+        files, root = fsspec.url_to_fs(url, use_listings_cache=False)
     except ImportError as error:
+        package = PACKAGES.get(protocol)
+        todo = f"`pip install {package}`, " if package else ""
+        extra = "in a clone `uv sync --extra s3`, " if package == "s3fs" else ""
         raise InputError(
             f"{url}: reading {protocol}:// needs a package that is not installed: "
-            f"{str(error).splitlines()[0]}; or copy the store to a disk"
+            f"{str(error).splitlines()[0]}; {todo}{extra}or copy the store to a disk"
         ) from None
     except ValueError as error:
         raise InputError(
@@ -179,13 +277,28 @@ def _files(url: str) -> tuple[Any, str]:
     return files, root.rstrip("/")
 
 
+def _is_web(url: str) -> bool:
+    return url.partition("://")[0] in WEB
+
+
 @contextmanager
 def _told(url: str) -> Iterator[None]:
+    """Turn errors into UnreachableStore, except FileNotFoundError."""
     try:
-        yield
+        with _as_os_errors():
+            yield
     except FileNotFoundError:
         raise
-    except Exception as error:
-        if is_access_error(error):
-            raise unreachable(url, error) from error
+    except OSError as error:
+        raise unreachable(url, error) from error
+
+
+@contextmanager
+def _as_os_errors() -> Iterator[None]:
+    """Turn errors into OSErrors, around code that reads files and looks at no content."""
+    try:
+        yield
+    except OSError:
         raise
+    except Exception as error:
+        raise OSError(str(error) or type(error).__name__) from error

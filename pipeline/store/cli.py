@@ -3,6 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -14,10 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.core.errors import InputError
-from pipeline.store import CoalitionStore, DamagedStore, UnreachableStore, open_store, verify
-from pipeline.store.access import entries, exists, is_remote, size
+from pipeline.store import CoalitionStore, DamagedStore, UnreachableStore, open_store
+from pipeline.store.access import entries, exists, is_remote, refuse_url, size, trimmed
+from pipeline.store.layout import shard_indices
 from pipeline.store.planning import SET_ASIDE
 from pipeline.store.pruning import LeftAlone, Survey, Unused, prune, survey
+from pipeline.store.verification import examine
 
 ROOT = "results/coalitions"
 RESULTS = Path("results")
@@ -158,7 +161,7 @@ def verify_stores(
         try:
             place = _resolved(path, root)
             store = open_store(place)
-            damages = verify(store)
+            found = examine(store)
         except (InputError, OSError) as error:
             sound = False
             if isinstance(error, DamagedStore):
@@ -169,15 +172,16 @@ def verify_stores(
             else:
                 typer.echo(f"not verified: {error}")
             continue
-        for damage in damages:
+        for damage in found.damages:
             of = f"instance {damage.instance}: " if damage.instance is not None else ""
             typer.echo(f"damaged: {store.path}: {of}{damage.reason}")
             by_run = damage.index is not None
             remedies[_remedy(store.path, store.record.study, by_run=by_run)] = None
-        sound &= not damages
-        done, asked = int(store.done().sum()), len(store)
-        state = "sound" if not damages else f"{len(damages)} damaged"
-        typer.echo(f"{store.path}: {done} of {asked} instances done, {state}")
+        sound &= not found.damages
+        state = "sound" if not found.damages else f"{len(found.damages)} damaged"
+        unlisted = "" if found.listed else "; its files cannot be listed, so each was read by name"
+        done = f"{found.done} of {len(store)} instances done"
+        typer.echo(f"{store.path}: {done}, {state}{unlisted}")
     for remedy in remedies:
         typer.echo(remedy)
     if not sound:
@@ -217,6 +221,7 @@ def export_game(
     from pipeline.store.exchange import to_shapiq  # noqa: PLC0415  nothing else here needs it
 
     try:
+        refuse_url(shapiq, "the file for shapiq")
         store = open_store(_resolved(path, root))
         to_shapiq(store, instance, output, shapiq)
     except (InputError, OSError) as error:
@@ -234,6 +239,9 @@ def import_games(
     from pipeline.store.exchange import from_shapiq  # noqa: PLC0415
 
     try:
+        refuse_url(root, "the directory of the new store")
+        for file in files:
+            refuse_url(file, "a file of shapiq")
         if len(parts := name.split("/")) != 2 or not all(parts):
             raise InputError(f"{name}: name the store as <study>/<game>")
         made = from_shapiq(files, root / f"{name}.zarr")
@@ -256,6 +264,8 @@ def prune_stores(
     """Ask, then remove the stores that no receipt of an evaluation refers to."""
     removed: Sequence[Unused] = []
     try:
+        refuse_url(root, "the directory of stores to prune")
+        refuse_url(receipts, "the directory of receipts")
         found = survey(root, receipts)
         left_alone = list(found.left_alone)
         if not as_json:
@@ -336,11 +346,12 @@ def _survey_as_json(
 
 def _summary(store: CoalitionStore) -> dict[str, Any]:
     record = store.record
-    try:
-        done = int(store.done().sum())
-    except UnreachableStore:
-        # The URL can be read, but its files cannot be listed.
-        done = None
+    contents = done = None
+    # Some URLs can be read, but their files cannot be listed.
+    with suppress(UnreachableStore):
+        contents = store.contents()
+        shards = shard_indices(entry.name for entry in contents.get("values", []))
+        done = sum(i < len(store) for i in shards)
     return {
         "path": store.path,
         "set_aside": Path(store.path).parent.name == SET_ASIDE,
@@ -349,13 +360,13 @@ def _summary(store: CoalitionStore) -> dict[str, Any]:
         "sampled": record.n_coalitions is not None,
         "instances": len(store),
         "instances_done": done,
-        "bytes": size(store.path),
+        "bytes": size(store.path, contents),
     }
 
 
 def _stores_under(root: str) -> Iterator[str]:
     if is_remote(root):
-        yield from _stores_behind(root.rstrip("/"))
+        yield from _stores_behind(trimmed(root))
         return
     if not Path(root).is_dir():
         _fail(f"{root}: there is no such directory; evaluate a game first, or give another root")

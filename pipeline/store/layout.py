@@ -229,3 +229,8 @@ def shard_index(name: str) -> int | None:
     """Index of the instance whose shard has this file name; None if the file is not a shard."""
     match = SHARD.fullmatch(name)
     return int(match[1]) if match else None
+
+
+def shard_indices(names: Iterable[str]) -> frozenset[int]:
+    """Indices of the instances whose shards have these file names; other files are passed over."""
+    return frozenset(i for i in map(shard_index, names) if i is not None)

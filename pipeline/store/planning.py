@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from pipeline.core.errors import InputError
+from pipeline.store.access import refuse_url
 from pipeline.store.errors import DamagedShard, DamagedStore
 from pipeline.store.layout import (
     DEBRIS,
@@ -88,6 +89,7 @@ def plan(
             one of a later format version; the disk is full.
     """
     given = os.fspath(path)
+    refuse_url(given, "a store that is filled")
     classes = None if output_classes is None else np.asarray(output_classes).astype(np.int32)
     beside = {name: _native(content) for name, content in (coordinates or {}).items()}
     lists = Lists(tuple(instances), tuple(input_sha256), classes, masks, beside)

@@ -15,10 +15,12 @@ from numpy.typing import NDArray
 
 from pipeline.core.errors import InputError
 from pipeline.store.access import (
+    Entry,
     array_names,
+    contents,
     exists,
-    is_access_error,
     is_remote,
+    trimmed,
     unreachable,
     zarr_source,
 )
@@ -29,7 +31,13 @@ from pipeline.store.errors import (
     UnreachableStore,
     UnusableValues,
 )
-from pipeline.store.layout import coordinate_names, shard_index, shard_name, small_chunk_name
+from pipeline.store.layout import (
+    ARRAYS,
+    coordinate_names,
+    shard_indices,
+    shard_name,
+    small_chunk_name,
+)
 from pipeline.store.locking import locked
 from pipeline.store.record import FORMAT, FORMAT_VERSION, GameRecord
 
@@ -141,10 +149,22 @@ class CoalitionStore:
         """
         names = array_names(self.path, array)
         self._refuse_replanned()
-        return frozenset(i for i in map(shard_index, names) if i is not None)
+        return shard_indices(names)
+
+    def contents(self) -> dict[str, list[Entry]]:
+        """The store's own entries, under ``""``, and those of each array, under its name.
+
+        Raises UnreachableStore for a URL whose files cannot be listed.
+        """
+        found = contents(self.path, (*ARRAYS, *self.coordinate_names))
+        self._refuse_replanned()
+        return found
 
     def done(self) -> NDArray[np.bool_]:
-        """Whether each instance has values: (instance,) bool. Reads no values."""
+        """Whether each instance has values: (instance,) bool. Reads no values.
+
+        Raises UnreachableStore for a URL whose files cannot be listed.
+        """
         result = np.zeros(len(self), dtype=bool)
         result[[i for i in self.shards() if i < len(self)]] = True
         return result
@@ -219,8 +239,11 @@ class CoalitionStore:
                 )
             return np.arange(self.record.rows, dtype=np.uint64)
         masks = self._checked(i, self._masks)
-        if not self._remote and not self.shard(i, "masks").exists():
-            raise DamagedShard(f"{self._shard_text(i, 'masks')}: is gone; plan the store again")
+        # A lost shard reads as zeros.
+        name = f"masks/{shard_name(i, self._masks.ndim)}"
+        if not masks.any() and not exists(self.path, name):
+            mend = "copy it there again" if self._remote else "plan the store again"
+            raise DamagedShard(f"{self._shard_text(i, 'masks')}: is gone; {mend}")
         return masks
 
     def write(self, instance: int | str, values: NDArray[np.floating[Any]]) -> None:
@@ -298,7 +321,7 @@ class CoalitionStore:
 
     def _refuse_access(self, error: Exception) -> None:
         """Raise an error that comes from the disk or the network rather than the content."""
-        if is_access_error(error):
+        if isinstance(error, OSError):
             if self._remote:
                 raise unreachable(self.path, error) from error
             raise error
@@ -334,7 +357,7 @@ def open_store(path: str | os.PathLike[str], mode: Literal["r", "r+"] = "r") -> 
     """
     text = os.fspath(path)
     if is_remote(text):
-        text = text.rstrip("/")
+        text = trimmed(text)
         if mode != "r":
             raise InputError(f"{text}: a store behind a URL can be read only; copy it to a disk")
     else:
@@ -375,7 +398,7 @@ def _telling_damage(path: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not is_access_error(error):
+        if not isinstance(error, OSError):
             raise damaged(path, error) from error
         if is_remote(path):
             raise unreachable(path, error) from error

@@ -2,13 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.store.access import entries, read_bytes
-from pipeline.store.errors import DamagedShard, DamagedStore, MissingInstance
-from pipeline.store.layout import ARRAYS, DEBRIS, shard_index
+from pipeline.store.access import Entry, read_bytes
+from pipeline.store.errors import DamagedShard, DamagedStore, MissingInstance, UnreachableStore
+from pipeline.store.layout import DEBRIS, shard_index, shard_indices
 from pipeline.store.shards import CoalitionStore
 
 SMALL_CHUNK = re.compile(r"c(\.0)+")
@@ -26,36 +26,78 @@ class Damage:
     reason: str
 
 
+@dataclass(frozen=True)
+class Verification:
+    """What reading a store has shown."""
+
+    damages: list[Damage]
+    done: int
+    """Number of listed instances that have a shard."""
+    listed: bool
+    """Whether its files could be listed. If not, files that do not belong there stay unknown."""
+
+
 def verify(store: CoalitionStore) -> list[Damage]:
     """Read all shards and coordinates of a store, on disk or by URL; list what is damaged.
 
     Missing evaluations and leftovers of killed writes do not count as damage.
 
-    Raises UnreachableStore if a URL cannot be read, or its files cannot be listed.
+    Raises UnreachableStore if a URL cannot be read.
     """
-    # First, to fail at once if a URL's files cannot be listed.
-    store.shards()
-    found = [*_foreign(store), *_metadata(store), *_coordinates(store)]
+    return examine(store).damages
+
+
+def examine(store: CoalitionStore) -> Verification:
+    """Verify a store as :func:`verify` does, and count its evaluated instances.
+
+    If the files behind a URL cannot be listed, each instance is looked up by name.
+    """
+    try:
+        contents = store.contents()
+    except UnreachableStore:
+        contents = None
+    found = [*_foreign(contents or {}), *_metadata(store), *_coordinates(store)]
+    done = 0
     for array in SHARDED:
         if array in store._group:
-            found += _shards(store, array)
-    return found
+            named = None
+            if contents is not None:
+                named = shard_indices(entry.name for entry in contents.get(array, []))
+            for i, damage in _shards(store, array, named):
+                done += array == "values" and i < len(store)
+                found += [damage] if damage is not None else []
+    return Verification(found, done, contents is not None)
 
 
-def _shards(store: CoalitionStore, array: Literal["values", "masks"]) -> Iterator[Damage]:
-    present = store.shards(array)
-    for i in sorted(present if array == "values" else present | set(range(len(store)))):
+def _shards(
+    store: CoalitionStore, array: Literal["values", "masks"], present: frozenset[int] | None
+) -> Iterator[tuple[int, Damage | None]]:
+    """Indices of the shards that exist, each with its damage.
+
+    ``present``: those that a listing shows; None if there is none.
+    """
+    asked = frozenset(range(len(store)))
+    # Every instance has masks, and those have values that a listing shows, if there is one.
+    if present is None:
+        present = asked
+    elif array == "masks":
+        present |= asked
+    for i in sorted(present):
         if i >= len(store):
             reason = f"{array} shard {i}: the store has {len(store)} instances"
-            yield Damage(None, i, reason)
+            yield i, Damage(None, i, reason)
             continue
         try:
             store.read(i) if array == "values" else store.masks(i)
         except MissingInstance:
-            # Another process erased it after the listing.
+            # It has not been evaluated, or another process erased it after the listing.
             continue
+        except UnreachableStore:
+            raise
         except (DamagedShard, OSError) as error:
-            yield Damage(store.instances[i], i, str(error))
+            yield i, Damage(store.instances[i], i, str(error))
+        else:
+            yield i, None
 
 
 def _metadata(store: CoalitionStore) -> Iterator[Damage]:
@@ -77,18 +119,14 @@ def _coordinates(store: CoalitionStore) -> Iterator[Damage]:
             yield Damage(None, None, str(error))
 
 
-def _foreign(store: CoalitionStore) -> Iterator[Damage]:
+def _foreign(contents: Mapping[str, list[Entry]]) -> Iterator[Damage]:
     """Files that do not belong to a store, except hidden ones, such as those that desktops make."""
-    folders = []
-    known = {*ARRAYS, *store.coordinate_names}
-    for entry in entries(store.path):
-        if entry.is_directory and entry.name in known:
-            folders.append(entry.name)
-        elif entry.name != "zarr.json" and not _passed_over(entry.name):
+    for entry in contents.get("", []):
+        known = entry.name in contents if entry.is_directory else entry.name == "zarr.json"
+        if not known and not _passed_over(entry.name):
             yield _no_part(entry.name)
-    for folder in folders:
-        for entry in entries(store.path, folder):
-            name = entry.name
+    for folder, listed in contents.items():
+        for name in (entry.name for entry in listed if folder):
             if folder in SHARDED:
                 own = name == "zarr.json" or shard_index(name) is not None
             else:

@@ -14,6 +14,7 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import pytest
+import s3
 from players import RECORD, value_of
 from typer.testing import CliRunner, Result
 
@@ -96,10 +97,14 @@ def store(tmp_path: Path) -> CoalitionStore:
     return store
 
 
-@pytest.fixture(params=["http", "file", "memory"])
+@pytest.fixture(params=["http", "s3", "file", "memory"])
 def url(request: pytest.FixtureRequest, store: CoalitionStore) -> Iterator[str]:
-    """The store by its URL; in memory it is a copy."""
+    """The store by its URL; in a bucket or in memory it is a copy."""
     match request.param:
+        case "s3":
+            place = f"{request.getfixturevalue('service').bucket()}/frames/trn.zarr"
+            s3.put(store.path, place)
+            yield f"s3://{place}"
         case "http":
             yield f"{request.getfixturevalue('site').url}/frames/trn.zarr"
         case "file":
@@ -134,16 +139,24 @@ def test_values_behind_a_url(url: str) -> None:
     assert open_store(f"{url}/").path == url
 
 
-@pytest.mark.parametrize("url", ["http", "file"], indirect=True)
+def publish(store: CoalitionStore, url: str) -> None:
+    """Copy a changed store again to where it is a copy."""
+    if url.startswith("s3://"):
+        s3.put(store.path, url.removeprefix("s3://"))
+
+
+@pytest.mark.parametrize("url", ["http", "s3", "file"], indirect=True)
 def test_what_is_done_later_is_seen(url: str, store: CoalitionStore) -> None:
     behind = open_store(url)
-    assert not behind.done()[2]
+    assert not behind.done()[2] and not behind.is_done("v2")
     store.write("v2", value_of("v2"))
+    publish(store, url)
+    assert behind.is_done("v2")
     assert behind.done().all()
     np.testing.assert_array_equal(behind.read("v2"), value_of("v2"))
 
 
-@pytest.mark.parametrize("url", ["http", "file"], indirect=True)
+@pytest.mark.parametrize("url", ["http", "s3", "file"], indirect=True)
 def test_damage_behind_a_url_is_found(url: str, store: CoalitionStore) -> None:
     path = Path(store.path)
     content = bytearray(store.shard("v1").read_bytes())
@@ -158,6 +171,7 @@ def test_damage_behind_a_url_is_found(url: str, store: CoalitionStore) -> None:
     metadata = json.loads((path / "output" / "zarr.json").read_text())
     (path / "output" / "zarr.json").write_text(json.dumps({**metadata, "fill_value": "x"}))
     (path / "instance" / "zarr.json").unlink()
+    publish(store, url)
     behind = open_store(url)
     found = verify(behind)
     on_disk = {(d.instance, d.index) for d in verify(open_store(path))}
@@ -222,7 +236,14 @@ def test_a_server_that_lists_nothing(site: Site, store: CoalitionStore) -> None:
     assert re.search(r"size on disk +unknown", result.output)
     summary = json.loads(call("show", url, "--json").output)
     assert summary["bytes"] is None and summary["instances_done"] is None
-    assert call("verify", url).exit_code == 1
+    result = call("verify", url)
+    assert result.exit_code == 0
+    assert f"{url}: 2 of 3 instances done, sound; its files cannot be listed" in result.output
+    store.shard("v1").write_bytes(store.shard("v1").read_bytes()[:-1])
+    result = call("verify", url)
+    assert result.exit_code == 1
+    assert f"damaged: {url}: instance v1: " in result.output
+    assert f"{url}: 2 of 3 instances done, 1 damaged; its files" in result.output
     result = call("list", site.url)
     assert result.exit_code == 1 and "cannot be read" in result.output
 
