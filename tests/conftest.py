@@ -29,8 +29,8 @@ def service(_s3_service, monkeypatch):
     """An S3 service that the environment names, for this process and those that it starts."""
     import s3  # noqa: PLC0415
 
-    with s3.used(_s3_service, monkeypatch):
-        yield _s3_service
+    s3.use(_s3_service, monkeypatch)
+    return _s3_service
 
 
 @pytest.fixture(scope="session")

@@ -16,6 +16,7 @@ import clone
 import pytest
 import yaml
 from clone import change, dvc, has_nothing_to_do, rules_run, shards, snakemake, stages_run
+from documents import block
 from tiny import ROOT
 
 from pipeline.store import open_store
@@ -196,9 +197,22 @@ def pushed(built, tmp_path):
     return source, fresh
 
 
-def test_pulled_results_run_nothing_and_are_known_job_by_job(built_once, tmp_path):
-    """Also in a clone where no job ran."""
-    source, fresh = pushed(built_once, tmp_path)
+def pushed_to_s3(built, tmp_path, service):
+    """As `pushed`, by the commands of the documents."""
+    source, fresh = clone.copied(built, tmp_path / "source"), tmp_path / "fresh"
+    commands = block("docs/reproducing.md", "dvc remote add")
+    commands = commands.replace("<bucket>", service.bucket()).replace("<address>", service.url)
+    clone.run(source, "bash", "-ec", commands)
+    clone.run(tmp_path, "git", "clone", "-q", str(source), str(fresh))
+    return source, fresh
+
+
+def test_pulled_results_run_nothing_and_are_known_job_by_job(
+    built_once, tmp_path, service, monkeypatch
+):
+    """Also in a clone where no job ran. The results go through S3."""
+    monkeypatch.delenv("AWS_ENDPOINT_URL")
+    source, fresh = pushed_to_s3(built_once, tmp_path, service)
     assert not (fresh / "results").exists()
     dvc(fresh, "pull")
     assert clone.contents(fresh) == clone.contents(source)

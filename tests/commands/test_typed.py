@@ -4,6 +4,8 @@ import importlib
 import json
 import re
 import shutil
+import socket
+import subprocess
 import sys
 from fnmatch import fnmatchcase
 
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from clone import rules_run
+from documents import block, blocks, lines_of
 from mnist import write_mnist
 from PIL import Image
 from tiny import ROOT
@@ -21,25 +24,6 @@ from pipeline.data.decoding import decode_frames
 from pipeline.store import open_store
 from pipeline.studies import STUDIES
 from pipeline.studies.frames.videos import encode
-
-
-def blocks(document):
-    """Blocks of shell commands, without `uv run`; a command that goes on is one line."""
-    text = re.sub(r" *\\\n *", " ", document.read_text())
-    found = re.findall(r"```sh\n(.*?)```", text, flags=re.DOTALL)
-    return [block.replace("uv run --extra slurm ", "").replace("uv run ", "") for block in found]
-
-
-def block(document, first):
-    """The block of shell commands that begins with this one, without `uv run`."""
-    (text,) = [text for text in blocks(ROOT / document) if text.startswith(first)]
-    return text
-
-
-def lines_of(commands):
-    lines = [line.partition("  #")[0].strip() for line in commands.splitlines()]
-    return [line for line in lines if line and not line.startswith("# ")]
-
 
 BEGINNINGS = r"(?:uv run )?((?:snakemake|dvc|python -m|pytest) [^`]+|\.ci/run)"
 
@@ -88,6 +72,30 @@ def test_stores_from_a_terminal(folder):
     assert "16" in shown
     assert open_store(folder / "results/coalitions/frames/trn.zarr").done().all()
     assert pruned
+
+
+def test_stores_behind_urls(built_once, service):
+    text = (ROOT / "docs/reproducing.md").read_text()
+    bucket = service.bucket()
+    (code,) = re.findall(r"```python\n(import fsspec.*?)```", text, re.DOTALL)
+    clone.run(built_once, "python", "-c", code.replace("<bucket>", bucket))
+    with socket.create_server(("localhost", 0)) as free:
+        port = str(free.getsockname()[1])
+    (server,) = (c for c in in_documents() if "http.server" in c)
+    here = [*server.replace("python", sys.executable).split(), port]
+    serving = subprocess.Popen(here, cwd=built_once, stderr=subprocess.DEVNULL)
+    try:
+        commands = block("docs/reproducing.md", "python -m pipeline store list s3")
+        commands = commands.replace("<bucket>", bucket).replace("8000", port)
+        listed, shown, verified, on_web = typed(built_once, commands).values()
+    finally:
+        serving.kill()
+        serving.wait()
+    for name in ("frames/trn", "frames/tsn"):
+        assert re.search(rf"{name} .* 12/12 ", listed)
+    assert "12 done of 12 requested" in shown
+    assert verified == f"s3://{bucket}/stores/frames/trn.zarr: 12 of 12 instances done, sound\n"
+    assert on_web.splitlines()[1:] == shown.splitlines()[1:]
 
 
 def test_what_dvc_shows_fits_into_80_columns(folder):
@@ -428,7 +436,8 @@ TYPED = {
     "dvc plots show": "test_what_dvc_shows_fits_into_80_columns",
     "dvc dag": "test_commands_that_are_seldom_needed",
     "dvc gc -w": "test_commands_that_are_seldom_needed",
-    "dvc remote add *": "test_commands_that_are_seldom_needed",
+    "dvc remote add -d <name> <place>": "test_commands_that_are_seldom_needed",
+    "dvc remote * shared *": "test_pulled_results_run_nothing_and_are_known_job_by_job",
     "snakemake --report report.html": "test_commands_that_are_seldom_needed",
     "snakemake --unlock": "test_commands_that_are_seldom_needed",
     "snakemake -n -p --forcerun *": "test_commands_that_are_seldom_needed",
@@ -438,6 +447,8 @@ TYPED = {
     "python -m pipeline store export *": "test_other_libraries",
     "python -m pipeline store import *": "test_other_libraries",
     "python -m pipeline store [!ei]*": "test_stores_from_a_terminal",
+    "python -m pipeline store *://*": "test_stores_behind_urls",
+    "python -m http.server *": "test_stores_behind_urls",
     "snakemake --cores all --forcerun frames_scales": "test_forcing_a_stage",
     "snakemake --cores all --forcerun neurons_weights": (
         "test_weights_that_cannot_be_fetched_are_left_out_and_tried_again_on_demand"

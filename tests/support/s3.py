@@ -56,13 +56,13 @@ def serving() -> Iterator[Service]:
     thread.start()
     service.url = f"http://127.0.0.1:{server.server_port}"
     yield service
+    forget_connections()
     server.shutdown()
     server.server_close()
     thread.join()
 
 
-@contextmanager
-def used(service: Service, patch: pytest.MonkeyPatch) -> Iterator[None]:
+def use(service: Service, patch: pytest.MonkeyPatch) -> None:
     """Set the variables by which users choose a service and say who they are."""
     for name in [*os.environ]:
         if name.startswith(("AWS_", "FSSPEC_")):
@@ -81,15 +81,19 @@ def used(service: Service, patch: pytest.MonkeyPatch) -> Iterator[None]:
         patch.setenv(name, value)
     service.requests.clear()
     service.forbidden.clear()
-    # fsspec keeps connections, made with other variables.
-    s3fs.S3FileSystem.clear_instance_cache()
-    yield
+
+
+def forget_connections() -> None:
+    """Let fsspec connect anew, with the variables as they are then."""
     s3fs.S3FileSystem.clear_instance_cache()
 
 
-def put(folder: str | Path, place: str) -> None:
-    """Make a place in a bucket hold exactly what a folder holds."""
+def put(folder: str | Path, place: str, **more: str) -> None:
+    """Make a place in a bucket hold exactly what a folder holds.
+
+    ``more``: arguments of the service, such as ``ACL``.
+    """
     files = s3fs.S3FileSystem(use_listings_cache=False)
     if files.exists(place):
         files.rm(place, recursive=True)
-    files.put(f"{folder}/", f"{place}/", recursive=True)
+    files.put(f"{folder}/", f"{place}/", recursive=True, **more)

@@ -4,9 +4,11 @@ import json
 import os
 import re
 import shutil
+import sys
 import threading
+import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,6 +17,7 @@ import fsspec
 import numpy as np
 import pytest
 import s3
+import xarray
 from players import RECORD, value_of
 from typer.testing import CliRunner, Result
 
@@ -29,6 +32,7 @@ from pipeline.store import (
     plan,
     verify,
 )
+from pipeline.store.access import MOST_SIZES_ASKED
 from pipeline.store.cli import app
 from pipeline.store.stored_game import StoredGame
 
@@ -49,6 +53,9 @@ class Site:
     failing: set[str] = field(default_factory=set)
     """Ends of the paths that it fails to serve."""
     listing: bool = True
+    status: int = 500
+    """Status of what it fails to serve."""
+    requests: int = 0
 
 
 @pytest.fixture
@@ -60,8 +67,9 @@ def site(tmp_path: Path) -> Iterator[Site]:
             pass
 
         def send_head(self):
+            site.requests += 1
             if any(self.path.endswith(end) for end in site.failing):
-                self.send_error(500)
+                self.send_error(site.status)
                 return None
             return super().send_head()
 
@@ -97,21 +105,33 @@ def store(tmp_path: Path) -> CoalitionStore:
     return store
 
 
+def publish(store: CoalitionStore, url: str) -> None:
+    """Copy a store to its URL, unless that shows the store itself."""
+    if url.startswith("s3://"):
+        s3.put(store.path, url.removeprefix("s3://"))
+    if url.startswith("memory://"):
+        memory = fsspec.filesystem("memory")
+        place = url.removeprefix("memory:/")
+        if memory.exists(place):
+            memory.rm(place, recursive=True)
+        memory.put(store.path, place, recursive=True)
+
+
 @pytest.fixture(params=["http", "s3", "file", "memory"])
 def url(request: pytest.FixtureRequest, store: CoalitionStore) -> Iterator[str]:
     """The store by its URL; in a bucket or in memory it is a copy."""
     match request.param:
         case "s3":
-            place = f"{request.getfixturevalue('service').bucket()}/frames/trn.zarr"
-            s3.put(store.path, place)
-            yield f"s3://{place}"
+            url = f"s3://{request.getfixturevalue('service').bucket()}/frames/trn.zarr"
+            publish(store, url)
+            yield url
         case "http":
             yield f"{request.getfixturevalue('site').url}/frames/trn.zarr"
         case "file":
             yield f"file://{store.path}"
         case _:
             memory = fsspec.filesystem("memory")
-            memory.put(store.path, "/site/frames/trn.zarr", recursive=True)
+            publish(store, "memory://site/frames/trn.zarr")
             yield "memory://site/frames/trn.zarr"
             memory.rm("/site", recursive=True)
 
@@ -137,12 +157,6 @@ def test_values_behind_a_url(url: str) -> None:
         with pytest.raises(InputError, match="reading only"):
             attempt()
     assert open_store(f"{url}/").path == url
-
-
-def publish(store: CoalitionStore, url: str) -> None:
-    """Copy a changed store again to where it is a copy."""
-    if url.startswith("s3://"):
-        s3.put(store.path, url.removeprefix("s3://"))
 
 
 @pytest.mark.parametrize("url", ["http", "s3", "file"], indirect=True)
@@ -285,29 +299,220 @@ NO_SERVER = "http://127.0.0.1:9/trn.zarr"
         (NO_SERVER, UnreachableStore, "cannot be read: Cannot connect.*check the address"),
         ("http://host.invalid/x.zarr", UnreachableStore, "cannot be read"),
         ("memory://nothing/trn.zarr", InputError, "no zarr group there"),
-        ("s3://bucket/trn.zarr", InputError, "not installed: Install s3fs"),
-        ("gs://bucket/trn.zarr", InputError, "not installed: Please install gcsfs"),
+        ("s3://bucket/trn.zarr", InputError, "not installed: Install s3fs.*uv sync --extra s3"),
+        ("gs://bucket/trn.zarr", InputError, "not installed: Please install gcsfs.*pip install"),
         ("nonsense://x/trn.zarr", InputError, "not a URL that can be read.*nonsense"),
+        ("https://", InputError, "names no place"),
+        ("s3://", InputError, "names no place"),
     ],
 )
-def test_urls_without_a_store(url: str, kind: type[InputError], match: str) -> None:
-    package = match.partition("nstall ")[2]
-    if package:
-        try:
-            __import__(package)
-        except ImportError:
-            pass
-        else:
-            pytest.skip(f"{package} is installed")
+def test_urls_without_a_store(
+    url: str, kind: type[InputError], match: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for package in ("s3fs", "gcsfs"):
+        monkeypatch.setitem(sys.modules, package, None)
+    for protocol in ("s3", "gs"):
+        # fsspec keeps what it has imported.
+        loaded = sys.modules["fsspec.registry"]._registry
+        monkeypatch.delitem(loaded, protocol, raising=False)
     with pytest.raises(kind, match=match) as caught:
         open_store(url)
     assert str(caught.value).startswith(url)
     assert not isinstance(caught.value, DamagedStore)
-    for command in ("show", "verify", "list"):
-        result = call(command, url, width=400)
-        assert result.exit_code == 1
-        assert result.exception is None or isinstance(result.exception, SystemExit)
-        assert url in result.output
+    for command in ("show", "verify"):
+        refused(f"{re.escape(url)}.*{match}", command, url)
+    refused(re.escape(url), "list", url)
+
+
+def refused(match: str, *arguments: str | Path) -> None:
+    """A command says in one line what is wrong."""
+    result = call(*arguments, width=400)
+    assert result.exit_code == 1
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert re.search(match, result.output), result.output
+    assert result.output.count("\n") == 1
+    assert "damaged" not in result.output
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+def test_a_server_that_refuses(site: Site, store: CoalitionStore, status: int) -> None:
+    site.failing, site.status = {""}, status
+    url = f"{site.url}/frames/trn.zarr"
+    for arguments in (
+        ("show", url),
+        ("show", "frames/trn", "--root", site.url),
+        ("verify", url),
+        ("verify", "frames/trn", "--root", site.url),
+        ("list", site.url),
+        ("export", url, "--instance", "v0", "--output", "cat", "--shapiq", "game.npz"),
+    ):
+        refused(f"cannot be read: {status}.*check the address", *arguments)
+
+
+def test_no_server_is_not_a_missing_store() -> None:
+    refused("cannot be read: Cannot connect", "show", "frames/trn", "--root", NO_SERVER)
+
+
+@pytest.fixture
+def in_bucket(service: s3.Service, store: CoalitionStore) -> str:
+    """URL of a bucket with the store."""
+    bucket = service.bucket()
+    s3.put(store.path, f"{bucket}/frames/trn.zarr")
+    return f"s3://{bucket}"
+
+
+@pytest.fixture
+def reconnecting() -> Iterator[None]:
+    """Connections are made with the variables of this test."""
+    s3.forget_connections()
+    yield
+    s3.forget_connections()
+
+
+def test_s3_has_no_such_store(in_bucket: str) -> None:
+    refused("no zarr group there", "show", f"{in_bucket}/frames/tnr.zarr")
+    refused("no zarr group there", "verify", "s3://no-such-bucket/trn.zarr")
+    refused("frames/tnr: no store there", "show", "frames/tnr", "--root", in_bucket)
+    refused("no directory that can be listed", "list", f"{in_bucket}/none")
+    refused("no directory that can be listed", "list", "s3://no-such-bucket")
+    refused("cannot be read: .*Invalid bucket name", "show", "s3://No Bucket/trn.zarr")
+
+
+def test_s3_that_refuses(in_bucket: str, service: s3.Service) -> None:
+    service.forbidden = {"HEAD", "GET"}
+    store = f"{in_bucket}/frames/trn.zarr"
+    for arguments in (("show", store), ("verify", store), ("list", in_bucket)):
+        refused("cannot be read: (Forbidden|Access Denied); check.*your rights", *arguments)
+    refused("cannot be read: Forbidden", "show", "frames/trn", "--root", in_bucket)
+
+
+@pytest.mark.parametrize(
+    ("variables", "match"),
+    [
+        ({"AWS_ENDPOINT_URL": "http://127.0.0.1:9"}, "Could not connect to the endpoint URL"),
+        ({"AWS_ENDPOINT_URL": "nonsense"}, "Invalid endpoint: nonsense"),
+        ({"AWS_PROFILE": "nobody"}, "profile .nobody. could not be found"),
+        (
+            {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""},
+            "Unable to locate credentials; set AWS_ACCESS_KEY_ID.* FSSPEC_S3_ANON=true",
+        ),
+    ],
+)
+def test_s3_that_is_set_up_wrongly(
+    service: s3.Service,
+    variables: dict[str, str],
+    match: str,
+    reconnecting: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for name, value in variables.items():
+        if value:
+            monkeypatch.setenv(name, value)
+        else:
+            monkeypatch.delenv(name)
+    for command in ("show", "verify"):
+        refused(f"cannot be read: .*{match}", command, "s3://bucket/frames/trn.zarr")
+
+
+def test_a_public_bucket_needs_no_credentials(
+    service: s3.Service,
+    store: CoalitionStore,
+    reconnecting: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bucket = service.bucket(public=True)
+    s3.put(store.path, f"{bucket}/trn.zarr", ACL="public-read")
+    s3.forget_connections()
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    # fsspec reads its variables when it is imported.
+    monkeypatch.setitem(fsspec.config.conf, "s3", {"anon": "true"})
+    assert "2 done of 3" in call("show", f"s3://{bucket}/trn.zarr").output
+
+
+def test_s3_whose_files_may_not_be_listed(in_bucket: str, service: s3.Service) -> None:
+    service.forbidden = {f"GET /{in_bucket.removeprefix('s3://')}?list-type"}
+    url = f"{in_bucket}/frames/trn.zarr"
+    assert "unknown done of 3" in call("show", url).output
+    np.testing.assert_array_equal(open_store(url).read("v1"), value_of("v1"))
+
+
+def test_showing_takes_as_many_requests_for_many_instances(
+    site: Site, service: s3.Service, tmp_path: Path
+) -> None:
+    bucket, counts = service.bucket(), []
+    for count in (3, MOST_SIZES_ASKED + 20):
+        names = [f"v{i}" for i in range(count)]
+        store = plan(tmp_path / f"frames/of-{count}.zarr", RECORD, names, names)
+        for name in names:
+            store.write(name, value_of(name))
+        place = f"{bucket}/{count}.zarr"
+        s3.put(store.path, place)
+        service.requests.clear()
+        assert f"{count} done of {count}" in call("show", f"s3://{place}").output
+        in_bucket = len(service.requests)
+        site.requests = 0
+        output = call("show", f"{site.url}/frames/of-{count}.zarr").output
+        assert f"{count} done of {count}" in output
+        counts.append((in_bucket, site.requests))
+    (_, sizes_too), few = counts
+    assert few[0] == counts[0][0] <= 13
+    assert few[1] <= 9 < sizes_too
+    assert re.search(r"size on disk +unknown", output)
+
+
+def test_xarray_opens_a_store_by_its_url(url: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        data = xarray.open_zarr(url)
+    assert data["values"].dims == ("instance", "coalition", "output")
+    assert data["instance"].values.tolist() == NAMES
+    np.testing.assert_array_equal(data["values"][1], value_of("v1"))
+    assert np.isnan(data["values"][2]).all()
+
+
+def test_a_game_is_exported_from_a_url(url: str, tmp_path: Path) -> None:
+    target = tmp_path / "game.npz"
+    given = ("--instance", "v1", "--output", "dog", "--shapiq")
+    result = call("export", url, *given, target)
+    assert result.exit_code == 0
+    with np.load(target) as file:
+        np.testing.assert_array_equal(file["values"], value_of("v1")[:, 1].astype(float))
+
+
+def test_nothing_is_written_to_a_url(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place = tmp_path / "here"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    match = "must be on a disk; URLs .* are only read"
+    given = ("--instance", "v1", "--output", "dog", "--shapiq")
+    refused(match, "export", url, *given, f"{url}/game.npz")
+    refused(match, "import", "mine/games", "game.npz", "--root", url)
+    refused(match, "import", "mine/games", f"{url}/game.npz")
+    refused(match, "prune", "--root", url)
+    refused(match, "prune", "--receipts", url)
+    with pytest.raises(InputError, match=match):
+        plan(url, RECORD, NAMES, NAMES)
+    assert not [*place.iterdir()]
+
+
+def test_lost_masks_behind_a_url(url: str, store: CoalitionStore, tmp_path: Path) -> None:
+    record = replace(RECORD, n_coalitions=2)
+    masks = np.array([[0, 3], [5, 7], [0, 0]], dtype=np.uint64)
+    shutil.rmtree(store.path)
+    sampled = plan(store.path, record, NAMES, NAMES, masks=masks)
+    publish(sampled, url)
+    behind = open_store(url)
+    assert verify(behind) == []
+    np.testing.assert_array_equal([behind.masks(name) for name in NAMES], masks)
+    for name in ("v1", "v2"):
+        sampled.shard(name, "masks").unlink()
+    publish(sampled, url)
+    assert [damage.instance for damage in verify(open_store(url))] == ["v1", "v2"]
+    with pytest.raises(DamagedShard, match=r"'v2'.*is gone; copy it there again"):
+        behind.masks("v2")
 
 
 def test_a_site_without_that_store(site: Site) -> None:
