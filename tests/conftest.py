@@ -25,11 +25,11 @@ def _s3_service():
 
 
 @pytest.fixture
-def service(_s3_service, monkeypatch):
+def service(_s3_service, monkeypatch, tmp_path_factory):
     """An S3 service that the environment names, for this process and those that it starts."""
     import s3  # noqa: PLC0415
 
-    s3.use(_s3_service, monkeypatch)
+    s3.use(_s3_service, monkeypatch, tmp_path_factory.mktemp("aws"))
     return _s3_service
 
 

@@ -13,7 +13,7 @@ import s3fs
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import make_server
 
-NO_FILE = os.devnull
+KEY, SECRET = "somebody", "secret"
 
 
 @dataclass
@@ -31,8 +31,23 @@ class Service:
         """A new bucket's name. ``public``: what is put there can be read without credentials."""
         self.buckets += 1
         name = f"bucket-{self.buckets}"
-        s3fs.S3FileSystem().mkdir(name, acl="public-read" if public else "private")
+        self._files().mkdir(name, acl="public-read" if public else "private")
         return name
+
+    def put(self, folder: str | Path, place: str, **more: str) -> None:
+        """Make a place in a bucket hold exactly what a folder holds.
+
+        ``more``: arguments of the service, such as ``ACL``.
+        """
+        files = self._files()
+        if files.exists(place):
+            files.rm(place, recursive=True)
+        files.put(f"{folder}/", f"{place}/", recursive=True, **more)
+
+    def _files(self) -> s3fs.S3FileSystem:
+        return s3fs.S3FileSystem(
+            endpoint_url=self.url, key=KEY, secret=SECRET, use_listings_cache=False
+        )
 
 
 @contextmanager
@@ -62,18 +77,23 @@ def serving() -> Iterator[Service]:
     thread.join()
 
 
-def use(service: Service, patch: pytest.MonkeyPatch) -> None:
-    """Set the variables by which users choose a service and say who they are."""
+def use(service: Service, patch: pytest.MonkeyPatch, folder: Path) -> None:
+    """Set the variables by which users choose a service and say who they are.
+
+    ``folder``: an empty one, for files in which they may say so instead.
+    """
+    settings = folder / "settings"
+    settings.touch()
     for name in [*os.environ]:
         if name.startswith(("AWS_", "FSSPEC_")):
             patch.delenv(name)
     for name, value in {
         "AWS_ENDPOINT_URL": service.url,
-        "AWS_ACCESS_KEY_ID": "somebody",
-        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_ACCESS_KEY_ID": KEY,
+        "AWS_SECRET_ACCESS_KEY": SECRET,
         "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_CONFIG_FILE": NO_FILE,
-        "AWS_SHARED_CREDENTIALS_FILE": NO_FILE,
+        "AWS_CONFIG_FILE": str(settings),
+        "AWS_SHARED_CREDENTIALS_FILE": str(settings),
         "AWS_EC2_METADATA_DISABLED": "true",
         "AWS_MAX_ATTEMPTS": "1",
         "NO_PROXY": "127.0.0.1",
@@ -86,14 +106,3 @@ def use(service: Service, patch: pytest.MonkeyPatch) -> None:
 def forget_connections() -> None:
     """Let fsspec connect anew, with the variables as they are then."""
     s3fs.S3FileSystem.clear_instance_cache()
-
-
-def put(folder: str | Path, place: str, **more: str) -> None:
-    """Make a place in a bucket hold exactly what a folder holds.
-
-    ``more``: arguments of the service, such as ``ACL``.
-    """
-    files = s3fs.S3FileSystem(use_listings_cache=False)
-    if files.exists(place):
-        files.rm(place, recursive=True)
-    files.put(f"{folder}/", f"{place}/", recursive=True, **more)

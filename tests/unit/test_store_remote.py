@@ -7,7 +7,7 @@ import shutil
 import sys
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -105,20 +105,28 @@ def store(tmp_path: Path) -> CoalitionStore:
     return store
 
 
-def publish(store: CoalitionStore, url: str) -> None:
-    """Copy a store to its URL, unless that shows the store itself."""
-    if url.startswith("s3://"):
-        s3.put(store.path, url.removeprefix("s3://"))
-    if url.startswith("memory://"):
-        memory = fsspec.filesystem("memory")
-        place = url.removeprefix("memory:/")
-        if memory.exists(place):
-            memory.rm(place, recursive=True)
-        memory.put(store.path, place, recursive=True)
+Publish = Callable[[CoalitionStore, str], None]
+
+
+@pytest.fixture
+def publish(request: pytest.FixtureRequest) -> Publish:
+    """Copies a store to its URL, unless that shows the store itself."""
+
+    def copy(store: CoalitionStore, url: str) -> None:
+        protocol, _, place = url.partition("://")
+        if protocol == "s3":
+            request.getfixturevalue("service").put(store.path, place)
+        if protocol == "memory":
+            memory = fsspec.filesystem("memory")
+            if memory.exists(place):
+                memory.rm(place, recursive=True)
+            memory.put(store.path, f"/{place}", recursive=True)
+
+    return copy
 
 
 @pytest.fixture(params=["http", "s3", "file", "memory"])
-def url(request: pytest.FixtureRequest, store: CoalitionStore) -> Iterator[str]:
+def url(request: pytest.FixtureRequest, store: CoalitionStore, publish: Publish) -> Iterator[str]:
     """The store by its URL; in a bucket or in memory it is a copy."""
     match request.param:
         case "s3":
@@ -160,7 +168,7 @@ def test_values_behind_a_url(url: str) -> None:
 
 
 @pytest.mark.parametrize("url", ["http", "s3", "file"], indirect=True)
-def test_what_is_done_later_is_seen(url: str, store: CoalitionStore) -> None:
+def test_what_is_done_later_is_seen(url: str, store: CoalitionStore, publish: Publish) -> None:
     behind = open_store(url)
     assert not behind.done()[2] and not behind.is_done("v2")
     store.write("v2", value_of("v2"))
@@ -171,7 +179,7 @@ def test_what_is_done_later_is_seen(url: str, store: CoalitionStore) -> None:
 
 
 @pytest.mark.parametrize("url", ["http", "s3", "file"], indirect=True)
-def test_damage_behind_a_url_is_found(url: str, store: CoalitionStore) -> None:
+def test_damage_behind_a_url_is_found(url: str, store: CoalitionStore, publish: Publish) -> None:
     path = Path(store.path)
     content = bytearray(store.shard("v1").read_bytes())
     content[5] ^= 1
@@ -357,7 +365,7 @@ def test_no_server_is_not_a_missing_store() -> None:
 def in_bucket(service: s3.Service, store: CoalitionStore) -> str:
     """URL of a bucket with the store."""
     bucket = service.bucket()
-    s3.put(store.path, f"{bucket}/frames/trn.zarr")
+    service.put(store.path, f"{bucket}/frames/trn.zarr")
     return f"s3://{bucket}"
 
 
@@ -421,7 +429,7 @@ def test_a_public_bucket_needs_no_credentials(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     bucket = service.bucket(public=True)
-    s3.put(store.path, f"{bucket}/trn.zarr", ACL="public-read")
+    service.put(store.path, f"{bucket}/trn.zarr", ACL="public-read")
     s3.forget_connections()
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
@@ -447,7 +455,7 @@ def test_showing_takes_as_many_requests_for_many_instances(
         for name in names:
             store.write(name, value_of(name))
         place = f"{bucket}/{count}.zarr"
-        s3.put(store.path, place)
+        service.put(store.path, place)
         service.requests.clear()
         assert f"{count} done of {count}" in call("show", f"s3://{place}").output
         in_bucket = len(service.requests)
@@ -498,7 +506,7 @@ def test_nothing_is_written_to_a_url(
     assert not [*place.iterdir()]
 
 
-def test_lost_masks_behind_a_url(url: str, store: CoalitionStore, tmp_path: Path) -> None:
+def test_lost_masks_behind_a_url(url: str, store: CoalitionStore, publish: Publish) -> None:
     record = replace(RECORD, n_coalitions=2)
     masks = np.array([[0, 3], [5, 7], [0, 0]], dtype=np.uint64)
     shutil.rmtree(store.path)
