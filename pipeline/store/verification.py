@@ -6,12 +6,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from pipeline.store.access import Entry, read_bytes
+from pipeline.store.access import Entry, is_remote, read_bytes
 from pipeline.store.errors import DamagedShard, DamagedStore, MissingInstance, UnreachableStore
 from pipeline.store.layout import DEBRIS, shard_index, shard_indices
 from pipeline.store.shards import CoalitionStore
 
 SMALL_CHUNK = re.compile(r"c(\.0)+")
+MOST_AT_ONCE = 32
+BYTES_AT_ONCE = 1 << 26
+"""Shards, and bytes of their values, that are read from a URL at once: requests take long."""
+
 SHARDED: tuple[Literal["values", "masks"], ...] = ("values", "masks")
 
 
@@ -82,22 +86,43 @@ def _shards(
         present = asked
     elif array == "masks":
         present |= asked
-    for i in sorted(present):
-        if i >= len(store):
-            reason = f"{array} shard {i}: the store has {len(store)} instances"
-            yield i, Damage(None, i, reason)
+    for i in sorted(present - asked):
+        yield i, Damage(None, i, f"{array} shard {i}: the store has {len(store)} instances")
+    for batch in _batches(store, sorted(present & asked), array):
+        if len(batch) > 1 and _are_sound(store, batch):
+            yield from ((i, None) for i in batch)
             continue
-        try:
-            store.read(i) if array == "values" else store.masks(i)
-        except MissingInstance:
-            # It has not been evaluated, or another process erased it after the listing.
-            continue
-        except UnreachableStore:
-            raise
-        except (DamagedShard, OSError) as error:
-            yield i, Damage(store.instances[i], i, str(error))
-        else:
-            yield i, None
+        for i in batch:
+            try:
+                store.read(i) if array == "values" else store.masks(i)
+            except MissingInstance:
+                # It has not been evaluated, or another process erased it after the listing.
+                continue
+            except UnreachableStore:
+                raise
+            except (DamagedShard, OSError) as error:
+                yield i, Damage(store.instances[i], i, str(error))
+            else:
+                yield i, None
+
+
+def _batches(
+    store: CoalitionStore, indices: list[int], array: Literal["values", "masks"]
+) -> Iterator[list[int]]:
+    """Instances to read at once: single ones of a disk, several values from a URL."""
+    count = 1
+    if array == "values" and is_remote(store.path):
+        rows, outputs = store.shape
+        count = max(1, min(MOST_AT_ONCE, BYTES_AT_ONCE // (4 * rows * outputs)))
+    return (indices[start : start + count] for start in range(0, len(indices), count))
+
+
+def _are_sound(store: CoalitionStore, batch: list[int]) -> bool:
+    try:
+        store.read_many(batch)
+    except (DamagedShard, MissingInstance):
+        return False
+    return True
 
 
 def _metadata(store: CoalitionStore) -> Iterator[Damage]:
