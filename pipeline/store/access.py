@@ -77,7 +77,7 @@ def unreachable(url: str, error: Exception) -> UnreachableStore:
     """The error for a URL that could not be read."""
     reason = " ".join(str(error).split()).rstrip(".") or type(error).__name__
     todo = "check the address, the network and your rights there"
-    if "credentials" in reason.lower():
+    if url.startswith("s3") and "credentials" in reason.lower():
         todo = (
             "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE, or for a public "
             "bucket FSSPEC_S3_ANON=true"
