@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.core.blocks import Result, available_bytes, map_blocks, row_blocks
+from pipeline.core.blocks import Result, available_bytes, map_blocks, row_blocks, untouched
 from pipeline.core.errors import InputError
 from pipeline.models.sequences import Averaging, MultiScale
 from pipeline.shapley import coalitions
@@ -219,13 +219,12 @@ def map_scores(
     _check_memory(model, features)
     width = model.n_classes if isinstance(model, Averaging) else max(model.hidden, model.n_classes)
     row_bytes = len(features) * width * features.element_size()
-    smaller = features.new_empty(0)
+    tables = _two_tables(model, features) if isinstance(model, MultiScale) else None
     for size in range(1, features.shape[1] + 1):
         index = _indexed(features.shape[1], size, device)
         if isinstance(model, MultiScale):
-            table = features.new_empty((len(index.masks), len(features) * model.n_classes))
+            smaller, table = tables[(size - 1) % 2], tables[size % 2][: len(index.masks)]
             evaluate = _multi_scale_size(model, features, score, index, smaller, table)
-            smaller = table
         else:
             evaluate = _averaging_size(model, features, score, index)
 
@@ -238,6 +237,13 @@ def map_scores(
             return work(Block(size, masks[rows], evaluate(rows)))
 
         yield from map_blocks(step, row_blocks(len(index.masks), row_bytes, device), device)
+
+
+def _two_tables(model: MultiScale, features: Tensor) -> tuple[Tensor, Tensor]:
+    """Tables for the sizes in turn, each large enough for the size of most coalitions."""
+    n_sequences, n_frames, _ = features.shape
+    shape = (comb(n_frames, n_frames // 2), n_sequences * model.n_classes)
+    return untouched(shape, features), untouched(shape, features)
 
 
 @torch.no_grad()
@@ -321,7 +327,7 @@ def table(
     check(model, features, score, empty, classes)
     n_sequences, n_frames, _ = features.shape
     n_outputs = model.n_classes if classes is None else classes.shape[1]
-    result = features.new_empty((n_sequences, 2**n_frames, n_outputs))
+    result = untouched((n_sequences, 2**n_frames, n_outputs), features)
 
     def chosen(scores: Tensor) -> Tensor:
         if classes is None:
