@@ -14,6 +14,10 @@ One run measures three tables:
    ``benchmarks.others``). The run fails if they disagree with the pipeline;
 3. many videos in one batch.
 
+Beside each of the pipeline's times is its ratio to the machine's limit: the shortest time, divided
+by the least time of the unavoidable parts at rates measured in the same process (see
+``benchmarks.limits``). ``--json`` has the parts.
+
 Weights and features are random. Times are medians of repeated calls after a first call, which
 prepares what all videos of the same length share. A first call that takes long is the only
 measurement. Measure small games on idle processors, or with ``--threads 1``: threads wait for each
@@ -24,7 +28,7 @@ import argparse
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,7 +37,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import games
+from benchmarks import games, limits
 from benchmarks.games import ModelName
 from benchmarks.measuring import (
     Setting,
@@ -57,9 +61,11 @@ TOLERANCE = 1e-4
 
 FRAMES: dict[ModelName, list[int]] = {
     "TRN": [4, 5, 6, 8, 12, 16, 18, 20],
-    "TSN": [4, 5, 6, 8, 16, 20],
+    "TSN": [4, 5, 6, 8, 16, 20, 24, 28],
 }
 QUICK_FRAMES: dict[ModelName, list[int]] = {"TRN": [5], "TSN": [5]}
+MOST_COMPARED = 20
+"""Frames up to which other libraries are run: the table of 24 frames has 11 GB."""
 BATCHES = {"cpu": [(8, 16), (16, 2)], "cuda": [(8, 64), (16, 8)]}
 QUICK_BATCHES = [(5, 4)]
 """(frames, videos)"""
@@ -69,6 +75,8 @@ QUICK_S, FULL_S = 0.02, 1.0
 """Seconds over which a measurement is repeated."""
 
 NOTES = f"""\
+limit: the shortest time / the sum of the unavoidable parts (products, memory, softmax), each at the
+machine's best rate for it, measured in the same process. Parts: benchmarks/limits.py.
 evaluated: each coalition's value by a plain batched forward pass, which is timed too.
 table: the finished table of values is given; only the library's own work is timed.
 The pipeline's time is from features to the values of all classes in both cases.
@@ -90,6 +98,13 @@ class Row:
     peak_bytes: int | None
     own_bytes: int | None
     """the part of the peak in excess of a process with the model loaded"""
+    limit: dict[str, float] = field(default_factory=dict)
+    """least seconds of each unavoidable part"""
+
+    @property
+    def limit_ratio(self) -> float | None:
+        """Shortest time relative to the machine's limit; None if the limit was not measured."""
+        return self.timing.shortest / sum(self.limit.values()) if self.limit else None
 
     @property
     def evaluations_per_second(self) -> float:
@@ -145,7 +160,8 @@ def measure_row(model: ModelName, n_frames: int, n_videos: int, setting: Setting
         seconds=setting.seconds,
     )
     peak = peak_bytes(device)
-    return Row(model, n_frames, n_videos, timing, peak, peak - before)
+    least = limits.parts(model, n_frames, n_videos, device)
+    return Row(model, n_frames, n_videos, timing, peak, peak - before, least)
 
 
 def measure_libraries(frames: dict[ModelName, list[int]], setting: Setting) -> "list[Comparison]":
@@ -166,10 +182,11 @@ def measure(setting: Setting, quick: bool) -> Report:
     frames = QUICK_FRAMES if quick else FRAMES
     batches = QUICK_BATCHES if quick else BATCHES[device.type]
     rows = [_row(name, n, 1, setting, quick) for name in frames for n in frames[name]]
+    compared = {name: [n for n in frames[name] if n <= MOST_COMPARED] for name in frames}
     if quick:
-        comparisons = measure_libraries(frames, setting)
+        comparisons = measure_libraries(compared, setting)
     else:
-        comparisons = in_own_process(measure_libraries, frames, setting)
+        comparisons = in_own_process(measure_libraries, compared, setting)
     batch_rows = [_row(name, *batch, setting, quick) for name in frames for batch in batches]
     return Report(machine(device), rows, comparisons, batch_rows)
 
@@ -193,7 +210,11 @@ def show(report: Report, console: Console) -> None:
 
 
 def _row_json(row: Row) -> dict[str, Any]:
-    return {**asdict(row), "evaluations_per_second": row.evaluations_per_second}
+    return {
+        **asdict(row),
+        "limit_ratio": row.limit_ratio,
+        "evaluations_per_second": row.evaluations_per_second,
+    }
 
 
 def _new_table(title: str, left: Sequence[str], right: Sequence[str]) -> Table:
@@ -210,6 +231,10 @@ def _timing_cells(timing: Timing) -> list[str]:
     return [seconds_text(timing.median), span, str(timing.runs), seconds_text(timing.first)]
 
 
+def _limit_cell(row: Row) -> str:
+    return "" if row.limit_ratio is None else ratio_text(row.limit_ratio)
+
+
 def _memory_cells(row: Row) -> list[str]:
     return ["" if size is None else size_text(size) for size in (row.peak_bytes, row.own_bytes)]
 
@@ -218,13 +243,14 @@ def _rows_table(report: Report) -> Table:
     table = _new_table(
         f"Exact Element Shapley Values of one video, all {games.N_CLASSES} classes",
         ["model"],
-        ["n", "median", "min – max", "runs", "first", "coalitions/s", "peak", "own share"],
+        ["n", "median", "min – max", "runs", "first", "limit", "coalitions/s", "peak", "own share"],
     )
     for row in report.rows:
         table.add_row(
             row.model,
             str(row.n_frames),
             *_timing_cells(row.timing),
+            _limit_cell(row),
             f"{row.evaluations_per_second:,.0f}",
             *_memory_cells(row),
         )
@@ -258,7 +284,7 @@ def _batches_table(report: Report) -> Table:
     table = _new_table(
         "Many videos in one batch",
         ["model"],
-        ["n", "videos", "median", "min – max", "runs", "first", "videos/s", "peak", "own share"],
+        ["n", "videos", "median", "min – max", "runs", "first", "limit", "videos/s", "peak", "own"],
     )
     for row in report.batches:
         table.add_row(
@@ -266,6 +292,7 @@ def _batches_table(report: Report) -> Table:
             str(row.n_frames),
             str(row.n_videos),
             *_timing_cells(row.timing),
+            _limit_cell(row),
             f"{row.n_videos / row.timing.median:,.1f}",
             *_memory_cells(row),
         )

@@ -33,6 +33,11 @@ def row_blocks(n_rows: int, row_bytes: int, device: torch.device) -> list[slice]
     return [slice(start, stop) for start, stop in pairwise(bounds)]
 
 
+def on_cpu(tensor: Tensor) -> bool:
+    """Whether the CPU processes a tensor; tests replace this to take the ways of a GPU there."""
+    return tensor.device.type == "cpu"
+
+
 def untouched(shape: tuple[int, ...], like: Tensor) -> Tensor:
     """A tensor of this shape whose values are undefined, of the type and on the device of another.
 
@@ -48,7 +53,9 @@ def untouched(shape: tuple[int, ...], like: Tensor) -> Tensor:
 def available_bytes(device: torch.device) -> int:
     """Bytes of memory that are available on a device."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        # PyTorch keeps what it has freed, and uses it again.
+        kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + kept
     # "available" counts pages of the file cache, "free" does not.
     return int(psutil.virtual_memory().available)
 

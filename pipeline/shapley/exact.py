@@ -20,6 +20,9 @@ from pipeline.shapley import coalitions
 
 _BLOCK_BYTES = 1 << 23
 
+_ROWS = 2048
+"""Coalitions that are summed in their own type; sums of these are added in float64."""
+
 
 class SizeSums:
     """Sums over the coalitions of each size, to which a stream of values is reduced.
@@ -76,11 +79,22 @@ def block_sums(membership: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         values: (coalition, *shape).
 
     Returns:
-        (n_players, *shape) and (*shape).
+        (n_players, *shape) and (*shape), in values' dtype up to 2048 coalitions. Of more, sums of
+        2048 are added in float64: float32 alone would lose digits.
     """
     flat = values.reshape(len(values), -1)
-    holding = (membership @ flat).view(len(membership), *values.shape[1:])
-    return holding, values.sum(dim=0)
+    whole = len(flat) // _ROWS * _ROWS
+    if len(flat) <= _ROWS or flat.dtype == torch.float64:
+        holding, total = membership @ flat, flat.sum(dim=0)
+    else:
+        parts = flat[:whole].view(-1, _ROWS, flat.shape[1])
+        members = membership[:, :whole].view(len(membership), -1, _ROWS).transpose(0, 1)
+        holding = torch.bmm(members, parts).sum(dim=0, dtype=torch.float64)
+        total = parts.sum(dim=1).sum(dim=0, dtype=torch.float64)
+        holding += membership[:, whole:] @ flat[whole:]
+        total += flat[whole:].sum(dim=0)
+    shape = values.shape[1:]
+    return holding.view(len(membership), *shape), total.view(shape)
 
 
 def marginals_by_size(values: np.ndarray | Tensor) -> np.ndarray:

@@ -209,6 +209,42 @@ def test_what_would_take_for_ever_or_all_memory_is_refused(monkeypatch):
         element_shapley.element_shapley_values(model, features[:, :22], empty)
 
 
+@pytest.mark.parametrize("score", SCORES)
+def test_the_ways_of_a_gpu_have_the_same_results(monkeypatch, score):
+    """They run here on the CPU: one product for all positions, large blocks, rows in order."""
+    model = make_model("trn", n_max=4)
+    features, empty = make_input(model, 3, 9)
+    classes = torch.tensor([[0, 1], [2, 0], [1, 1]])
+
+    def found():
+        return (
+            coalition_scores.table(model, features, empty, score),
+            coalition_scores.table(model, features, empty, score, classes),
+            element_shapley.element_shapley_values(model, features, empty, score),
+        )
+
+    usual = found()
+    monkeypatch.setattr(coalition_scores, "on_cpu", lambda tensor: False)
+    monkeypatch.setattr(blocks, "BLOCK_BYTES", {"cpu": 1 << 28})
+    for one, two in zip(found(), usual, strict=True):
+        torch.testing.assert_close(one, two, atol=1e-6, rtol=1e-5)
+
+
+def test_memory_is_checked_for_few_frames_of_many_sequences(monkeypatch):
+    model = make_model("trn", n_max=2, n_classes=4)
+    features, empty = torch.zeros(100_000, 8, 5), torch.full((4,), 0.25)
+    monkeypatch.setattr(coalition_scores, "available_bytes", lambda device: 10_000_000)
+    with pytest.raises(InputError, match=r"8 players: 0.2 GiB of memory are needed and 0.0 GiB"):
+        coalition_scores.table(model, features, empty)
+
+
+def test_memory_that_pytorch_keeps_on_a_gpu_counts_as_available(monkeypatch):
+    amounts = {"memory_reserved": 700, "memory_allocated": 200, "mem_get_info": (1000, 5000)}
+    for name, amount in amounts.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, amount=amount: amount)
+    assert blocks.available_bytes(torch.device("cuda")) == 1500
+
+
 def test_many_frames_are_indexed_size_by_size(monkeypatch):
     model = make_model("trn", n_max=3)
     features, empty = make_input(model, 2, 9)

@@ -3,12 +3,13 @@
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from benchmarks import games, runtime, store
+from benchmarks import against, games, limits, runtime, store
 from benchmarks.measuring import Setting, Timing, in_own_process, seconds_text, timed
 from pipeline.studies.frames.coalition_scores import table
 
@@ -45,6 +46,39 @@ def test_quick_runtime_agrees_with_other_libraries(tmp_path, capsys):
         assert comparison["largest"] > 10 * report["tolerance"]
     for row in report["rows"] + report["batches"]:
         assert 0 < row["evaluations_per_second"] < math.inf
+        assert "output layer" in row["limit"] or row["model"] == "TSN"
+        ratio = row["timing"]["shortest"] / sum(row["limit"].values())
+        assert row["limit_ratio"] == pytest.approx(ratio)
+        assert runtime.ratio_text(row["limit_ratio"]) in printed
+
+
+def test_limits_grow_with_the_work():
+    for name, n, parts in (
+        ("TRN", 9, {"softmax", "sums by player", "output layer", "memory"}),
+        ("TSN", 9, {"softmax", "sums by player"}),
+        ("TSN", 14, {"products", "exponentials", "sums by player"}),
+    ):
+        one = limits.parts(name, n, 1, CPU)
+        many = limits.parts(name, n, 1000, CPU)
+        assert set(one) == parts
+        for part, seconds in one.items():
+            assert 0 < 10 * seconds < many[part] < math.inf
+
+
+def test_a_checkout_is_compared_with_itself(tmp_path, capsys):
+    root = str(Path(__file__).parents[2])
+    file = tmp_path / "against.json"
+    against.main([root, "--games", "TRN:4", "TSN:5", "--rounds", "2", "--json", str(file)])
+    rows = json.loads(file.read_text())
+    assert [(row["model"], row["n_frames"]) for row in rows] == [("TRN", 4), ("TSN", 5)]
+    for row in rows:
+        assert row["same_bits"]
+        assert row["difference"] == 0
+        assert len(row["here_s"]) == len(row["there_s"]) == 2
+    assert "TSN" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        against.main([str(tmp_path)])
+    assert "benchmarks/runtime.py" in capsys.readouterr().err
 
 
 def test_disagreement_fails_the_run(monkeypatch):

@@ -1,12 +1,13 @@
 import numpy as np
 import oracle
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from pipeline.core.errors import InputError
-from pipeline.shapley import coalitions, marginals_by_size, shapley_values
+from pipeline.shapley import block_sums, coalitions, marginals_by_size, shapley_values
 
 finite = st.floats(-10, 10, allow_nan=False, width=32)
 
@@ -91,3 +92,13 @@ def test_large_float32_values_keep_their_differences():
     values = (1e6 + np.random.default_rng(0).random((2**12, 1))).astype(np.float32)
     expected = coalitions.shapley_weights(12) @ values.astype(np.float64)
     np.testing.assert_allclose(shapley_values(values), expected, atol=1e-8)
+
+
+def test_sums_of_many_float32_values_keep_their_digits():
+    generator = torch.Generator().manual_seed(0)
+    values = torch.rand((184_756, 2, 3), generator=generator)
+    membership = (torch.rand((5, len(values)), generator=generator) < 0.5).float()
+    holding, total = block_sums(membership, values)
+    expected = torch.einsum("ir,rvc->ivc", membership.double(), values.double())
+    torch.testing.assert_close(holding, expected, rtol=1e-6, atol=0)
+    torch.testing.assert_close(total, values.double().sum(dim=0), rtol=1e-7, atol=0)

@@ -13,6 +13,10 @@ Coalitions are evaluated by size, upward:
 Each size needs only the size below, so the scores of all coalitions are kept only on request. A row
 of a working table holds a coalition's values in all sequences side by side. The sequences share the
 indices, and one pass serves as many of them as memory holds.
+
+On a GPU the host only starts operations: nothing is copied to it between sizes. What is done
+otherwise there than on the CPU (one product for the projections of all positions, rows of a
+complete table in another order first) was tested on the CPU, and not timed on a GPU.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,7 +31,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pipeline.core.blocks import Result, available_bytes, map_blocks, row_blocks, untouched
+from pipeline.core.blocks import (
+    Result,
+    available_bytes,
+    map_blocks,
+    on_cpu,
+    row_blocks,
+    untouched,
+)
 from pipeline.core.errors import InputError
 from pipeline.models.sequences import Averaging, MultiScale
 from pipeline.shapley import coalitions
@@ -40,6 +51,9 @@ Model = MultiScale | Averaging
 
 _MAX_INDEXED = 20
 """The most frames for which the members of all coalitions are kept in memory (84 MB at 20)."""
+
+_SMALL_BYTES = 1 << 26
+"""Memory that is taken without asking how much is free, which takes longer than a small game."""
 
 MAX_SUBSEQUENCES = 200_000_000
 """The most subsequences of up to n_max frames for an exact answer, which then takes minutes."""
@@ -64,6 +78,8 @@ class Block:
     size: int
     masks: Tensor
     """(rows,) int64"""
+    places: slice
+    """places among all coalitions, by size and then by mask"""
     scores: Tensor
     """(rows, sequence, class)"""
 
@@ -87,6 +103,14 @@ def _ranks(n_players: int) -> NDArray[np.int32]:
 @lru_cache(maxsize=4)
 def _kept_sizes(n_players: int, device: torch.device) -> tuple[_Size, ...]:
     return tuple(_size(n_players, size, device) for size in range(n_players + 1))
+
+
+@lru_cache(maxsize=4)
+def _places(n_players: int, device: torch.device) -> Tensor:
+    """Place of each mask among all coalitions, by size and then by mask: (2**n,) int64."""
+    sizes = coalitions.sizes(n_players)
+    starts = np.cumsum([0, *(comb(n_players, size) for size in range(n_players))])
+    return torch.from_numpy(starts[sizes] + coalitions.ranks(n_players)).to(device)
 
 
 def _indexed(n_players: int, size: int, device: torch.device) -> _Size:
@@ -123,7 +147,7 @@ def check(
             f"features are {features.dtype} on {features.device}, the model is {weights.dtype} on "
             f"{weights.device}; bring one to the other with .to(…)"
         )
-    if not all(torch.isfinite(each).all() for each in model.parameters()):
+    if not _all_finite(*model.parameters()):
         raise InputError("the model's weights hold NaN or Inf")
     if empty is not None:
         _check_empty(empty, model.n_classes)
@@ -143,10 +167,18 @@ def check(
         )
     if features.shape[1] < 1:
         raise InputError("a sequence needs at least one frame")
-    bad = ~torch.isfinite(features).flatten(start_dim=1).all(dim=1)
-    if bad.any():
+    if not _all_finite(features):
+        bad = ~torch.isfinite(features).flatten(start_dim=1).all(dim=1)
         where = torch.nonzero(bad).flatten().tolist()
         raise InputError(f"features hold NaN or Inf in sequence(s) {where[:8]}")
+
+
+def _all_finite(*tensors: Tensor) -> bool:
+    """Whether no value is NaN or Inf."""
+    # NaN and Inf pass on to a sum, which is several times as fast as looking at each value. Only a
+    # sum of finite values that overflows needs the look.
+    total = torch.stack([each.sum() for each in tensors]).sum()
+    return bool(torch.isfinite(total)) or all(bool(torch.isfinite(each).all()) for each in tensors)
 
 
 def _check_empty(empty: Tensor, n_classes: int) -> None:
@@ -163,10 +195,16 @@ def _check_empty(empty: Tensor, n_classes: int) -> None:
 def _check_memory(model: Model, features: Tensor) -> None:
     """Raise InputError if the working tables of a multi-scale model do not fit in memory."""
     n_sequences, n_frames, _ = features.shape
-    if isinstance(model, Averaging) or n_frames <= _MAX_INDEXED:
+    if isinstance(model, Averaging):
         return
     row_bytes = n_sequences * model.n_classes * features.element_size()
-    needed = 2 * comb(n_frames, n_frames // 2) * (row_bytes + 8 * n_frames)
+    largest = comb(n_frames, n_frames // 2)
+    if n_frames <= _MAX_INDEXED:
+        needed = 2 * largest * row_bytes + 2**n_frames * (8 + 4 * n_frames)
+    else:
+        needed = 2 * largest * (row_bytes + 8 * n_frames)
+    if needed < _SMALL_BYTES:
+        return
     available = available_bytes(features.device)
     if needed > available:
         raise InputError(
@@ -193,9 +231,13 @@ def projections(model: MultiScale, features: Tensor, size: int) -> Tensor:
     n_sequences, n_frames, feature_dim = features.shape
     rows = features.transpose(0, 1).reshape(-1, feature_dim)
     projected = rows.new_empty((size, len(rows), model.hidden))
-    # Position by position, the weights are used in place; all at once, they would be copied.
-    for position, weight in enumerate(first.weight.split(feature_dim, dim=1)):
-        torch.mm(rows, weight.t(), out=projected[position])
+    if on_cpu(features):
+        # Position by position, the weights are used in place; all at once, they would be copied.
+        for position, weight in enumerate(first.weight.split(feature_dim, dim=1)):
+            torch.mm(rows, weight.t(), out=projected[position])
+    else:
+        by_position = first.weight.view(model.hidden, size, feature_dim).permute(1, 2, 0)
+        torch.bmm(rows.expand(size, -1, -1), by_position, out=projected)
     projected[0] += first.bias
     return projected.view(size * n_frames, n_sequences * model.hidden)
 
@@ -219,7 +261,8 @@ def map_scores(
     _check_memory(model, features)
     width = model.n_classes if isinstance(model, Averaging) else max(model.hidden, model.n_classes)
     row_bytes = len(features) * width * features.element_size()
-    tables = _two_tables(model, features) if isinstance(model, MultiScale) else None
+    tables = _two_tables(model, features) if isinstance(model, MultiScale) else ()
+    first = 1
     for size in range(1, features.shape[1] + 1):
         index = _indexed(features.shape[1], size, device)
         if isinstance(model, MultiScale):
@@ -231,12 +274,15 @@ def map_scores(
         def step(
             rows: slice,
             size: int = size,
+            first: int = first,
             masks: Tensor = index.masks,
             evaluate: Callable[[slice], Tensor] = evaluate,
         ) -> Result:
-            return work(Block(size, masks[rows], evaluate(rows)))
+            places = slice(first + rows.start, first + rows.stop)
+            return work(Block(size, masks[rows], places, evaluate(rows)))
 
         yield from map_blocks(step, row_blocks(len(index.masks), row_bytes, device), device)
+        first += len(index.masks)
 
 
 def _two_tables(model: MultiScale, features: Tensor) -> tuple[Tensor, Tensor]:
@@ -335,13 +381,16 @@ def table(
         return scores.gather(2, classes[:, None].expand(-1, scores.shape[1], -1))
 
     result[:, :1] = chosen(empty.to(result).expand(n_sequences, 1, -1))
+    in_place = on_cpu(features)
 
     def keep(block: Block) -> None:
-        result[:, block.masks] = chosen(block.scores.transpose(0, 1))
+        where = block.masks if in_place else block.places
+        result[:, where] = chosen(block.scores.transpose(0, 1))
 
     for _ in map_scores(model, features, score, keep):
         pass
-    return result
+    # A GPU's deterministic algorithm for writing rows sorts their numbers; reading does not.
+    return result if in_place else result.index_select(1, _places(n_frames, features.device))
 
 
 def members_of_ranks(n: int, size: int, ranks: slice, device: torch.device) -> Tensor:

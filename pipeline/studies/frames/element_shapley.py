@@ -78,10 +78,10 @@ def marginals_by_size(
     sums = SizeSums(n_frames, (n_sequences, model.n_classes), features.device)
     nobody = features.new_zeros((n_frames, 1))
     sums.add(0, nobody, empty.to(features).expand(1, n_sequences, -1))
-    bits = torch.arange(n_frames, device=features.device).unsqueeze(1)
+    bits = torch.arange(n_frames, dtype=torch.int32, device=features.device).unsqueeze(1)
 
     def reduce(block: Block) -> tuple[int, Tensor, Tensor]:
-        membership = ((block.masks >> bits) & 1).to(features.dtype)
+        membership = ((block.masks.int() >> bits) & 1).to(features.dtype)
         return block.size, *block_sums(membership, block.scores)
 
     for reduced in map_scores(model, features, score, reduce):

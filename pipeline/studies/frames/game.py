@@ -70,8 +70,8 @@ from pipeline.studies.frames.values import IN_FEATURES, IN_VIDEO, TRUE_AND_PREDI
 VERSION = 1
 """Version of the evaluators; raised when their values change. Part of the games' identities."""
 
-MOST_AT_ONCE = {"cpu": 64, "cuda": 1024}
-"""Videos in a batch; progress is shown and results are saved batch by batch."""
+MOST_AT_ONCE = {"cpu": 64, "cuda": 128}
+"""Videos in a batch, which is filled up; results are saved batch by batch."""
 LENGTHS_AT_ONCE = 16
 LENGTHS_BYTES = 1 << 26
 SHIFT_BYTES = 1 << 27
