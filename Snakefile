@@ -89,7 +89,8 @@ ENDED = []
 
 
 onstart:
-    if sum(1 for _ in workflow.dag.needrun_jobs()) >= warm.FEWEST:
+    # On a cluster a job must stay in its own allocation, even on the machine of this process.
+    if workflow.local_exec and sum(1 for _ in workflow.dag.needrun_jobs()) >= warm.FEWEST:
         warm.start()
     ENDED.append(one_line.begin(workflow))
     for text in left_out(PARAMS):

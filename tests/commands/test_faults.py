@@ -11,7 +11,7 @@ import clone
 import numpy as np
 import pytest
 import stages
-from clone import has_nothing_to_do, rules_run, shards, snakemake
+from clone import has_nothing_to_do, processes, rules_run, shards, snakemake
 
 from pipeline.store import open_store
 from pipeline.store.evaluation import read_receipt
@@ -83,19 +83,6 @@ def start(folder, *command):
         stderr=subprocess.STDOUT,
         start_new_session=True,
     )
-
-
-def processes(folder, *words):
-    """Processes in a folder whose command line contains all these words."""
-    found = []
-    for entry in Path("/proc").iterdir():
-        try:
-            command = (entry / "cmdline").read_bytes().decode().split("\0")
-            if (entry / "cwd").resolve() == folder.resolve() and set(words) <= set(command):
-                found.append(int(entry.name))
-        except (OSError, ValueError):
-            continue
-    return found
 
 
 def line_of(receipt):

@@ -159,6 +159,19 @@ def change(folder, name, value):
     file.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
+def processes(folder, *words):
+    """Processes in a folder whose command line contains all these words."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        try:
+            command = (entry / "cmdline").read_bytes().decode().split("\0")
+            if (entry / "cwd").resolve() == folder.resolve() and set(words) <= set(command):
+                found.append(int(entry.name))
+        except (OSError, ValueError):
+            continue
+    return found
+
+
 def rules_run(done):
     """Rules of the jobs that a command ran, or would run, according to its output."""
     found = re.findall(r"^(?:local)?rule (\w+):", done.stdout + done.stderr, re.MULTILINE)

@@ -1,0 +1,189 @@
+"""Runs a whole study on a real Slurm of one node, and kills some of its jobs.
+
+The study is that of Shapley networks, whose 34 jobs are the fewest. tests/commands/test_slurm.py
+checks the other studies' requests without Slurm.
+"""
+
+import os
+import re
+import signal
+import subprocess
+import time
+from collections import Counter
+
+import clone
+import one_node_slurm
+import pytest
+import yaml
+from clone import has_nothing_to_do, processes, shards
+from one_node_slurm import ACCOUNT, PARTITION
+from tiny import ROOT, merged
+
+from pipeline.store import open_store
+from pipeline.store.evaluation import partition_indices, read_receipt
+
+pytestmark = pytest.mark.slow
+
+# Each evaluation takes long enough to be killed in the middle.
+PARAMETERS = merged(
+    clone.SMALL,
+    {"studies": ["shapnets"], "device": "auto", "shapnets": {"explained": {"rows": 6}}},
+)
+GAMES = ("synthetic", "interactions")
+INSTANCES, COALITIONS = 6 * 10, 2**16
+"""Per game: of six rows and ten networks; of sixteen features."""
+
+PARTS = 2
+FILLED_IN = {
+    "  # slurm_account: <account>\n": f"  slurm_account: {ACCOUNT}\n",
+    "    # slurm_partition: <partition with GPUs>\n": f"    slurm_partition: {PARTITION}\n",
+    "partitions: 16 ": f"partitions: {PARTS} ",
+}
+OFTEN = "\nslurm-init-seconds-before-status-checks: 3 # by default 40\n"
+TIMED = re.compile(r"shapnets/(figures/timing\.(png|svg)|tables\.json|timing\.(csv|json))")
+"""Results of this study that hold measured times."""
+
+
+@pytest.fixture(scope="module")
+def slurm():
+    lacking = one_node_slurm.missing()
+    if lacking:
+        pytest.skip(lacking)
+    with one_node_slurm.one_node_slurm() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def local(slurm, tmp_path_factory):
+    """The results of this study without Slurm."""
+    folder = clone.new_clone(tmp_path_factory.mktemp("local") / "clone", PARAMETERS)
+    clone.snakemake(folder)
+    return folder
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A clone with the profile's places filled in."""
+    folder = clone.new_clone(tmp_path / "clone", PARAMETERS)
+    profile = folder / "profiles/slurm/config.yaml"
+    text = profile.read_text()
+    for place, value in FILLED_IN.items():
+        assert text.count(place) == 1, place
+        text = text.replace(place, value)
+    profile.write_text(text + OFTEN)
+    return folder
+
+
+def typed():
+    """The dry run and the run, as docs/cluster.md has them."""
+    (block,) = re.findall(
+        r"```sh\n(.*profiles/slurm -n .*?)```", (ROOT / "docs/cluster.md").read_text(), re.DOTALL
+    )
+    lines = [line.partition("  #")[0].strip() for line in block.splitlines()]
+    return [line.removeprefix("uv run --extra slurm ") for line in lines]
+
+
+def job(slurm, rule, *wildcards):
+    """The id of a pending or running job; None if there is none."""
+    return slurm.queued().get("_wildcards_".join((f"rule_{rule}", "_".join(wildcards))))
+
+
+def until(condition, running, log):
+    """Wait for something that happens while a command runs; return it."""
+    while not (found := condition()):
+        assert running.poll() is None, f"it ended before that: {log.read_text()[-6000:]}"
+        time.sleep(0.01)
+    return found
+
+
+def stored(folder, game, part):
+    """The files of a partition's finished instances, with inode and time."""
+    owned = partition_indices(INSTANCES, (part, PARTS))
+    files = {f"results/coalitions/shapnets/{game}.zarr/values/c.{i}.0.0" for i in owned}
+    return {name: status for name, status in shards(folder, game).items() if name in files}
+
+
+def kill_in_the_middle(folder, game, part, running, log, known):
+    """Kill a job's process with -9 once it has stored more instances than are known."""
+    words = ("shapnets_evaluate", "--game", game, "--part", str(part))
+    (process,) = until(lambda: processes(folder, *words), running, log)
+    until(lambda: len(stored(folder, game, part)) > known, running, log)
+    os.kill(process, signal.SIGSTOP)
+    kept = stored(folder, game, part)
+    assert len(kept) < INSTANCES // PARTS, "it was nearly done; explain more rows"
+    os.kill(process, signal.SIGKILL)
+    until(lambda: not processes(folder, *words), running, log)
+    return kept
+
+
+def started(folder, command, slurm):
+    """A command that runs while the test goes on, and the file of what it prints."""
+    log = folder / "typed.log"
+    with log.open("w") as output:
+        running = subprocess.Popen(
+            ["bash", "-ec", command],
+            cwd=folder,
+            env=clone.environment(**slurm.environment),
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    return running, log
+
+
+def with_a_gpu():
+    return set(yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())["set-resources"])
+
+
+def test_cancelled_and_killed_jobs_cost_no_evaluation_twice(slurm, local, folder):
+    look, command = typed()
+    planned = clone.run(folder, "bash", "-ec", look, **slurm.environment)
+    assert len(re.findall("^rule shapnets_evaluate:", planned.stdout, re.M)) == PARTS * len(GAMES)
+    assert not slurm.accounted()
+
+    running, log = started(folder, command, slurm)
+    try:
+        second = ("shapnets_evaluate", "synthetic", "1", str(PARTS))
+        slurm.ask("scancel", until(lambda: job(slurm, *second), running, log))
+        kept = {}
+        for _ in range(2):  # the job, and the only retry
+            kept = kill_in_the_middle(folder, "synthetic", 0, running, log, len(kept))
+        assert not processes(folder, "pipeline.core.warm"), "jobs left their allocations"
+        assert running.wait(timeout=300) != 0
+    finally:
+        running.kill()
+    told = log.read_text()
+    assert "shapnets_evaluate" in told
+    clone.run(folder, "bash", "-ec", command, **slurm.environment)
+    assert has_nothing_to_do(clone.run(folder, "bash", "-ec", look, **slurm.environment))
+
+    for game in GAMES:
+        found, expected = (
+            read_receipt(each / f"results/shapnets/receipts/{game}.json")
+            for each in (folder, local)
+        )
+        reused = len(kept) if game == "synthetic" else 0
+        assert expected.evaluations_made == INSTANCES * COALITIONS
+        assert found.evaluations_made == (INSTANCES - reused) * COALITIONS
+        assert found.evaluations_reused == reused * COALITIONS
+        assert found.identity == expected.identity
+    now = shards(folder, "synthetic")
+    assert {name: now[name] for name in kept} == kept, "stored values were written again"
+    stores = [open_store(folder / f"results/coalitions/shapnets/{game}.zarr") for game in GAMES]
+    assert all(store.done().all() for store in stores)
+    ours, others = clone.contents(folder), clone.contents(local)
+    assert ours.keys() == others.keys()
+    assert [n for n in ours if ours[n] != others[n] and not TIMED.fullmatch(n)] == []
+
+    jobs = slurm.accounted()
+    states = Counter(each["State"].partition(" ")[0] for each in jobs)
+    assert states["CANCELLED"] == 1
+    assert states["FAILED"] == 2
+    assert states.keys() == {"CANCELLED", "FAILED", "COMPLETED"}
+    needs = with_a_gpu()
+    for each in jobs:
+        rule = each["Comment"].removeprefix("rule_").partition("_wildcards_")[0]
+        assert each["Account"] == ACCOUNT
+        if not each["State"].startswith("CANCELLED"):
+            assert ("gres/gpu=1" in each["AllocTRES"].split(",")) == (rule in needs), each
+    rules = {each["Comment"].removeprefix("rule_").partition("_wildcards_")[0] for each in jobs}
+    assert rules >= {"shapnets_networks", "shapnets_plan", "shapnets_claims", "report_page"}
