@@ -14,7 +14,7 @@ from pipeline.core.rules import STAGE, OfGame, but, given, needs_of
 from pipeline.core import warm
 from pipeline.core.stage import DEVICE, SCHEDULER
 from pipeline.studies import STUDIES
-from pipeline.workflow import bridge, one_line
+from pipeline.workflow import bridge, internals, one_line
 from pipeline.workflow.params import read_config
 from pipeline.workflow.targets import CLAIMS, drawn, gpus, left_out
 from pipeline.workflow.targets import reported, targets, vectors
@@ -90,7 +90,9 @@ ENDED = []
 
 onstart:
     # On a cluster a job must stay in its own allocation, even on the machine of this process.
-    if workflow.local_exec and sum(1 for _ in workflow.dag.needrun_jobs()) >= warm.FEWEST:
+    if not workflow.local_exec:
+        internals.notice_cancelled_jobs()
+    elif sum(1 for _ in workflow.dag.needrun_jobs()) >= warm.FEWEST:
         warm.start()
     ENDED.append(one_line.begin(workflow))
     for text in left_out(PARAMS):

@@ -5,6 +5,7 @@ DVC's locks on paths, because DVC itself holds them while it runs a stage's comm
 """
 
 import logging
+import sys
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -81,6 +82,24 @@ def targets_of(dag: Any) -> set[Any]:
     """Jobs that are targets, and jobs whose files a target without outputs, such as all, lists."""
     found = set(dag.targetjobs)
     return found | {before for job in found if job.rule.norun for before in dag.dependencies[job]}
+
+
+def notice_cancelled_jobs() -> None:
+    """Let Snakemake's plugin for Slurm notice jobs that were cancelled outside of Snakemake.
+
+    Slurm's accounting says ``CANCELLED by <user>``. The plugin (2.8) knows only ``CANCELLED``, and
+    waits forever for the end of such a job.
+    """
+    plugin: Any = sys.modules.get("snakemake_executor_plugin_slurm")
+    query = getattr(plugin, "query_job_status", None)
+    if query is None:
+        return
+
+    async def query_in_one_word(*arguments: Any, **more: Any) -> Any:
+        states, seconds = await query(*arguments, **more)
+        return states and {job: state.partition(" ")[0] for job, state in states.items()}, seconds
+
+    plugin.query_job_status = query_in_one_word
 
 
 def read_dag(params: Path, target: str) -> Any:

@@ -238,3 +238,17 @@ def test_dvc_raises_an_error_for_objects_missing_in_its_cache(repo):
     except (FileNotFoundError, ObjectFormatError):
         return
     raise AssertionError(moved("dvc_data check(...)", INTERNALS, "what it raises"))
+
+
+def test_how_the_plugin_for_slurm_learns_of_cancelled_jobs():
+    plugin = importlib.import_module("snakemake_executor_plugin_slurm")
+    source = inspect.getsource(plugin.Executor.check_active_jobs)
+    for part, look_for in (
+        ("await query_job_status(", "where it asks Slurm for the states of jobs"),
+        ("status_of_jobs, sacct_query_duration =", "the states by job, and another value"),
+        (
+            "status in fail_stati",
+            "how it knows a failed job; if it cuts `CANCELLED by 0`, drop ours",
+        ),
+    ):
+        assert part in source, moved("snakemake_executor_plugin_slurm", INTERNALS, look_for)

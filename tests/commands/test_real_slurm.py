@@ -90,8 +90,11 @@ def job(slurm, rule, *wildcards):
 
 def until(condition, running, log):
     """Wait for something that happens while a command runs; return it."""
+    deadline = time.monotonic() + 400
     while not (found := condition()):
-        assert running.poll() is None, f"it ended before that: {log.read_text()[-6000:]}"
+        has_ended = running.poll() is not None
+        assert not has_ended, f"it ended before that: {log.read_text()[-6000:]}"
+        assert time.monotonic() < deadline, f"it did not happen: {log.read_text()[-6000:]}"
         time.sleep(0.01)
     return found
 
@@ -121,7 +124,7 @@ def started(folder, command, slurm):
     log = folder / "typed.log"
     with log.open("w") as output:
         running = subprocess.Popen(
-            ["bash", "-ec", command],
+            ["setpriv", "--pdeathsig", "TERM", "bash", "-ec", command],
             cwd=folder,
             env=clone.environment(**slurm.environment),
             stdout=output,

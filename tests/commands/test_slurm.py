@@ -13,6 +13,8 @@ import pytest
 import yaml
 from tiny import OVERRIDES, ROOT, defaults, merged
 
+from pipeline.core import warm
+from pipeline.core.job import WARM
 from pipeline.studies import STUDIES
 
 PROFILE = ROOT / "profiles/slurm/config.yaml"
@@ -72,6 +74,40 @@ def new_folder(folder, params):
         command.write_text(f"#!/bin/sh\n{script}\n")
         command.chmod(0o755)
     return folder
+
+
+def replaced(folder, command, script):
+    """Replace one of Slurm's commands."""
+    (folder / "bin" / command).write_text(f"#!/bin/sh\n{script}\n")
+
+
+QUICK = (
+    *("--workflow-profile", "profiles/slurm"),
+    *("--slurm-init-seconds-before-status-checks", "1", "--seconds-between-status-checks", "1"),
+    *("--latency-wait", "5", "--retries", "0"),
+)
+
+
+def test_a_cancelled_job_is_noticed(tmp_path):
+    """Slurm's accounting says who cancelled it."""
+    folder = new_folder(tmp_path, merged(defaults(), OVERRIDES))
+    cancelled = """echo "$$|CANCELLED by 0" >> "$FAKE_SLURM/states"; echo $$"""
+    replaced(folder, "sbatch", cancelled)
+    done = snakemake(folder, *QUICK, "--", "frames_videos_all")
+    assert done.returncode != 0
+    assert "SLURM status is: 'CANCELLED'" in done.stderr
+
+
+def test_jobs_are_not_handed_over_to_a_process_outside_their_allocation(tmp_path):
+    folder = new_folder(tmp_path, merged(defaults(), OVERRIDES))
+    replaced(folder, "sbatch", 'env > "$FAKE_SLURM/environment"; exit 1')
+    done = snakemake(folder, *QUICK, "--", "frames_scales_all")
+    assert "SLURM sbatch failed" in done.stderr
+    jobs = int(re.search(r"^total +(\d+)$", done.stderr, flags=re.M)[1])
+    assert jobs >= warm.FEWEST, "so few jobs would not be handed over on one machine either"
+    variables = (folder / "slurm/environment").read_text()
+    assert "FAKE_SLURM=" in variables
+    assert f"{WARM}=" not in variables
 
 
 def gpu_rules():
@@ -220,12 +256,9 @@ def test_jobs_are_submitted_with_what_they_need(tmp_path):
         assert text.count(f"{place}\n") == 1
         text = text.replace(f"{place}\n", f"{value}\n")
     profile.write_text(text)
-    quick = ["--slurm-init-seconds-before-status-checks", "1"]
-    quick += ["--seconds-between-status-checks", "1", "--latency-wait", "5", "--retries", "0"]
     # Values from the command line must arrive where a job runs, too.
     fewer = ["--config", "frames={videos: {train_clips: 17}}"]
-    profile_option = ["--workflow-profile", "profiles/slurm"]
-    done = snakemake(folder, *profile_option, *quick, *fewer, "--", "frames_backbone_all")
+    done = snakemake(folder, *QUICK, *fewer, "--", "frames_backbone_all")
     submitted = [options(file) for file in (folder / "slurm").glob("*.submitted")]
     (videos,) = (o for o in submitted if o["--comment"] == "rule_frames_videos")
     backbones = [o for o in submitted if o["--comment"].startswith("rule_frames_backbone")]
