@@ -27,11 +27,11 @@ pytestmark = pytest.mark.slow
 # Each evaluation takes long enough to be killed in the middle.
 PARAMETERS = merged(
     clone.SMALL,
-    {"studies": ["shapnets"], "device": "auto", "shapnets": {"explained": {"rows": 6}}},
+    {"studies": ["shapnets"], "device": "auto", "shapnets": {"explained": {"rows": 3}}},
 )
 GAMES = ("synthetic", "interactions")
-INSTANCES, COALITIONS = 6 * 10, 2**16
-"""Per game: of six rows and ten networks; of sixteen features."""
+INSTANCES, COALITIONS = 3 * 10, 2**16
+"""Per game: of three rows and ten networks; of sixteen features."""
 
 PARTS = 2
 FILLED_IN = {
@@ -141,7 +141,7 @@ def test_cancelled_and_killed_jobs_cost_no_evaluation_twice(slurm, local, folder
     look, command = typed()
     planned = clone.run(folder, "bash", "-ec", look, **slurm.environment)
     assert len(re.findall("^rule shapnets_evaluate:", planned.stdout, re.M)) == PARTS * len(GAMES)
-    assert not slurm.accounted()
+    assert not slurm.accounted(), "a dry run submits nothing"
 
     running, log = started(folder, command, slurm)
     try:
@@ -190,3 +190,22 @@ def test_cancelled_and_killed_jobs_cost_no_evaluation_twice(slurm, local, folder
             assert ("gres/gpu=1" in each["AllocTRES"].split(",")) == (rule in needs), each
     rules = {each["Comment"].removeprefix("rule_").partition("_wildcards_")[0] for each in jobs}
     assert rules >= {"shapnets_networks", "shapnets_plan", "shapnets_claims", "report_page"}
+
+
+def test_ctrl_c_cancels_the_submitted_jobs(slurm, folder):
+    _, command = typed()
+    before = {each["JobIDRaw"] for each in slurm.accounted()}
+    running, log = started(folder, command, slurm)
+    try:
+        until(lambda: len(slurm.queued()) > 3, running, log)
+        running.send_signal(signal.SIGINT)
+        assert running.wait(timeout=120) != 0
+    finally:
+        running.kill()
+    deadline = time.monotonic() + 60
+    while slurm.queued():
+        assert time.monotonic() < deadline, f"{slurm.queued()}\n{log.read_text()[-6000:]}"
+        time.sleep(0.1)
+    states = [each["State"] for each in slurm.accounted() if each["JobIDRaw"] not in before]
+    assert any(state.startswith("CANCELLED") for state in states)
+    assert not processes(folder, "pipeline.core.job")
