@@ -54,6 +54,8 @@ ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/none
 MpiDefault=none
+# Seconds between SIGTERM and SIGKILL.
+KillWait=3
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 SchedulerParameters=batch_sched_delay=0,sched_min_interval=0,bf_interval=1
@@ -124,7 +126,7 @@ class Slurm:
 
     def queued(self):
         """The ids of pending and running jobs by their comment, which names rule and wildcards."""
-        lines = self.ask("squeue", "--noheader", "--format=%i|%k").splitlines()
+        lines = self.ask("squeue", "-h", "--states=PENDING,RUNNING", "--format=%i|%k").splitlines()
         return {comment: number for number, _, comment in (line.partition("|") for line in lines)}
 
     def accounted(self):
@@ -280,7 +282,7 @@ def wait_for(condition, began, folder, seconds=60):
 def end_jobs(slurm):
     """Cancel all jobs, and wait for their processes, which daemons leave behind."""
     slurm.ask("scancel", "--user", getpass.getuser(), check=False)
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while slurm.ask("squeue", "--noheader", check=False) and time.monotonic() < deadline:
         time.sleep(0.1)
 
