@@ -193,22 +193,3 @@ def test_cancelled_and_killed_jobs_cost_no_evaluation_twice(slurm, local, folder
             assert ("gres/gpu=1" in each["AllocTRES"].split(",")) == (rule in needs), each
     rules = {each["Comment"].removeprefix("rule_").partition("_wildcards_")[0] for each in jobs}
     assert rules >= {"shapnets_networks", "shapnets_plan", "shapnets_claims", "report_page"}
-
-
-def test_ctrl_c_cancels_the_submitted_jobs(slurm, folder):
-    _, command = typed()
-    before = {each["JobIDRaw"] for each in slurm.accounted()}
-    running, log = started(folder, command, slurm)
-    try:
-        until(lambda: len(slurm.queued()) > 3, running, log)
-        running.send_signal(signal.SIGINT)
-        assert running.wait(timeout=120) != 0
-    finally:
-        running.kill()
-    deadline = time.monotonic() + 60
-    while slurm.queued():
-        assert time.monotonic() < deadline, f"{slurm.queued()}\n{log.read_text()[-6000:]}"
-        time.sleep(0.1)
-    states = [each["State"] for each in slurm.accounted() if each["JobIDRaw"] not in before]
-    assert any(state.startswith("CANCELLED") for state in states)
-    assert not processes(folder, "pipeline.core.job")

