@@ -1,216 +1,227 @@
-"""Forward passes needed to estimate filters' values, as ratios within one run.
+"""Errors and times of sampled Shapley values: our methods beside shapiq's and shap's.
 
-``python -m benchmarks.estimators`` trains a network of 92 filters on digits, or with ``--mnist``
-on MNIST of 14 × 14 pixels. It measures the following over independent repeats, with standard
-errors:
+``python -m benchmarks.estimators`` reads complete tables of games from the stores of a finished
+run, and estimates the values of some instances of each from 4, 16, 64 and 256 evaluations per
+player. An estimate's error is the norm of its difference from the exact values, relative to their
+norm; the table shows the root of the mean square over instances and repeats, with its standard
+error. All methods use one thread.
 
-* mean squared errors at equal numbers of forward passes, for shared orders of 128 images (as in the
-  paper), for one order per image, and for the regression. The reference values come from separate
-  walks;
-* forward passes until the filters with the k largest values are known, by Algorithm 1 as printed
-  (with and without truncation) and by comparable contributions.
+The other libraries run in a Python environment of their own (shapiq's newest version needs Python
+3.12), which uv makes unless ``--peers`` names the interpreter of one. Each of their versions is
+printed. What a library refuses is told once, and left out.
 """
 
 import argparse
-import itertools
+import json
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from threadpoolctl import threadpool_limits
 
 from benchmarks import measuring
-from pipeline.models import checkpoints
-from pipeline.models.devices import resolve
-from pipeline.shapley.bandit import TopK, compared, tmab
-from pipeline.shapley.pooled import contributions, from_walks, orders_of, pairs_of, regress
-from pipeline.studies.neurons import networks
-from pipeline.studies.neurons.filters import Filters, read_filters
-from pipeline.studies.neurons.images import Images, read_parts
-from pipeline.studies.neurons.params import CoalitionsParams, ImagesParams, TrainingParams
+from pipeline.models import devices
+from pipeline.shapley import shapley_values
+from pipeline.shapley.adjusted import fit_kernel, regression_adjusted
+from pipeline.shapley.estimate import Method
+from pipeline.shapley.games import table_game
+from pipeline.shapley.methods import METHODS
+from pipeline.store import open_store
 
 Floats = NDArray[np.float64]
 
-BATCH = 128
-"""Images per iteration of Algorithm 1, as in the paper."""
+FAMILIES = {
+    "TRN, 16 frames": "frames/trn_convergence",
+    "TSN, 20 frames": "frames/tsn_convergence",
+    "class of a picture": "baselines/classifier",
+    "distance": "baselines/distance",
+    "rules": "baselines/rules_20",
+    "synergies": "baselines/synergies_20",
+    "ShapNet": "shapnets/interactions",
+}
+"""Stores of complete tables, below results/coalitions."""
 
-REFERENCE = 10**6
-"""Seed of the reference values."""
+RECOMMENDED = "kernel"
 
+OURS: dict[str, Method] = {
+    **METHODS,
+    "regression_adjusted, kernel": regression_adjusted(fit_kernel),
+}
 
-class Game:
-    """A network's accuracy on some images, as a game of its filters."""
-
-    def __init__(self, filters: Filters, images: Images) -> None:
-        self.filters, self.images = filters, images
-        self.n, self.m = len(filters.players), len(images)
-        self.weights = np.full(self.m, 1 / self.m)
-        self.streams: dict[int, tuple[Iterator[Any], list[Any]]] = {}
-
-    def right(self, places: NDArray[np.integer], present: NDArray[np.bool_]) -> Floats:
-        """Whether the network classifies images correctly, for coalitions of filters: (m,)."""
-        return self.filters.say(self.images, None, places, present)[:, 0].astype(np.float64)
-
-    def walked(self, places: NDArray[np.integer], orders: NDArray[np.integer]) -> Floats:
-        """As :meth:`right`, along walks: (walk, n + 1)."""
-        return self.filters.walk(self.images, None, places, orders)[..., 0].astype(np.float64)
-
-
-def shared(game: Game, seed: int, batch: int) -> Iterator[tuple[NDArray[np.integer], Floats]]:
-    """The paper's iterations: an order, and the accuracy on a fresh batch along it."""
-    rng = np.random.default_rng([seed, 7])
-    while True:
-        places, order = rng.choice(game.m, batch, replace=False), rng.permutation(game.n)
-        walked = game.walked(places, np.broadcast_to(order, (batch, game.n)))
-        yield order, walked.mean(axis=0)
+ENVIRONMENT = (
+    "uv", "run", "--no-project", "--isolated", "--python", "3.12",
+    "--with", "shapiq>=1.8,shap,xgboost,lightgbm,threadpoolctl", "python",
+)  # fmt: skip
+"""The command that runs Python with the other libraries."""
 
 
-def remembered(game: Game, seed: int) -> Iterator[tuple[NDArray[np.integer], Floats]]:
-    """As :func:`shared`, cached per seed: all searches of a seed share its evaluations."""
-    each, known = game.streams.setdefault(seed, (shared(game, seed, BATCH), []))
-    for number in itertools.count():
-        if number == len(known):
-            known.append(next(each))
-        yield known[number]
+def read_tables(results: Path, instances: int) -> dict[str, Floats]:
+    """Tables (2**n,) of the first instances of each family, named ``family/number``."""
+    tables = {}
+    for family, name in FAMILIES.items():
+        path = results / "coalitions" / f"{name}.zarr"
+        if not path.exists():
+            raise SystemExit(
+                f"{path}: there is no such store. `snakemake --cores all` makes it; --results "
+                "names another folder of results"
+            )
+        store = open_store(str(path))
+        for i in range(min(instances, len(store))):
+            tables[f"{family}/{i}"] = store.read(i)[:, 0].astype(np.float64)
+    return tables
 
 
-def by_shared_orders(game: Game, seed: int, walks: int) -> Floats:
-    """Values from iterations of the paper's batches."""
-    each = shared(game, seed, BATCH)
-    found = [contributions(v, o) for o, v in (next(each) for _ in range(walks // BATCH))]
-    return np.mean(found, axis=0)
+def ours(
+    tables: dict[str, Floats], budgets: Sequence[int], repeats: int
+) -> Iterator[dict[str, Any]]:
+    """Our estimates."""
+    for name, table in tables.items():
+        game = table_game(table[:, None])
+        for each in budgets:
+            budget = each * game.n_players
+            for title, method in OURS.items():
+                if method.smallest(game.n_players) > budget:
+                    continue
+                for seed in range(repeats):
+                    start = time.perf_counter()
+                    values = method.estimate(game, budget=budget, seed=seed).values[:, 0]
+                    yield {
+                        "game": name, "budget": each, "method": title, "seed": seed,
+                        "values": values, "seconds": time.perf_counter() - start,
+                    }  # fmt: skip
 
 
-def by_own_orders(game: Game, seed: int, walks: int) -> Floats:
-    """Values from one order per image; every image gets equally many."""
-    places, rounds = np.arange(game.m), walks // game.m
-    orders = np.stack([orders_of(seed, places, r, game.n) for r in range(rounds)], axis=1)
-    flat = orders.reshape(-1, game.n)
-    walked = game.walked(np.repeat(places, rounds), flat).reshape(game.m, rounds, -1)
-    return from_walks(walked, orders, game.weights).values
+def theirs(
+    tables: dict[str, Floats], budgets: Sequence[int], repeats: int, python: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """The other libraries' estimates, from a process of their own."""
+    job = json.dumps({"budgets": list(budgets), "repeats": repeats})
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "games.npz")
+        np.savez(path, **tables)  # type: ignore[arg-type]
+        script = Path(__file__).with_name("peers.py")
+        command = [*python, str(script), str(path), job]
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            for line in process.stdout or ():
+                yield json.loads(line)
+        if process.returncode:
+            raise SystemExit(f"{' '.join(python)}: ended with status {process.returncode}")
 
 
-def by_regression(game: Game, seed: int, walks: int) -> Floats:
-    """Values from pairs of coalitions; every image gets equally many."""
-    rounds, places = 2, np.arange(game.m)
-    count = (walks * (game.n + 1) // game.m - 2) // (2 * rounds)
-    masks = np.stack([pairs_of(seed, places, r, count, game.n) for r in range(rounds)], axis=1)
-    shown = np.repeat(places, rounds * 2 * count)
-    said = game.right(shown, masks.reshape(-1, game.n)).reshape(game.m, rounds, -1)
-    nobody, everybody = (
-        game.right(places, np.full((game.m, game.n), there)) for there in (False, True)
-    )
-    return regress(masks, said, nobody, everybody, game.weights).values
+def summarised(found: Sequence[dict[str, Any]], exact: dict[str, Floats]) -> list[dict[str, Any]]:
+    """One row for each method, family and budget."""
+    squares, seconds = defaultdict(list), defaultdict(list)
+    for each in found:
+        family = each["game"].rsplit("/", 1)[0]
+        key, truth = (each["method"], family, each["budget"]), exact[each["game"]]
+        difference = np.asarray(each["values"]) - truth
+        squares[key].append(float(difference @ difference / (truth @ truth)))
+        seconds[key].append(each["seconds"])
+    rows = []
+    for (method, family, budget), own in squares.items():
+        error = float(np.sqrt(np.mean(own)))
+        spread = float(np.std(own, ddof=1) / np.sqrt(len(own))) if len(own) > 1 else float("nan")
+        rows.append({
+            "method": method, "family": family, "budget": budget, "error": error,
+            "standard_error": spread / (2 * error) if error else 0.0, "estimates": len(own),
+            "seconds": float(np.mean(seconds[(method, family, budget)])),
+        })  # fmt: skip
+    return rows
 
 
-def reference(game: Game, walks: int) -> tuple[Floats, float]:
-    """Values from many walks, in parts, and the mean of their squared standard errors."""
-    parts = [by_own_orders(game, REFERENCE + i, game.m) for i in range(walks // game.m)]
-    values = np.mean(parts, axis=0)
-    return values, float((np.var(parts, axis=0, ddof=1) / len(parts)).mean())
+def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
+    """Print one table per budget, best methods first, with ratios to the best of the others."""
+    for budget in sorted({row["budget"] for row in rows}):
+        of_budget = [row for row in rows if row["budget"] == budget]
+        errors: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
+        for row in of_budget:
+            errors[row["method"]][row["family"]] = row
+        families = [f for f in FAMILIES if any(f in of for of in errors.values())]
+        peers = [method for method in errors if method not in OURS] or list(errors)
+        best = {f: min(errors[m][f]["error"] for m in peers if f in errors[m]) for f in families}
 
+        def ratios(
+            method: str, errors: Any = errors, families: Any = families, best: Any = best
+        ) -> Floats:
+            of = errors[method]
+            return np.array([of[f]["error"] / best[f] for f in families if f in of])
 
-def errors(
-    game: Game, truth: Floats, noise: float, ways: dict[str, Callable[..., Floats]],
-    walks: int, repeats: int,
-) -> None:  # fmt: skip
-    """Print mean squared errors, minus the reference's share, with standard errors."""
-    print(f"\nMean squared error after {walks * (game.n + 1):,} forward passes, {repeats} repeats")
-    base = None
-    for name, way in ways.items():
-        found = [((way(game, seed, walks) - truth) ** 2).mean() - noise for seed in range(repeats)]
-        mean, error = np.mean(found), np.std(found, ddof=1) / np.sqrt(repeats)
-        base = base or (mean, error)
-        gain = base[0] / mean
-        unsure = gain * np.hypot(error / mean, base[1] / base[0])
-        print(f"  {name:<28}{mean:.3e} ± {error:.1e}   gain {gain:5.2f} ± {unsure:.2f}")
-
-
-def searches(game: Game, truth: Floats, k: int, epsilon: float, delta: float, repeats: int) -> None:
-    """Print forward passes until the k largest values are known, with recalls."""
-    print(f"\nThe {k} largest values, ε {epsilon}, δ {delta}, {repeats} repeats")
-    settings: dict[str, Any] = {"k": k, "epsilon": epsilon, "delta": delta}
-    least = np.sort(truth)[-k] - epsilon
-
-    def printed(truncation: float) -> Callable[[int], tuple[TopK, int]]:
-        return lambda seed: (
-            tmab(remembered(game, seed), game.n, **settings, truncation=truncation), BATCH
-        )  # fmt: skip
-
-    def paired(bound: Any) -> Callable[[int], tuple[TopK, int]]:
-        return lambda seed: (
-            compared(game.right, game.n, game.m, **settings, bound=bound, seed=seed), 1
-        )  # fmt: skip
-
-    ways = {
-        "Algorithm 1, not truncated": printed(-np.inf),
-        "Algorithm 1, truncated at 0.2": printed(0.2),
-        "comparable contributions": paired("betting"),
-        "the same, normal bounds": paired("normal"),
-    }
-    base = None
-    for name, way in ways.items():
-        found = [way(seed) for seed in range(repeats)]
-        costs = np.array([result.evaluations * size for result, size in found], dtype=float)
-        recall = np.mean([(truth[result.players] >= least).mean() for result, _ in found])
-        mean, error = costs.mean(), np.std(costs, ddof=int(repeats > 1)) / np.sqrt(repeats)
-        base = base or mean
-        print(
-            f"  {name:<32}{mean:>12,.0f} ± {error:<10,.0f} {base / mean:5.1f} × fewer   "
-            f"ε-recall {recall:.3f}"
+        table = Table(
+            title=f"{budget} evaluations per player", title_justify="left", box=box.SIMPLE_HEAD
         )
+        table.add_column("method")
+        for column in (*families, "mean ratio", "largest", "seconds"):
+            table.add_column(column, justify="right")
+        for method in sorted(errors, key=lambda m: float(np.log(ratios(m) + 1e-300).mean())):
+            cells = [
+                f"{of['error']:.3g} ± {of['standard_error']:.1g}" if (of := own.get(f)) else "–"
+                for own in (errors[method],)
+                for f in families
+            ]
+            found = ratios(method)
+            mean = float(np.exp(np.log(found + 1e-300).mean()))
+            took = float(np.mean([of["seconds"] for of in errors[method].values()]))
+            style = "bold" if method in OURS else None
+            table.add_row(
+                method, *cells, f"{mean:.2f}", f"{found.max():.2f}", f"{took:.2g}", style=style
+            )
+        console.print(table)
+    console.print(
+        "ratio: to the best of the other libraries' methods on a family (to the best of all if no "
+        "other ran): geometric mean and largest over families. Ours are in bold."
+    )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--mnist", type=Path, help="folder that holds MNIST; digits without it")
-    parser.add_argument("--images", type=int, default=512, help="images that filters are valued on")
-    parser.add_argument("--walks", type=int, default=2048, help="walks of every estimate")
-    parser.add_argument("--reference", type=int, default=40960, help="walks of the reference")
-    parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("--searches", type=int, default=5, help="repeats of each search")
-    parser.add_argument("--k", type=int, nargs="*", default=[10, 20])
-    parser.add_argument("--epsilon", type=float, default=0.01)
-    parser.add_argument("--device", default="cpu")
-    options = parser.parse_args(arguments)
-    device = resolve(options.device)
-    print(", ".join(f"{key} {value}" for key, value in measuring.machine(device).items()))
-    images = ImagesParams(
-        source="digits" if options.mnist is None else "mnist",
-        root=None if options.mnist is None else str(options.mnist),
-        download=False, size=None if options.mnist is None else 14, train=10000,
-        ranked=options.images, held_out=448,
-    )  # fmt: skip
-    training = TrainingParams(
-        channels=[16, 24, 24, 28], epochs=40 if options.mnist is None else 8, batch=32,
-        learning_rate=0.01, seed=0,
-    )  # fmt: skip
-    parts = read_parts(images)
-    network = networks.trained(parts["train"], training, training.channels, 0.0)
-    torch.set_num_threads(2)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder, "network.pt")
-        checkpoints.save(path, network, network.description())
-        absent = CoalitionsParams(absent="mean", block=64, seed=0)
-        filters = read_filters(path, parts["train"], absent, None, device)
-    game = Game(filters, parts["ranked"])
-    accuracy = networks.accuracy(filters.masked.network, parts["held_out"])
-    print(f"{game.n} filters, {game.m} images, accuracy {accuracy:.3f} on others")
-    truth, noise = reference(game, options.reference)
-    print(f"reference: {options.reference:,} walks, standard error {np.sqrt(noise):.5f}")
-    ways: dict[str, Callable[..., Floats]] = {
-        f"shared orders of {BATCH} images": by_shared_orders,
-        "one order an image": by_own_orders,
-        "regression": by_regression,
-    }
-    if options.repeats:
-        errors(game, truth, noise, ways, options.walks, options.repeats)
-    for k in options.k:
-        searches(game, truth, k, options.epsilon, 0.1, options.searches)
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.estimators", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("--results", type=Path, default=Path("results"), metavar="FOLDER")
+    parser.add_argument("--instances", type=int, default=2, help="of each family")
+    parser.add_argument("--repeats", type=int, default=20)
+    parser.add_argument("--budgets", type=int, nargs="+", default=[4, 16, 64, 256], metavar="K")
+    parser.add_argument("--peers", metavar="PYTHON", help="interpreter that has shapiq and shap")
+    parser.add_argument("--no-peers", action="store_true", help="our methods alone")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
+    given = parser.parse_args(arguments)
+    console = Console()
+    console = console if console.is_terminal else Console(width=200)
+    machine = measuring.machine(devices.resolve("cpu")) | {"threads": 1}
+    console.print(", ".join(f"{key} {value}" for key, value in machine.items()))
+    tables = read_tables(given.results, given.instances)
+    exact = {name: shapley_values(table[:, None])[:, 0] for name, table in tables.items()}
+    with threadpool_limits(1):
+        found = list(ours(tables, given.budgets, given.repeats))
+    versions: dict[str, str] = {}
+    refused: dict[tuple[str, int], str] = {}
+    if not given.no_peers:
+        python = [given.peers] if given.peers else ENVIRONMENT
+        for each in theirs(tables, given.budgets, given.repeats, python):
+            if "versions" in each:
+                versions = each["versions"]
+            elif "refused" in each:
+                refused.setdefault((each["method"], each["budget"]), each["refused"])
+            else:
+                found.append(each)
+        console.print(", ".join(f"{name} {version}" for name, version in versions.items()))
+    for (method, budget), why in refused.items():
+        print(f"{method}, {budget} evaluations per player: {why}", file=sys.stderr)
+    rows = summarised(found, exact)
+    show(rows, console)
+    if given.json:
+        report = {"machine": machine, "versions": versions, "rows": rows}
+        given.json.write_text(json.dumps(report, indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -21,14 +21,16 @@ is at least 2 n, or 3 n if n is even, for two pairs of each size. The pairs draw
 those of the regression with the same seed.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.shapley import gaussian_process
 from pipeline.shapley.draws import Membership, pairs_for
 from pipeline.shapley.estimate import Known, Method, Values
+from pipeline.shapley.gaussian_process import Posterior
 from pipeline.shapley.msr import stratified_errors
 from pipeline.shapley.pairs import Pairs, mean_weights, populations, sampled_pairs
 from pipeline.shapley.regression import solution
@@ -65,6 +67,27 @@ def fit_linear(pairs: Pairs) -> Fitted:
     return Fitted(values, lambda membership: pairs.empty + membership @ values)
 
 
+def fit_kernel(pairs: Pairs) -> Fitted:
+    """The mean of a Gaussian process (:mod:`pipeline.shapley.gaussian_process`).
+
+    Only the odd part of a game has a part in Shapley values, so only this part is fitted.
+    """
+    return fitted_by(gaussian_process.posterior_means(pairs), pairs)
+
+
+def fitted_by(means: Sequence[Posterior], pairs: Pairs) -> Fitted:
+    """The game of the means of Gaussian processes through pairs, one for each output."""
+    held = pairs.membership
+    equal = (pairs.full - pairs.empty) / pairs.n_players
+    values = [gaussian_process.values_of(mean, held) for mean in means]
+
+    def predict(membership: Membership) -> NDArray[np.float64]:
+        odd = [gaussian_process.predicted(mean, held, membership) for mean in means]
+        return np.stack(odd, axis=1) + membership.sum(axis=1)[:, None] * equal
+
+    return Fitted(np.stack(values, axis=1) + equal, predict)
+
+
 def regression_adjusted(fit: Fit = fit_linear) -> Method:
     """The method with an approximation of your own; by default the regression's additive game."""
     return sampled_pairs(
@@ -80,7 +103,7 @@ METHOD = regression_adjusted()
 
 
 def _cross_fitted(pairs: Pairs, fit: Fit) -> Known:
-    folds, n_folds = _folds(pairs)
+    folds, n_folds = folds_of(pairs)
     values = np.zeros((pairs.n_players, pairs.values.shape[1]))
     left = np.zeros_like(pairs.values)
     for fold in range(n_folds):
@@ -92,12 +115,12 @@ def _cross_fitted(pairs: Pairs, fit: Fit) -> Known:
         remaining -= pairs.complements - fitted.predict(~pairs.membership)
         left[own] = remaining[own]
         values += fitted.values + (full - empty) / pairs.n_players
-        weights = _weights_of_fold(pairs, own)
+        weights = weights_of_fold(pairs, own)
         values += (pairs.centred * weights[:, None]).T @ remaining
     return Known(values / n_folds, *stratified_errors(pairs, left))
 
 
-def _weights_of_fold(pairs: Pairs, own: NDArray[np.bool_]) -> NDArray[np.float64]:
+def weights_of_fold(pairs: Pairs, own: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Weight of each pair when the pairs of one fold represent all that the others do not hold."""
     length = len(pairs.counts())
     all_pairs = np.maximum(populations(pairs.n_players), 1)
@@ -108,11 +131,11 @@ def _weights_of_fold(pairs: Pairs, own: NDArray[np.bool_]) -> NDArray[np.float64
     return per_pair[pairs.sizes] * np.where(own, stands_for[pairs.sizes], 1.0)
 
 
-def _folds(pairs: Pairs) -> tuple[NDArray[np.intp], int]:
+def folds_of(pairs: Pairs, most: int = MAX_FOLDS) -> tuple[NDArray[np.intp], int]:
     """Fold of each pair (in turn within each stratum, in the order drawn), and number of folds."""
     counts, all_pairs = pairs.counts(), populations(pairs.n_players)
     incomplete = counts[counts < all_pairs]
-    n_folds = int(np.clip(incomplete.min(), 2, MAX_FOLDS)) if len(incomplete) else 2
+    n_folds = int(np.clip(incomplete.min(), 2, most)) if len(incomplete) else 2
     order = np.argsort(pairs.sizes, kind="stable")
     firsts = np.cumsum(counts) - counts
     rank = np.empty(len(order), dtype=np.intp)

@@ -1,6 +1,6 @@
 """The sampled estimators of Shapley values, by name."""
 
-from pipeline.shapley import adjusted, msr, permutation, regression, stratified
+from pipeline.shapley import adjusted, kernel, msr, permutation, regression, stratified
 from pipeline.shapley.estimate import Method
 
 METHODS: dict[str, Method] = {
@@ -10,6 +10,7 @@ METHODS: dict[str, Method] = {
         stratified.METHOD,
         regression.METHOD,
         adjusted.METHOD,
+        kernel.METHOD,
         msr.METHOD,
     )
 }
@@ -20,6 +21,7 @@ TITLES = {
     "stratified": "stratified sampling",
     "regression": "regression (Leverage SHAP)",
     "regression_adjusted": "regression, error corrected",
+    "kernel": "kernel regression",
     "msr": "maximum sample reuse",
 }
 """Their names in figures."""

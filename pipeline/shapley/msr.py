@@ -26,7 +26,8 @@ LEAST_PAIRS = 2
 """Fewest pairs of a stratum from which a spread can be estimated."""
 
 
-def _means(pairs: Pairs) -> Known:
+def means_of_strata(pairs: Pairs) -> Known:
+    """The weighted sum of the strata's means, and its standard errors."""
     differences = pairs.values - pairs.complements
     counts = np.maximum(pairs.counts(), 1)
     weights = (mean_weights(pairs.n_players) / counts)[pairs.sizes]
@@ -67,7 +68,7 @@ def stratified_errors(pairs: Pairs, differences: NDArray[np.float64]) -> tuple[V
 METHOD = sampled_pairs(
     "msr",
     "maximum sample reuse without adjustment: a point of reference",
-    _means,
+    means_of_strata,
     needs=lambda n: 2 + 2 * pairs_for(n, 1),
     unbiased=True,
 )

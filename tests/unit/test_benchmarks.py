@@ -2,6 +2,7 @@
 
 import json
 import math
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import against, games, limits, runtime, store
+from benchmarks import against, estimators, games, limits, runtime, store
 from benchmarks.measuring import Setting, Timing, in_own_process, seconds_text, timed
 from pipeline.studies.frames.coalition_scores import table
 
@@ -138,3 +139,26 @@ def test_timed_counts_its_calls():
 )
 def test_seconds_text(seconds, text):
     assert seconds_text(seconds) == text
+
+
+def test_estimators_are_compared_on_the_same_games(tmp_path, capsys, monkeypatch):
+    table = np.random.default_rng(0).normal(size=2**6)
+    monkeypatch.setattr(estimators, "read_tables", lambda *_: {"rules/0": table})
+    file = tmp_path / "estimators.json"
+    command = ["--repeats", "2", "--budgets", "4", "8", "--peers", sys.executable]
+    estimators.main([*command, "--json", str(file)])
+    report = json.loads(file.read_text())
+    assert report["versions"].keys() == {"shapiq", "shap"}
+    methods = {row["method"] for row in report["rows"]}
+    assert methods >= {"kernel", "regression", "shapiq KernelSHAP, paired", "shap KernelExplainer"}
+    printed = capsys.readouterr().out
+    for row in report["rows"]:
+        # Above 0, since no method sees the whole game; noise is not estimated worse than by 0.
+        assert 0 < row["error"] < 20
+        assert (row["family"], row["estimates"]) == ("rules", 2)
+        assert row["method"] in printed
+
+
+def test_estimators_name_a_store_that_is_missing(tmp_path):
+    with pytest.raises(SystemExit, match=r"trn_convergence\.zarr: there is no such store"):
+        estimators.main(["--results", str(tmp_path), "--no-peers"])
