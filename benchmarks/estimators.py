@@ -82,14 +82,15 @@ def read_tables(results: Path, instances: int) -> dict[str, Floats]:
 
 
 def ours(
-    tables: dict[str, Floats], budgets: Sequence[int], repeats: int
+    tables: dict[str, Floats], budgets: Sequence[int], repeats: int, methods: Sequence[str]
 ) -> Iterator[dict[str, Any]]:
     """Our estimates."""
     for name, table in tables.items():
         game = table_game(table[:, None])
         for each in budgets:
             budget = each * game.n_players
-            for title, method in OURS.items():
+            for title in methods:
+                method = OURS[title]
                 if method.smallest(game.n_players) > budget:
                     continue
                 for seed in range(repeats):
@@ -191,6 +192,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--instances", type=int, default=2, help="of each family")
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--budgets", type=int, nargs="+", default=[4, 16, 64, 256], metavar="K")
+    parser.add_argument(
+        "--methods", nargs="+", choices=OURS, default=list(OURS), metavar="NAME", help="ours"
+    )
     parser.add_argument("--peers", metavar="PYTHON", help="interpreter that has shapiq and shap")
     parser.add_argument("--no-peers", action="store_true", help="our methods alone")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there too")
@@ -202,7 +206,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tables = read_tables(given.results, given.instances)
     exact = {name: shapley_values(table[:, None])[:, 0] for name, table in tables.items()}
     with threadpool_limits(1):
-        found = list(ours(tables, given.budgets, given.repeats))
+        found = list(ours(tables, given.budgets, given.repeats, given.methods))
     versions: dict[str, str] = {}
     refused: dict[tuple[str, int], str] = {}
     if not given.no_peers:
