@@ -80,8 +80,8 @@ class Bench:
     def play(self) -> None:
         """Fill the planned store."""
         store = open_store(self.folder / "store" / "game.zarr", "r+")
-        for i in store.shards():
-            store.erase(i)
+        for i in np.flatnonzero(store.done()):
+            store.erase(int(i))
         play(store, lambda some: self.values[list(some)], batch_size=16)
 
     def save(self) -> None:

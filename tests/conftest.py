@@ -16,6 +16,17 @@ def one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.fixture(params=[1, 3])
+def per_shard(request, monkeypatch):
+    """How many instances share a shard in every store of an enumerated game that is planned."""
+
+    def fixed(record, n_instances, before=None):
+        return 1 if record.lists_masks else request.param
+
+    monkeypatch.setattr("pipeline.store.planning.instances_per_shard", fixed)
+    return request.param
+
+
 @pytest.fixture(scope="session")
 def _s3_service():
     import s3  # noqa: PLC0415  slow to load

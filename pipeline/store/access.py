@@ -6,7 +6,7 @@ which are translated.
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,6 +212,40 @@ def read_bytes(path: str, name: str) -> bytes:
     files, root = _files(path)
     with _told(path):
         return bytes(files.cat_file(f"{root}/{name}"))
+
+
+def tails(path: str, names: Sequence[str], length: int | None) -> list[bytes | None]:
+    """The last bytes of files below a path, read at once from a URL; None for missing files.
+
+    Not every server sends parts of files: then they are longer than ``length``. With None, the
+    whole files are read.
+
+    Raises OSError for a local file, UnreachableStore for a URL.
+    """
+    if not is_remote(path):
+        return [_tail(Path(path, name), length) for name in names]
+    files, root = _files(path)
+    with _told(path):
+        found = files.cat_ranges(
+            [f"{root}/{name}" for name in names],
+            [None if length is None else -length] * len(names),
+            [None] * len(names),
+            on_error="return",
+        )
+        for content in found:
+            if isinstance(content, Exception) and not isinstance(content, FileNotFoundError):
+                raise content
+    return [None if isinstance(content, Exception) else bytes(content) for content in found]
+
+
+def _tail(path: Path, length: int | None) -> bytes | None:
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            count = size if length is None else length
+            return os.pread(file.fileno(), count, max(0, size - count))
+    except FileNotFoundError:
+        return None
 
 
 def size(path: str, listed: Mapping[str, list[Entry]] | None) -> int | None:

@@ -1,6 +1,6 @@
-"""Claims on instances, so that no two processes evaluate the same one.
+"""Claims on shards, so that no two processes evaluate the same instances.
 
-A claim is a record lock on one byte of a file beside the store, at the instance's index. The
+A claim is a record lock on one byte of a file beside the store, at the shard's number. The
 system releases it when its holder dies, so no claim outlives its work. The file stays empty. It
 lies beside the store, so reading or copying the store leaves it out.
 """
@@ -30,7 +30,7 @@ _TAKEN = (errno.EACCES, errno.EAGAIN)
 
 
 class Claims:
-    """This process's claims on the instances of one store. Made by :func:`claiming`.
+    """This process's claims on the shards of one store. Made by :func:`claiming`.
 
     Where there are no record locks, every claim is granted. That is harmless: two processes may
     then do the same work, and the later shard replaces an identical earlier one.
@@ -42,11 +42,11 @@ class Claims:
         self._descriptor = descriptor
 
     def take(self, index: int) -> bool:
-        """Claim an instance unless another process holds it; return whether it is now claimed."""
+        """Claim a shard unless another process holds it; return whether it is now claimed."""
         return self._descriptor is None or self._lock(fcntl.LOCK_EX | fcntl.LOCK_NB, 1, index)
 
     def wait(self, index: int) -> None:
-        """Claim an instance as soon as its owner releases it or dies.
+        """Claim a shard as soon as its owner releases it or dies.
 
         Release all other claims first. Otherwise two processes could wait for each other.
         """

@@ -351,14 +351,16 @@ def _summary(store: CoalitionStore) -> dict[str, Any]:
     with suppress(UnreachableStore):
         contents = store.contents()
         shards = shard_indices(entry.name for entry in contents.get("values", []))
-        done = sum(i < len(store) for i in shards)
+        done = int(store.done(shards).sum())
     return {
         "path": store.path,
         "set_aside": Path(store.path).parent.name == SET_ASIDE,
         **{k: v for k, v in record.described().items() if k != "n_coalitions"},
         "coalitions": record.rows,
         "sampled": record.n_coalitions is not None,
+        "format_version": store.format_version,
         "instances": len(store),
+        "instances_per_shard": store.per_shard,
         "instances_done": done,
         "bytes": size(store.path, contents),
     }

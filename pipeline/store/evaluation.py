@@ -6,7 +6,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ RECEIPT_FORMAT = "evaluation-receipt"
 RECEIPT_VERSION = 1
 CHECK_BYTES = 64 << 20
 """Bytes of stored values that a check reads at once."""
+KEEP_SECONDS = 5.0
+"""Seconds after which evaluated instances are stored although their shards are not complete."""
 
 Tables = Callable[[Sequence[int]], NDArray[np.floating[Any]]]
 """Evaluates instances, given by index: returns (len(indices), coalition, output) floats."""
@@ -72,13 +74,13 @@ def play(
     """Evaluate the instances of a partition that are missing or damaged, and store their values.
 
     First reads and checks the values that are stored. A damaged instance is evaluated again, with a
-    warning. Every instance is stored as soon as its batch is evaluated. Partitions are contiguous.
-    They may run in any order, any number of times, several at once.
+    warning. A shard is stored as soon as all its instances are evaluated; every few seconds, also
+    those that are not complete yet. Partitions are contiguous and take whole shards. They may run
+    in any order, any number of times, several at once.
 
-    Other processes may play the same instances at the same time: one of them evaluates each
-    instance. This one waits for instances that another has begun, and evaluates them if the other
-    dies. On return the whole partition is done. Only one thread of a process may play a store at a
-    time.
+    Other processes may play the same instances at the same time: one of them evaluates each shard.
+    This one waits for shards that another has begun, and evaluates them if the other dies. On
+    return the whole partition is done. Only one thread of a process may play a store at a time.
 
     Args:
         store: opened for writing.
@@ -95,7 +97,7 @@ def play(
         InputError: no such partition; the disk is full; the store was planned again meanwhile.
     """
     start = time.perf_counter()
-    owned = partition_indices(len(store), partition)
+    owned = partition_of(store, partition)
     if batch_size < 1:
         raise InputError(f"batch size {batch_size}: must be at least 1")
     missing, suspects = _looked_through(store, owned, description)
@@ -135,6 +137,18 @@ def partition_indices(n_instances: int, partition: tuple[int, int]) -> range:
     return range(first, first + size + (index < larger))
 
 
+def partition_of(store: CoalitionStore, partition: tuple[int, int]) -> range:
+    """Indices of a partition's instances, which are those of whole shards.
+
+    Raises InputError as :func:`partition_indices`.
+    """
+    shards = partition_indices(store.n_shards, partition)
+    first, end = (
+        min(number * store.per_shard, len(store)) for number in (shards.start, shards.stop)
+    )
+    return range(first, end)
+
+
 def _looked_through(
     store: CoalitionStore, owned: range, description: str
 ) -> tuple[list[int], list[int]]:
@@ -161,10 +175,13 @@ def _fill(
     with claiming(store.path) if missing or suspects else unclaimed as claims:
         damaged, erased = _erase_damaged(store, suspects, claims)
         missing = sorted([*missing, *erased])
-        with progress(description, sum(map(rows, missing)), "evaluations") as advance:
-            for batch, found in _claimed_batches(store, claims, missing, batch_size):
+        with (
+            progress(description, sum(map(rows, missing)), "evaluations") as advance,
+            _keeping(store, claims) as unkept,
+        ):
+            for batch, found in _claimed_batches(store, claims, missing, batch_size, unkept):
                 if batch:
-                    _keep(store, batch, np.asarray(tables(batch)))
+                    unkept.keep(batch, np.asarray(tables(batch)))
                 evaluated += batch
                 advance(sum(map(rows, [*batch, *found])))
     return damaged, evaluated
@@ -206,65 +223,137 @@ def _erase_damaged(
         The damaged instances, and all instances that now lack values.
     """
     damaged, gone = [], []
-    for i in suspects:
-        claims.wait(i)
-        error = _damage(store, i)
-        if isinstance(error, DamagedShard):
-            log.warning("%s", error)
-            store.erase(i)
-            damaged.append(i)
-        if error is not None:
-            gone.append(i)
-        claims.release([i])
+    for shard, members in _by_shard(store, suspects).items():
+        claims.wait(shard)
+        found = {i: _damage(store, i) for i in members}
+        for i, error in found.items():
+            if isinstance(error, DamagedShard):
+                log.warning("%s", error)
+                store.erase(i)
+                damaged.append(i)
+            if error is not None:
+                gone.append(i)
+        claims.release([shard])
     return damaged, gone
 
 
+def _by_shard(store: CoalitionStore, indices: Sequence[int]) -> dict[int, list[int]]:
+    found: dict[int, list[int]] = {}
+    for i in indices:
+        found.setdefault(i // store.per_shard, []).append(i)
+    return found
+
+
+class _Unkept:
+    """Values that were evaluated and are not stored yet, by shard. Made by :func:`_keeping`."""
+
+    def __init__(self, store: CoalitionStore, claims: Claims) -> None:
+        self._store = store
+        self._claims = claims
+        self._awaited: dict[int, int] = {}
+        self._tables: dict[int, dict[int, NDArray[np.float32]]] = {}
+        self._kept_at = time.monotonic()
+
+    def expect(self, shard: int, count: int) -> None:
+        """Note that so many instances of a claimed shard are going to be evaluated."""
+        self._awaited[shard] = count
+
+    def keep(self, batch: Sequence[int], values: NDArray[np.floating[Any]]) -> None:
+        """Store the shards that are complete now, and all if that is due.
+
+        Raises UnusableValues, naming all instances of the batch whose values are not finite.
+        """
+        if len(values) != len(batch):
+            raise ValueError(
+                f"{self._store.path}: tables of {len(values)} instances for {len(batch)} given"
+            )
+        refused = []
+        for i, table in zip(batch, values, strict=True):
+            shard = i // self._store.per_shard
+            try:
+                self._tables.setdefault(shard, {})[i] = self._store.usable(i, table)
+            except UnusableValues as error:
+                refused.append((self._store.instances[i], error))
+            self._awaited[shard] -= 1
+        due = time.monotonic() - self._kept_at >= KEEP_SECONDS
+        self.write(None if refused or due else [s for s, left in self._awaited.items() if not left])
+        if refused:
+            others = ", ".join(repr(instance) for instance, _ in refused[1:6])
+            text = str(refused[0][1]) + (f". The same holds for {others}" if others else "")
+            raise UnusableValues(text) from refused[0][1]
+
+    def write(self, shards: Sequence[int] | None = None) -> None:
+        """Store what was evaluated of some shards (by default all); release complete ones."""
+        if shards is None:
+            shards = list(self._awaited)
+            self._kept_at = time.monotonic()
+        for shard in shards:
+            self._store.write_many(self._tables.pop(shard, {}))
+            if not self._awaited[shard]:
+                del self._awaited[shard]
+                self._claims.release([shard])
+
+
+@contextmanager
+def _keeping(store: CoalitionStore, claims: Claims) -> Iterator[_Unkept]:
+    """Collect values for their shards; whatever happens, what was evaluated is stored."""
+    unkept = _Unkept(store, claims)
+    try:
+        yield unkept
+    except BaseException:
+        try:
+            unkept.write()
+        except (InputError, OSError) as error:
+            # Only log it: the exception that ended the block matters more.
+            log.debug("the last evaluated values could not be stored: %s", error)
+        raise
+
+
 def _claimed_batches(
-    store: CoalitionStore, claims: Claims, missing: Sequence[int], batch_size: int
+    store: CoalitionStore,
+    claims: Claims,
+    missing: Sequence[int],
+    batch_size: int,
+    unkept: _Unkept,
 ) -> Iterator[tuple[list[int], list[int]]]:
     """Batches to evaluate, each with the instances that others turned out to have evaluated.
 
-    A batch's instances stay claimed until the next batch is requested. Instances that others have
-    claimed come last: this waits for their owners, and puts what an owner did not finish into a
-    batch. Each instance appears once.
+    A shard stays claimed until ``unkept`` has stored all of it. Shards that others have claimed
+    come last: this waits for their owners, and puts what an owner did not finish into a batch. Each
+    instance appears once.
     """
-    todo, later = deque(missing), list[int]()
-    while todo or later:
-        if not todo:
-            log.info("waiting for %d instances that other processes are evaluating", len(later))
+    wanted = _by_shard(store, missing)
+    todo, later, waiting = deque(wanted), list[int](), deque[int]()
+    while todo or later or waiting:
+        if not todo and not waiting:
+            log.info("waiting for %d shards that other processes are evaluating", len(later))
             claims.wait(later[0])
             todo, later = deque(later), []
-        batch: list[int] = []
         found: list[int] = []
-        while todo and len(batch) < batch_size:
-            i = todo.popleft()
-            if not store.is_done(i):
-                if not claims.take(i):
-                    later.append(i)
+        while todo and len(waiting) < batch_size:
+            shard = todo.popleft()
+            absent = _absent(store, shard, wanted[shard])
+            if absent:
+                if not claims.take(shard):
+                    later.append(shard)
                     continue
                 # Its owner may have finished just before the claim.
-                if not store.is_done(i):
-                    batch.append(i)
-                    continue
-            found.append(i)
-            claims.release([i])
+                absent = _absent(store, shard, absent)
+            kept = set(absent)
+            found += [i for i in wanted[shard] if i not in kept]
+            if absent:
+                unkept.expect(shard, len(absent))
+                waiting += absent
+            else:
+                claims.release([shard])
+        batch = [waiting.popleft() for _ in range(min(batch_size, len(waiting)))]
         yield batch, found
-        claims.release(batch)
 
 
-def _keep(store: CoalitionStore, batch: Sequence[int], values: NDArray[np.floating[Any]]) -> None:
-    if len(values) != len(batch):
-        raise ValueError(f"{store.path}: tables of {len(values)} instances for {len(batch)} given")
-    refused = []
-    for i, table in zip(batch, values, strict=True):
-        try:
-            store.write(i, table)
-        except UnusableValues as error:
-            refused.append((store.instances[i], error))
-    if refused:
-        others = ", ".join(repr(instance) for instance, _ in refused[1:6])
-        text = f"{refused[0][1]}. The same holds for {others}" if others else str(refused[0][1])
-        raise UnusableValues(text) from refused[0][1]
+def _absent(store: CoalitionStore, shard: int, members: Sequence[int]) -> list[int]:
+    """Those members of a shard that have no values."""
+    done, first = store.done_in(shard), shard * store.per_shard
+    return [i for i in members if not done[i - first]]
 
 
 def write_receipt(receipt: Receipt, path: str | os.PathLike[str]) -> None:

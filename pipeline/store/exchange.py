@@ -119,9 +119,8 @@ def from_shapiq(
         versions={},
     )
     made = plan(target, record, names, digests)
-    for i, table in enumerate(tables):
-        if not made.is_done(i):
-            made.write(i, table[:, None])
+    done = made.done()
+    made.write_many({i: table[:, None] for i, table in enumerate(tables) if not done[i]})
     return made
 
 

@@ -1,7 +1,9 @@
 """Layout of a store on disk: its arrays, its chunks, the names of its files.
 
 Chunk keys hold dots instead of slashes (``values/c.12.0.0``), so the shards of an array are the
-entries of one directory. One listing of it shows which instances are done.
+entries of one directory. In most stores a shard holds one instance, and one listing shows which
+instances are done. In stores of many small instances, a shard holds several. Then each of them has
+chunks of its own, and the index at the shard's end, 16 bytes a chunk, shows which are done.
 """
 
 import os
@@ -17,10 +19,24 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import Crc32cCodec, ZstdCodec
 
-from pipeline.store.record import GameRecord
+from pipeline.store.record import FORMAT_VERSION, GameRecord
 
 CHUNK_BYTES = 1 << 20
 """Upper limit of a chunk inside a shard, before compression."""
+
+ZSTD_LEVEL = 3
+
+SHARD_BYTES = 4 << 20
+"""Upper limit of a shard of several instances, before compression."""
+
+FEW_SHARDS = 1024
+"""Instances share shards if there are more of them than this."""
+
+MANY_SHARDS = 4096
+"""A store that would have more shards than this is repacked if its instances are small."""
+
+PER_SHARD = "instances_per_shard"
+"""Attribute of a group whose shards hold several instances."""
 
 ARRAYS = ("values", "instance", "input_sha256", "output", "output_class", "masks")
 """All arrays that a store may hold besides coordinates; the game decides which it holds."""
@@ -48,11 +64,35 @@ class Lists:
     """Further data about instances, by name: (instance, …) bool, integers or floats."""
 
 
-def create(path: Path, record: GameRecord, lists: Lists) -> None:
-    """Write a store without values."""
+def instances_per_shard(record: GameRecord, n_instances: int, before: int | None = None) -> int:
+    """How many instances share a shard in a store that is to be made.
+
+    Few instances have a shard each. So a killed process loses one at most, and partitions can be
+    small. More share shards of up to ``SHARD_BYTES``, so that there are about ``FEW_SHARDS`` files.
+
+    Args:
+        record: the game.
+        n_instances: number of instances.
+        before: the number in a store whose values are kept. It stays, as long as it does not make
+            more than ``MANY_SHARDS`` files: then whole shards can be linked, not copied.
+    """
+    # Sampled pages are planned again whenever there are new ones.
+    if record.lists_masks:
+        return 1
+    fitting = max(1, SHARD_BYTES // (4 * record.rows * len(record.outputs)))
+    best = min(fitting, -(-n_instances // FEW_SHARDS))
+    if before is not None and (before >= best or -(-n_instances // before) <= MANY_SHARDS):
+        return before
+    return best
+
+
+def create(path: Path, record: GameRecord, lists: Lists, per_shard: int = 1) -> None:
+    """Write a store without values; ``per_shard``: instances in a shard of values."""
     output_classes, masks = lists.output_classes, lists.masks
     n_instances, n_outputs = len(lists.instances), len(record.outputs)
     attributes = record.attributes()
+    if per_shard > 1:
+        attributes |= {"format_version": FORMAT_VERSION, PER_SHARD: per_shard}
     if lists.coordinates:
         attributes[COORDINATES] = " ".join(lists.coordinates)
     group = zarr.create_group(path, zarr_format=3, attributes=attributes)
@@ -63,6 +103,7 @@ def create(path: Path, record: GameRecord, lists: Lists) -> None:
         dtype="float32",
         fill_value=float("nan"),
         dimensions=("instance", "coalition", "output"),
+        per_shard=per_shard,
     )
     for name, dimension, texts in (
         ("instance", "instance", lists.instances),
@@ -156,8 +197,9 @@ def _create_sharded(
     dtype: str,
     fill_value: float,
     dimensions: tuple[str, ...],
+    per_shard: int = 1,
 ) -> zarr.Array[Any]:
-    """An array with one shard per instance, chunked along the coalitions."""
+    """An array with shards of one or several instances, chunked along the coalitions."""
     _, rows, *rest = shape
     row_bytes = int(np.prod(rest)) * np.dtype(dtype).itemsize
     # A power of two divides a complete table. The shard of a sampled one is rounded up to whole
@@ -169,9 +211,9 @@ def _create_sharded(
         shape=shape,
         dtype=dtype,
         chunks=(1, chunk_rows, *rest),
-        shards=(1, shard_rows, *rest),
+        shards=(per_shard, shard_rows, *rest),
         fill_value=fill_value,
-        compressors=(ZstdCodec(level=3), Crc32cCodec()),
+        compressors=(ZstdCodec(level=ZSTD_LEVEL), Crc32cCodec()),
         chunk_key_encoding={"name": "default", "separator": "."},
         dimension_names=dimensions,
     )
@@ -193,7 +235,7 @@ def _create_plain(
         dtype=dtype,
         chunks=shape,
         fill_value=fill_value,
-        compressors=(ZstdCodec(level=3), Crc32cCodec()),
+        compressors=(ZstdCodec(level=ZSTD_LEVEL), Crc32cCodec()),
         chunk_key_encoding={"name": "default", "separator": "."},
         dimension_names=dimensions,
     )
@@ -215,9 +257,9 @@ def _flush(path: Path) -> None:
                 os.close(descriptor)
 
 
-def shard_name(instance: int, dimensions: int = 3) -> str:
-    """File name of an instance's shard in its array's directory."""
-    return ".".join(("c", str(instance), *["0"] * (dimensions - 1)))
+def shard_name(number: int, dimensions: int = 3) -> str:
+    """File name of a shard in its array's directory."""
+    return ".".join(("c", str(number), *["0"] * (dimensions - 1)))
 
 
 def small_chunk_name(dimensions: int) -> str:
@@ -226,11 +268,11 @@ def small_chunk_name(dimensions: int) -> str:
 
 
 def shard_index(name: str) -> int | None:
-    """Index of the instance whose shard has this file name; None if the file is not a shard."""
+    """Number of the shard that has this file name; None if the file is not a shard."""
     match = SHARD.fullmatch(name)
     return int(match[1]) if match else None
 
 
 def shard_indices(names: Iterable[str]) -> frozenset[int]:
-    """Indices of the instances whose shards have these file names; other files are passed over."""
+    """Numbers of the shards that have these file names; other files are passed over."""
     return frozenset(i for i in map(shard_index, names) if i is not None)

@@ -2,14 +2,11 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from pipeline.core.errors import InputError
 from pipeline.store import CoalitionStore, open_store
 from pipeline.store.evaluation import (
-    Receipt,
     merge_receipts,
-    partition_indices,
+    partition_of,
     read_receipt,
     write_receipt,
 )
@@ -29,7 +26,11 @@ def merge(parts: list[Path], out: Path) -> None:
         wrong = list(receipts)
     else:
         done = store.done()
-        wrong = [path for path, receipt in receipts.items() if not _is_done(receipt, done)]
+        wrong = [
+            path
+            for path, receipt in receipts.items()
+            if not done[list(partition_of(store, receipt.partition))].all()
+        ]
     if wrong:
         for path in wrong:
             path.unlink()
@@ -38,10 +39,6 @@ def merge(parts: list[Path], out: Path) -> None:
             "Run the same command again: it evaluates only what is missing"
         )
     write_receipt(merged, out)
-
-
-def _is_done(receipt: Receipt, done: np.ndarray) -> bool:
-    return bool(done[list(partition_indices(len(done), receipt.partition))].all())
 
 
 def refuse_other(
@@ -59,7 +56,7 @@ def refuse_other(
         raise InputError(f"{store.path}: is planned for another game; {remedy}")
     if store.instances != opened.instances:
         raise InputError(f"{store.path}: is planned for other instances; {remedy}")
-    for i in partition_indices(len(store), partition):
+    for i in partition_of(store, partition):
         classes = None if store.output_classes is None else store.output_classes[i]
         if store.input_sha256[i] != opened.digest(i, classes):
             raise InputError(

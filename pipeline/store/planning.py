@@ -1,10 +1,11 @@
 """Plans which instances a store holds, before any is evaluated.
 
 A plan never changes a store in place. It builds a new directory beside the store, hard-links every
-shard that is still good into it, and swaps the two directories. The old directory goes to
-``set-aside/``, and is removed once other stores hold all its values. So a plan may be killed at any
-time: a later plan of the same game still finds every shard, under the id and the digests that it
-was written for. Unfinished directories have names that no reader looks for.
+shard that is still good into it, and swaps the two directories. Where several instances share a
+shard, and not all of them stay together, the plan copies their encoded chunks into a new shard. The
+old directory goes to ``set-aside/``, and is removed once other stores hold all its values. So a
+plan may be killed at any time: a later plan of the same game still finds every shard, under the id
+and the digests that it was written for. Unfinished directories have names that no reader looks for.
 """
 
 import errno
@@ -17,6 +18,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +27,13 @@ from numpy.typing import ArrayLike, NDArray
 
 from pipeline.core.errors import InputError
 from pipeline.store.access import refuse_url
-from pipeline.store.errors import DamagedShard, DamagedStore
+from pipeline.store.errors import DamagedShard, DamagedStore, MissingInstance
 from pipeline.store.layout import (
     DEBRIS,
     Lists,
     coordinate_dimensions,
     create,
+    instances_per_shard,
     shard_index,
     unusable_coordinate_names,
 )
@@ -46,6 +49,9 @@ LEFTOVER = re.compile(r"\..+\.zarr\.(?:new|trash)")
 
 Key = tuple[object, ...]
 """Everything that determines the values of one instance, within one identity."""
+
+Place = tuple[CoalitionStore, int]
+"""A store that holds an instance's values, and the index of the instance there."""
 
 
 def plan(
@@ -147,25 +153,24 @@ def _settle(target: Path, record: GameRecord, lists: Lists) -> None:
     if standing is not None and standing.record.identity != record.identity:
         current = None
     aside = set_aside_stores(target, record)
-    wanted = _keys(lists)
-    held: dict[Key, Path] = {}
-    for source in [current, *aside]:
-        if source is not None:
-            for key, i in _done_keys(source).items():
-                held.setdefault(key, source.shard(i))
-    kept = [i for i, key in enumerate(wanted) if key in held]
-    if current is not None and len(kept) == len(current.shards()) and _same(current, record, lists):
+    sources = [source for source in [current, *aside] if source is not None]
+    kept = _kept(_keys(lists), sources)
+    if (
+        current is not None
+        and len(kept) == current.done().sum()
+        and not current.strays()
+        and _same(current, record, lists)
+    ):
         _sweep(target)
         return
     if kept:
-        source = next(s for s in [current, *aside] if s is not None and s.done().any())
+        source = next(s for s in sources if s.done().any())
         record = replace(record, versions=source.record.versions)
+    before = sources[0].per_shard if sources else None
     new = new_place(target)
     try:
-        create(new, record, lists)
-        fresh = open_store(new)
-        for i in kept:
-            _link(held[wanted[i]], fresh.shard(i))
+        create(new, record, lists, instances_per_shard(record, len(lists.instances), before))
+        _carry_over(open_store(new, "r+"), kept)
     except BaseException:
         # zarr writes several files at once. After one has failed, others may still appear; the next
         # plan removes what is left.
@@ -176,6 +181,56 @@ def _settle(target: Path, record: GameRecord, lists: Lists) -> None:
         _set_aside(target, label)
     new.rename(target)
     _drop_redundant(target, record)
+
+
+def _kept(wanted: Sequence[Key], sources: Sequence[CoalitionStore]) -> dict[int, Place]:
+    """Where the values of the instances with these keys are, by their new index."""
+    held: dict[Key, Place] = {}
+    for source in sources:
+        for key, i in _done_keys(source).items():
+            held.setdefault(key, (source, i))
+    return {i: held[key] for i, key in enumerate(wanted) if key in held}
+
+
+def _carry_over(fresh: CoalitionStore, kept: Mapping[int, Place]) -> None:
+    """Put the values of kept instances into a store that has none."""
+    for number, members in groupby(kept, key=lambda i: i // fresh.per_shard):
+        places = {i: kept[i] for i in members}
+        whole = _whole_shard(fresh, places)
+        if whole is not None:
+            _link(whole, fresh.shard(number * fresh.per_shard))
+        else:
+            _put_together(fresh, places)
+
+
+def _whole_shard(fresh: CoalitionStore, places: Mapping[int, Place]) -> Path | None:
+    """The shard that holds these instances at the same places and no others, if there is one."""
+    first, (source, old) = next(iter(places.items()))
+    if fresh.per_shard == source.per_shard == 1:
+        return source.shard(old)
+    size = fresh.per_shard
+    fits = source.per_shard == size and fresh.has_chunks_of(source) and (first - old) % size == 0
+    together = fits and all(s is source and i - j == first - old for i, (s, j) in places.items())
+    number = old // size
+    if not together or source.done_in(number).sum() != len(places):
+        return None
+    # The last shard may hold values beyond the end of the list.
+    if number == source.n_shards - 1 and number in source.strays():
+        return None
+    return source.shard(old)
+
+
+def _put_together(fresh: CoalitionStore, places: Mapping[int, Place]) -> None:
+    """Make a shard of instances from other shards, without decoding them if possible."""
+    chunks: dict[int, Sequence[bytes]] = {}
+    for i, (source, old) in places.items():
+        try:
+            same = fresh.has_chunks_of(source)
+            chunks[i] = source.chunks_of(old) if same else fresh.encoded(source.read(old))
+        except (DamagedShard, MissingInstance) as error:
+            log.warning("%s", error)
+    if chunks:
+        fresh.put_chunks(chunks)
 
 
 def _same(current: CoalitionStore, record: GameRecord, lists: Lists) -> bool:

@@ -11,7 +11,11 @@ from pipeline.core.errors import InputError
 from pipeline.shapley.coalitions import check_enumerable
 
 FORMAT = "coalition-store"
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
+"""The latest version that is read and written: several instances share a shard."""
+
+ONE_PER_SHARD = 2
+"""Version of stores with one instance per shard; they are still made where instances are few."""
 
 IMPORTED = {"made": "elsewhere"}
 """Specification of games that were evaluated elsewhere."""
@@ -109,7 +113,7 @@ class GameRecord:
         """The record as JSON, with format and identity."""
         return {
             "format": FORMAT,
-            "format_version": FORMAT_VERSION,
+            "format_version": ONE_PER_SHARD,
             "identity": self.identity,
             "study": self.study,
             "game": self.game,

@@ -4,7 +4,10 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from typing import Literal
+
+import numpy as np
 
 from pipeline.store.access import Entry, is_remote, read_bytes
 from pipeline.store.errors import DamagedShard, DamagedStore, MissingInstance, UnreachableStore
@@ -26,7 +29,7 @@ class Damage:
     instance: str | None
     """Id of the damaged instance; None if the damage concerns no instance."""
     index: int | None
-    """Index of the instance or shard; None if the damage concerns neither."""
+    """Index of the instance, or number of a shard of none; None if the damage concerns neither."""
     reason: str
 
 
@@ -36,7 +39,7 @@ class Verification:
 
     damages: list[Damage]
     done: int
-    """Number of listed instances that have a shard."""
+    """Number of listed instances whose shard holds them."""
     listed: bool
     """Whether its files could be listed. If not, files that do not belong there stay unknown."""
 
@@ -64,33 +67,40 @@ def examine(store: CoalitionStore) -> Verification:
     done = 0
     for array in SHARDED:
         if array in store._group:
-            named = None
+            shards = None
             if contents is not None:
-                named = shard_indices(entry.name for entry in contents.get(array, []))
-            for i, damage in _shards(store, array, named):
-                done += array == "values" and i < len(store)
+                shards = shard_indices(entry.name for entry in contents.get(array, []))
+            found += _strays(store, array, shards)
+            for damage in _instances(store, array, shards):
+                done += array == "values"
                 found += [damage] if damage is not None else []
     return Verification(found, done, contents is not None)
 
 
-def _shards(
-    store: CoalitionStore, array: Literal["values", "masks"], present: frozenset[int] | None
-) -> Iterator[tuple[int, Damage | None]]:
-    """Indices of the shards that exist, each with its damage.
+def _strays(
+    store: CoalitionStore, array: Literal["values", "masks"], shards: frozenset[int] | None
+) -> Iterator[Damage]:
+    """Shards of no listed instance. ``shards``: those in a listing; None if there is none."""
+    if array == "values":
+        numbers = store.strays(shards or ())
+    else:
+        numbers = frozenset(i for i in shards or () if i >= len(store))
+    for number in sorted(numbers):
+        yield Damage(None, number, f"{array} shard {number}: the store has {len(store)} instances")
 
-    ``present``: those that a listing shows; None if there is none.
-    """
-    asked = frozenset(range(len(store)))
-    # Every instance has masks, and those have values that a listing shows, if there is one.
-    if present is None:
-        present = asked
-    elif array == "masks":
-        present |= asked
-    for i in sorted(present - asked):
-        yield i, Damage(None, i, f"{array} shard {i}: the store has {len(store)} instances")
-    for batch in _batches(store, sorted(present & asked), array):
+
+def _instances(
+    store: CoalitionStore, array: Literal["values", "masks"], shards: frozenset[int] | None
+) -> Iterator[Damage | None]:
+    """The damage of each instance that is there. ``shards``: as for :func:`_strays`."""
+    # Every instance has masks; those have values whose shard holds them.
+    held = np.ones(len(store), dtype=bool)
+    if array == "values":
+        held = store.done(range(store.n_shards) if shards is None else shards)
+    there: list[int] = np.flatnonzero(held).tolist()
+    for batch in _batches(store, there, array):
         if len(batch) > 1 and _are_sound(store, batch):
-            yield from ((i, None) for i in batch)
+            yield from (None for _ in batch)
             continue
         for i in batch:
             try:
@@ -101,26 +111,34 @@ def _shards(
             except UnreachableStore:
                 raise
             except (DamagedShard, OSError) as error:
-                yield i, Damage(store.instances[i], i, str(error))
+                yield Damage(store.instances[i], i, str(error))
             else:
-                yield i, None
+                yield None
 
 
 def _batches(
     store: CoalitionStore, indices: list[int], array: Literal["values", "masks"]
 ) -> Iterator[list[int]]:
-    """Instances to read at once: single ones of a disk, several values from a URL."""
+    """Instances to read at once: those of one shard of a disk, of several shards from a URL."""
+    if array == "masks":
+        yield from ([i] for i in indices)
+        return
+    shards = [list(members) for _, members in groupby(indices, lambda i: i // store.per_shard)]
     count = 1
-    if array == "values" and is_remote(store.path):
+    if is_remote(store.path):
         rows, outputs = store.shape
-        count = max(1, min(MOST_AT_ONCE, BYTES_AT_ONCE // (4 * rows * outputs)))
-    return (indices[start : start + count] for start in range(0, len(indices), count))
+        count = BYTES_AT_ONCE // (4 * rows * outputs * store.per_shard)
+        count = max(1, min(MOST_AT_ONCE, count))
+    for start in range(0, len(shards), count):
+        yield [i for members in shards[start : start + count] for i in members]
 
 
 def _are_sound(store: CoalitionStore, batch: list[int]) -> bool:
     try:
         store.read_many(batch)
-    except (DamagedShard, MissingInstance):
+    except UnreachableStore:
+        raise
+    except (DamagedShard, MissingInstance, OSError):
         return False
     return True
 

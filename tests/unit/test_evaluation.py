@@ -80,6 +80,7 @@ def store(path: Path) -> CoalitionStore:
     return plan(path, RECORD, NAMES, NAMES)
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_what_is_missing_is_evaluated_once(path: Path, store: CoalitionStore) -> None:
     evaluator = Evaluator(store)
     store.write("v4", value_of("v4"))
@@ -95,6 +96,7 @@ def test_what_is_missing_is_evaluated_once(path: Path, store: CoalitionStore) ->
     assert len(evaluator.batches) == 3
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_any_number_of_partitions_gives_the_same_bytes(tmp_path: Path) -> None:
     expected = None
     for count in (1, 2, 3, 7, 12):
@@ -118,6 +120,7 @@ def test_partitions_are_those_of_array_split(n: int, count: int) -> None:
         assert list(partition_indices(n, (index, count))) == expected.tolist()
 
 
+@pytest.mark.usefixtures("per_shard")
 @pytest.mark.parametrize("partition", [(1, 1), (-1, 2), (0, 0)])
 def test_partitions_that_do_not_exist_are_refused(
     store: CoalitionStore, partition: tuple[int, int]
@@ -152,6 +155,7 @@ def test_damage_is_evaluated_again_and_nothing_else(
     assert contents(path) == sound
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_values_that_are_not_finite_name_their_instances(path, store: CoalitionStore) -> None:
     def tables(indices: Sequence[int]) -> np.ndarray:
         values = np.stack([value_of(store.instances[i]) for i in indices])
@@ -166,6 +170,7 @@ def test_values_that_are_not_finite_name_their_instances(path, store: CoalitionS
     check(path)
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_a_wrong_number_of_tables(store: CoalitionStore) -> None:
     with pytest.raises(ValueError, match="tables of 2 instances for 3"):
         play(store, lambda indices: np.zeros((2, 8, 2)), batch_size=3)
@@ -196,6 +201,7 @@ def test_a_full_disk_keeps_what_was_finished(
     check(path)
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_what_another_process_has_done_meanwhile_is_reused(
     path: Path, store: CoalitionStore
 ) -> None:
@@ -212,6 +218,7 @@ def test_what_another_process_has_done_meanwhile_is_reused(
     check(path)
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_only_new_instances_are_evaluated(path: Path, store: CoalitionStore) -> None:
     play(store, Evaluator(store), batch_size=4)
     names = ["v20", *reversed(NAMES), "v21"]
@@ -389,6 +396,7 @@ def test_what_was_mended_meanwhile_is_not_erased(
     assert receipt.instances_reused == 9
 
 
+@pytest.mark.usefixtures("per_shard")
 @pytest.mark.parametrize("lacking", [errno.ENOLCK, errno.EOPNOTSUPP, None])
 def test_without_record_locks_all_goes_on(
     path: Path, store: CoalitionStore, monkeypatch, caplog, lacking: int | None
@@ -409,6 +417,7 @@ def test_without_record_locks_all_goes_on(
     assert caplog.text.count("cannot be claimed") == 1
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_nothing_is_claimed_where_nothing_is_to_be_done(path: Path, store: CoalitionStore) -> None:
     play(store, Evaluator(store), batch_size=4)
     assert names_in(path.parent) == [".trn.zarr.claims", "trn.zarr"]
@@ -460,6 +469,7 @@ def test_progress_counts_each_instance_once(
     assert receipt.instances_reused == 3
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_planning_a_store_again_ends_its_evaluation(path: Path, store: CoalitionStore) -> None:
     def tables(indices: Sequence[int]) -> np.ndarray:
         fresh = plan(path, RECORD, NAMES[::-1], NAMES[::-1])
@@ -472,6 +482,7 @@ def test_planning_a_store_again_ends_its_evaluation(path: Path, store: Coalition
     check(path)
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_receipts(path: Path, store: CoalitionStore) -> None:
     receipts = [
         play(store, Evaluator(store), batch_size=4, partition=(i, 2), device="cpu")
@@ -506,6 +517,7 @@ def test_receipts(path: Path, store: CoalitionStore) -> None:
         read_receipt(path.parent / "none.json")
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_a_stored_game_is_a_game(store: CoalitionStore) -> None:
     play(store, Evaluator(store), batch_size=4)
     game = StoredGame(store, "v3")
@@ -525,6 +537,7 @@ def test_a_stored_game_is_a_game(store: CoalitionStore) -> None:
         StoredGame(store, "v4")(masks)
 
 
+@pytest.mark.usefixtures("per_shard")
 @pytest.mark.parametrize("n_players", [20, 64, 70])
 def test_a_stored_game_that_was_sampled(tmp_path: Path, n_players: int) -> None:
     record = replace(RECORD, n_players=n_players, n_coalitions=50)

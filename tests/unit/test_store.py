@@ -77,6 +77,7 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "frames" / "trn.zarr"
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_what_is_written_is_read(path: Path) -> None:
     store = plan(path, RECORD, ["a", "b", "c"], ["1", "2", "3"])
     assert not store.done().any()
@@ -108,6 +109,7 @@ def test_what_is_written_is_read(path: Path) -> None:
         store.read_many(["a", "c"])
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_what_killed_writes_left_is_not_set_aside(path: Path) -> None:
     fill(plan(path, RECORD, ["a"], ["1"]))
     (path / "values" / "c.0.0.12.partial").write_bytes(b"debris")
@@ -157,6 +159,7 @@ def test_plain_zarr_and_xarray_read_it(path: Path) -> None:
     assert [c["name"] for c in sharding["configuration"]["index_codecs"]] == ["bytes", "crc32c"]
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_a_url_is_read(path: Path) -> None:
     fill(plan(path, RECORD, ["a", "b"], ["1", "2"]), {1})
     store = open_store(f"file://{path}")
@@ -179,6 +182,7 @@ def test_chunks_are_a_mebibyte_at_most(path: Path) -> None:
     assert names_in(path / "values") == ["c.0.0.0", "zarr.json"]
 
 
+@pytest.mark.usefixtures("per_shard")
 @pytest.mark.parametrize("n_players", [10, 64, 100])
 def test_sampled_games(path: Path, n_players: int, monkeypatch: pytest.MonkeyPatch) -> None:
     # Two coalitions per chunk, so that the last chunk is not full.
@@ -210,6 +214,7 @@ def test_sampled_games(path: Path, n_players: int, monkeypatch: pytest.MonkeyPat
     assert (damage.instance, damage.index) == ("a", 1)
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_sampled_games_whose_coalitions_follow_from_instances(path: Path) -> None:
     drawn = {**RECORD.specification, "drawn": "walks, seed 0"}
     record = replace(RECORD, n_players=3000, n_coalitions=7, specification=drawn)
@@ -228,6 +233,7 @@ def test_sampled_games_whose_coalitions_follow_from_instances(path: Path) -> Non
         plan(path, record, ["round 0", "round 1"], ["1", "1"], masks=masks)
 
 
+@pytest.mark.usefixtures("per_shard")
 @pytest.mark.parametrize(
     ("values", "match"),
     [
@@ -273,6 +279,7 @@ def test_a_truncated_shard_is_found(path: Path, size: int) -> None:
         store.read("a")
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_nan_and_foreign_files_are_found(path: Path) -> None:
     store = plan(path, RECORD, ["a", "b"], ["1", "2"])
     fill(store)
@@ -293,6 +300,7 @@ def test_nan_and_foreign_files_are_found(path: Path) -> None:
     assert open_store(path).done().tolist() == [True, True]
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_array_metadata_that_differ_are_found(path: Path) -> None:
     store = plan(path, RECORD, ["a"], ["1"])
     (path / "values" / "zarr.json").write_text("{")
@@ -326,16 +334,18 @@ def test_what_is_no_store_is_refused_and_left_alone(path: Path) -> None:
             attempt(path)
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_a_later_format_is_refused_and_left_alone(path: Path) -> None:
     fill(plan(path, RECORD, ["a"], ["1"]))
-    rewrite(path, format_version=3)
+    rewrite(path, format_version=4)
     for attempt in (open_store, lambda p: plan(p, RECORD, ["a"], ["1"])):
-        with pytest.raises(InputError, match="format version 3; versions up to 2") as caught:
+        with pytest.raises(InputError, match="format version 4; versions up to 3") as caught:
             attempt(path)
         assert not isinstance(caught.value, DamagedStore)
     assert (path / "values" / "c.0.0.0").exists()
 
 
+@pytest.mark.usefixtures("per_shard")
 @pytest.mark.parametrize(
     "damage",
     [
@@ -403,6 +413,7 @@ def snapshot(path: Path) -> dict[str, bytes]:
     return {str(p.relative_to(path)): p.read_bytes() for p in path.rglob("*") if p.is_file()}
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_the_same_plan_changes_no_byte_and_sweeps_debris(path: Path) -> None:
     lists = (["a", "b"], ["1", "2"])
     fill(plan(path, RECORD, *lists), {1})
@@ -418,6 +429,7 @@ def test_the_same_plan_changes_no_byte_and_sweeps_debris(path: Path) -> None:
     assert names_in(path.parent) == ["trn.zarr"]
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_prose_may_change_without_losing_values(path: Path) -> None:
     fill(plan(path, RECORD, ["a"], ["1"]))
     store = plan(path, replace(RECORD, value="better said"), ["a"], ["1"])
@@ -425,6 +437,7 @@ def test_prose_may_change_without_losing_values(path: Path) -> None:
     assert names_in(path.parent) == ["trn.zarr"]
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_the_versions_are_those_that_made_the_values(path: Path) -> None:
     later = replace(RECORD, versions={"torch": "3"})
     plan(path, RECORD, ["a"], ["1"])
@@ -434,6 +447,7 @@ def test_the_versions_are_those_that_made_the_values(path: Path) -> None:
     assert plan(path, RECORD, ["b", "a"], ["2", "1"]).record.versions == {"torch": "3"}
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_a_changed_digest_erases_that_instance_only(path: Path) -> None:
     fill(plan(path, RECORD, ["a", "b", "c"], ["1", "2", "3"]))
     store = plan(path, RECORD, ["a", "b", "c"], ["1", "x", "3"])
@@ -446,6 +460,7 @@ def test_a_changed_digest_erases_that_instance_only(path: Path) -> None:
     check(store)
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_changed_output_classes_erase(path: Path) -> None:
     lists = (["a", "b"], ["1", "2"])
     fill(plan(path, RECORD, *lists, output_classes=[[0, 1, 2], [0, 1, 2]]))
@@ -453,6 +468,7 @@ def test_changed_output_classes_erase(path: Path) -> None:
     assert store.done().tolist() == [True, False]
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_a_parameter_changed_and_changed_back_costs_nothing(path: Path) -> None:
     other = replace(RECORD, specification={"score": "logit"})
     lists = (["a", "b"], ["1", "2"])
@@ -473,6 +489,7 @@ def test_a_parameter_changed_and_changed_back_costs_nothing(path: Path) -> None:
     check(store)
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_fewer_instances_and_again_more_costs_nothing(path: Path) -> None:
     names = [f"v{i}" for i in range(8)]
     fill(plan(path, RECORD, names, names))
@@ -485,6 +502,7 @@ def test_fewer_instances_and_again_more_costs_nothing(path: Path) -> None:
     assert names_in(path.parent) == ["trn.zarr"]
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_a_writer_of_an_earlier_plan_is_refused(path: Path) -> None:
     old = plan(path, RECORD, ["a", "b"], ["1", "2"])
     fill(old, {0})
@@ -508,6 +526,7 @@ def test_a_writer_of_an_earlier_plan_is_refused(path: Path) -> None:
         new.write("a", table("a", "1"))
 
 
+@pytest.mark.usefixtures("per_shard")
 @pytest.mark.parametrize("seed", range(3))
 def test_random_histories_agree_with_an_oracle(path: Path, seed: int) -> None:
     rng = random.Random(seed)
@@ -566,6 +585,7 @@ def killing(monkeypatch: pytest.MonkeyPatch, at: int) -> list[str]:
     return calls
 
 
+@pytest.mark.usefixtures("per_shard")
 @pytest.mark.parametrize("change", ["reorder", "shrink", "weights", "back"])
 def test_a_plan_killed_at_any_step_loses_and_mixes_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
@@ -608,6 +628,7 @@ def test_a_plan_killed_at_any_step_loses_and_mixes_nothing(
     assert kills > 5
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_a_full_disk_is_reported_and_finished_values_are_kept(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -632,6 +653,7 @@ def test_a_full_disk_is_reported_and_finished_values_are_kept(
     check(store)
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_without_hard_links_shards_are_copied(path: Path, monkeypatch) -> None:
     fill(plan(path, RECORD, ["a", "b"], ["1", "2"]))
 
@@ -648,6 +670,7 @@ def test_without_hard_links_shards_are_copied(path: Path, monkeypatch) -> None:
     check(store)
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_a_store_behind_a_link(tmp_path: Path) -> None:
     elsewhere = tmp_path / "disk" / "trn.zarr"
     elsewhere.parent.mkdir()

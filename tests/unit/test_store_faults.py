@@ -111,6 +111,7 @@ def test_twenty_kills_of_a_player(path: Path) -> None:
     assert names_in(path / "values") == sorted([*shards(path), "zarr.json"])
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_twenty_kills_of_a_plan(path: Path) -> None:
     rng = random.Random(21)
     names = named(40)
@@ -372,6 +373,7 @@ def test_only_what_is_damaged_is_evaluated_again(path: Path, caplog) -> None:
 # --- later formats ---
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_a_store_of_a_later_format_is_refused_and_changed_by_nothing(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -380,7 +382,7 @@ def test_a_store_of_a_later_format_is_refused_and_changed_by_nothing(
     opened = filled(path, names)
     opened.erase("v2")
     metadata = json.loads((path / "zarr.json").read_text())
-    metadata["attributes"]["format_version"] = 3
+    metadata["attributes"]["format_version"] = 4
     (path / "zarr.json").write_text(json.dumps(metadata))
     before = {p: (p.stat().st_mtime_ns, p.stat().st_ino) for p in root.rglob("*")}
     (root / "results").mkdir()
@@ -398,7 +400,7 @@ def test_a_store_of_a_later_format_is_refused_and_changed_by_nothing(
             attempt()
         assert not isinstance(caught.value, DamagedStore)
         if attempt is not attempts[-1]:
-            assert "format version 3; versions up to 2" in str(caught.value)
+            assert "format version 4; versions up to 3" in str(caught.value)
     assert evaluated(path) == []
     for command in (
         ["prune", "--yes", "--root", root, "--receipts", root / "results"],
@@ -407,7 +409,7 @@ def test_a_store_of_a_later_format_is_refused_and_changed_by_nothing(
         ["list", root],
     ):
         result = CliRunner().invoke(app, [str(word) for word in command], env={"COLUMNS": "400"})
-        assert "format version 3" in result.output, command
+        assert "format version 4" in result.output, command
         assert result.exit_code == (0 if command[0] == "prune" else 1)
     (root / "results").rmdir()
     assert {p: (p.stat().st_mtime_ns, p.stat().st_ino) for p in root.rglob("*")} == before

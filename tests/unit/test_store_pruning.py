@@ -306,7 +306,7 @@ def test_unreadable_stores_are_left_alone_unless_set_aside() -> None:
     made(STORE)
     (STORE / "zarr.json").write_text("{")
     made(SECOND, TSN)
-    rewrite(SECOND, format_version=3)
+    rewrite(SECOND, format_version=4)
     foreign = ROOT / "frames" / "foreign.zarr"
     foreign.mkdir()
     (foreign / "mine.txt").write_text("mine")
@@ -315,7 +315,7 @@ def test_unreadable_stores_are_left_alone_unless_set_aside() -> None:
     assert result.exit_code == 0 and "nothing to prune" in result.output
     assert result.output.count("left alone: ") == 3 and files() == before
     assert f"left alone: {STORE}: is damaged" in result.output
-    assert f"left alone: {SECOND}: a coalition store of format version 3" in result.output
+    assert f"left alone: {SECOND}: a coalition store of format version 4" in result.output
     for path in (STORE, SECOND, foreign):
         ASIDE.mkdir(exist_ok=True)
         path.rename(ASIDE / path.name)

@@ -35,6 +35,7 @@ from pipeline.store import (
 from pipeline.store.access import MOST_SIZES_ASKED
 from pipeline.store.cli import app
 from pipeline.store.stored_game import StoredGame
+from pipeline.store.verification import examine
 
 NAMES = ["v0", "v1", "v2"]
 
@@ -149,6 +150,7 @@ def call(*arguments: str | Path, width: int = 120) -> Result:
     return CliRunner().invoke(app, [str(a) for a in arguments], env=environment)
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_values_behind_a_url(url: str) -> None:
     store = open_store(url)
     assert store.done().tolist() == [True, True, False]
@@ -167,6 +169,7 @@ def test_values_behind_a_url(url: str) -> None:
     assert open_store(f"{url}/").path == url
 
 
+@pytest.mark.usefixtures("per_shard")
 @pytest.mark.parametrize("url", ["http", "s3", "file"], indirect=True)
 def test_what_is_done_later_is_seen(url: str, store: CoalitionStore, publish: Publish) -> None:
     behind = open_store(url)
@@ -179,10 +182,13 @@ def test_what_is_done_later_is_seen(url: str, store: CoalitionStore, publish: Pu
 
 
 @pytest.mark.parametrize("url", ["http", "s3", "file"], indirect=True)
-def test_damage_behind_a_url_is_found(url: str, store: CoalitionStore, publish: Publish) -> None:
+def test_damage_behind_a_url_is_found(
+    per_shard: int, url: str, store: CoalitionStore, publish: Publish
+) -> None:
     path = Path(store.path)
     content = bytearray(store.shard("v1").read_bytes())
-    content[5] ^= 1
+    before = sum(map(len, store.chunks_of("v0"))) if per_shard > 1 else 0
+    content[before + 5] ^= 1
     store.shard("v1").write_bytes(content)
     shutil.copy(store.shard("v0"), path / "values" / "c.9.0.0")
     (path / "values" / "notes.txt").write_text("mine")
@@ -242,7 +248,7 @@ def test_a_server_that_fails_is_no_damage(site: Site, store: CoalitionStore) -> 
         open_store(url)
 
 
-def test_a_server_that_lists_nothing(site: Site, store: CoalitionStore) -> None:
+def test_a_server_that_lists_nothing(per_shard: int, site: Site, store: CoalitionStore) -> None:
     site.listing = False
     url = f"{site.url}/frames/trn.zarr"
     behind = open_store(url)
@@ -265,7 +271,12 @@ def test_a_server_that_lists_nothing(site: Site, store: CoalitionStore) -> None:
     result = call("verify", url)
     assert result.exit_code == 1
     assert f"damaged: {url}: instance v1: " in result.output
-    assert f"{url}: 2 of 3 instances done, 1 damaged; its files" in result.output
+    # Without the index of a shard of several, it is unknown which of them are done.
+    what = "2 of 3 instances done, 1 damaged" if per_shard == 1 else "3 of 3 instances done, 3 dam"
+    assert f"{url}: {what}" in result.output
+    store.shard("v1").unlink()
+    what = "1 of 3 instances done, sound" if per_shard == 1 else "0 of 3 instances done, sound"
+    assert f"{url}: {what}; its files" in call("verify", url).output
     result = call("list", site.url)
     assert result.exit_code == 1 and "cannot be read" in result.output
 
@@ -342,6 +353,7 @@ def refused(match: str, *arguments: str | Path) -> None:
     assert "damaged" not in result.output
 
 
+@pytest.mark.usefixtures("per_shard")
 @pytest.mark.parametrize("status", [401, 403, 500])
 def test_a_server_that_refuses(site: Site, store: CoalitionStore, status: int) -> None:
     site.failing, site.status = {""}, status
@@ -438,6 +450,7 @@ def test_a_public_bucket_needs_no_credentials(
     assert "2 done of 3" in call("show", f"s3://{bucket}/trn.zarr").output
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_s3_whose_files_may_not_be_listed(in_bucket: str, service: s3.Service) -> None:
     service.forbidden = {f"GET /{in_bucket.removeprefix('s3://')}?list-type"}
     url = f"{in_bucket}/frames/trn.zarr"
@@ -469,6 +482,26 @@ def test_showing_takes_as_many_requests_for_many_instances(
     assert re.search(r"size on disk +unknown", output)
 
 
+@pytest.mark.parametrize("several", [1, 4])
+def test_verifying_reads_several_shards_at_once(
+    several: int, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = "pipeline.store.planning.instances_per_shard"
+    monkeypatch.setattr(module, lambda *_: several)
+    names = [f"v{i}" for i in range(23)]
+    store = plan(tmp_path / "frames/of-23.zarr", RECORD, names, names)
+    store.write_many({i: value_of(name) for i, name in enumerate(names) if i != 9})
+    behind, groups = open_store(f"{site.url}/frames/of-23.zarr"), []
+    read = behind.read_many
+    monkeypatch.setattr(behind, "read_many", lambda some: groups.append(len(some)) or read(some))
+    for site.listing in (True, False):
+        groups.clear()
+        found = examine(behind)
+        assert (found.damages, found.done, found.listed) == ([], 22, site.listing)
+        # Only an index tells which are done where nothing is listed.
+        assert groups == [23 if several == 1 and not site.listing else 22]
+
+
 def test_xarray_opens_a_store_by_its_url(url: str) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
@@ -479,6 +512,7 @@ def test_xarray_opens_a_store_by_its_url(url: str) -> None:
     assert np.isnan(data["values"][2]).all()
 
 
+@pytest.mark.usefixtures("per_shard")
 def test_a_game_is_exported_from_a_url(url: str, tmp_path: Path) -> None:
     target = tmp_path / "game.npz"
     given = ("--instance", "v1", "--output", "dog", "--shapiq")
