@@ -157,7 +157,7 @@ def test_features_too_large_for_float32_are_refused(tmp_path):
 
 
 def test_the_video_that_is_not_finite_is_found_in_any_block(tmp_path, monkeypatch):
-    monkeypatch.setattr("pipeline.studies.frames.feature_files.ROWS_AT_ONCE", 2)
+    monkeypatch.setattr("pipeline.studies.frames.feature_rows.VIDEOS_AT_ONCE", 2)
     videos = [rows(count).ravel() for count in (1, 4, 3)]
     for index, uid in enumerate("abc"):
         bad = [v.copy() for v in videos]
@@ -265,3 +265,17 @@ def test_what_is_no_feature_file_is_refused(tmp_path):
         read_features(tmp_path / "other.h5")
     with pytest.raises(InputError, match=r"no labels/noun, only \['action'\]"):
         read_features(given(tmp_path / "f.h5"), label="noun")
+
+
+@pytest.mark.parametrize("limit", [0, 1 << 28])
+def test_large_files_are_checked_as_small_ones(tmp_path, monkeypatch, limit):
+    monkeypatch.setattr("pipeline.studies.frames.feature_files.IN_MEMORY_BYTES", limit)
+    monkeypatch.setattr("pipeline.studies.frames.feature_rows.VIDEOS_AT_ONCE", 2)
+    bad = [rows(1).ravel(), rows(4).ravel(), np.append(rows(2).ravel(), 1)]
+    path = given(tmp_path / "f.h5", uids="abc", features=bad, labels={"x": np.arange(3)})
+    with pytest.raises(InputError, match="video c has .* numbers"):
+        read_features(path)
+    bad[2] = np.append(rows(2).ravel()[:-1], np.nan)
+    path = given(tmp_path / "g.h5", uids="abc", features=bad, labels={"x": np.arange(3)})
+    with pytest.raises(InputError, match="features of video c hold NaN"):
+        read_features(path)

@@ -17,11 +17,14 @@ from pipeline.models.sequences import MultiScale
 from pipeline.studies.frames import sampling
 from pipeline.studies.frames.coalition_scores import Model, Score, whole_scores
 from pipeline.studies.frames.feature_files import FeatureSet
+from pipeline.studies.frames.feature_rows import ranges
 
 LINEAR_CLIPS = 2000
 """Training clips that a linear classifier is fitted to."""
 
 VIDEOS_AT_ONCE = {"cpu": 64, "cuda": 512}
+ALONE_AT_ONCE = 1 << 14
+"""Clips that a single-scale model classifies at once."""
 
 
 def counterparts(pairs: Sequence[tuple[str, str]], classes: tuple[str, ...]) -> NDArray[np.int64]:
@@ -237,18 +240,19 @@ def _right_alone(
     model: MultiScale, features: FeatureSet, size: int, device: torch.device
 ) -> NDArray[np.bool_]:
     """Whether f^size classifies each clip correctly from ``size`` frames spread over it: (clip,)"""
-    videos = np.arange(len(features))
     frames = sampling.spread(features.lengths, size)
-    with torch.no_grad():
-        inputs = torch.from_numpy(features.gather(videos, frames)).to(device)
-        said = model.scale(size)(inputs).argmax(dim=1).cpu().numpy()
-    return np.asarray(said == features.labels)
+    said = []
+    for some in ranges(len(features), ALONE_AT_ONCE):
+        with torch.no_grad():
+            inputs = features.gather(np.asarray(some), frames[some.start : some.stop])
+            scores = model.scale(size)(torch.from_numpy(inputs).to(device))
+            said.append(scores.argmax(dim=1).cpu().numpy())
+    return np.asarray(np.concatenate(said) == features.labels)
 
 
 def _means(features: FeatureSet, clips: NDArray[np.integer]) -> NDArray[np.float64]:
     """Mean features of clips: (clip, feature_dim)."""
-    spans = zip(features.starts[clips], features.starts[clips + 1], strict=True)
-    return np.stack([features.rows[a:b].mean(axis=0, dtype=np.float64) for a, b in spans])
+    return np.stack([features.of_videos(c, c + 1).mean(axis=0, dtype=np.float64) for c in clips])
 
 
 def by_chance(counterpart: NDArray[np.int64]) -> dict[str, float]:

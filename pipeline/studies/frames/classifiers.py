@@ -11,6 +11,7 @@ from torch.nn import functional
 from pipeline.models import devices
 from pipeline.models.training import fit
 from pipeline.studies.frames.feature_files import FeatureSet
+from pipeline.studies.frames.feature_rows import StoredRows
 from pipeline.studies.frames.params import ScaleParams, TsnParams
 
 Choose = Callable[[NDArray[np.int64], np.random.Generator], NDArray[np.int64]]
@@ -41,7 +42,9 @@ def train_classifier(
     """
     target = devices.resolve(device)
     network.to(target)
-    rows = torch.from_numpy(features.rows).to(target)
+    # Rows of a large file stay there; the batches are the same.
+    stored = isinstance(features.rows, StoredRows)
+    rows = None if stored else torch.from_numpy(features.rows).to(target)
     labels = torch.from_numpy(features.labels).to(target)
     n_steps = -(-len(features) * params.draws // params.batch)
 
@@ -53,7 +56,11 @@ def train_classifier(
         videos = torch.from_numpy(order).to(target)
         for start in range(0, len(order), params.batch):
             chosen = slice(start, start + params.batch)
-            yield rows[index[chosen]], labels[videos[chosen]]
+            if rows is not None:
+                some = rows[index[chosen]]
+            else:
+                some = torch.from_numpy(features.gather(order[chosen], frames[chosen])).to(target)
+            yield some, labels[videos[chosen]]
 
     fit(
         network,

@@ -132,7 +132,7 @@ def approximate_model(setting: Setting, players: Players) -> Approximate:
     The scores of the multi-scale model come from the recursion over the samples and differ from the
     game's. They are used only here, so they are not stored.
     """
-    inputs = torch.from_numpy(players.inputs).to(setting.device)
+    inputs = torch.from_numpy(players.inputs[:]).to(setting.device)
     labels = torch.from_numpy(players.labels).to(setting.device)
 
     def approximate(m: int, iterations: int, seed: np.random.SeedSequence) -> tuple[Floats, int]:

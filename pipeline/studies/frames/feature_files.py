@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 
 from pipeline.core.errors import InputError
 from pipeline.core.files import replacing
+from pipeline.studies.frames.feature_rows import StoredRows, joined, ranges
 
 LABEL = "class"
 BACKBONE = "backbone_sha256"
-ROWS_AT_ONCE = 1 << 14
-"""Rows that are checked for NaN and Inf at once."""
+IN_MEMORY_BYTES = 1 << 28
+"""Size up to which a feature file is read into memory. Rows of larger files stay in the file."""
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,8 @@ class FeatureSet:
     uids: tuple[str, ...]
     labels: NDArray[np.int64]
     """(video,) class numbers"""
-    rows: NDArray[np.float32]
-    """(frame of any video, feature_dim)"""
+    rows: NDArray[np.float32] | StoredRows
+    """(frame of any video, feature_dim), in memory or in the file"""
     starts: NDArray[np.int64]
     """(video + 1,): video v has rows starts[v] … starts[v + 1] − 1"""
     frame_indices: NDArray[np.int32] | None = None
@@ -55,7 +56,22 @@ class FeatureSet:
 
     def gather(self, videos: NDArray[np.int64], frames: NDArray[np.int64]) -> NDArray[np.float32]:
         """Features of chosen frames: videos (v,), frames (v, f) → (v, f, feature_dim)."""
+        if isinstance(self.rows, StoredRows):
+            return self.rows.gather(videos, frames)
         return self.rows[self.starts[videos][:, None] + frames]
+
+    def of_videos(self, first: int, stop: int) -> NDArray[np.float32]:
+        """Features of all frames of consecutive videos: (frame, feature_dim)."""
+        if isinstance(self.rows, StoredRows):
+            return self.rows.of_videos(first, stop)
+        return self.rows[self.starts[first] : self.starts[stop]]
+
+    def mean(self) -> NDArray[np.float64]:
+        """Mean features of all frames: (feature_dim,)."""
+        total = np.zeros(self.feature_dim)
+        for some in ranges(len(self)):
+            total += self.of_videos(some.start, some.stop).sum(axis=0, dtype=np.float64)
+        return total / len(self.rows)
 
 
 @contextmanager
@@ -103,7 +119,10 @@ def feature_writer(
 def read_features(
     path: str | Path, *, n_classes: int | None = None, label: str | None = None
 ) -> FeatureSet:
-    """Read a feature file, made here or elsewhere, into memory.
+    """Read a feature file, made here or elsewhere; check all of it.
+
+    Files of up to ``IN_MEMORY_BYTES`` are read into memory. The features of larger ones stay in the
+    file, which must not change, and are read when they are needed.
 
     Args:
         path: HDF5 file in the layout above.
@@ -245,26 +264,32 @@ def _check_labels(
 
 def _rows(
     path: Path, uids: tuple[str, ...], dataset: h5py.Dataset, feature_dim: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+) -> tuple[NDArray[np.float32] | StoredRows, NDArray[np.int64]]:
     """Rows and starts of a FeatureSet."""
-    flat = dataset[:]
-    sizes = np.array([len(values) for values in flat])
-    bad = np.flatnonzero((sizes == 0) | (sizes % feature_dim != 0))
-    if len(bad):
-        raise InputError(
-            f"{path}: video {uids[bad[0]]} has {sizes[bad[0]]} numbers, which are not one or more "
-            f"frames of {feature_dim}"
-        )
-    with np.errstate(over="ignore"):
-        rows = np.concatenate(flat, dtype=np.float32).reshape(-1, feature_dim)
-    starts = np.concatenate([[0], np.cumsum(sizes // feature_dim)])
-    for first in range(0, len(rows), ROWS_AT_ONCE):
-        finite = np.isfinite(rows[first : first + ROWS_AT_ONCE])
+    parts, lengths = [], []
+    in_memory = path.stat().st_size <= IN_MEMORY_BYTES
+    for some in ranges(len(uids)):
+        flat = dataset[some.start : some.stop]
+        sizes = np.array([len(values) for values in flat])
+        bad = np.flatnonzero((sizes == 0) | (sizes % feature_dim != 0))
+        if len(bad):
+            raise InputError(
+                f"{path}: video {uids[some[bad[0]]]} has {sizes[bad[0]]} numbers, which are not "
+                f"one or more frames of {feature_dim}"
+            )
+        rows = joined(flat, feature_dim)
+        lengths.append(sizes // feature_dim)
+        finite = np.isfinite(rows)
         if not finite.all():
-            row = first + int(np.flatnonzero(~finite.all(axis=1))[0])
-            uid = uids[int(np.searchsorted(starts, row, side="right")) - 1]
+            row = int(np.flatnonzero(~finite.all(axis=1))[0])
+            uid = uids[some[int(np.searchsorted(np.cumsum(lengths[-1]), row, side="right"))]]
             raise InputError(f"{path}: features of video {uid} hold NaN or Inf (as float32)")
-    return rows, starts
+        if in_memory:
+            parts.append(rows)
+    starts = np.concatenate([[0], np.cumsum(np.concatenate(lengths))])
+    if not in_memory:
+        return StoredRows(path, starts, feature_dim), starts
+    return np.concatenate(parts), starts
 
 
 def _frame_indices(
@@ -275,14 +300,17 @@ def _frame_indices(
             f"{path}: {len(dataset)} frame_indices and {len(uids)} uids; there must be one of each "
             "per video"
         )
-    flat = dataset[:]
-    for uid, numbers, length in zip(uids, flat, lengths, strict=True):
-        if len(numbers) != length:
-            raise InputError(
-                f"{path}: video {uid} has {len(numbers)} frame_indices for {length} frames' "
-                "features; there must be one for each"
-            )
-    numbers = np.concatenate(flat)
+    parts = []
+    for some in ranges(len(uids)):
+        flat = dataset[some.start : some.stop]
+        for i, numbers in zip(some, flat, strict=True):
+            if len(numbers) != lengths[i]:
+                raise InputError(
+                    f"{path}: video {uids[i]} has {len(numbers)} frame_indices for {lengths[i]} "
+                    "frames' features; there must be one for each"
+                )
+        parts.append(np.concatenate(flat))
+    numbers = np.concatenate(parts)
     bad = np.flatnonzero((numbers < 0) | (numbers > np.iinfo(np.int32).max))
     if len(bad):
         uid = uids[int(np.searchsorted(np.cumsum(lengths), bad[0], side="right"))]

@@ -18,6 +18,7 @@ from pipeline.models.gradients import gradcam, integrated_gradients
 from pipeline.models.sequences import MultiScale
 from pipeline.studies.frames.line_gradients import gradients_on_lines
 from pipeline.studies.frames.params import GradientsParams
+from pipeline.studies.frames.players import Sequences
 from pipeline.studies.frames.values import TRUE_AND_PREDICTED
 from pipeline.studies.frames.whole_model import WholeModel
 
@@ -40,7 +41,7 @@ class FrameGradients:
 
 def attributions(
     module: WholeModel,
-    inputs: NDArray[np.float32],
+    inputs: NDArray[np.float32] | Sequences,
     classes: NDArray[np.int64],
     baseline: torch.Tensor,
     steps: int,

@@ -19,6 +19,9 @@ from pipeline.studies.frames.trained import load_model
 
 log = logging.getLogger(__name__)
 
+BLOCK = 256
+"""Instances whose features are read at once where they are read one by one."""
+
 
 @dataclass(frozen=True)
 class Setting:
@@ -37,6 +40,40 @@ class Setting:
     device: torch.device
 
 
+class Sequences:
+    """Features of chosen frames of videos, which are gathered when they are indexed.
+
+    Attributes:
+        shape: (instance, n, feature_dim).
+    """
+
+    def __init__(
+        self, features: FeatureSet, videos: NDArray[np.int64], frames: NDArray[np.int64]
+    ) -> None:
+        """Frames (instance, n) of the videos (instance,) with these numbers."""
+        self.shape = (*frames.shape, features.feature_dim)
+        self._features = features
+        self._videos = videos
+        self._frames = frames
+        self._block: tuple[int, NDArray[np.float32]] | None = None
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(
+        self, instances: int | slice | Sequence[int] | NDArray[np.integer]
+    ) -> NDArray[np.float32]:
+        """Features of an instance (n, feature_dim), or of several (k, n, feature_dim)."""
+        if isinstance(instances, int | np.integer):
+            # Whoever goes through all of them reads each block once.
+            number, place = divmod(range(len(self))[int(instances)], BLOCK)
+            if self._block is None or self._block[0] != number:
+                self._block = number, self[number * BLOCK : (number + 1) * BLOCK]
+            return self._block[1][place]
+        some = instances if isinstance(instances, slice) else np.asarray(instances, dtype=np.intp)
+        return self._features.gather(self._videos[some], self._frames[some])
+
+
 @dataclass(frozen=True)
 class Players:
     """Videos sampled at n frames each."""
@@ -49,8 +86,8 @@ class Players:
     """(instance, n) rows of each video"""
     labels: NDArray[np.int64]
     """(instance,) true classes"""
-    inputs: NDArray[np.float32]
-    """(instance, n, feature_dim)"""
+    inputs: Sequences
+    """(instance, n, feature_dim), read when they are needed"""
 
 
 def read_setting(
@@ -92,7 +129,7 @@ def sample_players(features: FeatureSet, videos: NDArray[np.int64], n: int) -> P
         videos=videos,
         frames=frames,
         labels=features.labels[videos],
-        inputs=features.gather(videos, frames),
+        inputs=Sequences(features, videos, frames),
     )
 
 
@@ -120,14 +157,14 @@ def long_enough(
 
 
 def predict(
-    network: Model, inputs: NDArray[np.float32], score: Score, device: torch.device
+    network: Model, inputs: NDArray[np.float32] | Sequences, score: Score, device: torch.device
 ) -> NDArray[np.int64]:
     """The class of highest score of each sequence: (instance, n, feature_dim) → (instance,).
 
     ``network`` is in evaluation mode on ``device``.
     """
-    parts = [
-        whole_scores(network, torch.from_numpy(inputs[i : i + 64]).to(device), score).cpu()
-        for i in range(0, len(inputs), 64)
-    ]
-    return torch.cat(parts).numpy().argmax(axis=1)
+    parts = []
+    for i in range(0, len(inputs), 64):
+        scores = whole_scores(network, torch.from_numpy(inputs[i : i + 64]).to(device), score)
+        parts.append(scores.cpu().numpy().argmax(axis=1))
+    return np.concatenate(parts)

@@ -12,6 +12,7 @@ import torch
 from pipeline.models import devices
 from pipeline.models.gradients import baseline_features
 from pipeline.studies.frames.feature_files import read_features
+from pipeline.studies.frames.feature_rows import StoredRows
 from pipeline.studies.frames.gradients import attributions, write_gradients
 from pipeline.studies.frames.params import GameParams, GradientsParams
 from pipeline.studies.frames.players import long_enough, predict, read_setting, sample_players
@@ -44,9 +45,14 @@ def main(
     predicted = predict(setting.network, players.inputs, score, target)
     classes = np.stack([players.labels, predicted], axis=1)
     # The training features are large: read them only if the baseline needs them.
-    known = players.inputs[:1, 0]
+    known = players.inputs[:1][:, 0]
     if params.baseline == "mean":
-        known = read_features(train_features, label=label).rows
+        training = read_features(train_features, label=label)
+        # The mean of the mean is the mean.
+        if isinstance(training.rows, StoredRows):
+            known = training.mean()[None].astype(np.float32)
+        else:
+            known = training.rows
     baseline = baseline_features(params.baseline, torch.from_numpy(known)).to(target)
     module = WholeModel(setting.network, score).eval()
     found = attributions(
