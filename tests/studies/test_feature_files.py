@@ -273,7 +273,7 @@ def test_large_files_are_checked_as_small_ones(tmp_path, monkeypatch, limit):
     monkeypatch.setattr("pipeline.studies.frames.feature_rows.VIDEOS_AT_ONCE", 2)
     bad = [rows(1).ravel(), rows(4).ravel(), np.append(rows(2).ravel(), 1)]
     path = given(tmp_path / "f.h5", uids="abc", features=bad, labels={"x": np.arange(3)})
-    with pytest.raises(InputError, match="video c has .* numbers"):
+    with pytest.raises(InputError, match=r"video c has .* numbers"):
         read_features(path)
     bad[2] = np.append(rows(2).ravel()[:-1], np.nan)
     path = given(tmp_path / "g.h5", uids="abc", features=bad, labels={"x": np.arange(3)})

@@ -97,7 +97,7 @@ def test_what_is_read_at_once_changes_nothing(study, monkeypatch):
     store, known = open_store(study.store("tsn")), read_values(study.values("tsn"))
     other = np.array([COUNTERPART.get(int(c), -1) for c in known.true_class])
     many = interactions.pair_values(store, known.true_class, other, "FSII")
-    monkeypatch.setattr(interactions, "BYTES_AT_ONCE", 1)
+    monkeypatch.setattr("pipeline.studies.frames.values.BYTES_AT_ONCE", 1)
     few = interactions.pair_values(store, known.true_class, other, "FSII")
     for game in interactions.GAMES:
         np.testing.assert_allclose(few[game], many[game], atol=1e-12)

@@ -95,14 +95,13 @@ def test_training_takes_the_same_steps(both):
 
 
 def test_what_is_learned_is_measured_alike(both):
-    loaded, stored = both
     params = TsnParams.model_validate(
         {
             **{"frames": 3, "dropout": 0.1, "learning_rate": 1e-3, "batch": 32, "draws": 1},
             **{"epochs": 1, "least_steps": 0, "seed": 0},
         }
     )
-    model = train_averaging(loaded, CLASSES, params, device="cpu")
+    model = train_averaging(both[0], CLASSES, params, device="cpu")
     cpu = torch.device("cpu")
     first, second = (learning(model, f, f, 3, "probability", cpu) for f in both)
     assert first == second

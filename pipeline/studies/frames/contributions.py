@@ -57,16 +57,18 @@ def single_contributions(
     """
     rng = np.random.default_rng(seed)
     joins = [_joins(n, size, at_most, rng) for size in range(n)]
-    found: list[list[NDArray[np.floating]]] = [[] for _ in range(n)]
+    found: list[NDArray[np.floating]] = []
     for start in range(0, len(outputs), videos_at_once):
         some = slice(start, min(start + videos_at_once, len(outputs)))
         tables = np.asarray(read(some))
         if tables.shape[1] != 2**n:
             raise InputError(f"tables of {tables.shape[1]} coalitions; {n} frames have {2**n}")
         values = pick_output(tables, outputs[some])
+        if not found:
+            found = [np.empty((len(outputs), len(own[0])), values.dtype) for own in joins]
         for size, (without, holding) in enumerate(joins):
-            found[size].append(values[:, holding] - values[:, without])
-    return boxes([np.concatenate(parts) if parts else np.empty(0) for parts in found])
+            found[size][some] = values[:, holding] - values[:, without]
+    return boxes(found or [np.empty(0)] * n)
 
 
 def _joins(

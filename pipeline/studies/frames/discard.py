@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.errors import InputError
-from pipeline.core.progress import progress
 from pipeline.core.statistics import mean_and_error
 from pipeline.store import CoalitionStore
 from pipeline.studies.frames.gradients import read_gradients
 from pipeline.studies.frames.summaries import Floats, Ints, Read, pick_output
-from pipeline.studies.frames.values import FrameValues, true_outputs
+from pipeline.studies.frames.values import FrameValues, table_blocks, true_outputs
 
 PlainOrder = Literal["first_to_last", "last_to_first", "edges_inward", "centre_outward"]
 PLAIN_ORDERS: tuple[PlainOrder, ...] = (
@@ -49,11 +48,11 @@ AREA_COLUMNS = ("model", "order", *MEASURES)
 class Curves:
     """What is left of each video after 0 … n − 1 frames are discarded, in one or several orders."""
 
-    score: Floats
+    score: NDArray[np.floating]
     """(video, ..., discarded) score of the true class, in the unit of the game"""
-    correct: NDArray[np.bool_] | None
-    """(video, ..., discarded) whether the true class has the highest score of all; None if the
-    tables do not hold all classes"""
+    correct: NDArray[np.number | np.bool_] | None
+    """(video, ..., discarded) whether the true class has the highest score of all, or how often;
+    None if the tables do not hold all classes"""
 
 
 def attribution_order(attribution: NDArray[np.floating], *, descending: bool) -> Ints:
@@ -94,7 +93,7 @@ def plain_order(name: PlainOrder, n: int) -> Ints:
     return np.argsort(keys[name], kind="stable")
 
 
-def random_orders(n_videos: int, n: int, draws: int, seed: int) -> Ints:
+def random_orders(n_videos: int, n: int, draws: int, seed: int | np.random.Generator) -> Ints:
     """Orders drawn uniformly: (video, draw, n).
 
     The draws of a video do not depend on how many videos follow it.
@@ -227,14 +226,16 @@ def read_attributions(values: FrameValues, gradients: Path | None) -> dict[str, 
 
 
 def masks_by_order(
-    attributions: Mapping[str, NDArray[np.floating]], n_random: int, seed: int
+    attributions: Mapping[str, NDArray[np.floating]],
+    n_random: int,
+    seed: int | np.random.Generator,
 ) -> dict[str, Ints]:
     """What is left of every video after each discarded frame, by order: (video, draw, n) masks.
 
     Args:
         attributions: (video, n) each, by name; used in ascending and in descending order.
         n_random: number of random orders per video.
-        seed: of the random orders.
+        seed: of the random orders, or their generator.
     """
     n_videos, n = next(iter(attributions.values())).shape
     orders = {
@@ -250,17 +251,46 @@ def masks_by_order(
 
 
 def stored_curves(
-    store: CoalitionStore, values: FrameValues, masks: Mapping[str, Ints]
+    store: CoalitionStore,
+    values: FrameValues,
+    attributions: Mapping[str, NDArray[np.floating]],
+    n_random: int,
+    seed: int,
 ) -> dict[str, Curves]:
-    """:func:`curves` of the tables of a store."""
-    with progress(f"frames_discard {store.record.game}", len(store), "videos") as advance:
+    """:func:`curves` of the tables of a store, as means over the orders of each video.
 
-        def read(some: slice) -> NDArray[np.float32]:
-            advance(some.stop - some.start)
-            return store.read_many(range(some.start, some.stop))
+    Args:
+        store: of complete tables.
+        values: of the same videos.
+        attributions, n_random, seed: of :func:`masks_by_order`.
+    """
+    rng, holds_all = np.random.default_rng(seed), store.output_classes is None
+    outputs = true_outputs(store, values)
+    parts: dict[str, list[Curves]] = {}
+    for some, tables in table_blocks(store, f"frames_discard {store.record.game}"):
+        chosen = {name: of_frames[some] for name, of_frames in attributions.items()}
+        masks = masks_by_order(chosen, n_random, rng)
+        found = curves(tables.__getitem__, masks, outputs[some], holds_all_classes=holds_all)
+        for name, of_order in found.items():
+            correct = None if of_order.correct is None else _compact(of_order.correct)
+            # Scores are read as float32, so nothing is lost.
+            score = _compact(of_order.score.astype(np.float32))
+            parts.setdefault(name, []).append(Curves(score, correct))
+    return {
+        name: Curves(
+            np.concatenate([part.score for part in of_order]),
+            np.concatenate([part.correct for part in of_order if part.correct is not None])
+            if holds_all
+            else None,
+        )
+        for name, of_order in parts.items()
+    }
 
-        holds_all = store.output_classes is None
-        return curves(read, masks, true_outputs(store, values), holds_all_classes=holds_all)
+
+def _compact(curve: NDArray[Any]) -> NDArray[Any]:
+    """:func:`over_draws`, but a single order as it is, which takes less memory."""
+    is_single = curve.size == len(curve) * curve.shape[-1]
+    return curve.reshape(len(curve), -1) if is_single else over_draws(curve)
 
 
 def comparisons(curves_of: Mapping[str, Curves]) -> dict[str, dict[str, float]]:

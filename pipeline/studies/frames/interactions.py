@@ -9,7 +9,7 @@ positive where they complement each other, negative where one makes the other su
   the order of the frames. A model that ignores the order gives both the same score.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pipeline.core.statistics import known_mean_and_error
 from pipeline.shapley.interactions import interactions, subsets
 from pipeline.store import CoalitionStore
-from pipeline.studies.frames.values import BYTES_AT_ONCE, FrameValues
+from pipeline.studies.frames.values import FrameValues, table_blocks
 
 Floats = NDArray[np.float64]
 
@@ -44,20 +44,34 @@ def pair_values(
         For each game (video, frame, frame) float64, symmetric, with the values of single frames on
         the diagonal. NaN in the game ``order`` for videos without a counterpart.
     """
-    n, n_videos = store.record.n_players, len(store)
-    found = {game: np.full((n_videos, n, n), np.nan) for game in GAMES}
-    at_once = max(1, BYTES_AT_ONCE // (4 * store.record.rows * len(store.record.outputs)))
-    for start in range(0, n_videos, at_once):
-        stop = min(start + at_once, n_videos)
-        tables, videos = store.read_many(range(start, stop)), np.arange(stop - start)
-        of_class = tables[videos, :, true_output[start:stop]].astype(np.float64)
-        other = counterpart[start:stop]
+    n = store.record.n_players
+    found = {game: np.empty((len(store), n, n)) for game in GAMES}
+    for some, matrices in pair_blocks(store, true_output, counterpart, index):
+        for game in GAMES:
+            found[game][some] = matrices[game]
+    return found
+
+
+def pair_blocks(
+    store: CoalitionStore,
+    true_output: NDArray[np.int64],
+    counterpart: NDArray[np.int64],
+    index: str,
+) -> Iterator[tuple[slice, dict[str, Floats]]]:
+    """:func:`pair_values` of some videos at a time, and which videos."""
+    n = store.record.n_players
+    for some, tables in table_blocks(store):
+        videos, other = np.arange(len(tables)), counterpart[some]
+        of_class = tables[videos, :, true_output[some]].astype(np.float64)
         of_order = of_class - tables[videos, :, other]
         both = interactions(np.stack([of_class, of_order], axis=-1), index, min(2, n))
-        found["class"][start:stop] = as_matrices(both[..., 0], n)
         paired = np.flatnonzero(other >= 0)
-        found["order"][start + paired] = as_matrices(both[paired, :, 1], n)
-    return found
+        found = {
+            "class": as_matrices(both[..., 0], n),
+            "order": np.full((len(tables), n, n), np.nan),
+        }
+        found["order"][paired] = as_matrices(both[paired, :, 1], n)
+        yield some, found
 
 
 def as_matrices(values: Floats, n: int) -> Floats:
@@ -71,14 +85,22 @@ def as_matrices(values: Floats, n: int) -> Floats:
 
 
 def by_distance(matrices: Floats) -> dict[str, Any]:
-    """Means over videos of the mean value of pairs, by the distance of their positions.
+    """:func:`distance_means` of the mean value of pairs, by the distance of their positions.
 
     Args:
         matrices: (video, n, n); videos of NaN do not count.
+    """
+    return distance_means(*means_of_videos(matrices))
+
+
+def means_of_videos(matrices: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Each video's mean value of pairs and mean size of it, by distance 1 … n − 1.
+
+    Args:
+        matrices: (video, n, n).
 
     Returns:
-        ``videos`` that count; ``mean`` and its ``standard_error`` over videos, ``mean_size`` of
-        values without their sign and its ``error``: a number for each distance 1 … n − 1.
+        (video, n − 1) each; (video,) whether the video counts.
     """
     n = matrices.shape[1]
     signed = np.empty((len(matrices), n - 1))
@@ -87,15 +109,48 @@ def by_distance(matrices: Floats) -> dict[str, Any]:
         pairs = np.diagonal(matrices, distance, axis1=1, axis2=2)
         signed[:, distance - 1] = pairs.mean(axis=1)
         sizes[:, distance - 1] = np.abs(pairs).mean(axis=1)
+    return signed, sizes, ~np.isnan(matrices[:, 0, 0])
+
+
+def distance_means(signed: Floats, sizes: Floats, known: NDArray[np.bool_]) -> dict[str, Any]:
+    """Means over videos of :func:`means_of_videos`.
+
+    Returns:
+        ``videos`` that count; ``mean`` and its ``standard_error`` over videos, ``mean_size`` of
+        values without their sign and its ``error``: a number for each distance 1 … n − 1.
+    """
     mean, standard_error = known_mean_and_error(signed)
     mean_size, error = known_mean_and_error(sizes)
     return {
-        "videos": int((~np.isnan(matrices[:, 0, 0])).sum()),
+        "videos": int(known.sum()),
         "mean": mean,
         "standard_error": standard_error,
         "mean_size": mean_size,
         "error": error,
     }
+
+
+def means_and_chosen(
+    blocks: Iterable[tuple[slice, dict[str, Floats]]], chosen: Sequence[int]
+) -> tuple[dict[str, Any], Floats]:
+    """:func:`by_distance` of each game of :func:`pair_blocks`, and matrices of chosen videos.
+
+    Returns:
+        For each game :func:`distance_means`; (len(chosen), n, n) of the game ``class``.
+    """
+    parts: dict[str, list[tuple[NDArray[Any], ...]]] = {game: [] for game in GAMES}
+    kept: dict[int, Floats] = {}
+    for some, matrices in blocks:
+        for game in GAMES:
+            parts[game].append(means_of_videos(matrices[game]))
+        kept |= {
+            i: matrices["class"][i - some.start] for i in chosen if some.start <= i < some.stop
+        }
+    means = {
+        game: distance_means(*(np.concatenate(part) for part in zip(*parts[game], strict=True)))
+        for game in GAMES
+    }
+    return means, np.stack([kept[i] for i in chosen])
 
 
 def videos_to_draw(values: Sequence[FrameValues], most: int) -> dict[str, int]:

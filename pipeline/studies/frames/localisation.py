@@ -21,7 +21,8 @@ from pipeline.store import CoalitionStore
 from pipeline.studies.frames.approximation import approximate_element_shapley_values
 from pipeline.studies.frames.params import LocalisationParams
 from pipeline.studies.frames.players import Players, Setting
-from pipeline.studies.frames.values import BYTES_AT_ONCE, FrameValues
+from pipeline.studies.frames.summaries import pick_output
+from pipeline.studies.frames.values import FrameValues, table_blocks
 
 Floats = NDArray[np.float64]
 
@@ -43,16 +44,13 @@ def left_out(store: CoalitionStore, outputs: NDArray[np.int64]) -> Floats:
         store: of complete tables.
         outputs: (video,) numbers of the outputs that are explained.
     """
-    n, n_videos = store.record.n_players, len(store)
+    n = store.record.n_players
     everyone = 2**n - 1
     rows = everyone - (1 << np.arange(n))
-    at_once = max(1, BYTES_AT_ONCE // (4 * store.record.rows * len(store.record.outputs)))
-    found = np.empty((n_videos, n))
-    for start in range(0, n_videos, at_once):
-        stop = min(start + at_once, n_videos)
-        tables = store.read_many(range(start, stop))
-        scores = tables[np.arange(stop - start), :, outputs[start:stop]].astype(np.float64)
-        found[start:stop] = scores[:, [everyone]] - scores[:, rows]
+    found = np.empty((len(store), n))
+    for some, tables in table_blocks(store):
+        scores = pick_output(tables, outputs[some]).astype(np.float64)
+        found[some] = scores[:, [everyone]] - scores[:, rows]
     return found
 
 

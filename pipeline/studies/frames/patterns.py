@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.core.statistics import mean_and_error
 from pipeline.studies.frames.confusions import ConfusedPairs
-from pipeline.studies.frames.contributions import mean_by_size, single_contributions
+from pipeline.studies.frames.contributions import single_contributions
 from pipeline.studies.frames.params import PatternsParams
 from pipeline.studies.frames.positions import (
     Likeness,
@@ -24,8 +25,9 @@ from pipeline.studies.frames.positions import (
 from pipeline.studies.frames.summaries import Boxes
 from pipeline.studies.frames.values import (
     FrameValues,
-    read_marginals,
+    mean_marginals,
     store_behind,
+    tables_at_once,
     true_outputs,
 )
 
@@ -69,8 +71,9 @@ def by_size(
             store.record.n_players,
             at_most=max(1, min(2000, MOST_CONTRIBUTIONS // max(1, len(store)))),
             seed=params.seed,
+            videos_at_once=tables_at_once(store),
         )
-    return boxes, mean_by_size(read_marginals(path))
+    return boxes, mean_and_error(mean_marginals(path))
 
 
 def size_rows(

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,13 +17,15 @@ from pipeline.core.progress import progress
 from pipeline.shapley import marginals_by_size, shapley_values
 from pipeline.store import CoalitionStore
 from pipeline.store.vouching import believing
+from pipeline.studies.frames.feature_rows import ranges
+from pipeline.studies.frames.summaries import pick_output
 
 TRUE_CLASS = ("true class",)
 TRUE_AND_PREDICTED = ("true class", "predicted class")
 """Outputs of games that are not scored for all classes."""
 
-BYTES_AT_ONCE = 1 << 28
-"""Approximate memory for the tables that are read at once."""
+BYTES_AT_ONCE = 1 << 25
+"""Approximate memory for the tables, or the rows of a file, that are read at once."""
 
 AXES = {
     "esv": ("video", "frame", "output"),
@@ -79,27 +81,26 @@ class FrameValues:
     """what ``true_class`` is: the true class, or the predicted class"""
 
 
-def stored_values(store: CoalitionStore) -> dict[str, np.ndarray]:
-    """Values of every instance of a store of complete tables.
+def tables_at_once(store: CoalitionStore) -> int:
+    """How many tables of a store are read at once; those of whole shards, if several fit."""
+    fitting = max(1, BYTES_AT_ONCE // (4 * store.record.rows * len(store.record.outputs)))
+    return fitting - fitting % store.per_shard or fitting
 
-    Returns:
-        float32 each: ``esv`` (video, frame, output), ``marginals`` (video, size, frame, output),
-        ``whole`` and ``empty`` (video, output), the scores of all frames and of none.
+
+def table_blocks(
+    store: CoalitionStore, description: str = ""
+) -> Iterator[tuple[slice, NDArray[np.float32]]]:
+    """All tables of a store, some videos at a time: (video, 2**n, output), and which videos.
+
+    Shows progress if there is a description.
     """
-    n, n_videos, n_outputs = store.record.n_players, len(store), len(store.record.outputs)
-    shapes = {"marginals": (n, n, n_outputs), "whole": (n_outputs,), "empty": (n_outputs,)}
-    arrays = {k: np.empty((n_videos, *shape), np.float32) for k, shape in shapes.items()}
-    at_once = max(1, BYTES_AT_ONCE // (4 * store.record.rows * n_outputs))
-    esv = np.empty((n_videos, n, n_outputs), np.float32)
-    with progress(f"frames_values {store.record.game}", n_videos, "videos") as advance:
-        for start in range(0, n_videos, at_once):
-            chosen = slice(start, min(start + at_once, n_videos))
-            tables = store.read_many(range(chosen.start, chosen.stop))
-            marginals = marginals_by_size(tables)
-            arrays["marginals"][chosen], esv[chosen] = marginals, marginals.mean(axis=1)
-            arrays["empty"][chosen], arrays["whole"][chosen] = tables[:, 0], tables[:, -1]
-            advance(len(tables))
-    return {"esv": esv, **arrays}
+    showing = progress(description, len(store), "videos") if description else nullcontext()
+    with showing as advance:
+        for some in ranges(len(store), tables_at_once(store)):
+            tables = store.read_many(some)
+            yield slice(some.start, some.stop), tables
+            if advance is not None:
+                advance(len(some))
 
 
 def stored_shapley_values(
@@ -117,7 +118,7 @@ def stored_shapley_values(
     chosen = range(len(store)) if instances is None else instances
     n = store.record.n_players if n_players is None else n_players
     n_outputs = len(store.record.outputs)
-    at_once = max(1, BYTES_AT_ONCE // (4 * store.record.rows * n_outputs))
+    at_once = tables_at_once(store)
     parts: list[NDArray[Any]] = [np.empty((0, n, n_outputs))]
     for start in range(0, len(chosen), at_once):
         tables = store.read_many(chosen[start : start + at_once])
@@ -144,35 +145,58 @@ def read_values(path: Path) -> FrameValues:
     """Read a file of :func:`write_hdf5`."""
     with h5py.File(path, "r") as file:
         true, predicted = file["true_class"][:], file["predicted_class"][:]
-        names = tuple(name.decode() for name in file["outputs"][:])
-        kept_two = names == TRUE_AND_PREDICTED
-        videos = np.arange(len(true))
-        first = np.zeros_like(true) if kept_two else true
-        second = np.ones_like(true) if kept_two else predicted
-        esv, whole = file["esv"][:], file["whole"][:]
+        first = _true_outputs(file)
+        second = np.ones_like(true) if _kept_two(file) else predicted
         return FrameValues(
             tuple(uid.decode() for uid in file["uids"][:]),
             file["frames"][:],
             file["frames"].attrs["meaning"] == MEANINGS[IN_VIDEO],
             true,
             predicted,
-            esv[videos, :, first],
-            esv[videos, :, second],
-            whole[videos, first],
-            whole[videos, second],
+            _picked(file["esv"], first),
+            _picked(file["esv"], second),
+            _picked(file["whole"], first),
+            _picked(file["whole"], second),
             str(file.attrs["unit"]),
             str(file.attrs["game"]),
             str(file.attrs["explained"]),
         )
 
 
-def read_marginals(path: Path) -> np.ndarray:
-    """Mean marginal contributions for the true class, by size: (video, size, frame)."""
+def mean_marginals(path: Path) -> NDArray[np.float64]:
+    """Mean marginal contributions for the true class over frames: (video, size)."""
     with h5py.File(path, "r") as file:
-        true = file["true_class"][:]
-        names = tuple(name.decode() for name in file["outputs"][:])
-        outputs = np.zeros_like(true) if names == TRUE_AND_PREDICTED else true
-        return np.stack([file["marginals"][i][:, :, c] for i, c in enumerate(outputs)])
+        outputs = _true_outputs(file)
+        parts = [
+            pick_output(file["marginals"][some.start : some.stop], outputs[some.start : some.stop])
+            .mean(axis=2, dtype=np.float64)
+            for some in _blocks(file["marginals"])
+        ]  # fmt: skip
+    return np.concatenate(parts)
+
+
+def _true_outputs(file: h5py.File) -> NDArray[np.int64]:
+    true = file["true_class"][:]
+    return np.zeros_like(true) if _kept_two(file) else true
+
+
+def _kept_two(file: h5py.File) -> bool:
+    """Whether a file of values holds the true and the predicted class alone."""
+    return tuple(name.decode() for name in file["outputs"][:]) == TRUE_AND_PREDICTED
+
+
+def _blocks(dataset: h5py.Dataset) -> Iterator[range]:
+    row_bytes = dataset.dtype.itemsize * int(np.prod(dataset.shape[1:]))
+    return ranges(len(dataset), max(1, BYTES_AT_ONCE // row_bytes))
+
+
+def _picked(dataset: h5py.Dataset, outputs: NDArray[np.int64]) -> NDArray[np.float32]:
+    """One output of each video, (video, …), from a dataset (video, …, output)."""
+    found = np.empty(dataset.shape[:-1], dtype=dataset.dtype)
+    for some in _blocks(dataset):
+        chosen = slice(some.start, some.stop)
+        found[chosen] = pick_output(dataset[chosen], outputs[chosen])
+    return found
 
 
 @contextmanager
@@ -193,36 +217,49 @@ def true_outputs(store: CoalitionStore, values: FrameValues) -> NDArray[np.int64
     return values.true_class if store.output_classes is None else np.zeros_like(values.true_class)
 
 
-def write_hdf5(path: Path, store: CoalitionStore, arrays: dict[str, np.ndarray]) -> None:
-    """Write the values of a store's instances, with their classes and frames.
+def write_values(path: Path, store: CoalitionStore) -> None:
+    """Write the values of a store's instances, with their classes and frames, as HDF5.
+
+    ``esv`` (video, frame, output), ``marginals`` (video, size, frame, output), ``whole`` and
+    ``empty`` (video, output), the scores of all frames and of none: float32 each.
 
     Args:
         path: the file.
-        store: the store of the values; its coordinates hold the players' frames, and the true
-            classes unless these are unknown.
-        arrays: from :func:`stored_values`.
+        store: of complete tables; its coordinates hold the players' frames, and the true classes
+            unless these are unknown.
 
     Raises:
         InputError: the store lacks the frames.
     """
     frames_are = IN_VIDEO if IN_VIDEO in store.coordinates else IN_FEATURES
-    classes = store.output_classes
-    predicted = arrays["whole"].argmax(axis=1) if classes is None else classes[:, 1]
-    is_known = "true_class" in store.coordinates
-    known = {
-        **arrays,
-        "frames": coordinate(store, frames_are),
-        "true_class": store.coordinates["true_class"] if is_known else predicted.astype(np.int64),
-        "predicted_class": predicted.astype(np.int64),
-    }
+    n, n_outputs = store.record.n_players, len(store.record.outputs)
+    classes, text = store.output_classes, h5py.string_dtype()
+    predicted = np.empty(len(store), np.int64) if classes is None else classes[:, 1]
+    shapes = {"esv": (n, n_outputs), "marginals": (n, n, n_outputs)}
+    shapes |= {"whole": (n_outputs,), "empty": (n_outputs,)}
     with replacing(path) as temporary, h5py.File(temporary, "w") as file:
-        text = h5py.string_dtype()
+        for name, shape in shapes.items():
+            file.create_dataset(name, (len(store), *shape), np.float32)
+        for some, tables in table_blocks(store, f"frames_values {store.record.game}"):
+            marginals = marginals_by_size(tables)
+            file["marginals"][some], file["esv"][some] = marginals, marginals.mean(axis=1)
+            file["empty"][some], file["whole"][some] = tables[:, 0], tables[:, -1]
+            if classes is None:
+                predicted[some] = tables[:, -1].argmax(axis=1)
+        is_known = "true_class" in store.coordinates
+        others = {
+            "frames": coordinate(store, frames_are),
+            "true_class": store.coordinates["true_class"] if is_known else predicted,
+            "predicted_class": predicted,
+        }
+        for name, content in others.items():
+            kept = content if name == "frames" else content.astype(np.int64)
+            file.create_dataset(name, data=kept)
+        for name in (*shapes, *others):
+            for axis, label in enumerate(AXES.get(name, ("video",))):
+                file[name].dims[axis].label = label
         file.create_dataset("uids", data=list(store.instances), dtype=text)
         file.create_dataset("outputs", data=list(store.record.outputs), dtype=text)
-        for name, values in known.items():
-            dataset = file.create_dataset(name, data=values)
-            for axis, label in enumerate(AXES.get(name, ("video",))):
-                dataset.dims[axis].label = label
         file["frames"].attrs["meaning"] = MEANINGS[frames_are]
         file.attrs["game"] = store.record.game
         file.attrs["identity"] = store.record.identity

@@ -14,7 +14,6 @@ from pipeline.studies.frames.discard import (
     CURVE_COLUMNS,
     comparisons,
     curve_rows,
-    masks_by_order,
     mean_areas,
     read_attributions,
     stored_curves,
@@ -47,9 +46,9 @@ def main(
         known = read_values(of_values)
         model = known.game
         attributions = read_attributions(known, of_gradients)
-        masks = masks_by_order(attributions, params.random_orders, params.seed)
+        orders = attributions, params.random_orders, params.seed
         with store_behind(receipt, known) as store:
-            by_order = stored_curves(store, known, masks)
+            by_order = stored_curves(store, known, *orders)
         found["unit"], found["explained"] = known.unit, known.explained
         found[model] = {order: mean_areas(curve) for order, curve in by_order.items()}
         found["comparisons"][model] = comparisons(by_order)

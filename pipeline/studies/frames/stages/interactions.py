@@ -17,9 +17,9 @@ from pipeline.studies.frames.figures.interactions import draw_interactions
 from pipeline.studies.frames.interactions import (
     COLUMNS,
     GAMES,
-    by_distance,
     distance_rows,
-    pair_values,
+    means_and_chosen,
+    pair_blocks,
     videos_to_draw,
 )
 from pipeline.studies.frames.params import InteractionsParams
@@ -48,23 +48,19 @@ def main(
     names = read_class_names(classes)
     pairs = counterparts([] if root is None else read_order_pairs(root), names)
     known = {found.game: found for found in map(read_values, values)}
-    matrices: dict[str, dict[str, np.ndarray]] = {}
+    chosen = videos_to_draw(list(known.values()), params.videos)
+    found: dict[str, dict[str, Any]] = {}
+    drawn: dict[str, np.ndarray] = {}
     for (model, v), receipt in zip(known.items(), receipts, strict=True):
         with store_behind(receipt, v) as store:
             other = pairs[v.true_class]
             if store.output_classes is not None:  # the counterpart's score is not stored
                 other = np.full_like(other, -1)
-            matrices[model] = pair_values(store, true_outputs(store, v), other, params.index)
-    found: dict[str, Any] = {
-        model: {game: by_distance(matrices[model][game]) for game in GAMES} for model in known
-    }
+            of_videos = pair_blocks(store, true_outputs(store, v), other, params.index)
+            places = [v.uids.index(uid) for uid in chosen]
+            found[model], drawn[model] = means_and_chosen(of_videos, places)
     rows = [r for m in known for game in GAMES for r in distance_rows(m, game, found[m][game])]
     write_table(table, COLUMNS, rows)
-    chosen = videos_to_draw(list(known.values()), params.videos)
-    drawn = {
-        model: matrices[model]["class"][[v.uids.index(uid) for uid in chosen]]
-        for model, v in known.items()
-    }
     titles = [f"{uid}: {names[c]}" for uid, c in chosen.items()]
     first = next(iter(known.values()))
     unit, explained = first.unit, first.explained

@@ -18,7 +18,7 @@ from pipeline.models import devices
 from pipeline.studies.frames import localisation
 from pipeline.studies.frames.discard import read_attributions
 from pipeline.studies.frames.figures.localisation import draw_localisation
-from pipeline.studies.frames.interactions import pair_values
+from pipeline.studies.frames.interactions import pair_blocks
 from pipeline.studies.frames.methods import METHODS
 from pipeline.studies.frames.params import GameParams, LocalisationParams
 from pipeline.studies.frames.paths import MODELS
@@ -100,8 +100,9 @@ def _from_store(receipt: Path, known: FrameValues) -> dict[str, NDArray[np.float
     """Attributions (video, frame) that follow from a few coalitions, or from pairs."""
     with store_behind(receipt, known) as store:
         outputs, none = true_outputs(store, known), np.full(len(known.uids), -1)
-        pairs = pair_values(store, outputs, none, "SII")["class"]
+        pairs = pair_blocks(store, outputs, none, "SII")
+        sizes = [localisation.interaction_sizes(found["class"]) for _, found in pairs]
         return {
             "leave_one_out": localisation.left_out(store, outputs),
-            "pairs": localisation.interaction_sizes(pairs),
+            "pairs": np.concatenate(sizes),
         }

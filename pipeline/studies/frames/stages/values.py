@@ -7,7 +7,7 @@ people, which holds only the true and the predicted class.
 from pathlib import Path
 
 from pipeline.store.vouching import believing
-from pipeline.studies.frames.values import read_values, stored_values, write_csv, write_hdf5
+from pipeline.studies.frames.values import read_values, write_csv, write_values
 
 VERSION = 2
 
@@ -19,5 +19,5 @@ def main(*, model: str, receipt: Path, out: Path, table: Path) -> None:  # noqa:
     missing.
     """
     with believing(receipt) as store:
-        write_hdf5(out, store, stored_values(store))
+        write_values(out, store)
     write_csv(table, read_values(out))
