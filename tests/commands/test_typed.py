@@ -392,6 +392,7 @@ SMALL_BENCHMARKS = {
         "--images 128 --walks 128 --reference 256 --repeats 2 --searches 2 --k 3 --epsilon 0.1"
     ),
     "image_accuracy": "--root . --epochs 1",
+    "many": "--videos 30",
     "runtime": "--quick",
     "shapnets": "--quick",
     "up_to_date": "--gib 0.01",

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks import against, estimators, games, limits, runtime, store
+from benchmarks import against, estimators, games, limits, many, runtime, store
 from benchmarks.measuring import Setting, Timing, in_own_process, seconds_text, timed
 from pipeline.studies.frames.coalition_scores import table
 
@@ -118,6 +118,28 @@ def test_quick_store(tmp_path, capsys):
     assert tasks[0]["ratio"] is None
     assert all(0 < task["ratio"] < math.inf for task in tasks[1:])
     assert "ratio" in capsys.readouterr().out
+
+
+def test_a_store_of_some_videos(tmp_path, monkeypatch, capsys):
+    # Other processes take seconds to start; here only those of DVC and of the evaluation do.
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(many, "in_own_process", lambda function, *given: function(*given))
+    below = tmp_path / "below"
+    below.mkdir()
+    many.main(
+        ["--videos", "30", "--workers", "1", "--folder", str(below), "--json", str(tmp_path / "m")]
+    )
+    assert list(below.iterdir()) == []
+    report = json.loads((tmp_path / "m").read_text())
+    steps = [(step["step"], step["videos"]) for step in report["steps"]]
+    assert len(steps) == len(set(steps)) == 2 * 18
+    assert {videos for _, videos in steps} == {30, 3}
+    assert all(0 < step["seconds"] < math.inf for step in report["steps"])
+    assert [each["videos"] for each in report["stores"]] == [30, 3]
+    # One file a video, and the metadata and lists of the arrays.
+    assert report["stores"][0]["files"] - report["stores"][1]["files"] == 27
+    printed = capsys.readouterr().out
+    assert "30 videos" in printed and "dvc add" in printed
 
 
 def test_timed_counts_its_calls():
