@@ -279,3 +279,22 @@ def test_large_files_are_checked_as_small_ones(tmp_path, monkeypatch, limit):
     path = given(tmp_path / "g.h5", uids="abc", features=bad, labels={"x": np.arange(3)})
     with pytest.raises(InputError, match="features of video c hold NaN"):
         read_features(path)
+
+
+@pytest.mark.parametrize("lengths", [(1, 4, 2, 2, 3), (2, 2, 2, 2, 2)])
+def test_a_group_is_copied_a_few_videos_at_a_time(tmp_path, monkeypatch, lengths):
+    monkeypatch.setattr("pipeline.studies.frames.feature_rows.VIDEOS_AT_ONCE", 2)
+    videos = [(f"v{i}", i % 3, rows(length, i)) for i, length in enumerate(lengths)]
+    write(tmp_path / "one.h5", videos)
+    with h5py.File(tmp_path / "one.h5") as one, h5py.File(tmp_path / "all.h5", "w") as file:
+        one.copy("/", file, "val")
+    taken.main(source=tmp_path / "all.h5", given=f"{tmp_path}/all.h5::val", out=tmp_path / "out.h5")
+    expected, found = read_features(tmp_path / "one.h5"), read_features(tmp_path / "out.h5")
+    np.testing.assert_array_equal(found.rows, expected.rows)
+    np.testing.assert_array_equal(found.frame_indices, expected.frame_indices)
+    assert found.uids == expected.uids and found.labels.tolist() == expected.labels.tolist()
+    with h5py.File(tmp_path / "one.h5") as one, h5py.File(tmp_path / "out.h5") as out:
+        for name in one:
+            assert dict(out[name].attrs) == dict(one[name].attrs)
+            if isinstance(one[name], h5py.Dataset):
+                assert (out[name].dtype, out[name].chunks) == (one[name].dtype, one[name].chunks)

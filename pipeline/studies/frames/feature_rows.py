@@ -52,6 +52,29 @@ class StoredRows:
         return joined(flat, self.shape[1])[starts[which][:, None] + frames]
 
 
+def copy_dataset(source: h5py.Group, name: str, target: h5py.Group) -> None:
+    """Copy what a group holds under a name to another file, with its attributes.
+
+    HDF5's own copy keeps all numbers of a dataset (video,) of variable length in memory. So these
+    are copied a few videos at a time.
+    """
+    found = source[name]
+    lists = isinstance(found, h5py.Dataset) and found.ndim == 1
+    if not lists or not isinstance(h5py.check_vlen_dtype(found.dtype), np.dtype):
+        source.copy(name, target)
+        return
+    copied = target.create_dataset_like(name, found)
+    kind = h5py.h5t.py_create(found.dtype)
+    for some in ranges(len(found)):
+        place = copied.id.get_space()
+        place.select_hyperslab((some.start,), (len(some),))
+        # `copied[...] = numbers` would refuse lists of equal lengths.
+        numbers = found[some.start : some.stop]
+        copied.id.write(h5py.h5s.create_simple((len(some),)), place, numbers, kind)
+    for attribute, value in found.attrs.items():
+        copied.attrs[attribute] = value
+
+
 def joined(flat: NDArray[Any], feature_dim: int) -> NDArray[np.float32]:
     """Flattened features of videos, one below the other: (frame of any video, feature_dim)."""
     with np.errstate(over="ignore"):

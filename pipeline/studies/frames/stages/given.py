@@ -6,6 +6,7 @@ import h5py
 
 from pipeline.core.errors import InputError
 from pipeline.core.files import replacing
+from pipeline.studies.frames.feature_rows import copy_dataset
 
 VERSION = 1
 
@@ -20,6 +21,6 @@ def main(*, source: Path, given: str, out: Path) -> None:
                 raise InputError(f"{source}: has no group {name!r}, only {sorted(file)}")
             with replacing(out) as temporary, h5py.File(temporary, "w") as copied:
                 for part in group:
-                    group.copy(part, copied)
+                    copy_dataset(group, part, copied)
     except OSError as error:
         raise InputError(f"{source}: cannot be read as HDF5: {error}") from None
