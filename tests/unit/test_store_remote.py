@@ -482,6 +482,20 @@ def test_showing_takes_as_many_requests_for_many_instances(
     assert re.search(r"size on disk +unknown", output)
 
 
+@pytest.mark.parametrize("kept", [0, 1, 30])
+def test_truncated_shards_behind_a_url(
+    per_shard: int, kept: int, url: str, store: CoalitionStore, publish: Publish
+) -> None:
+    path = store.shard("v1")
+    path.write_bytes(path.read_bytes()[:kept])
+    publish(store, url)
+    behind = open_store(url)
+    damaged = [damage.instance for damage in verify(behind)]
+    assert damaged == (["v1"] if per_shard == 1 else NAMES)
+    with pytest.raises(DamagedShard, match="'v1'"):
+        behind.read("v1")
+
+
 @pytest.mark.parametrize("several", [1, 4])
 def test_verifying_reads_several_shards_at_once(
     several: int, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
