@@ -4,6 +4,7 @@ Errors of the disk or the network are OSErrors here: packages behind fsspec rais
 which are translated.
 """
 
+import errno
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -232,10 +233,19 @@ def tails(path: str, names: Sequence[str], length: int | None) -> list[bytes | N
             [None] * len(names),
             on_error="return",
         )
+        if length is not None:
+            found = [b"" if _is_past_the_end(content) else content for content in found]
         for content in found:
             if isinstance(content, Exception) and not isinstance(content, FileNotFoundError):
                 raise content
     return [None if isinstance(content, Exception) else bytes(content) for content in found]
+
+
+def _is_past_the_end(answer: object) -> bool:
+    """Whether a server refuses to send a part of a file, as many do if the file is empty."""
+    # For S3, fsspec turns that status into EINVAL.
+    of_s3 = isinstance(answer, OSError) and answer.errno == errno.EINVAL
+    return of_s3 or (isinstance(answer, Exception) and getattr(answer, "status", None) == 416)
 
 
 def _tail(path: Path, length: int | None) -> bytes | None:

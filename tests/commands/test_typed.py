@@ -66,7 +66,7 @@ def typed(folder, commands):
 
 
 def test_stores_from_a_terminal(folder):
-    said = typed(folder, block("docs/reproducing.md", "python -m pipeline store list"))
+    said = typed(folder, block("docs/reproducing.md", "python -m pipeline store list  "))
     listed, shown, _, pruned = said.values()
     assert "frames/trn" in listed
     assert "16" in shown

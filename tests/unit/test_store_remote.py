@@ -496,6 +496,20 @@ def test_truncated_shards_behind_a_url(
         behind.read("v1")
 
 
+@pytest.mark.parametrize("status", [416, 500])
+def test_a_server_that_sends_no_part_of_an_empty_shard(
+    per_shard: int, site: Site, store: CoalitionStore, status: int
+) -> None:
+    behind = open_store(f"{site.url}/frames/trn.zarr")
+    site.failing, site.status = {"c.0.0.0"}, status
+    if per_shard > 1 and status == 416:
+        # Its instances count as done, so that verification reads them.
+        assert behind.done_in(0).all()
+    else:
+        with pytest.raises(UnreachableStore, match=str(status)):
+            behind.done_in(0)
+
+
 @pytest.mark.parametrize("several", [1, 4])
 def test_verifying_reads_several_shards_at_once(
     several: int, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
