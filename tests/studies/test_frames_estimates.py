@@ -16,11 +16,11 @@ from tiny import tiny_params
 
 from pipeline.core.errors import InputError
 from pipeline.shapley.games import table_game
-from pipeline.shapley.methods import METHODS
 from pipeline.store.evaluation import read_receipt
 from pipeline.studies.frames import coalition_scores, convergence, runtime, sampling
 from pipeline.studies.frames.approximation import sample_iterations
 from pipeline.studies.frames.averaging import averaging_game
+from pipeline.studies.frames.convergence import COMPARED
 from pipeline.studies.frames.feature_files import read_features
 from pipeline.studies.frames.priors import empty_score, read_priors
 from pipeline.studies.frames.trained import load_model
@@ -115,7 +115,7 @@ def asked_by(study, repeats, *, seed=0):
                 found.update(masks.tolist())
                 return table_game(values.astype(np.float32))(masks)
 
-        for method in METHODS.values():
+        for method in COMPARED.values():
             for budget in params.budgets:
                 if method.smallest(params.tsn_frames) <= budget < 2**params.tsn_frames:
                     for repeat in repeats:
@@ -221,7 +221,7 @@ def test_convergence(copy, seen):
             *(("algorithm 1", m, i, None) for m in params.m for i in params.iterations),
             *(
                 (name, None, None, budget)
-                for name, method in METHODS.items()
+                for name, method in COMPARED.items()
                 for budget in params.budgets
                 if method.smallest(n) <= budget < 2**n
             ),
@@ -244,14 +244,14 @@ def test_convergence(copy, seen):
             assert row["evaluations"] == 2 ** row["frames"]
         if row["budget"] is not None:
             assert 0.5 * row["budget"] < row["evaluations"] <= row["budget"]
-            assert row["unbiased"] == METHODS[row["method"]].unbiased
+            assert row["unbiased"] == COMPARED[row["method"]].unbiased
     table = list(csv.DictReader((copy.folder / "convergence.csv").open()))
     assert list(table[0]) == list(convergence.COLUMNS)
     for text, row in zip(table, rows, strict=True):
         assert float(text["pearson"]) == pytest.approx(row["pearson"], rel=1e-6)
         assert text["budget"] == ("" if row["budget"] is None else str(row["budget"]))
     described = json.loads((copy.folder / "convergence.json").read_text())["methods"]
-    assert set(described) == set(METHODS)
+    assert set(described) == set(COMPARED)
 
 
 def test_nothing_is_evaluated_twice(copy, seen):
