@@ -30,6 +30,7 @@ from rich.table import Table
 from threadpoolctl import threadpool_limits
 
 from benchmarks import measuring
+from pipeline.core.progress import progress
 from pipeline.models import devices
 from pipeline.shapley import shapley_values
 from pipeline.shapley.adjusted import fit_kernel, regression_adjusted
@@ -205,19 +206,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     console.print(", ".join(f"{key} {value}" for key, value in machine.items()))
     tables = read_tables(given.results, given.instances)
     exact = {name: shapley_values(table[:, None])[:, 0] for name, table in tables.items()}
-    with threadpool_limits(1):
-        found = list(ours(tables, given.budgets, given.repeats, given.methods))
+    found = []
+    total = len(tables) * len(given.budgets) * given.repeats * len(given.methods)
+    with threadpool_limits(1), progress("our estimates", total, "estimates") as advance:
+        for each in ours(tables, given.budgets, given.repeats, given.methods):
+            found.append(each)
+            advance(1)
     versions: dict[str, str] = {}
     refused: dict[tuple[str, int], str] = {}
     if not given.no_peers:
-        python = [given.peers] if given.peers else ENVIRONMENT
-        for each in theirs(tables, given.budgets, given.repeats, python):
-            if "versions" in each:
-                versions = each["versions"]
-            elif "refused" in each:
-                refused.setdefault((each["method"], each["budget"]), each["refused"])
-            else:
-                found.append(each)
+        answers = theirs(
+            tables, given.budgets, given.repeats, [given.peers] if given.peers else ENVIRONMENT
+        )
+        first = next(answers)
+        versions = first["versions"]
+        with progress("their estimates", first["total"], "estimates") as advance:
+            for each in answers:
+                advance(1)
+                if "refused" in each:
+                    refused.setdefault((each["method"], each["budget"]), each["refused"])
+                else:
+                    found.append(each)
         console.print(", ".join(f"{name} {version}" for name, version in versions.items()))
     for (method, budget), why in refused.items():
         print(f"{method}, {budget} evaluations per player: {why}", file=sys.stderr)

@@ -91,7 +91,8 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     tables, job = np.load(sys.argv[1]), json.loads(sys.argv[2])
     versions = {name: importlib.metadata.version(name) for name in ("shapiq", "shap")}
-    print(json.dumps({"versions": versions}), flush=True)
+    total = len(tables.files) * len(job["budgets"]) * len(PEERS) * job["repeats"]
+    print(json.dumps({"versions": versions, "total": total}), flush=True)
     for name in tables.files:
         table = tables[name]
         game, n = played(table), len(table).bit_length() - 1
