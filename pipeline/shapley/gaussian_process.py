@@ -41,7 +41,7 @@ Floats = NDArray[np.float64]
 LEARNED_FROM = 250
 """Most pairs from which l and t are learned: the first ones drawn."""
 
-MOST_PAIRS = 2048
+MOST_PAIRS = 4096
 """Most pairs that are fitted: the first ones drawn. Time grows with their cube."""
 
 LOG_DECAY, LOG_DECAY_SPREAD, PLAYER_SPREAD, TILT_SPREAD = np.log(0.3), 0.5, 1.0, 0.3

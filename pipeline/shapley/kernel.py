@@ -2,9 +2,11 @@
 
 The estimate is the mean of the process (:mod:`pipeline.shapley.gaussian_process`). It passes
 through all values that were evaluated, and interactions that they show count in it, where the
-regression's fit is additive. So it errs less than the regression. It is biased, and exact for
-additive games once the pairs determine them. Pairs in excess of what the process takes correct it
-as in :mod:`pipeline.shapley.adjusted`, without further bias.
+regression's fit is additive. So it errs less than the regression. Where it differs from the
+unbiased estimate of :mod:`pipeline.shapley.adjusted` by more than sampling explains, it moves
+towards that one. It is biased, and exact for additive games once the pairs determine them. Pairs in
+excess of what the process takes correct it by the share that their precision deserves, so it
+approaches the exact values however many there are.
 
 Standard errors are those of a stratified sample without replacement, from the spread within each
 stratum of what is left of a pair after a fit to other folds of the sample. They are too large where
@@ -12,43 +14,84 @@ a smooth game is nearly complete. A budget is at least 2 n. Every output has a p
 so time grows with the number of outputs, and it grows with the cube of the number of pairs.
 """
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.shapley.adjusted import Fitted, fitted_by, folds_of, weights_of_fold
-from pipeline.shapley.estimate import Known
-from pipeline.shapley.gaussian_process import LEARNED_FROM, MOST_PAIRS, posterior_means
+from pipeline.shapley.estimate import Known, Values
+from pipeline.shapley.gaussian_process import (
+    LEARNED_FROM,
+    MOST_PAIRS,
+    Posterior,
+    posterior_means,
+)
 from pipeline.shapley.msr import means_of_strata, stratified_errors
 from pipeline.shapley.pairs import Pairs, populations, sampled_pairs
 
 FOLDS, FOLDS_OF_MANY = 10, 4
 """Most folds for standard errors; of a sample so large that the time of a fit counts."""
 
+TINY = float(np.finfo(np.float64).tiny)
+
 
 def _interpolated(pairs: Pairs) -> Known:
     if len(pairs.sizes) == populations(pairs.n_players).sum():
         return means_of_strata(pairs)  # exact, without the process's rounding
-    means = posterior_means(pairs)
-    fitted = fitted_by(means, pairs)
     taken = np.arange(len(pairs.sizes)) < MOST_PAIRS
-    values, left = fitted.values, np.zeros_like(pairs.values)
-    if not taken.all():
-        left[~taken] = _remaining(fitted, pairs.some(~taken))
-        weights = weights_of_fold(pairs, ~taken)[:, None]
-        values = values + (pairs.centred * weights).T @ left
+    fitted_to, others = pairs.some(taken), pairs.some(~taken)
+    means = posterior_means(fitted_to)
+    fitted = fitted_by(means, fitted_to)
+    known = _with_errors(fitted_to, means, fitted.values)
+    return known if taken.all() else _corrected(pairs, taken, others, fitted, known)
+
+
+def _with_errors(pairs: Pairs, means: Sequence[Posterior], values: Values) -> Known:
+    """The values of means through pairs, with standard errors from fits to folds."""
     # A large sample determines the kernel so well that each fold would learn the same.
     are_many = len(pairs.sizes) > LEARNED_FROM
-    known = means if are_many else None
     folds, n_folds = folds_of(pairs, FOLDS_OF_MANY if are_many else FOLDS)
+    left, adjusted = np.zeros_like(pairs.values), np.zeros_like(values)
     for fold in range(n_folds):
-        own = taken & (folds == fold)
-        others = pairs.some(taken & ~own)
-        left[own] = _remaining(fitted_by(posterior_means(others, known), others), pairs.some(own))
+        own, others = folds == fold, pairs.some(folds != fold)
+        fitted = fitted_by(posterior_means(others, means if are_many else None), others)
+        left[own] = _remaining(fitted, pairs.some(own))
+        weighted = pairs.centred[own] * weights_of_fold(pairs, own)[own, None]
+        adjusted += (fitted.values + weighted.T @ left[own]) / n_folds
     errors, freedom = stratified_errors(pairs, left)
     spare = len(pairs.sizes) - (pairs.n_players - 1)
     if spare < pairs.n_players:
         freedom = np.full_like(freedom, np.nan)
-    return Known(values, errors, np.minimum(freedom, spare))
+    return Known(_unless_biased(values, adjusted, errors), errors, np.minimum(freedom, spare))
+
+
+def _unless_biased(values: Values, adjusted: Values, errors: Values) -> Values:
+    """Values, moved to the adjusted ones if their distance exceeds what sampling explains.
+
+    The share is that of James and Stein's positive-part estimator, for each output.
+    """
+    n = len(values)
+    distance = ((adjusted - values) ** 2).sum(axis=0)
+    by_chance = (errors**2).sum(axis=0) * max(n - 2, 0) / n
+    share = np.clip(1 - by_chance / np.maximum(distance, TINY), 0, 1)
+    return values + np.nan_to_num(share) * (adjusted - values)
+
+
+def _corrected(
+    pairs: Pairs, taken: NDArray[np.bool_], others: Pairs, fitted: Fitted, known: Known
+) -> Known:
+    """Known values, corrected by pairs that were not fitted in so far as these are more precise."""
+    weighted = others.centred * weights_of_fold(pairs, ~taken)[~taken, None]
+    left = _remaining(fitted, others)
+    variance = (weighted**2).T @ left**2
+    of_fit = (known.standard_errors**2).mean(axis=0)
+    share = np.nan_to_num(of_fit / np.maximum(of_fit + variance.mean(axis=0), TINY))
+    return Known(
+        known.values + share * (weighted.T @ left),
+        np.hypot(share * np.sqrt(variance), (1 - share) * known.standard_errors),
+        known.degrees_of_freedom,
+    )
 
 
 def _remaining(fitted: Fitted, pairs: Pairs) -> NDArray[np.float64]:

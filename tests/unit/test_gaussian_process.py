@@ -8,7 +8,7 @@ from pipeline.shapley import gaussian_process as process
 from pipeline.shapley.adjusted import fit_kernel
 from pipeline.shapley.draws import draw
 from pipeline.shapley.games import table_game
-from pipeline.shapley.kernel import METHOD
+from pipeline.shapley.kernel import METHOD, _unless_biased
 from pipeline.shapley.methods import METHODS
 from pipeline.shapley.pairs import Pairs
 
@@ -174,3 +174,17 @@ def test_games_without_interactions_are_exact_and_leave_no_error():
     assert found.standard_errors.max() < 1e-6
     constant = METHOD.estimate(table_game(np.full(2**n, 3.0)), budget=60)
     np.testing.assert_array_equal(constant.values, 0)
+
+
+def test_values_move_to_the_unbiased_ones_only_as_far_as_chance_leaves():
+    rng = np.random.default_rng(0)
+    values, noise = rng.normal(size=(12, 1)), 0.1 * rng.normal(size=(12, 1))
+    errors = np.full_like(values, 0.1)
+    near, far = values + noise / 2, values + 10 * np.sign(noise)
+    np.testing.assert_array_equal(_unless_biased(values, near, errors), values)
+    np.testing.assert_allclose(_unless_biased(values, far, errors), far, atol=0.01)
+    both = np.concatenate([near, far], axis=1)
+    moved = _unless_biased(np.repeat(values, 2, 1), both, np.repeat(errors, 2, 1))
+    np.testing.assert_array_equal(moved[:, :1], values)
+    unknown = _unless_biased(values, far, np.full_like(values, np.nan))
+    np.testing.assert_array_equal(unknown, values)

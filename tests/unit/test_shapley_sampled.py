@@ -190,7 +190,7 @@ def test_unbiased(name, n, extra):
 @pytest.mark.parametrize(("n", "budget"), [(7, 100), (9, 250)])
 def test_standard_errors_are_those_observed(name, n, budget):
     game = table_game(smooth_table(n))
-    repeats = 50 if name == "kernel" else 150
+    repeats = 30 if name == "kernel" else 150
     results = [METHODS[name].estimate(game, budget=budget, seed=seed) for seed in range(repeats)]
     observed = np.std([result.values for result in results], axis=0, ddof=1)
     reported = np.sqrt(np.mean([result.standard_errors**2 for result in results], axis=0))
