@@ -33,6 +33,9 @@ from pipeline.shapley.pairs import Pairs, populations, sampled_pairs
 FOLDS, FOLDS_OF_MANY = 10, 4
 """Most folds for standard errors; of a sample so large that the time of a fit counts."""
 
+ENOUGH = 4
+"""Fewest pairs, in multiples of the players, of which standard errors tell a bias from chance."""
+
 TINY = float(np.finfo(np.float64).tiny)
 
 
@@ -63,7 +66,9 @@ def _with_errors(pairs: Pairs, means: Sequence[Posterior], values: Values) -> Kn
     spare = len(pairs.sizes) - (pairs.n_players - 1)
     if spare < pairs.n_players:
         freedom = np.full_like(freedom, np.nan)
-    return Known(_unless_biased(values, adjusted, errors), errors, np.minimum(freedom, spare))
+    if len(pairs.sizes) >= ENOUGH * pairs.n_players:
+        values = _unless_biased(values, adjusted, errors)
+    return Known(values, errors, np.minimum(freedom, spare))
 
 
 def _unless_biased(values: Values, adjusted: Values, errors: Values) -> Values:
