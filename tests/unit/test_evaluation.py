@@ -32,6 +32,7 @@ from pipeline.store.claims import Claims, claims_file
 from pipeline.store.evaluation import (
     merge_receipts,
     partition_indices,
+    partition_of,
     play,
     read_receipt,
     write_receipt,
@@ -258,10 +259,11 @@ def test_killed_runs_waste_at_most_what_was_in_flight(path: Path) -> None:
     assert len(names_in(path / "values")) == 61
 
 
+@pytest.mark.usefixtures("per_shard")
 @pytest.mark.parametrize("partitions", [[(0, 1)] * 2, [(0, 2), (0, 3), (0, 1), (1, 2)]])
 def test_at_once_no_instance_is_evaluated_twice(path: Path, partitions) -> None:
     names = [f"v{i}" for i in range(60)]
-    plan(path, RECORD, names, names)
+    store = plan(path, RECORD, names, names)
     every = [
         player(path, number, partition=partition, batch_size=3 + number, seconds=0.05)
         for number, partition in enumerate(partitions)
@@ -274,11 +276,12 @@ def test_at_once_no_instance_is_evaluated_twice(path: Path, partitions) -> None:
     assert sum(receipt.instances_evaluated for receipt in receipts) == 60
     assert sum(receipt.instances_evaluated > 0 for receipt in receipts) > 1
     for receipt, partition in zip(receipts, partitions, strict=True):
-        owned = len(partition_indices(60, partition))
+        owned = len(partition_of(store, partition))
         assert receipt.instances == owned
         assert receipt.instances_evaluated + receipt.instances_reused == owned
         assert receipt.evaluations_made == 8 * receipt.instances_evaluated
-    assert len(names_in(path / "values")) == 61
+    assert len(names_in(path / "values")) == store.n_shards + 1
+    assert store.done().all()
 
 
 def test_a_waiting_process_evaluates_the_claims_of_a_killed_one(path: Path) -> None:

@@ -339,11 +339,11 @@ def test_urls_without_a_store(
     assert str(caught.value).startswith(url)
     assert not isinstance(caught.value, DamagedStore)
     for command in ("show", "verify"):
-        refused(f"{re.escape(url)}.*{match}", command, url)
-    refused(re.escape(url), "list", url)
+        assert_refused(f"{re.escape(url)}.*{match}", command, url)
+    assert_refused(re.escape(url), "list", url)
 
 
-def refused(match: str, *arguments: str | Path) -> None:
+def assert_refused(match: str, *arguments: str | Path) -> None:
     """A command says in one line what is wrong."""
     result = call(*arguments, width=400)
     assert result.exit_code == 1
@@ -366,11 +366,11 @@ def test_a_server_that_refuses(site: Site, store: CoalitionStore, status: int) -
         ("list", site.url),
         ("export", url, "--instance", "v0", "--output", "cat", "--shapiq", "game.npz"),
     ):
-        refused(f"cannot be read: {status}.*check the address", *arguments)
+        assert_refused(f"cannot be read: {status}.*check the address", *arguments)
 
 
 def test_no_server_is_not_a_missing_store() -> None:
-    refused("cannot be read: Cannot connect", "show", "frames/trn", "--root", NO_SERVER)
+    assert_refused("cannot be read: Cannot connect", "show", "frames/trn", "--root", NO_SERVER)
 
 
 @pytest.fixture
@@ -390,20 +390,20 @@ def reconnecting() -> Iterator[None]:
 
 
 def test_s3_has_no_such_store(in_bucket: str) -> None:
-    refused("no zarr group there", "show", f"{in_bucket}/frames/tnr.zarr")
-    refused("no zarr group there", "verify", "s3://no-such-bucket/trn.zarr")
-    refused("frames/tnr: no store there", "show", "frames/tnr", "--root", in_bucket)
-    refused("no directory that can be listed", "list", f"{in_bucket}/none")
-    refused("no directory that can be listed", "list", "s3://no-such-bucket")
-    refused("cannot be read: .*Invalid bucket name", "show", "s3://No Bucket/trn.zarr")
+    assert_refused("no zarr group there", "show", f"{in_bucket}/frames/tnr.zarr")
+    assert_refused("no zarr group there", "verify", "s3://no-such-bucket/trn.zarr")
+    assert_refused("frames/tnr: no store there", "show", "frames/tnr", "--root", in_bucket)
+    assert_refused("no directory that can be listed", "list", f"{in_bucket}/none")
+    assert_refused("no directory that can be listed", "list", "s3://no-such-bucket")
+    assert_refused("cannot be read: .*Invalid bucket name", "show", "s3://No Bucket/trn.zarr")
 
 
 def test_s3_that_refuses(in_bucket: str, service: s3.Service) -> None:
     service.forbidden = {"HEAD", "GET"}
     store = f"{in_bucket}/frames/trn.zarr"
     for arguments in (("show", store), ("verify", store), ("list", in_bucket)):
-        refused("cannot be read: (Forbidden|Access Denied); check.*your rights", *arguments)
-    refused("cannot be read: Forbidden", "show", "frames/trn", "--root", in_bucket)
+        assert_refused("cannot be read: (Forbidden|Access Denied); check.*your rights", *arguments)
+    assert_refused("cannot be read: Forbidden", "show", "frames/trn", "--root", in_bucket)
 
 
 @pytest.mark.parametrize(
@@ -431,7 +431,7 @@ def test_s3_that_is_set_up_wrongly(
         else:
             monkeypatch.delenv(name)
     for command in ("show", "verify"):
-        refused(f"cannot be read: .*{match}", command, "s3://bucket/frames/trn.zarr")
+        assert_refused(f"cannot be read: .*{match}", command, "s3://bucket/frames/trn.zarr")
 
 
 def test_a_public_bucket_needs_no_credentials(
@@ -558,11 +558,11 @@ def test_nothing_is_written_to_a_url(
     monkeypatch.chdir(place)
     match = "must be on a disk; URLs .* are only read"
     given = ("--instance", "v1", "--output", "dog", "--shapiq")
-    refused(match, "export", url, *given, f"{url}/game.npz")
-    refused(match, "import", "mine/games", "game.npz", "--root", url)
-    refused(match, "import", "mine/games", f"{url}/game.npz")
-    refused(match, "prune", "--root", url)
-    refused(match, "prune", "--receipts", url)
+    assert_refused(match, "export", url, *given, f"{url}/game.npz")
+    assert_refused(match, "import", "mine/games", "game.npz", "--root", url)
+    assert_refused(match, "import", "mine/games", f"{url}/game.npz")
+    assert_refused(match, "prune", "--root", url)
+    assert_refused(match, "prune", "--receipts", url)
     with pytest.raises(InputError, match=match):
         plan(url, RECORD, NAMES, NAMES)
     assert not [*place.iterdir()]

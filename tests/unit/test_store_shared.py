@@ -638,24 +638,6 @@ def test_kills_lose_what_was_under_way_and_nothing_else(path: Path) -> None:
     assert not [f for f in (path / "values").iterdir() if f.name.endswith(".partial")]
 
 
-@pytest.mark.parametrize("partitions", [[(0, 1)] * 3, [(0, 2), (0, 3), (0, 1), (1, 2)]])
-def test_at_once_no_instance_is_evaluated_twice(path: Path, partitions) -> None:
-    names = named(50)
-    plan(path, RECORD, names, names)
-    every = [
-        player(path, number, partition=partition, batch_size=3 + number, seconds=0.03)
-        for number, partition in enumerate(partitions)
-    ]
-    with ended(*every):
-        assert finished(*every) == [0] * len(every)
-    assert sorted(evaluated(path)) == sorted(names)
-    check(path)
-    receipts = [read_receipt(path.parent / f"{number}.json") for number in range(len(every))]
-    assert sum(receipt.instances_evaluated for receipt in receipts) == 50
-    assert sum(receipt.instances_evaluated > 0 for receipt in receipts) > 1
-    assert open_store(path).done().all()
-
-
 def test_a_waiting_process_evaluates_what_a_killed_one_had_claimed(path: Path) -> None:
     names = named(10)
     plan(path, RECORD, names, names)
