@@ -21,25 +21,37 @@ of degree n − 1 (Owen's multilinear extension),
 which Gauss and Legendre's rule with n / 2 nodes gives exactly. Kernels of products over players are
 those of ShaplEIG (Rundel et al., 2026), which selects coalitions one by one; here pairs are drawn
 in advance, so the sample stays random and a correction can make the estimate unbiased.
+
+Once pairs determine what is free, strong interactions get variances of their own
+(:mod:`pipeline.shapley.strong_terms`), beside g and white noise.
 """
 
+import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, cholesky, lapack, solve_triangular
+from scipy.linalg import lapack, solve_triangular
 from scipy.optimize import minimize
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController
 
+from pipeline.shapley import strong_terms
 from pipeline.shapley.estimate import Values
 from pipeline.shapley.pairs import Pairs
+from pipeline.shapley.strong_terms import Variances, factor
 
 Floats = NDArray[np.float64]
 
 LEARNED_FROM = 250
 """Most pairs from which l and t are learned: the first ones drawn."""
+
+TERMS_NEED = 4
+"""Fewest pairs, in multiples of the players, that tell strong interactions."""
+
+TERMS_FROM = 1000
+"""Most pairs from which variances of strong interactions are learned: the first ones drawn."""
 
 MOST_PAIRS = 4096
 """Most pairs that are fitted: the first ones drawn. Time grows with their cube."""
@@ -84,8 +96,11 @@ class Posterior:
     """(player,) l"""
     tilt: float
     """log t"""
+    variances: Variances
     weights: Floats
     """(coalition,) of A(S) [κ(·, S) − κ(·, N∖S)]"""
+    of_terms: Floats
+    """(term,) coefficients of strong interactions"""
     additive: Floats
     """(player,) sums to 0"""
     of_size: Floats
@@ -106,7 +121,8 @@ def values_of(posterior: Posterior, membership: NDArray[np.bool_]) -> Floats:
     """Shapley values (player,) of the posterior mean, fitted to ∅ and coalitions of pairs."""
     held = _with_nobody(membership[:MOST_PAIRS])
     decay, tilt = posterior.decay, posterior.tilt
-    result = posterior.additive.copy()
+    of_terms = strong_terms.values_of_terms(posterior.variances.members)
+    result = posterior.additive + posterior.of_terms @ of_terms
     scale = 1 / (1 + np.exp(tilt * len(decay)))
     for present, absent in ((np.exp(tilt), 1.0), (1.0, np.exp(tilt))):
         of_pair = _of_products(held, decay, present, absent)
@@ -122,11 +138,13 @@ def predicted(
     n = asked.shape[1]
     held = _with_nobody(membership[:MOST_PAIRS])
     kernel = _kernel(asked, held, posterior.decay, posterior.tilt)[0]
+    terms = strong_terms.columns(asked, posterior.variances.members)
     size = asked.sum(axis=1)
     sign = np.sign(n - 2 * size)
     centred = asked - size[:, None] / n
     return (
         kernel @ (posterior.weights / _amplitude(held.sum(axis=1), n, posterior.tilt)[0])
+        + terms @ posterior.of_terms
         + centred @ posterior.additive
         + sign * posterior.of_size[np.minimum(size, n - size)]
     )
@@ -143,8 +161,13 @@ def _fitted(
         decay, tilt = _learned(_observed(membership[first], halves[first] / scale))
     else:
         decay, tilt = like.decay, like.tilt
+    first = slice(TERMS_FROM)
+    variances = _variances(_observed(membership[first], halves[first] / scale), decay, tilt)
     kernel, _, _ = _kernel(observed.membership, observed.membership, decay, tilt)
-    lower = _factor(_with_additive(kernel, observed))
+    terms = strong_terms.columns(observed.membership, variances.members)
+    total = variances.smooth * kernel + (terms * variances.of_terms) @ terms.T
+    strong_terms.add_noise(total, variances.noise)
+    lower = factor(_with_additive(total, observed))
     columns = solve_triangular(
         lower, np.column_stack([observed.free, observed.values]), lower=True, check_finite=False
     )
@@ -157,8 +180,26 @@ def _fitted(
         of_size[1 : 1 + len(free) - (n - 1)] = free[n - 1 :]
     else:
         additive = FREE * weights @ observed.centred
-    weights *= _amplitude(observed.membership.sum(axis=1), n, tilt)[0]
-    return Posterior(decay, tilt, scale * weights, scale * additive, scale * of_size)
+    of_terms = variances.of_terms * (weights @ terms)
+    weights *= variances.smooth * _amplitude(observed.membership.sum(axis=1), n, tilt)[0]
+    parts = (scale * part for part in (weights, of_terms, additive, of_size))
+    return Posterior(decay, tilt, variances, *parts)
+
+
+def _variances(observed: Observed, decay: Floats, tilt: float) -> Variances:
+    held = observed.membership
+    if not observed.is_determined or len(held) < TERMS_NEED * len(decay):
+        return strong_terms.only_smooth(len(decay))
+    kernel, _, _ = _kernel(held, held, decay, tilt)
+    reach = np.tanh(decay / 2)
+    with _threads().limit(limits=1 if len(held) <= LEARNED_FROM + 1 else None):
+        return strong_terms.learned(kernel, held, observed.free, observed.values, reach)
+
+
+@functools.cache
+def _threads() -> ThreadpoolController:
+    """The threads of linear algebra; finding its libraries takes longer than a small fit."""
+    return ThreadpoolController()
 
 
 def _observed(membership: NDArray[np.bool_], halves: Floats) -> Observed:
@@ -215,16 +256,6 @@ def _with_additive(kernel: Floats, observed: Observed) -> Floats:
     return total
 
 
-def _factor(matrix: Floats) -> Floats:
-    """Cholesky's lower factor, of a matrix that rounding may have left indefinite."""
-    more = 0.0
-    while True:
-        try:
-            return cholesky(matrix + more * np.eye(len(matrix)), lower=True, check_finite=False)
-        except LinAlgError:
-            more = max(100 * more, 1e-8 * matrix.diagonal().mean())
-
-
 def _learned(observed: Observed) -> tuple[Floats, float]:
     """l (player,) and log t of the largest restricted likelihood times prior."""
     n = observed.membership.shape[1]
@@ -235,7 +266,7 @@ def _learned(observed: Observed) -> tuple[Floats, float]:
     ]
     bounds = [(-7.0, 3.0), *[(-4.0, 4.0)] * n, (STEEPEST / n, 0.0)]
     # On matrices this small, more threads of the linear algebra only wait for each other.
-    with threadpool_limits(1):
+    with _threads().limit(limits=1):
         start = min(starts, key=lambda at: _loss(at, observed)[0])
         found = minimize(
             _loss,
@@ -258,7 +289,7 @@ def _loss(at: Floats, observed: Observed) -> tuple[float, Floats]:
     common, own, tilt = at[0], at[1 : n + 1], float(at[-1])
     decay = np.exp(common + own)
     kernel, near, far = _kernel(observed.membership, observed.membership, decay, tilt)
-    lower = _factor(_with_additive(kernel, observed))
+    lower = factor(_with_additive(kernel, observed))
     inverse = np.tril(lapack.dpotri(lower, lower=1)[0])
     inverse += np.tril(inverse, -1).T
     loss = np.log(lower.diagonal()).sum()
