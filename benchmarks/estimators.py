@@ -4,7 +4,8 @@
 run, and estimates the values of some instances of each from 4, 16, 64 and 256 evaluations per
 player. An estimate's error is the norm of its difference from the exact values, relative to their
 norm; the table shows the root of the mean square over instances and repeats, with its standard
-error. All methods use one thread.
+error. All methods use one thread, and times are the processor's, so other work on the machine
+changes them little.
 
 The other libraries run in a Python environment of their own (shapiq's newest version needs Python
 3.12), which uv makes unless ``--peers`` names the interpreter of one. Each of their versions is
@@ -95,11 +96,11 @@ def ours(
                 if method.smallest(game.n_players) > budget:
                     continue
                 for seed in range(repeats):
-                    start = time.perf_counter()
+                    start = time.process_time()
                     values = method.estimate(game, budget=budget, seed=seed).values[:, 0]
                     yield {
                         "game": name, "budget": each, "method": title, "seed": seed,
-                        "values": values, "seconds": time.perf_counter() - start,
+                        "values": values, "seconds": time.process_time() - start,
                     }  # fmt: skip
 
 
@@ -162,7 +163,7 @@ def show(rows: Sequence[dict[str, Any]], console: Console) -> None:
             title=f"{budget} evaluations per player", title_justify="left", box=box.SIMPLE_HEAD
         )
         table.add_column("method")
-        for column in (*families, "mean ratio", "largest", "seconds"):
+        for column in (*families, "mean ratio", "largest", "CPU seconds"):
             table.add_column(column, justify="right")
         for method in sorted(errors, key=lambda m: float(np.log(ratios(m) + 1e-300).mean())):
             cells = [
