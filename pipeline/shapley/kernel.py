@@ -1,17 +1,19 @@
 """Kernel regression: the Shapley values of a Gaussian process through sampled pairs.
 
-The estimate is the mean of the process (:mod:`pipeline.shapley.gaussian_process`). It passes
-through all values that were evaluated, and interactions that they show count in it, where the
-regression's fit is additive. So it errs less than the regression. Where it differs from the
-unbiased estimate of :mod:`pipeline.shapley.adjusted` by more than sampling explains, it moves
-towards that one. It is biased, and exact for additive games once the pairs determine them. Pairs in
-excess of what the process takes correct it by the share that their precision deserves, so it
-approaches the exact values however many there are.
+The estimate is the mean of the process (:mod:`pipeline.shapley.gaussian_process`). Interactions
+that the evaluated values show count in it, smooth ones of many players as well as a few strong
+ones, where the regression's fit is additive. So it errs less than the regression. Where it differs
+from the unbiased estimate of :mod:`pipeline.shapley.adjusted` by more than sampling explains, it
+moves towards that one. It is biased. It is exact for additive games once the pairs determine them,
+and for games of few interactions once there are enough pairs to find these. Pairs in excess of what
+the process takes correct it by the share that their precision deserves, so it approaches the exact
+values however many there are.
 
 Standard errors are those of a stratified sample without replacement, from the spread within each
 stratum of what is left of a pair after a fit to other folds of the sample. They are too large where
 a smooth game is nearly complete. A budget is at least 2 n. Every output has a process of its own,
-so time grows with the number of outputs, and it grows with the cube of the number of pairs.
+so time grows with the number of outputs, and it grows with the cube of the number of pairs: up to
+5000 evaluations, it is about a millisecond for each evaluation and output.
 """
 
 from collections.abc import Sequence
@@ -52,7 +54,8 @@ def _interpolated(pairs: Pairs) -> Known:
 
 def _with_errors(pairs: Pairs, means: Sequence[Posterior], values: Values) -> Known:
     """The values of means through pairs, with standard errors from fits to folds."""
-    # A large sample determines the kernel so well that each fold would learn the same.
+    # A large sample determines l and t so well that each fold would learn the same. Variances of
+    # strong interactions are always learned without the fold: they would adapt to its values.
     are_many = len(pairs.sizes) > LEARNED_FROM
     folds, n_folds = folds_of(pairs, FOLDS_OF_MANY if are_many else FOLDS)
     left, adjusted = np.zeros_like(pairs.values), np.zeros_like(values)
