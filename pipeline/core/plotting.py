@@ -9,6 +9,7 @@ import matplotlib as mpl
 from matplotlib import font_manager
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.transforms import Bbox
 
 from pipeline.core.files import replacing
 
@@ -93,12 +94,34 @@ def figure_style() -> Iterator[None]:
 
 def save(figure: Figure, path: Path) -> None:
     """Write a figure as PNG and as SVG beside it, reproducibly to the byte; close the figure."""
+    _lay_out(figure)
     for target, metadata in (
         (path.with_suffix(".png"), {"Software": None}),
         (path.with_suffix(".svg"), {"Date": None}),
     ):
         with replacing(target) as temporary:
             figure.savefig(temporary, metadata=metadata)
-        # Laying panels out takes longer than drawing them, so do it only once.
-        figure.set_layout_engine("none")
     plt.close(figure)
+
+
+def _lay_out(figure: Figure) -> None:
+    """Lay panels out once, which takes longer than drawing them, and in the same way every time.
+
+    The layout's last digits depend on where objects lie in memory, and names within an SVG depend
+    on all digits.
+    """
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        figure.dpi = mpl.rcParams["savefig.dpi"]
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+    for axes in figure.axes:
+        is_in_layout = axes.get_in_layout()
+        points = axes.get_position(original=True).get_points()
+        axes.set_position(Bbox(points.round(9)), which="original")
+        axes.set_in_layout(is_in_layout)
+    parts = list(figure.subfigs)
+    while parts:
+        part = parts.pop()
+        part.bbox_relative.set_points(part.bbox_relative.get_points().round(9))
+        parts += part.subfigs
