@@ -137,11 +137,14 @@ class _Run:
 
     def _drop_passing(self, unit: Unit, dvc: Dvc) -> None:
         """Remove temporary files between a unit's jobs if other inputs or parameters made them."""
-        begun, now = NOTES / f"{_digest(unit.makes)}.begun.json", self._note_of(unit, dvc).name
-        if not self.workflow.dryrun and _read(begun) != now:
+        if not self.workflow.dryrun and _read(_begun(unit)) != self._note_of(unit, dvc).name:
             for path in (str(file) for job in unit.jobs[:-1] for file in job.output):
                 Path(path).unlink(missing_ok=True)
-            write_json(begun, now)
+            self._note_begun(unit, dvc)
+
+    def _note_begun(self, unit: Unit, dvc: Dvc) -> None:
+        """Note which inputs and parameters a unit's temporary files are made from."""
+        write_json(_begun(unit), self._note_of(unit, dvc).name)
 
     def _is_good(self, unit: Unit, dvc: Dvc) -> bool:
         """Whether a unit's results are what its job would make now, restoring them if possible."""
@@ -192,6 +195,9 @@ class _Run:
             if unit.jobs[-1] is job and self.dvc is not None:
                 self.dvc.forget((*unit.makes, *unit.outs))
                 self._note(unit, self.dvc)
+            elif job in unit.jobs and self.dvc is not None:
+                # When the run was planned, its inputs may not have been made yet.
+                self._note_begun(unit, self.dvc)
 
     def _note(self, unit: Unit, dvc: Dvc) -> None:
         made = {path: dvc.digest(path) for path in unit.makes}
@@ -245,6 +251,10 @@ class _Run:
                     stat = file.stat()
                     found.append([str(file), stat.st_ino, stat.st_mtime_ns, stat.st_size])
         return _digest(found)
+
+
+def _begun(unit: Unit) -> Path:
+    return NOTES / f"{_digest(unit.makes)}.begun.json"
 
 
 def _are_there(paths: Iterable[str]) -> bool:

@@ -227,6 +227,28 @@ def test_a_killed_job_is_run_again_alone_and_a_second_run_is_refused(folder, exp
     assert has_nothing_to_do(snakemake(folder, *RECEIPTS))
 
 
+def test_finished_partitions_of_a_failed_run_are_kept_if_it_also_made_their_inputs(
+    built_once, tmp_path
+):
+    folder, target = clone.copied(built_once, tmp_path / "copy"), "results/frames/receipts/tsn.json"
+    clone.change(folder, "frames.tsn.epochs", 1)
+    clone.change(folder, "partitions", 2)
+    process = start(folder, "snakemake", "--cores", "2", "--keep-going", target)
+    victim = ("frames_evaluate", "--game", "tsn", "--part", "0")
+    wait_for(lambda: processes(folder, *victim), process, folder)
+    for number in processes(folder, *victim):
+        os.kill(number, signal.SIGKILL)
+    assert process.wait() != 0
+    assert "rule frames_tsn: one job" in (folder / "output.log").read_text()
+    assert (folder / "results/frames/partitions/tsn/1_of_2.json").exists()
+    done = snakemake(folder, target)
+    printed = done.stdout + done.stderr
+    assert rules_run(done) == {"frames_evaluate", "frames_merge"}
+    assert "game tsn, part 0" in printed
+    assert "game tsn, part 1" not in printed
+    assert read_receipt(folder / target).evaluations_reused == 0
+
+
 def test_a_store_of_a_later_format_is_refused_and_left_alone(built_once, tmp_path):
     folder = clone.copied(built_once, tmp_path / "copy")
     metadata = folder / "results/coalitions/frames/trn.zarr/zarr.json"
