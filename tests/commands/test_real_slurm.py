@@ -1,7 +1,7 @@
-"""Runs a whole study on a real Slurm of one node, and kills some of its jobs.
+"""Runs studies on a real Slurm of one node, and kills some of their jobs.
 
-The study is that of Shapley networks, whose 34 jobs are the fewest. tests/commands/test_slurm.py
-checks the other studies' requests without Slurm.
+`-k one_study` runs the study of Shapley networks, whose jobs are the fewest; `-k all_studies` runs
+everything that a plain `snakemake` makes.
 """
 
 import os
@@ -21,19 +21,18 @@ from tiny import ROOT, merged
 
 from pipeline.store import open_store
 from pipeline.store.evaluation import partition_indices, read_receipt
+from pipeline.studies import STUDIES
 
 pytestmark = pytest.mark.slow
 
-# Each evaluation takes long enough to be killed in the middle.
-PARAMETERS = merged(
-    clone.SMALL,
-    {"studies": ["shapnets"], "device": "auto", "shapnets": {"explained": {"rows": 3}}},
-)
-GAMES = ("synthetic", "interactions")
-INSTANCES, COALITIONS = 3 * 10, 2**16
-"""Per game: of three rows and ten networks; of sixteen features."""
+# Each evaluation of the study of Shapley networks takes long enough to be killed in the middle.
+PARAMETERS = merged(clone.SMALL, {"device": "auto", "shapnets": {"explained": {"rows": 3}}})
+GAME, INSTANCES, COALITIONS = "synthetic", 3 * 10, 2**16
+"""Of this study, with instances of three rows and ten networks, and coalitions of 16 features."""
 
 PARTS = 2
+LONG = 1800
+"""Seconds that all studies may take."""
 FILLED_IN = {
     "  # slurm_account: <account>\n": f"  slurm_account: {ACCOUNT}\n",
     "    # slurm_partition: <partition with GPUs>\n": f"    slurm_partition: {PARTITION}\n",
@@ -41,10 +40,10 @@ FILLED_IN = {
 }
 OFTEN = "\nslurm-init-seconds-before-status-checks: 3 # by default 40\n"
 TIMED = re.compile(r"shapnets/(figures/timing\.(png|svg)|tables\.json|timing\.(csv|json))")
-"""Results of this study that hold measured times."""
+"""Results with measured times, beside those that `clone` names."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def slurm():
     lacking = one_node_slurm.missing()
     if lacking:
@@ -53,18 +52,23 @@ def slurm():
         yield running
 
 
-@pytest.fixture(scope="module")
-def local(slurm, tmp_path_factory):
-    """The results of this study without Slurm."""
-    folder = clone.new_clone(tmp_path_factory.mktemp("local") / "clone", PARAMETERS)
+@pytest.fixture(params=[["shapnets"], [*STUDIES]], ids=["one_study", "all_studies"])
+def parameters(request):
+    return merged(PARAMETERS, {"studies": request.param})
+
+
+@pytest.fixture
+def local(slurm, parameters, tmp_path):
+    """The results without Slurm."""
+    folder = clone.new_clone(tmp_path / "local", parameters)
     clone.snakemake(folder)
     return folder
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(parameters, tmp_path):
     """A clone with the profile's places filled in."""
-    folder = clone.new_clone(tmp_path / "clone", PARAMETERS)
+    folder = clone.new_clone(tmp_path / "clone", parameters)
     profile = folder / "profiles/slurm/config.yaml"
     text = profile.read_text()
     for place, value in FILLED_IN.items():
@@ -90,7 +94,7 @@ def job(slurm, rule, *wildcards):
 
 def until(condition, running, log):
     """Wait for something that happens while a command runs; return it."""
-    deadline = time.monotonic() + 400
+    deadline = time.monotonic() + LONG
     while not (found := condition()):
         has_ended = running.poll() is not None
         assert not has_ended, f"it ended before that: {log.read_text()[-6000:]}"
@@ -137,45 +141,56 @@ def with_a_gpu():
     return set(yaml.safe_load((ROOT / "profiles/slurm/config.yaml").read_text())["set-resources"])
 
 
+def rule_of(each):
+    return each["Comment"].removeprefix("rule_").partition("_wildcards_")[0]
+
+
+def receipts(folder):
+    files = sorted(folder.glob("results/*/receipts/*.json"))
+    return {str(file.relative_to(folder)): read_receipt(file) for file in files}
+
+
 def test_cancelled_and_killed_jobs_cost_no_evaluation_twice(slurm, local, folder):
     look, command = typed()
     planned = clone.run(folder, "bash", "-ec", look, **slurm.environment)
-    assert len(re.findall("^rule shapnets_evaluate:", planned.stdout, re.M)) == PARTS * len(GAMES)
+    # Local rules, which fetch something, run where the command was typed.
+    submitted = Counter(re.findall(r"^rule (\w+):", planned.stdout, re.MULTILINE))
+    assert submitted["shapnets_evaluate"] == PARTS * 2
     assert not slurm.accounted(), "a dry run submits nothing"
 
     running, log = started(folder, command, slurm)
     try:
-        second = ("shapnets_evaluate", "synthetic", "1", str(PARTS))
+        second = ("shapnets_evaluate", GAME, "1", str(PARTS))
         slurm.ask("scancel", until(lambda: job(slurm, *second), running, log))
         kept = {}
         for _ in range(2):  # the job, and the only retry
-            kept = kill_in_the_middle(folder, "synthetic", 0, running, log, len(kept))
+            kept = kill_in_the_middle(folder, GAME, 0, running, log, len(kept))
         assert not processes(folder, "pipeline.core.warm"), "jobs left their allocations"
-        assert running.wait(timeout=300) != 0
+        assert running.wait(timeout=LONG) != 0
     finally:
         running.kill()
     assert "SLURM status is: 'CANCELLED'" in log.read_text()
-    done = shards(folder, "synthetic")
+    done = shards(folder)
     assert {name: done[name] for name in kept} == kept, "stored values were written again"
-    assert len(kept) < len(done) < INSTANCES
-    clone.run(folder, "bash", "-ec", command, **slurm.environment)
+    assert stored(folder, GAME, 0) == kept
+    assert len(stored(folder, GAME, 1)) == INSTANCES // PARTS
+    clone.run(folder, "bash", "-ec", command, limit=LONG, **slurm.environment)
     assert has_nothing_to_do(clone.run(folder, "bash", "-ec", look, **slurm.environment))
 
-    for game in GAMES:
-        found, expected = (
-            read_receipt(each / f"results/shapnets/receipts/{game}.json")
-            for each in (folder, local)
-        )
-        # The second command reads what the first one stored, and counts it as reused.
-        reused = len(done) if game == "synthetic" else 0
-        assert expected.evaluations_made == INSTANCES * COALITIONS
-        assert found.evaluations_made == (INSTANCES - reused) * COALITIONS
-        assert found.evaluations_reused == reused * COALITIONS
-        assert found.identity == expected.identity
-    now = shards(folder, "synthetic")
+    found, expected = receipts(folder), receipts(local)
+    assert found.keys() == expected.keys()
+    assert {n: r.identity for n, r in found.items()} == {n: r.identity for n, r in expected.items()}
+    # Only what the killed jobs stored is read from the store.
+    name, reused = f"results/shapnets/receipts/{GAME}.json", len(kept) * COALITIONS
+    assert expected[name].evaluations_made == INSTANCES * COALITIONS
+    for each, receipt in found.items():
+        counts = (expected[each].evaluations_made, expected[each].evaluations_reused)
+        if each == name:
+            counts = (counts[0] - reused, counts[1] + reused)
+        assert (receipt.evaluations_made, receipt.evaluations_reused) == counts, each
+    now = shards(folder)
     assert {name: now[name] for name in done} == done, "stored values were written again"
-    stores = [open_store(folder / f"results/coalitions/shapnets/{game}.zarr") for game in GAMES]
-    assert all(store.done().all() for store in stores)
+    assert all(open_store(folder / receipt.store).done().all() for receipt in found.values())
     ours, others = clone.contents(folder), clone.contents(local)
     assert ours.keys() == others.keys()
     assert [n for n in ours if ours[n] != others[n] and not TIMED.fullmatch(n)] == []
@@ -187,9 +202,7 @@ def test_cancelled_and_killed_jobs_cost_no_evaluation_twice(slurm, local, folder
     assert states.keys() == {"CANCELLED", "FAILED", "COMPLETED"}
     needs = with_a_gpu()
     for each in jobs:
-        rule = each["Comment"].removeprefix("rule_").partition("_wildcards_")[0]
         assert each["Account"] == ACCOUNT
         if not each["State"].startswith("CANCELLED"):
-            assert ("gres/gpu=1" in each["AllocTRES"].split(",")) == (rule in needs), each
-    rules = {each["Comment"].removeprefix("rule_").partition("_wildcards_")[0] for each in jobs}
-    assert rules >= {"shapnets_networks", "shapnets_plan", "shapnets_claims", "report_page"}
+            assert ("gres/gpu=1" in each["AllocTRES"].split(",")) == (rule_of(each) in needs), each
+    assert {rule_of(each) for each in jobs} == submitted.keys()

@@ -460,5 +460,9 @@ TYPED = {
 }
 """The test that types a command, for its pattern."""
 
-TYPE_THESE_TESTS = (".ci/run", "pytest -m slow")
+TYPE_THESE_TESTS = (
+    ".ci/run",
+    "pytest -m slow",
+    "pytest -m slow tests/commands/test_real_slurm.py -k all_studies",
+)
 """Commands that run these tests themselves."""
