@@ -6,11 +6,12 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from functools import lru_cache
 from itertools import pairwise
 from math import prod
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import psutil  # type: ignore[import-untyped]
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 Result = TypeVar("Result")
@@ -48,6 +49,18 @@ def untouched(shape: tuple[int, ...], like: Tensor) -> Tensor:
         return like.new_empty(shape)
     memory = np.empty(prod(shape) * like.element_size(), dtype=np.uint8)
     return torch.from_numpy(memory).view(like.dtype).view(shape)
+
+
+def moved(array: NDArray[Any], device: torch.device) -> Tensor:
+    """An array as a tensor on a device; on the CPU they share memory.
+
+    On a GPU the copy is queued: the host waits neither for it nor for what was queued before.
+    """
+    tensor = torch.from_numpy(array)
+    if device.type == "cuda":
+        # Out of memory that is not pinned, the copy would first wait for the whole queue.
+        return tensor.pin_memory().to(device, non_blocking=True)
+    return tensor.to(device)
 
 
 def available_bytes(device: torch.device) -> int:

@@ -7,3 +7,7 @@ class InputError(ValueError):
     The message names the file or argument, and says what was found, what is allowed and what to do.
     Commands print it without a traceback and exit with status 1.
     """
+
+
+class TooLittleMemory(InputError):  # noqa: N818
+    """What is asked for does not fit into the memory that is free. A part of it may fit."""

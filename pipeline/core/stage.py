@@ -207,3 +207,5 @@ def _set_up_torch(threads: int) -> None:
             # used here are deterministic anyway, and the setting takes a second to load.
             os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
             torch.use_deterministic_algorithms(True, warn_only=True)
+            # By default this also fills every new tensor with NaN, before anything is written.
+            torch.utils.deterministic.fill_uninitialized_memory = False

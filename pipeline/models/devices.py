@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from pipeline.core.blocks import available_bytes
 from pipeline.core.errors import InputError
 
 
@@ -41,13 +42,14 @@ def describe(device: torch.device) -> str:
 
 
 def working_memory(device: torch.device) -> int:
-    """Memory in bytes for a batch of evaluations: a quarter of a GPU's memory, 1 GiB elsewhere.
+    """Memory in bytes for a batch of evaluations: 1 GiB on the CPU.
 
-    It does not depend on the memory that is free at the moment: results are repeatable only for
-    the same batch size.
+    On a GPU it is a quarter of the GPU's memory, or half of what is free if that is less. So it is
+    the same in every run, unless others use more than half of the GPU: the last bits of results
+    depend on the size of a batch.
     """
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[1] // 4
+        return min(torch.cuda.mem_get_info(device)[1] // 4, available_bytes(device) // 2)
     return 1 << 30
 
 

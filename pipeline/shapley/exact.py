@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.core.blocks import moved
 from pipeline.core.errors import InputError
 from pipeline.shapley import coalitions
 
@@ -121,9 +122,9 @@ def marginals_by_size(values: np.ndarray | Tensor) -> np.ndarray:
         masks = coalitions.of_size(n_players, size)
         for start in range(0, len(masks), block):
             chosen = masks[start : start + block]
-            membership = torch.from_numpy(coalitions.to_bool(chosen, n_players).T.copy())
-            rows = table[:, torch.from_numpy(chosen.astype(np.int64)).to(table.device)]
-            sums.add(size, membership.to(table.device).double(), rows.transpose(0, 1).double())
+            membership = moved(coalitions.to_bool(chosen, n_players).T.copy(), table.device)
+            rows = table[:, moved(chosen.astype(np.int64), table.device)]
+            sums.add(size, membership.double(), rows.transpose(0, 1).double())
     result = sums.marginals().permute(2, 0, 1, 3)
     return result.reshape(*leading, n_players, n_players, n_outputs).cpu().numpy()
 

@@ -33,6 +33,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pipeline.core.blocks import moved
 from pipeline.core.errors import InputError
 from pipeline.shapley import coalitions
 from pipeline.shapley.exact import complete_table
@@ -92,13 +93,13 @@ def _superset_sums(table: Tensor, groups: list[tuple[int, ...]], n: int) -> Tens
         masks = coalitions.of_size(n, size)
         for start in range(0, len(masks), block):
             chosen = masks[start : start + block]
-            rows = torch.from_numpy(chosen.astype(np.int64)).to(table.device)
-            inside = _inside(chosen, groups, n).to(table.device)
+            rows = moved(chosen.astype(np.int64), table.device)
+            inside = moved(_inside(chosen, groups, n), table.device)
             sums[:, size] += inside @ table[rows].double()
     return sums
 
 
-def _inside(masks: np.ndarray, groups: list[tuple[int, ...]], n: int) -> Tensor:
+def _inside(masks: np.ndarray, groups: list[tuple[int, ...]], n: int) -> np.ndarray:
     """Which coalitions hold which groups: (group, coalition) float64."""
     present = coalitions.to_bool(masks, n).T
     inside = np.empty((len(groups), len(masks)))
@@ -106,7 +107,7 @@ def _inside(masks: np.ndarray, groups: list[tuple[int, ...]], n: int) -> Tensor:
     inside[0] = 1
     for place, group in enumerate(groups[1:], 1):
         np.multiply(inside[places[group[:-1]]], present[group[-1]], out=inside[place])
-    return torch.from_numpy(inside)
+    return inside
 
 
 Coefficients = Callable[[int, int], Fraction]

@@ -44,7 +44,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from pipeline.core.blocks import map_blocks, row_blocks
+from pipeline.core.blocks import map_blocks, moved, row_blocks
 from pipeline.core.errors import InputError
 from pipeline.models.sequences import Averaging, MultiScale
 from pipeline.shapley import SizeSums, coalitions
@@ -297,8 +297,8 @@ def _multi_scale_scorer(
             players = _members(masks, size, features.device)
             position = n_frames * torch.arange(size, dtype=torch.int32, device=features.device)
             parents, starts = _parents(masks, scales[size - 1], size)
-            starts_on_device = torch.from_numpy(starts[:-1]).to(features.device)
-            parents_on_device = torch.from_numpy(parents).to(features.device)
+            starts_on_device = moved(starts[:-1], features.device)
+            parents_on_device = moved(parents, features.device)
 
             def blend(
                 rows: slice,
@@ -337,7 +337,7 @@ def _by_blocks(
 
 
 def _members(masks: Masks, size: int, device: torch.device) -> Tensor:
-    return torch.from_numpy(coalitions.members(masks, size).astype(np.int32)).to(device)
+    return moved(coalitions.members(masks, size).astype(np.int32), device)
 
 
 def _parents(

@@ -35,11 +35,12 @@ from pipeline.core.blocks import (
     Result,
     available_bytes,
     map_blocks,
+    moved,
     on_cpu,
     row_blocks,
     untouched,
 )
-from pipeline.core.errors import InputError
+from pipeline.core.errors import InputError, TooLittleMemory
 from pipeline.models.sequences import Averaging, MultiScale
 from pipeline.shapley import coalitions
 
@@ -89,9 +90,9 @@ def _size(n_players: int, size: int, device: torch.device) -> _Size:
     players = coalitions.members(masks, size)
     without = masks[:, None] & ~np.left_shift(np.uint32(1), players.astype(np.uint32))
     return _Size(
-        masks=torch.from_numpy(masks.astype(np.int64)).to(device),
-        players=torch.from_numpy(players.astype(np.int32)).to(device),
-        subsets=torch.from_numpy(_ranks(n_players)[without]).to(device),
+        masks=moved(masks.astype(np.int64), device),
+        players=moved(players.astype(np.int32), device),
+        subsets=moved(_ranks(n_players)[without], device),
     )
 
 
@@ -110,7 +111,7 @@ def _places(n_players: int, device: torch.device) -> Tensor:
     """Place of each mask among all coalitions, by size and then by mask: (2**n,) int64."""
     sizes = coalitions.sizes(n_players)
     starts = np.cumsum([0, *(comb(n_players, size) for size in range(n_players))])
-    return torch.from_numpy(starts[sizes] + coalitions.ranks(n_players)).to(device)
+    return moved(starts[sizes] + coalitions.ranks(n_players), device)
 
 
 def _indexed(n_players: int, size: int, device: torch.device) -> _Size:
@@ -193,7 +194,7 @@ def _check_empty(empty: Tensor, n_classes: int) -> None:
 
 
 def _check_memory(model: Model, features: Tensor) -> None:
-    """Raise InputError if the working tables of a multi-scale model do not fit in memory."""
+    """Raise TooLittleMemory if the working tables of a multi-scale model do not fit."""
     n_sequences, n_frames, _ = features.shape
     if isinstance(model, Averaging):
         return
@@ -207,7 +208,7 @@ def _check_memory(model: Model, features: Tensor) -> None:
         return
     available = available_bytes(features.device)
     if needed > available:
-        raise InputError(
+        raise TooLittleMemory(
             f"{n_frames} players: {needed / 2**30:.1f} GiB of memory are needed and "
             f"{available / 2**30:.1f} GiB are free; use fewer frames, or score: logit, which "
             "needs little memory"
@@ -393,6 +394,13 @@ def table(
     return result if in_place else result.index_select(1, _places(n_frames, features.device))
 
 
+@lru_cache(maxsize=8)
+def _binomials(n: int, size: int, device: torch.device) -> Tensor:
+    """Subsets of each size up to ``size`` of the frames before each: (size + 1, n) int64."""
+    counts = [[comb(before, k) for before in range(n)] for k in range(size + 1)]
+    return moved(np.array(counts, dtype=np.int64), device)
+
+
 def members_of_ranks(n: int, size: int, ranks: slice, device: torch.device) -> Tensor:
     """Members of some of the subsets of ``size`` out of ``n``, in mask order: (rank, size) int32.
 
@@ -402,7 +410,7 @@ def members_of_ranks(n: int, size: int, ranks: slice, device: torch.device) -> T
     rest = torch.arange(ranks.start, ranks.stop, device=device)
     members = torch.empty((len(rest), size), dtype=torch.int32, device=device)
     for position in range(size, 0, -1):
-        counts = torch.tensor([comb(c, position) for c in range(n)], device=device)
+        counts = _binomials(n, size, device)[position]
         member = torch.searchsorted(counts, rest, right=True) - 1
         members[:, position - 1] = member
         rest -= counts[member]

@@ -64,7 +64,7 @@ from pipeline.studies.frames.players import (
 from pipeline.studies.frames.removals import REMOVALS, removal_tables
 from pipeline.studies.frames.replaced_scores import sequences_at_once as replaced_at_once
 from pipeline.studies.frames.shift import changed_sequences, shift_outputs, shift_tables
-from pipeline.studies.frames.tables import scorer
+from pipeline.studies.frames.tables import Batches, scorer
 from pipeline.studies.frames.values import IN_FEATURES, IN_VIDEO, TRUE_AND_PREDICTED, TRUE_CLASS
 
 VERSION = 1
@@ -308,6 +308,7 @@ def _of_removals(setting: Setting, params: RemovalParams, short_videos: ShortVid
     players = sample_players(setting.features, videos, params.n)
     at_once = replaced_at_once(setting.network, params.n, REMOVAL_BYTES)
     at_once = min(at_once, MOST_AT_ONCE.get(setting.device.type, 64))
+    batches = Batches(at_once)
 
     def tables(indices: Sequence[int], _: Classes) -> NDArray[np.float32]:
         some = list(indices)
@@ -317,7 +318,7 @@ def _of_removals(setting: Setting, params: RemovalParams, short_videos: ShortVid
             players.labels[some],
             setting.empty,
             setting.score,
-            at_once,
+            batches,
         )
 
     record = _record(setting, "removal", params.n, REMOVALS, {"removal": list(REMOVALS)})

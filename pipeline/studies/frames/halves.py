@@ -14,11 +14,14 @@ coalition costs three products of C numbers within matrix products, and no expon
 All is computed in float64.
 """
 
+from functools import lru_cache
+
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.core.blocks import map_blocks
+from pipeline.core.blocks import map_blocks, moved
 from pipeline.shapley import SizeSums
 
 LEAST_VALUES = 1 << 21
@@ -84,17 +87,23 @@ def _of_size(first: "_Half", second: "_Half", size: int) -> Sums:
     return holding, total
 
 
+@lru_cache(maxsize=4)
+def _subsets(n: int, device: torch.device) -> tuple[NDArray[np.int64], Tensor]:
+    """Where each size begins, and the subsets by size: (subset, frame), 1 where it is inside."""
+    masks = np.arange(2**n)
+    sizes = np.bitwise_count(masks)
+    order = np.argsort(sizes, kind="stable")
+    starts = np.searchsorted(sizes[order], np.arange(n + 2))
+    inside = (order[:, None] >> np.arange(n)) & 1
+    return starts, moved(inside.astype(np.float64), device)
+
+
 class _Half:
     """Half of the frames: their subsets, by size, and the sums of the subsets' logits."""
 
     def __init__(self, logits: Tensor) -> None:
         self.n = logits.shape[1]
-        masks = np.arange(2**self.n)
-        sizes = np.bitwise_count(masks)
-        order = np.argsort(sizes, kind="stable")
-        self._starts = np.searchsorted(sizes[order], np.arange(self.n + 2))
-        inside = (order[:, None] >> np.arange(self.n)) & 1
-        self._inside = torch.from_numpy(inside.astype(np.float64)).to(logits.device)
+        self._starts, self._inside = _subsets(self.n, logits.device)
         self._sums = self._inside @ logits.double()
 
     def zeros(self, count: int) -> Tensor:

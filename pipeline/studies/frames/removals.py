@@ -13,6 +13,7 @@ from pipeline.store import CoalitionStore
 from pipeline.studies.frames.coalition_scores import Model, Score, table
 from pipeline.studies.frames.removal import Removal
 from pipeline.studies.frames.replaced_scores import replaced_table
+from pipeline.studies.frames.tables import Batches
 from pipeline.studies.frames.values import stored_shapley_values
 
 Floats = NDArray[np.float64]
@@ -36,7 +37,7 @@ def removal_tables(
     labels: NDArray[np.int64],
     empty: torch.Tensor,
     score: Score,
-    at_once: int,
+    batches: Batches,
 ) -> NDArray[np.float32]:
     """Scores of the true class of all coalitions, one output for each of :data:`REMOVALS`.
 
@@ -46,20 +47,22 @@ def removal_tables(
         labels: (video,) true classes.
         empty: (class,) v(∅), in the unit of ``score``.
         score: what v is.
-        at_once: videos in a batch. Every batch has as many, some of them repeated if necessary, so
-            that values do not depend on how many videos are left.
+        batches: says how many videos are evaluated at once.
 
     Returns:
         (video, 2**n, 4)
     """
-    chosen = np.minimum(np.arange(at_once), len(inputs) - 1)
-    batch = torch.from_numpy(inputs[chosen]).to(empty.device)
-    classes = torch.from_numpy(labels[chosen][:, None]).to(empty.device)
-    found = [table(model, batch, empty, score, classes)]
-    for removal in REMOVALS[1:]:
-        scores = replaced_table(model, batch, empty, removal, score)
-        found.append(scores.gather(2, classes[:, None].expand(-1, scores.shape[1], -1)))
-    return torch.cat(found, dim=2)[: len(inputs)].cpu().numpy()
+
+    def tables(chosen: NDArray[np.intp]) -> torch.Tensor:
+        batch = torch.from_numpy(inputs[chosen]).to(empty.device)
+        classes = torch.from_numpy(labels[chosen][:, None]).to(empty.device)
+        found = [table(model, batch, empty, score, classes)]
+        for removal in REMOVALS[1:]:
+            scores = replaced_table(model, batch, empty, removal, score)
+            found.append(scores.gather(2, classes[:, None].expand(-1, scores.shape[1], -1)))
+        return torch.cat(found, dim=2)
+
+    return batches.evaluate(len(inputs), tables)
 
 
 def rank_correlations(first: Floats, second: Floats) -> Floats:
