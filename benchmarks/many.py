@@ -2,11 +2,12 @@
 
     python -m benchmarks.many [--videos N] [--workers N] [--folder DIR] [--json FILE]
 
-A feature file of other origin is made: random features of 16 frames a video. The averaging model is
-trained on it for one epoch. The game of 8 players with two outputs, the true and the predicted
-class, is planned, evaluated and merged. Then all analyses run that read the store of one model, the
-store is verified, and DVC adds it in a repository of its own. The same follows with a tenth of the
-videos: the memory of a step should not depend on their number.
+A feature file of other origin is made: random features of 16 frames a video. The averaging model
+and a small multi-scale one are trained on it for one epoch. The game of 8 players of the averaging
+model with two outputs, the true and the predicted class, is planned, evaluated and merged. Then all
+analyses run that read a store or the features of all videos, the store is verified, and DVC adds it
+in a repository of its own. The same follows with a tenth of the videos: the memory of a step should
+not depend on their number.
 
 Each step runs in a process of its own, which gives its peak memory. The files take some 35 KB a
 video in a temporary directory below ``--folder``, which is removed at the end.
@@ -24,7 +25,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -41,14 +42,36 @@ from pipeline.store import open_store, verify
 from pipeline.store.evaluation import read_receipt
 from pipeline.store.stages import evaluate, merge, plan
 from pipeline.studies.frames import localisation, patterns
+from pipeline.studies.frames.discard import read_attributions
 from pipeline.studies.frames.interactions import pair_blocks
 from pipeline.studies.frames.params import (
+    AccuracyParams,
     DiscardParams,
+    FiguresParams,
+    GameParams,
+    GradientsParams,
     InteractionsParams,
+    LocalisationParams,
     PatternsParams,
+    ScaleParams,
+    ScalesParams,
     TsnParams,
 )
-from pipeline.studies.frames.stages import discard, given, interactions, priors, tsn, values
+from pipeline.studies.frames.players import read_setting, sample_players
+from pipeline.studies.frames.priors import read_priors
+from pipeline.studies.frames.stages import (
+    accuracy,
+    discard,
+    figures,
+    given,
+    gradients,
+    interactions,
+    joint,
+    priors,
+    scales,
+    tsn,
+    values,
+)
 from pipeline.studies.frames.values import read_values, store_behind, true_outputs
 
 VIDEOS = 200_000
@@ -60,6 +83,9 @@ PRIORS = Path("priors.json")
 WEIGHTS = Path("tsn.pt")
 RECEIPT = Path("receipts/tsn.json")
 VALUES = Path("values.h5")
+GRADIENTS = Path("gradients.h5")
+JOINT = Path("joint.pt")
+SCALES = [Path(f"{scale}.pt") for scale in range(1, 5)]
 STORE = Path("results/coalitions/frames/tsn.zarr")
 
 
@@ -108,16 +134,53 @@ def count_classes() -> None:
     priors.main(features=FEATURES, out=PRIORS)
 
 
+def _training(**more: int) -> dict[str, Any]:
+    usual = {"frames": PLAYERS, "dropout": 0.1, "learning_rate": 1e-3, "batch": 512, "draws": 1}
+    return {**usual, "epochs": 1, "least_steps": 0, "seed": 0, **more}
+
+
 def train() -> None:
     """One epoch of the averaging model."""
-    usual = {"frames": PLAYERS, "dropout": 0.1, "learning_rate": 1e-3, "batch": 512, "draws": 1}
-    params = TsnParams.model_validate({**usual, "epochs": 1, "least_steps": 0, "seed": 0})
+    params = TsnParams.model_validate(_training())
     tsn.main(features=FEATURES, priors=PRIORS, params=params, out=WEIGHTS, device="cpu")
 
 
+def train_scales() -> None:
+    """One epoch of each single-scale model."""
+    params = ScaleParams.model_validate(_training(hidden=64))
+    for scale, out in enumerate(SCALES, start=1):
+        scales.main(features=FEATURES, priors=PRIORS, scale=scale, params=params, out=out)
+
+
+def train_jointly() -> None:
+    """One epoch of the single-scale models together, on four draws of every video."""
+    params = ScalesParams.model_validate(_training(hidden=64, draws=4, n_max=len(SCALES)))
+    joint.main(features=FEATURES, priors=PRIORS, params=params, out=JOINT)
+
+
+def measure_accuracy() -> None:
+    """Accuracy of both models with one and two frames, of each scale, of a linear classifier."""
+    accuracy.main(
+        trn_features=FEATURES,
+        tsn_features=FEATURES,
+        trn_training=FEATURES,
+        tsn_training=FEATURES,
+        scales=SCALES,
+        tsn=WEIGHTS,
+        joint=JOINT,
+        priors=PRIORS,
+        params=AccuracyParams(max_frames=2),
+        score="probability",
+        out=Path("accuracy.json"),
+        curve=Path("accuracy.csv"),
+    )
+
+
+GAME = {"n": PLAYERS, "score": "probability", "short_videos": "repeat", "clips": None}
+
+
 def _game() -> dict[str, Any]:
-    coalitions = {"n": PLAYERS, "score": "probability", "outputs": "true_and_predicted"}
-    coalitions |= {"short_videos": "repeat", "clips": None}
+    coalitions = {**GAME, "outputs": "true_and_predicted"}
     files = {"features": str(FEATURES), "weights": [str(WEIGHTS)], "priors": str(PRIORS)}
     return {"study": "frames", "game": "tsn", "given": {**files, "coalitions": coalitions}}
 
@@ -144,12 +207,39 @@ def make_values() -> None:
     values.main(model="tsn", receipt=RECEIPT, out=VALUES, table=Path("values.csv"))
 
 
+def attribute() -> None:
+    """Integrated Gradients and GradCAM of all frames."""
+    gradients.main(
+        model="tsn",
+        features=FEATURES,
+        train_features=FEATURES,
+        weights=[WEIGHTS],
+        priors=PRIORS,
+        game=GameParams.model_validate(GAME),
+        params=GradientsParams(baseline="mean", steps=8),
+        out=GRADIENTS,
+        device="cpu",
+    )
+
+
+def draw() -> None:
+    """The summary of all videos, and pictures of two."""
+    figures.main(
+        values=[VALUES],
+        classes=PRIORS,
+        params=FiguresParams(clips=2),
+        clips=Path("clips"),
+        summary_figure=Path("summary.png"),
+        summary=Path("summary.json"),
+    )
+
+
 def discard_frames() -> None:
     """Curves of discarded frames."""
     discard.main(
         receipts=[RECEIPT],
         values=[VALUES],
-        gradients=[],
+        gradients=[GRADIENTS],
         params=DiscardParams(random_orders=10, seed=0),
         out=Path("discard.json"),
         curves=Path("discard.csv"),
@@ -170,15 +260,23 @@ def pairs() -> None:
     )
 
 
-def contributions() -> None:
-    """Marginal contributions by size: what ``patterns`` reads from the store."""
+def find_patterns() -> None:
+    """Marginal contributions by size, positions by class. The second model is made up here."""
     params = PatternsParams(classes=4, videos_at_least=5, draws=1000, seed=0)
-    patterns.by_size(read_values(VALUES), VALUES, RECEIPT, params)
+    known = read_values(VALUES)
+    patterns.by_size(known, VALUES, RECEIPT, params)
+    models = {"trn": replace(known, esv_true=known.esv_predicted), "tsn": known}
+    patterns.positions(models, read_priors(PRIORS)[0], params)
 
 
 def localise() -> None:
-    """Attributions from few coalitions: what ``localisation`` reads from the store."""
+    """Attributions of all methods; only their comparison with known actions is left out."""
     known = read_values(VALUES)
+    read_attributions(known, GRADIENTS)
+    setting = read_setting("tsn", FEATURES, [WEIGHTS], PRIORS, "probability", device=CPU)
+    players = sample_players(setting.features, np.arange(len(setting.features)), PLAYERS)
+    params = LocalisationParams(m=16, iterations=1, seed=0)
+    localisation.sampled_values(setting, players, params)
     with store_behind(RECEIPT, known) as store:
         outputs = true_outputs(store, known)
         localisation.left_out(store, outputs)
@@ -234,6 +332,9 @@ def measure(folder: Path, videos: int, workers: int) -> tuple[list[Step], Size]:
     (folder / "source.h5").unlink()
     step("count the classes", count_classes)
     step("train an epoch", train)
+    step("train the scales", train_scales)
+    step("train them jointly", train_jointly)
+    step("accuracy", measure_accuracy)
     step("plan", plan_game)
     context = multiprocessing.get_context("spawn")
     start = time.perf_counter()
@@ -250,9 +351,11 @@ def measure(folder: Path, videos: int, workers: int) -> tuple[list[Step], Size]:
     step("plan again", plan_game)
     step("evaluate again", evaluate_part, 0, 1)
     step("values", make_values)
+    step("gradients", attribute)
+    step("figures", draw)
     step("discard", discard_frames)
     step("interactions", pairs)
-    step("contributions", contributions)
+    step("patterns", find_patterns)
     step("localisation", localise)
     step("store verify", verify_store)
     found += [Step(name, videos, seconds, None) for name, seconds in _dvc(folder)]

@@ -132,7 +132,7 @@ def test_a_store_of_some_videos(tmp_path, monkeypatch, capsys):
     assert list(below.iterdir()) == []
     report = json.loads((tmp_path / "m").read_text())
     steps = [(step["step"], step["videos"]) for step in report["steps"]]
-    assert len(steps) == len(set(steps)) == 2 * 18
+    assert len(steps) == len(set(steps)) == 2 * 23
     assert {videos for _, videos in steps} == {30, 3}
     assert all(0 < step["seconds"] < math.inf for step in report["steps"])
     assert [each["videos"] for each in report["stores"]] == [30, 3]
