@@ -1,6 +1,6 @@
 """Accuracy of both models against the number of frames that they see (Fig. 10)."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -23,7 +23,7 @@ LINEAR_CLIPS = 2000
 """Training clips that a linear classifier is fitted to."""
 
 VIDEOS_AT_ONCE = {"cpu": 64, "cuda": 512}
-ALONE_AT_ONCE = 1 << 14
+ALONE_AT_ONCE = 1 << 10
 """Clips that a single-scale model classifies at once."""
 
 
@@ -37,15 +37,15 @@ def counterparts(pairs: Sequence[tuple[str, str]], classes: tuple[str, ...]) -> 
     return result
 
 
-def predict(
+def score_blocks(
     model: Model,
     features: FeatureSet,
     n_frames: int,
     score: Score,
     device: torch.device,
     clips: NDArray[np.int64] | None = None,
-) -> NDArray[np.float32]:
-    """Scores of some clips from ``n_frames`` frames spread evenly over each: (clip, class).
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Scores of some clips from ``n_frames`` frames spread evenly over each, some clips at a time.
 
     Args:
         model: in evaluation mode, on ``device``.
@@ -54,16 +54,30 @@ def predict(
         score: what a class score is.
         device: where the model is evaluated.
         clips: numbers of clips (clip,); None: all.
+
+    Yields:
+        Numbers of clips (clip,), and their scores (clip, class).
     """
-    rows = []
     chosen = np.arange(len(features)) if clips is None else clips
     at_once = VIDEOS_AT_ONCE.get(device.type, 64)
     for start in range(0, len(chosen), at_once):
         videos = chosen[start : start + at_once]
         frames = sampling.spread(features.lengths[videos], n_frames)
         batch = torch.from_numpy(features.gather(videos, frames)).to(device)
-        rows.append(whole_scores(model, batch, score).cpu().numpy())
-    return np.concatenate(rows)
+        yield videos, whole_scores(model, batch, score).cpu().numpy()
+
+
+def predict(
+    model: Model,
+    features: FeatureSet,
+    n_frames: int,
+    score: Score,
+    device: torch.device,
+    clips: NDArray[np.int64] | None = None,
+) -> NDArray[np.int64]:
+    """Class of highest score of some clips: (clip,). Arguments as :func:`score_blocks`."""
+    blocks = score_blocks(model, features, n_frames, score, device, clips)
+    return np.concatenate([scores.argmax(axis=1) for _, scores in blocks])
 
 
 def accuracies(
@@ -82,16 +96,31 @@ def accuracies(
         ``top1_rest`` of the other clips; ``top1_pair_blind`` of all clips, with each pair counted
         as one class.
     """
-    predicted = scores.argmax(axis=1)
+    return _shares(*_judged(scores, labels, counterpart[labels]), labels, counterpart)
+
+
+def _judged(
+    scores: NDArray[np.float32], labels: NDArray[np.int64], other: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Predicted classes (clip,), and whether the true class is above the other of its pair."""
+    clips = np.arange(len(scores))
+    return scores.argmax(axis=1), scores[clips, labels] > scores[clips, other]
+
+
+def _shares(
+    predicted: NDArray[np.int64],
+    above: NDArray[np.bool_],
+    labels: NDArray[np.int64],
+    counterpart: NDArray[np.int64],
+) -> dict[str, float]:
+    """:func:`accuracies` from what :func:`_judged` returns."""
     right = predicted == labels
     result = {"top1": float(right.mean())}
     other = counterpart[labels]
     paired = other >= 0
     if paired.any():
-        clips = np.flatnonzero(paired)
-        above = scores[clips, labels[clips]] > scores[clips, other[clips]]
         result["top1_pairs"] = float(right[paired].mean())
-        result["within_pairs"] = float(above.mean())
+        result["within_pairs"] = float(above[paired].mean())
         result["top1_pair_blind"] = float((right | (paired & (predicted == other))).mean())
         if not paired.all():
             result["top1_rest"] = float(right[~paired].mean())
@@ -121,8 +150,13 @@ def by_frames(
     measured: dict[str, list[float]] = {}
     with progress(f"frames_accuracy {name}", len(counts), "frame counts") as advance:
         for n_frames in counts:
-            scores = predict(model, features, n_frames, score, device)
-            for key, value in accuracies(scores, features.labels, counterpart).items():
+            # Scores of all classes of all clips would grow with both.
+            judged = [
+                _judged(scores, features.labels[clips], counterpart[features.labels[clips]])
+                for clips, scores in score_blocks(model, features, n_frames, score, device)
+            ]
+            predicted, above = (np.concatenate(parts) for parts in zip(*judged, strict=True))
+            for key, value in _shares(predicted, above, features.labels, counterpart).items():
                 measured.setdefault(key, []).append(value)
             advance()
     return measured
@@ -182,10 +216,15 @@ def learning(
         DummyClassifier() if one_class else LogisticRegression(C=0.1, max_iter=1000),
     ).fit(means, labels)
     of_linear = [linear.score(means, labels)]
-    of_linear.append(linear.score(_means(validation, every), validation.labels))
+    right = [
+        linear.predict(_means(validation, every[some.start : some.stop]))
+        == validation.labels[some.start : some.stop]
+        for some in ranges(len(validation))
+    ]
+    of_linear.append(np.concatenate(right).mean())
     of_model = []
     for features, clips in ((train, some), (validation, every)):
-        said = predict(model, features, n_frames, score, device, clips).argmax(axis=1)
+        said = predict(model, features, n_frames, score, device, clips)
         of_model.append(float((said == features.labels[clips]).mean()))
     return Learning(
         clips=len(some),
@@ -224,9 +263,9 @@ def jointly(
     each = {}
     for name, model in (("apart", apart), ("joint", joint)):
         alone = np.stack([_right_alone(model, features, size, device) for size in sizes])
-        scores = predict(model, features, model.n_max, score, device)
+        said = predict(model, features, model.n_max, score, device)
         each[name] = {"mean_alone": alone.mean(axis=0)}
-        each[name]["together"] = scores.argmax(axis=1) == features.labels
+        each[name]["together"] = said == features.labels
         shares = {key: float(right.mean()) for key, right in each[name].items()}
         found[name] = {"alone": alone.mean(axis=1).tolist(), **shares}
     differences = {}
@@ -252,7 +291,14 @@ def _right_alone(
 
 def _means(features: FeatureSet, clips: NDArray[np.integer]) -> NDArray[np.float64]:
     """Mean features of clips: (clip, feature_dim)."""
-    return np.stack([features.of_videos(c, c + 1).mean(axis=0, dtype=np.float64) for c in clips])
+    first, last = int(clips[0]), int(clips[-1])
+    if last - first == len(clips) - 1:
+        # A range is read at once.
+        rows = features.of_videos(first, last + 1)
+        parts = np.split(rows, features.starts[first + 1 : last + 1] - features.starts[first])
+    else:
+        parts = [features.of_videos(c, c + 1) for c in clips]
+    return np.stack([part.mean(axis=0, dtype=np.float64) for part in parts])
 
 
 def by_chance(counterpart: NDArray[np.int64]) -> dict[str, float]:

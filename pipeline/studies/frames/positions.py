@@ -8,13 +8,19 @@ models' values were exchangeable. The latter comes from draws that swap the two 
 each video with probability 1/2 (a paired permutation test).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.core.errors import InputError
+from pipeline.studies.frames.feature_rows import ranges
 from pipeline.studies.frames.summaries import Floats, Ints
+
+_BYTES = 1 << 25
+"""Approximate memory of a matrix."""
 
 
 @dataclass(frozen=True)
@@ -95,26 +101,30 @@ def likeness(
     rows = np.full((n_classes, 5), np.nan)
     for c in np.flatnonzero(counts) if off_diagonal.any() else ():
         of_class = labels == c
-        ours = 100 * _greater(first[of_class])[:, off_diagonal].astype(np.float64)
-        theirs = 100 * _greater(second[of_class])[:, off_diagonal].astype(np.float64)
+        ours = _greater(first[of_class])[:, off_diagonal]
+        theirs = _greater(second[of_class])[:, off_diagonal]
         # Each class has its own generator, so its draws do not depend on the other classes.
         rng = np.random.default_rng([seed, int(c)])
         rows[c] = _compare(ours, theirs, draws, rng)
     return Likeness(counts, *rows.T)
 
 
-def _compare(ours: Floats, theirs: Floats, draws: int, rng: np.random.Generator) -> list[float]:
+def _compare(
+    ours: NDArray[np.bool_], theirs: NDArray[np.bool_], draws: int, rng: np.random.Generator
+) -> list[float]:
     """Difference, standard error, by chance, p-value, correlation; maps by video, (video, pair)."""
     n_videos = len(ours)
-    apart = ours - theirs
-    difference = np.abs(apart.mean(axis=0)).mean()
-    weights = rng.multinomial(n_videos, np.full(n_videos, 1 / n_videos), size=draws)
-    resampled = np.abs(weights @ apart / n_videos).mean(axis=1)
-    signs = rng.choice([-1.0, 1.0], size=(draws, n_videos))
-    swapped = np.abs(signs @ apart / n_videos).mean(axis=1)
+    apart = ours.astype(np.int8) - theirs
+    difference = np.abs(_percent(apart.sum(axis=0, dtype=np.float64), n_videos)).mean()
+    chances = np.full(n_videos, 1 / n_videos)
+    resampled = _drawn(lambda count: rng.multinomial(n_videos, chances, size=count), apart, draws)
+    swapped = _drawn(lambda count: rng.choice([-1.0, 1.0], size=(count, n_videos)), apart, draws)
     # The margin counts ties: sums in another order differ in the last digits.
     as_much = int((swapped >= difference - 1e-9).sum())
-    maps = ours.mean(axis=0), theirs.mean(axis=0)
+    maps = (
+        _percent(ours.sum(axis=0, dtype=np.float64), n_videos),
+        _percent(theirs.sum(axis=0, dtype=np.float64), n_videos),
+    )
     varies = all(np.ptp(values) > 0 for values in maps)
     return [
         difference,
@@ -123,6 +133,30 @@ def _compare(ours: Floats, theirs: Floats, draws: int, rng: np.random.Generator)
         (as_much + 1) / (draws + 1),
         np.corrcoef(*maps)[0, 1] if varies else np.nan,
     ]
+
+
+def _drawn(draw: Callable[[int], NDArray[Any]], apart: NDArray[np.int8], draws: int) -> Floats:
+    """Mean absolute difference of the maps in each draw of weights of the videos: (draw,).
+
+    Args:
+        draw: returns the weights of so many draws, (draw, video).
+        apart: difference of the maps by video, (video, pair).
+        draws: how many.
+    """
+    n_videos = len(apart)
+    found = []
+    for some in ranges(draws, max(1, _BYTES // (8 * n_videos))):
+        weights = draw(len(some))
+        sums = np.zeros((len(some), apart.shape[1]))
+        for videos in ranges(n_videos, max(1, _BYTES // (8 * apart.shape[1]))):
+            part = slice(videos.start, videos.stop)
+            sums += weights[:, part] @ apart[part].astype(np.float64)
+        found.append(np.abs(_percent(sums, n_videos)).mean(axis=1))
+    return np.concatenate(found)
+
+
+def _percent(sums: Floats, n_videos: int) -> Floats:
+    return np.asarray(100 * sums / n_videos)
 
 
 def most_and_least_alike(found: Likeness, count: int, *, at_least: int = 1) -> tuple[Ints, Ints]:
