@@ -466,6 +466,16 @@ def test_likeness_is_that_of_the_maps():
     assert np.isnan(found.difference[2])
 
 
+def test_likeness_does_not_depend_on_blocks(monkeypatch):
+    first, second = RNG(2).normal(size=(2, 30, 3))
+    labels = np.arange(30) % 2
+    whole = positions.likeness(first, second, labels, 2, draws=50)
+    monkeypatch.setattr(positions, "_BYTES", 8 * 40)
+    blocks = positions.likeness(first, second, labels, 2, draws=50)
+    for name in ("difference", "standard_error", "by_chance", "p_value", "correlation"):
+        np.testing.assert_array_equal(getattr(blocks, name), getattr(whole, name))
+
+
 def exact_swaps(first, second):
     """Difference of the maps for each of the 2**videos ways to swap the models' values."""
     n_videos, labels = len(first), np.zeros(len(first), dtype=int)

@@ -42,3 +42,12 @@ def test_every_subsequence_is_as_likely():
 def test_a_video_without_frames_is_refused():
     with pytest.raises(InputError, match="video 1 has no frames"):
         sampling.spread(np.array([3, 0]), 2)
+
+
+def test_subsequences_do_not_depend_on_blocks(monkeypatch):
+    lengths = np.random.default_rng(0).integers(1, 40, 50)
+    whole = sampling.subsequences(lengths, 8, 3, np.random.default_rng(1))
+    monkeypatch.setattr(sampling, "_AT_ONCE", 7)
+    np.testing.assert_array_equal(
+        sampling.subsequences(lengths, 8, 3, np.random.default_rng(1)), whole
+    )

@@ -52,11 +52,12 @@ def train_classifier(
         rng = np.random.default_rng([*seed, epoch])
         order = rng.permutation(np.repeat(np.arange(len(features)), params.draws))
         frames = choose(features.lengths[order], rng)
-        index = torch.from_numpy(features.starts[order][:, None] + frames).to(target)
+        first = features.starts[order][:, None]
+        index = None if rows is None else torch.from_numpy(first + frames).to(target)
         videos = torch.from_numpy(order).to(target)
         for start in range(0, len(order), params.batch):
             chosen = slice(start, start + params.batch)
-            if rows is not None:
+            if rows is not None and index is not None:
                 some = rows[index[chosen]]
             else:
                 some = torch.from_numpy(features.gather(order[chosen], frames[chosen])).to(target)

@@ -7,6 +7,9 @@ from pipeline.core.errors import InputError
 
 Indices = NDArray[np.int64]
 
+_AT_ONCE = 1 << 14
+"""Videos whose random numbers are in memory at once."""
+
 
 def spread(lengths: NDArray[np.int64], count: int) -> Indices:
     """Middle frames of ``count`` equal segments of each video: (video, count).
@@ -59,6 +62,14 @@ def subsequences(
     Returns:
         (video, size) ascending frame numbers.
     """
-    frames = in_segments(lengths, rng.random((len(lengths), segments)))
-    kept = np.sort(np.argsort(rng.random(frames.shape), axis=1)[:, :size], axis=1)
-    return np.take_along_axis(frames, kept, axis=1)
+    frames = np.empty((len(lengths), segments), dtype=np.int32)
+    chosen = np.empty((len(lengths), size), dtype=np.int64)
+    # In blocks, the same numbers are drawn, and less memory is taken for them.
+    blocks = [slice(start, start + _AT_ONCE) for start in range(0, len(lengths), _AT_ONCE)]
+    for some in blocks:
+        frames[some] = in_segments(lengths[some], rng.random(frames[some].shape))
+    for some in blocks:
+        drawn = rng.random(frames[some].shape)
+        kept = np.sort(np.argsort(drawn, axis=1)[:, :size], axis=1)
+        chosen[some] = np.take_along_axis(frames[some], kept, axis=1)
+    return chosen

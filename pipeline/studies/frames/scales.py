@@ -60,8 +60,13 @@ def train_jointly(
     scales = [_untrained(features, n_classes, size, params) for size in sizes]
 
     def choose(lengths: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.int64]:
-        drawn = [sampling.subsequences(lengths, params.frames, size, rng) for size in sizes]
-        return np.concatenate(drawn, axis=1)
+        drawn = np.empty((len(lengths), sum(sizes)), dtype=np.int64)
+        place = 0
+        for size in sizes:
+            found = sampling.subsequences(lengths, params.frames, size, rng)
+            drawn[:, place : place + size] = found
+            place += size
+        return drawn
 
     train_classifier(
         Joint(scales),
