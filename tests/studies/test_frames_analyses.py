@@ -1,5 +1,6 @@
 """Compares the analyses of frames with slow, obvious code, on random arrays and edge cases."""
 
+import tracemalloc
 from dataclasses import asdict
 from itertools import combinations
 
@@ -474,6 +475,16 @@ def test_likeness_does_not_depend_on_blocks(monkeypatch):
     blocks = positions.likeness(first, second, labels, 2, draws=50)
     for name in ("difference", "standard_error", "by_chance", "p_value", "correlation"):
         np.testing.assert_array_equal(getattr(blocks, name), getattr(whole, name))
+
+
+def test_likeness_takes_no_memory_for_all_draws_of_all_videos(monkeypatch):
+    monkeypatch.setattr(positions, "_BYTES", 1 << 20)
+    first, second = RNG(2).normal(size=(2, 4000, 3))
+    tracemalloc.start()
+    positions.likeness(first, second, np.zeros(4000, dtype=int), 1, draws=1000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5 << 20  # of 32 MB for the weights in all draws
 
 
 def exact_swaps(first, second):

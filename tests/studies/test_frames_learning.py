@@ -1,5 +1,7 @@
 """Tests whether models of frames have learned, compared with a linear classifier."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -46,6 +48,16 @@ def test_few_clips_are_trained_on_for_more_epochs(least_steps, has_learned):
     assert found.has_learned == has_learned
     assert found.told()["has_learned"] == has_learned
     assert (found.train > 0.85) == has_learned
+
+
+def test_means_of_all_clips_are_not_in_memory():
+    train, many = clips(50, 1), clips(10_000, 2)
+    model = trained(train, least_steps=0)
+    tracemalloc.start()
+    learning(model, train, many, 3, "probability", CPU)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1 << 20  # of 1.3 MB for the means, in float64
 
 
 def test_clips_of_one_class():

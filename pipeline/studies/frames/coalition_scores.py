@@ -14,9 +14,10 @@ Each size needs only the size below, so the scores of all coalitions are kept on
 of a working table holds a coalition's values in all sequences side by side. The sequences share the
 indices, and one pass serves as many of them as memory holds.
 
-On a GPU the host only starts operations: nothing is copied to it between sizes. What is done
-otherwise there than on the CPU (one product for the projections of all positions, rows of a
-complete table in another order first) was tested on the CPU, and not timed on a GPU.
+On a GPU the host only starts operations: between sizes nothing is copied to it, and it waits for
+nothing, which tests check with tensors without values. What is done otherwise there than on the CPU
+(one product for the projections of all positions, rows of a complete table in another order first)
+was tested on the CPU. Nothing of it was timed on a GPU; docs/performance.md says what is expected.
 """
 
 from collections.abc import Callable, Iterator
