@@ -1,5 +1,7 @@
 """Choice of the frames of a video."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -51,6 +53,16 @@ def in_segments(lengths: NDArray[np.int64], positions: NDArray[np.float64]) -> I
     return np.minimum(chosen, lengths[:, None] - 1)
 
 
+def drawn_in_segments(
+    lengths: NDArray[np.int64], segments: int, rng: np.random.Generator
+) -> Indices:
+    """A random frame of each of equal segments of each video: (video, segment) ascending."""
+    frames = np.empty((len(lengths), segments), dtype=np.int64)
+    for some in _blocks(len(lengths)):
+        frames[some] = in_segments(lengths[some], rng.random(frames[some].shape))
+    return frames
+
+
 def subsequences(
     lengths: NDArray[np.int64], segments: int, size: int, rng: np.random.Generator
 ) -> Indices:
@@ -62,14 +74,15 @@ def subsequences(
     Returns:
         (video, size) ascending frame numbers.
     """
-    frames = np.empty((len(lengths), segments), dtype=np.int32)
+    frames = drawn_in_segments(lengths, segments, rng)
     chosen = np.empty((len(lengths), size), dtype=np.int64)
-    # In blocks, the same numbers are drawn, and less memory is taken for them.
-    blocks = [slice(start, start + _AT_ONCE) for start in range(0, len(lengths), _AT_ONCE)]
-    for some in blocks:
-        frames[some] = in_segments(lengths[some], rng.random(frames[some].shape))
-    for some in blocks:
+    for some in _blocks(len(lengths)):
         drawn = rng.random(frames[some].shape)
         kept = np.sort(np.argsort(drawn, axis=1)[:, :size], axis=1)
         chosen[some] = np.take_along_axis(frames[some], kept, axis=1)
     return chosen
+
+
+def _blocks(count: int) -> Iterator[slice]:
+    """Rows in blocks: the same numbers are drawn as for all at once, and take less memory."""
+    return (slice(start, start + _AT_ONCE) for start in range(0, count, _AT_ONCE))

@@ -21,9 +21,7 @@ def train_averaging(
     train_classifier(
         network,
         features,
-        lambda lengths, rng: sampling.in_segments(
-            lengths, rng.random((len(lengths), params.frames))
-        ),
+        lambda lengths, rng: sampling.drawn_in_segments(lengths, params.frames, rng),
         params=params,
         seed=[params.seed],
         description="frames_tsn",
