@@ -141,21 +141,17 @@ def test_a_real_gpu_does_not_wait_either(kind):
     model = make_model(kind)
     features, _ = make_input(model, 3, 9)
 
-    def scores(device):
-        model.to(device)
+    def scores(some):
         found = coalition_scores.map_scores(
-            model, features.to(device), "probability", lambda block: block.scores.clone()
+            model, some, "probability", lambda block: block.scores.clone()
         )
         return torch.cat(list(found))
 
-    expected = scores("cpu")
+    expected = scores(features)
+    model, features = model.to(GPU), features.to(GPU)
     torch.cuda.set_sync_debug_mode("error")
     try:
-        found = coalition_scores.map_scores(
-            model.to(GPU), features.pin_memory().to(GPU, non_blocking=True), "probability",
-            lambda block: block.scores.clone(),
-        )  # fmt: skip
-        found = torch.cat(list(found))
+        found = scores(features)
     finally:
         torch.cuda.set_sync_debug_mode("default")
     torch.testing.assert_close(found.cpu(), expected, atol=1e-6, rtol=1e-5)
