@@ -70,11 +70,17 @@ def fit(
         for epoch in range(epochs):
             note = f"epoch {epoch + 1}/{epochs}" + _last(history)
             # Losses stay on the device until the epoch ends, because reading one waits for it.
-            losses = []
+            # They are in one tensor: one of its own for each, between the large ones of a step,
+            # would keep the allocator from using the gaps again.
+            losses, count = torch.empty(0), 0
             for batch in batches(epoch):
-                losses.append(_step(loss, batch, at_once, optimizer, scheduler))
+                found = _step(loss, batch, at_once, optimizer, scheduler)
+                if count == len(losses):
+                    losses = torch.cat([losses.to(found), found.new_empty(max(count, 1024))])
+                losses[count] = found
+                count += 1
                 advance(1, note=note)
-            history.append(_mean(losses, description, epoch, learning_rate))
+            history.append(_mean(losses[:count], description, epoch, learning_rate))
             log.debug("%s: epoch %d/%d, loss %.4g", description, epoch + 1, epochs, history[-1])
     network.eval()
     if history:
@@ -107,13 +113,13 @@ def _step(
     return found.detach()
 
 
-def _mean(losses: list[Tensor], description: str, epoch: int, learning_rate: float) -> float:
+def _mean(losses: Tensor, description: str, epoch: int, learning_rate: float) -> float:
     """Mean loss of an epoch; raises InputError if there is none, or it is NaN or Inf."""
-    if not losses:
+    if not len(losses):
         raise InputError(
             f"{description}: there was nothing to train on; the log names what was left out"
         )
-    mean = float(torch.stack(losses).mean())
+    mean = float(losses.mean())
     if not math.isfinite(mean):
         raise InputError(
             f"{description}: the loss became {mean} in epoch {epoch + 1}; lower the learning rate "
