@@ -307,9 +307,11 @@ def _multi_scale_size(
     shape = (-1, n_sequences, model.n_classes)
 
     def average(rows: slice) -> Tensor:
-        mean = functional.embedding_bag(index.subsets[rows], smaller, mode="mean")
-        table[rows] = mean
-        return class_scores(mean.view(shape), score)
+        block = table[rows]
+        # mode="mean" divides in a slow pass of its own, and cannot write into the table.
+        total = functional.embedding_bag(index.subsets[rows], smaller, mode="sum")
+        torch.div(total, size, out=block)
+        return class_scores(block.view(shape), score)
 
     if size > model.n_max:
         return average
@@ -326,8 +328,8 @@ def _multi_scale_size(
         if size == 1:
             block.copy_(single)
         else:
-            mean = functional.embedding_bag(index.subsets[rows], smaller, mode="mean")
-            torch.lerp(mean, single, 1 / size, out=block)
+            total = functional.embedding_bag(index.subsets[rows], smaller, mode="sum")
+            torch.lerp(total.div_(size), single, 1 / size, out=block)
         return class_scores(block.view(shape), score)
 
     return blend
@@ -343,7 +345,8 @@ def _averaging_size(
     single = single.reshape(n_frames, -1)
 
     def average(rows: slice) -> Tensor:
-        mean = functional.embedding_bag(index.players[rows], single, mode="mean")
+        total = functional.embedding_bag(index.players[rows], single, mode="sum")
+        mean = total.div_(index.players.shape[1])
         return class_scores(mean.view(-1, n_sequences, model.n_classes), score)
 
     return average
