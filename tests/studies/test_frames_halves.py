@@ -60,6 +60,7 @@ def test_neither_memory_nor_threads_nor_the_batch_change_the_values(monkeypatch)
     finally:
         torch.set_num_threads(threads)
     monkeypatch.setattr(halves, "_BYTES", 1)
+    monkeypatch.setattr(halves, "_CACHE_BYTES", 1)
     np.testing.assert_allclose(marginals_by_size(model, features, empty), before, atol=1e-13)
     alone = marginals_by_size(model, features[2:3], empty)
     np.testing.assert_allclose(alone[0], before[2], atol=1e-13)

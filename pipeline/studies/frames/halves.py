@@ -14,6 +14,7 @@ coalition costs three products of C numbers within matrix products, and no expon
 All is computed in float64.
 """
 
+from collections.abc import Iterator
 from functools import lru_cache
 
 import numpy as np
@@ -34,7 +35,10 @@ LARGEST_SPAN = 600.0
 """Difference between a frame's largest and smallest logit from which factors could underflow."""
 
 _BYTES = 1 << 24
-"""Approximate memory of a matrix."""
+"""Approximate memory of a half's sums of logits."""
+
+_CACHE_BYTES = 1 << 20
+"""Approximate memory of the factors, and of a block of D, that a thread has at once."""
 
 
 def averaging_sums(logits: Tensor, empty: Tensor) -> SizeSums:
@@ -69,22 +73,53 @@ Sums = tuple[Tensor, Tensor]
 
 
 def _of_size(first: "_Half", second: "_Half", size: int) -> Sums:
-    n = first.n + second.n
-    holding, total = first.zeros(n), first.zeros(1)[0]
-    for size_a in range(max(0, size - second.n), min(size, first.n) + 1):
-        a, b = first.factors(size_a, size), second.factors(size - size_a, size)
-        of_a, of_b = first.members(size_a), second.members(size - size_a)
-        over_a = torch.zeros_like(b)
-        at_once = max(1, _BYTES // (8 * b.shape[0] * b.shape[1]))
-        for start in range(0, a.shape[1], at_once):
-            rows = a[:, start : start + at_once]
-            shares = torch.bmm(rows, b.transpose(1, 2)).reciprocal_()
-            over_b = torch.bmm(shares, b).mul_(rows)
-            over_a += torch.bmm(shares.transpose(1, 2), rows)
-            holding[: first.n] += torch.einsum("ri,vrc->ivc", of_a[start : start + at_once], over_b)
-            total += over_b.sum(dim=1)
-        holding[first.n :] += torch.einsum("ri,vrc->ivc", of_b, over_a.mul_(b))
+    holding, total = first.zeros(first.n + second.n), first.zeros(1)[0]
+    for least, most in _parts(first, second, size):
+        part_holding, part_total = _of_part(first, second, size, least, most)
+        holding += part_holding
+        total += part_total
     return holding, total
+
+
+def _parts(first: "_Half", second: "_Half", size: int) -> Iterator[tuple[int, int]]:
+    """Least and most frames in the first half, in parts whose factors stay in a cache."""
+    least, last = max(0, size - second.n), min(size, first.n)
+    used = 0
+    for in_first in range(least, last + 1):
+        needed = first.n_bytes(in_first) + second.n_bytes(size - in_first)
+        if used and used + needed > _CACHE_BYTES:
+            yield least, in_first - 1
+            least, used = in_first, 0
+        used += needed
+    yield least, last
+
+
+def _of_part(first: "_Half", second: "_Half", size: int, least: int, most: int) -> Sums:
+    rows_a, rows_b = first.rows(least, most), second.rows(size - most, size - least)
+    a, b = first.factors(rows_a, size), second.factors(rows_b, size)
+    for size_a in range(least, most + 1):
+        of_a, of_b = first.rows(size_a, size_a), second.rows(size - size_a, size - size_a)
+        # These rows are in no other pair of parts, so the sums can take their place.
+        _factors_to_sums(
+            a[:, of_a.start - rows_a.start : of_a.stop - rows_a.start],
+            b[:, of_b.start - rows_b.start : of_b.stop - rows_b.start],
+        )
+    holding = torch.cat([first.by_frame(rows_a, a), second.by_frame(rows_b, b)])
+    return holding, a.sum(dim=1)
+
+
+def _factors_to_sums(a: Tensor, b: Tensor) -> None:
+    """Replace factors (sequence, subset, class) by the sums of v over the subsets of the other."""
+    at_once = max(1, _CACHE_BYTES // (8 * b.shape[0] * b.shape[1]))
+    over_a: Tensor | None = None
+    for rows in a.split(at_once, dim=1):
+        shares = torch.bmm(rows, b.transpose(1, 2)).reciprocal_()
+        if over_a is None:
+            over_a = torch.bmm(shares.transpose(1, 2), rows)
+        else:
+            over_a.baddbmm_(shares.transpose(1, 2), rows)
+        rows.mul_(torch.bmm(shares, b))
+    b.mul_(over_a)
 
 
 @lru_cache(maxsize=4)
@@ -104,21 +139,28 @@ class _Half:
     def __init__(self, logits: Tensor) -> None:
         self.n = logits.shape[1]
         self._starts, self._inside = _subsets(self.n, logits.device)
-        self._sums = self._inside @ logits.double()
+        sums = self._inside @ logits.double()
+        self._sums = sums.sub_(sums.amax(dim=2, keepdim=True))
+
+    def rows(self, least: int, most: int) -> slice:
+        """Rows of the subsets of ``least`` to ``most`` frames."""
+        return slice(int(self._starts[least]), int(self._starts[most + 1]))
 
     def zeros(self, count: int) -> Tensor:
         """Zeros (count, sequence, class)."""
         n_sequences, _, n_classes = self._sums.shape
         return self._sums.new_zeros((count, n_sequences, n_classes))
 
-    def _rows(self, size: int) -> slice:
-        return slice(int(self._starts[size]), int(self._starts[size + 1]))
+    def n_bytes(self, size: int) -> int:
+        """Memory of the factors of a size's subsets."""
+        rows = self.rows(size, size)
+        n_sequences, _, n_classes = self._sums.shape
+        return 8 * n_sequences * (rows.stop - rows.start) * n_classes
 
-    def members(self, size: int) -> Tensor:
-        """Subsets of a size: (subset, frame), 1 where the frame is inside."""
-        return self._inside[self._rows(size)]
+    def factors(self, rows: slice, of: int) -> Tensor:
+        """exp(L / of) of some subsets (sequence, subset, class), each row times some factor."""
+        return torch.div(self._sums[:, rows], of).exp_()
 
-    def factors(self, size: int, of: int) -> Tensor:
-        """exp(L / of) of a size's subsets (sequence, subset, class), each row times some factor."""
-        sums = self._sums[:, self._rows(size)] / of
-        return (sums - sums.amax(dim=2, keepdim=True)).exp_()
+    def by_frame(self, rows: slice, values: Tensor) -> Tensor:
+        """Sums over the subsets that hold each frame: (frame, sequence, class)."""
+        return torch.matmul(self._inside[rows].t(), values).transpose(0, 1)
