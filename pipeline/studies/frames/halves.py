@@ -111,13 +111,10 @@ def _of_part(first: "_Half", second: "_Half", size: int, least: int, most: int) 
 def _factors_to_sums(a: Tensor, b: Tensor) -> None:
     """Replace factors (sequence, subset, class) by the sums of v over the subsets of the other."""
     at_once = max(1, _CACHE_BYTES // (8 * b.shape[0] * b.shape[1]))
-    over_a: Tensor | None = None
+    over_a = torch.zeros_like(b)
     for rows in a.split(at_once, dim=1):
         shares = torch.bmm(rows, b.transpose(1, 2)).reciprocal_()
-        if over_a is None:
-            over_a = torch.bmm(shares.transpose(1, 2), rows)
-        else:
-            over_a.baddbmm_(shares.transpose(1, 2), rows)
+        over_a.baddbmm_(shares.transpose(1, 2), rows)
         rows.mul_(torch.bmm(shares, b))
     b.mul_(over_a)
 
