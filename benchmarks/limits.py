@@ -79,9 +79,12 @@ def sums_rate(n_frames: int, device: torch.device) -> float:
 
 
 def halves_product_rate(n_frames: int, device: torch.device) -> float:
-    """The same of float64 matrices of the two halves' subsets, of the size of most subsets."""
+    """The same of float64 matrices of the two halves' subsets, of the size of most subsets.
+
+    Larger matrices than fit a cache are multiplied in blocks.
+    """
     size = n_frames // 2
-    rows = _rand(comb(size, size // 2), games.N_CLASSES).double().to(device)
+    rows = _rand(min(comb(size, size // 2), 512), games.N_CLASSES).double().to(device)
     return 2 * rows.numel() * len(rows) / _seconds(lambda: rows @ rows.t(), device)
 
 
