@@ -23,7 +23,7 @@ those of ShaplEIG (Rundel et al., 2026), which selects coalitions one by one; he
 in advance, so the sample stays random and a correction can make the estimate unbiased.
 
 Once pairs determine what is free, strong interactions get variances of their own
-(:mod:`pipeline.shapley.strong_terms`), beside g and white noise.
+(:mod:`pipeline.shapley.strong_terms`), beside g.
 """
 
 import functools
@@ -166,7 +166,6 @@ def _fitted(
     kernel, _, _ = _kernel(observed.membership, observed.membership, decay, tilt)
     terms = strong_terms.columns(observed.membership, variances.members)
     total = variances.smooth * kernel + (terms * variances.of_terms) @ terms.T
-    strong_terms.add_noise(total, variances.noise)
     lower = factor(_with_additive(total, observed))
     columns = solve_triangular(
         lower, np.column_stack([observed.free, observed.values]), lower=True, check_finite=False

@@ -74,7 +74,8 @@ class Variances:
     smooth: float
     """σ²"""
     noise: float
-    """λ"""
+    """λ, which takes up what no term explains while variances are learned. Values have no noise,
+    so the fit leaves it out."""
     members: NDArray[np.bool_]
     """(term, player)"""
     of_terms: Floats
@@ -96,7 +97,7 @@ def columns(
     return (1 - mean).astype(dtype) - 2 * are_odd.astype(dtype)
 
 
-def add_noise(kernel: Floats, noise: float) -> None:
+def _add_noise(kernel: Floats, noise: float) -> None:
     """Add λ D to a kernel (coalition, coalition) in place, whose first coalition is nobody."""
     kernel.flat[len(kernel) + 1 :: len(kernel) + 1] += noise
 
@@ -144,7 +145,7 @@ def learned(
     largest = float((values**2).max())  # of a variance, whatever rounding does to the steps
     for _ in range(STEPS):
         total = sigma * smooth + (terms * gamma) @ terms.T
-        add_noise(total, noise)
+        _add_noise(total, noise)
         scale = float(total.diagonal().mean())
         projection = _projection(total / scale, free) / scale
         explained = projection @ values
