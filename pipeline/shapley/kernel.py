@@ -31,14 +31,13 @@ from pipeline.shapley.gaussian_process import (
 )
 from pipeline.shapley.msr import means_of_strata, stratified_errors
 from pipeline.shapley.pairs import Pairs, populations, sampled_pairs
+from pipeline.shapley.strong_terms import TINY
 
 FOLDS, FOLDS_OF_MANY = 10, 4
 """Most folds for standard errors; of a sample so large that the time of a fit counts."""
 
 ENOUGH = 4
 """Fewest pairs, in multiples of the players, of which standard errors tell a bias from chance."""
-
-TINY = float(np.finfo(np.float64).tiny)
 
 
 def _interpolated(pairs: Pairs) -> Known:

@@ -1,6 +1,6 @@
 """Accuracy of both models against the number of frames that they see (Fig. 10)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -67,16 +67,10 @@ def score_blocks(
         yield videos, whole_scores(model, batch, score).cpu().numpy()
 
 
-def predict(
-    model: Model,
-    features: FeatureSet,
-    n_frames: int,
-    score: Score,
-    device: torch.device,
-    clips: NDArray[np.int64] | None = None,
+def _predicted(
+    blocks: Iterable[tuple[NDArray[np.int64], NDArray[np.float32]]],
 ) -> NDArray[np.int64]:
-    """Class of highest score of some clips: (clip,). Arguments as :func:`score_blocks`."""
-    blocks = score_blocks(model, features, n_frames, score, device, clips)
+    """Class of highest score of each clip, (clip,), from what :func:`score_blocks` yields."""
     return np.concatenate([scores.argmax(axis=1) for _, scores in blocks])
 
 
@@ -224,7 +218,7 @@ def learning(
     of_linear.append(np.concatenate(right).mean())
     of_model = []
     for features, clips in ((train, some), (validation, every)):
-        said = predict(model, features, n_frames, score, device, clips)
+        said = _predicted(score_blocks(model, features, n_frames, score, device, clips))
         of_model.append(float((said == features.labels[clips]).mean()))
     return Learning(
         clips=len(some),
@@ -263,7 +257,7 @@ def jointly(
     each = {}
     for name, model in (("apart", apart), ("joint", joint)):
         alone = np.stack([_right_alone(model, features, size, device) for size in sizes])
-        said = predict(model, features, model.n_max, score, device)
+        said = _predicted(score_blocks(model, features, model.n_max, score, device))
         each[name] = {"mean_alone": alone.mean(axis=0)}
         each[name]["together"] = said == features.labels
         shares = {key: float(right.mean()) for key, right in each[name].items()}
