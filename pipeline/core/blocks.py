@@ -1,8 +1,10 @@
 """Splits long tables into blocks of rows, and maps functions over blocks in threads."""
 
 import os
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager
 from functools import lru_cache
 from itertools import pairwise
 from math import prod
@@ -19,6 +21,11 @@ Result = TypeVar("Result")
 BLOCK_BYTES = {"cpu": 1 << 21, "cuda": 1 << 28}
 
 
+def most_rows(row_bytes: int, device: torch.device) -> int:
+    """The most rows of a block."""
+    return max(64, BLOCK_BYTES.get(device.type, 1 << 26) // row_bytes)
+
+
 def row_blocks(n_rows: int, row_bytes: int, device: torch.device) -> list[slice]:
     """Cut rows into blocks that fit a processor's cache, or fill a GPU.
 
@@ -26,8 +33,7 @@ def row_blocks(n_rows: int, row_bytes: int, device: torch.device) -> list[slice]
     finish together. The blocks must not depend on the number of threads, so that results do not
     either.
     """
-    most = max(64, BLOCK_BYTES.get(device.type, 1 << 26) // row_bytes)
-    count = -(-n_rows // most)
+    count = -(-n_rows // most_rows(row_bytes, device))
     if count > 1:
         count = min(-(-count // 4) * 4, n_rows)
     bounds = [n_rows * i // count for i in range(count + 1)]
@@ -94,6 +100,30 @@ def _keep_freed_memory() -> None:
     np.empty((1 << 25) - (1 << 13), dtype=np.uint8)
 
 
+_own = threading.local()
+"""``count``: threads of this thread's :func:`map_blocks`, while they replace PyTorch's."""
+
+
+@contextmanager
+def threads_for_blocks() -> Iterator[None]:
+    """Leave the threads to :func:`map_blocks`: each other operation runs in the calling thread.
+
+    After an operation, PyTorch's own threads wait for the next one in a loop, for milliseconds, on
+    the cores where blocks run meanwhile. Use it around all operations between maps; it can be
+    nested, and also decorates functions.
+    """
+    if hasattr(_own, "count"):
+        yield
+        return
+    _own.count = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(_own.count)
+        del _own.count
+
+
 def map_blocks(
     step: Callable[[slice], Result], blocks: list[slice], device: torch.device
 ) -> Iterator[Result]:
@@ -104,7 +134,7 @@ def map_blocks(
     frames. If another process then delayed one core, all cores would wait each time.
     """
     _keep_freed_memory()
-    count = min(torch.get_num_threads(), len(blocks))
+    count = min(getattr(_own, "count", torch.get_num_threads()), len(blocks))
     if device.type != "cpu" or count <= 1:
         with torch.no_grad():
             yield from (step(rows) for rows in blocks)
@@ -127,16 +157,14 @@ def _in_threads(step: Callable[[slice], Result], blocks: list[slice], count: int
                 pass
             raise
 
-    before = torch.get_num_threads()
-    pool = _pool(before, os.getpid())
-    # Some of PyTorch's libraries share one count between all threads, so set it to 1 meanwhile.
-    torch.set_num_threads(1)
-    futures = [pool.submit(work) for _ in range(count - 1)]
-    try:
-        work()
-    finally:
-        wait(futures)
-        torch.set_num_threads(before)
+    # Some of PyTorch's libraries share one count between all threads, so it is 1 in all of them.
+    with threads_for_blocks():
+        pool = _pool(_own.count, os.getpid())
+        futures = [pool.submit(work) for _ in range(count - 1)]
+        try:
+            work()
+        finally:
+            wait(futures)
     for future in futures:
         future.result()
     return [results[number] for number in range(len(blocks))]

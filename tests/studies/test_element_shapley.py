@@ -180,6 +180,26 @@ def test_results_do_not_depend_on_threads(monkeypatch, score):
             assert torch.equal(one, two)
 
 
+@pytest.mark.parametrize(
+    ("n_frames", "sequences", "expected"), [(8, 40, 3), (13, 1, 3), (13, 40, 1)]
+)
+def test_operations_outside_blocks_take_one_thread_where_blocks_are_most_of_the_work(
+    n_frames, sequences, expected
+):
+    model = make_model("tsn", n_classes=10)
+    features, empty = make_input(model, sequences, n_frames)
+    before, found = torch.get_num_threads(), []
+    model.classifier.register_forward_hook(lambda *_: found.append(torch.get_num_threads()))
+    try:
+        torch.set_num_threads(3)
+        element_shapley.element_shapley_values(model, features, empty)
+        coalition_scores.table(model, features, empty)
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
+    assert set(found) == {expected}
+
+
 def test_a_failure_in_a_block_is_raised_and_threads_are_given_back(monkeypatch):
     monkeypatch.setattr(blocks, "BLOCK_BYTES", {"cpu": 2000})
     model = make_model("trn")

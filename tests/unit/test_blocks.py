@@ -5,7 +5,7 @@ import threading
 import pytest
 import torch
 
-from pipeline.core.blocks import map_blocks
+from pipeline.core.blocks import map_blocks, threads_for_blocks
 
 BLOCKS = [slice(i, i + 1) for i in range(9)]
 
@@ -37,6 +37,26 @@ def test_threads_work_at_the_same_time(threads):
     found = list(map_blocks(step, BLOCKS, torch.device("cpu")))
     assert set(found) == {(1, False)}
     assert torch.is_grad_enabled()
+
+
+def test_operations_between_maps_take_one_thread_and_maps_all(threads):
+    barrier, own = threading.Barrier(threads), threading.local()
+
+    def step(_):
+        if not hasattr(own, "met"):
+            own.met = True
+            barrier.wait(timeout=60)
+        return torch.get_num_threads()
+
+    with threads_for_blocks():
+        assert torch.get_num_threads() == 1
+        with threads_for_blocks():
+            found = list(map_blocks(step, BLOCKS, torch.device("cpu")))
+        assert set(found) == {1} == {torch.get_num_threads()}
+    assert torch.get_num_threads() == threads
+    with pytest.raises(ValueError, match="within"), threads_for_blocks():
+        raise ValueError("within")
+    assert torch.get_num_threads() == threads
 
 
 @pytest.mark.parametrize("failing", range(9))

@@ -21,6 +21,7 @@ was tested on the CPU. Nothing of it was timed on a GPU; docs/performance.md say
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache, reduce
 from math import comb
@@ -36,9 +37,11 @@ from pipeline.core.blocks import (
     Result,
     available_bytes,
     map_blocks,
+    most_rows,
     moved,
     on_cpu,
     row_blocks,
+    threads_for_blocks,
     untouched,
 )
 from pipeline.core.errors import InputError, TooLittleMemory
@@ -53,6 +56,9 @@ Model = MultiScale | Averaging
 
 _MAX_INDEXED = 20
 """The most frames for which the members of all coalitions are kept in memory (84 MB at 20)."""
+
+_MANY_FRAMES = 13
+"""Frames from which coalitions take most of the time, and first layers little."""
 
 _SMALL_BYTES = 1 << 26
 """Memory that is taken without asking how much is free, which takes longer than a small game."""
@@ -175,6 +181,7 @@ def check(
         raise InputError(f"features hold NaN or Inf in sequence(s) {where[:8]}")
 
 
+@threads_for_blocks()
 def _all_finite(*tensors: Tensor) -> bool:
     """Whether no value is NaN or Inf."""
     # NaN and Inf pass on to a sum, which is several times as fast as looking at each value. Only a
@@ -226,6 +233,22 @@ def single_scores(logits: Tensor, score: Score) -> Tensor:
     return logits.softmax(dim=-1) if score == "mean_of_softmax" else logits
 
 
+def threads_by_work(model: Model, features: Tensor) -> AbstractContextManager[None]:
+    """Threads for blocks only where most of the work is in blocks, else PyTorch's as well.
+
+    With few frames, the first layers take as long as the coalitions, and run in PyTorch's threads.
+    """
+    n_frames, most = features.shape[1], most_rows(_row_bytes(model, features), features.device)
+    many = n_frames >= _MANY_FRAMES and comb(n_frames, n_frames // 2) > most
+    return threads_for_blocks() if many and on_cpu(features) else nullcontext()
+
+
+def _row_bytes(model: Model, features: Tensor) -> int:
+    """Memory of a coalition's largest row, in all sequences."""
+    width = model.n_classes if isinstance(model, Averaging) else max(model.hidden, model.n_classes)
+    return len(features) * width * features.element_size()
+
+
 @torch.no_grad()
 def projections(model: MultiScale, features: Tensor, size: int) -> Tensor:
     """First-layer terms of each frame at each position: (size * frame, sequence * hidden)."""
@@ -261,8 +284,7 @@ def map_scores(
     coalitions.check_enumerable(features.shape[1])
     device = features.device
     _check_memory(model, features)
-    width = model.n_classes if isinstance(model, Averaging) else max(model.hidden, model.n_classes)
-    row_bytes = len(features) * width * features.element_size()
+    row_bytes = _row_bytes(model, features)
     tables = _two_tables(model, features) if isinstance(model, MultiScale) else ()
     first = 1
     for size in range(1, features.shape[1] + 1):
@@ -392,8 +414,9 @@ def table(
         where = block.masks if in_place else block.places
         result[:, where] = chosen(block.scores.transpose(0, 1))
 
-    for _ in map_scores(model, features, score, keep):
-        pass
+    with threads_by_work(model, features):
+        for _ in map_scores(model, features, score, keep):
+            pass
     # A GPU's deterministic algorithm for writing rows sorts their numbers; reading does not.
     return result if in_place else result.index_select(1, _places(n_frames, features.device))
 

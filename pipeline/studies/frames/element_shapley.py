@@ -36,6 +36,7 @@ from pipeline.studies.frames.coalition_scores import (
     map_subsequences,
     projections,
     single_scores,
+    threads_by_work,
 )
 
 
@@ -63,6 +64,27 @@ def marginals_by_size(
             for the TSN).
     """
     check(model, features, score, empty)
+    with threads_by_work(model, features):
+        return _marginals(model, features, empty, score)
+
+
+@torch.no_grad()
+def element_shapley_values(
+    model: Model, features: Tensor, empty: Tensor, score: Score = "probability"
+) -> Tensor:
+    """Element Shapley Values of every frame for every class.
+
+    Arguments and errors as :func:`marginals_by_size`.
+
+    Returns:
+        (sequence, frame, class) float64; over frames they sum to v(all frames) − v(∅).
+    """
+    check(model, features, score, empty)
+    with threads_by_work(model, features):
+        return _marginals(model, features, empty, score).mean(dim=1)
+
+
+def _marginals(model: Model, features: Tensor, empty: Tensor, score: Score) -> Tensor:
     if score != "probability":
         return _linear_marginals(model, features, empty, score)
     n_sequences, n_frames, _ = features.shape
@@ -87,19 +109,6 @@ def marginals_by_size(
     for reduced in map_scores(model, features, score, reduce):
         sums.add_sums(*reduced)
     return sums.marginals().permute(2, 0, 1, 3)
-
-
-def element_shapley_values(
-    model: Model, features: Tensor, empty: Tensor, score: Score = "probability"
-) -> Tensor:
-    """Element Shapley Values of every frame for every class.
-
-    Arguments and errors as :func:`marginals_by_size`.
-
-    Returns:
-        (sequence, frame, class) float64; over frames they sum to v(all frames) − v(∅).
-    """
-    return marginals_by_size(model, features, empty, score).mean(dim=1)
 
 
 def _linear_marginals(model: Model, features: Tensor, empty: Tensor, score: Score) -> Tensor:

@@ -15,7 +15,7 @@ All is computed in float64.
 """
 
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import lru_cache, reduce
 
 import numpy as np
 import torch
@@ -58,27 +58,19 @@ def averaging_sums(logits: Tensor, empty: Tensor) -> SizeSums:
         part = slice(start, start + at_once)
         first, second = _Half(logits[part, : n // 2]), _Half(logits[part, n // 2 :])
 
-        def of_size(rows: slice, first: _Half = first, second: _Half = second) -> Sums:
+        def of_size(rows: slice, first: _Half = first, second: _Half = second) -> Tensor:
             return _of_size(first, second, rows.start)
 
         sizes = [slice(size, size + 1) for size in range(1, n + 1)]
-        for size, (holding, total) in enumerate(map_blocks(of_size, sizes, logits.device), 1):
-            sums.holding[size, :, part] += holding
-            sums.totals[size, part] += total
+        found = torch.stack(list(map_blocks(of_size, sizes, logits.device)))
+        sums.holding[1:, :, part], sums.totals[1:, part] = found[:, :n], found[:, n]
     return sums
 
 
-Sums = tuple[Tensor, Tensor]
-"""Over the coalitions of a size that hold each frame (frame, sequence, class), and over all."""
-
-
-def _of_size(first: "_Half", second: "_Half", size: int) -> Sums:
-    holding, total = first.zeros(first.n + second.n), first.zeros(1)[0]
-    for least, most in _parts(first, second, size):
-        part_holding, part_total = _of_part(first, second, size, least, most)
-        holding += part_holding
-        total += part_total
-    return holding, total
+def _of_size(first: "_Half", second: "_Half", size: int) -> Tensor:
+    """Sums over the coalitions that hold each frame, and over all: (frame + 1, sequence, class)."""
+    parts = _parts(first, second, size)
+    return reduce(torch.add, (_of_part(first, second, size, *part) for part in parts))
 
 
 def _parts(first: "_Half", second: "_Half", size: int) -> Iterator[tuple[int, int]]:
@@ -94,7 +86,7 @@ def _parts(first: "_Half", second: "_Half", size: int) -> Iterator[tuple[int, in
     yield least, last
 
 
-def _of_part(first: "_Half", second: "_Half", size: int, least: int, most: int) -> Sums:
+def _of_part(first: "_Half", second: "_Half", size: int, least: int, most: int) -> Tensor:
     rows_a, rows_b = first.rows(least, most), second.rows(size - most, size - least)
     a, b = first.factors(rows_a, size), second.factors(rows_b, size)
     for size_a in range(least, most + 1):
@@ -104,8 +96,8 @@ def _of_part(first: "_Half", second: "_Half", size: int, least: int, most: int) 
             a[:, of_a.start - rows_a.start : of_a.stop - rows_a.start],
             b[:, of_b.start - rows_b.start : of_b.stop - rows_b.start],
         )
-    holding = torch.cat([first.by_frame(rows_a, a), second.by_frame(rows_b, b)])
-    return holding, a.sum(dim=1)
+    # Every subset of the second half holds its last column; those of the first would count twice.
+    return torch.cat([first.by_frame(rows_a, a)[:-1], second.by_frame(rows_b, b)])
 
 
 def _factors_to_sums(a: Tensor, b: Tensor) -> None:
@@ -121,12 +113,15 @@ def _factors_to_sums(a: Tensor, b: Tensor) -> None:
 
 @lru_cache(maxsize=4)
 def _subsets(n: int, device: torch.device) -> tuple[NDArray[np.int64], Tensor]:
-    """Where each size begins, and the subsets by size: (subset, frame), 1 where it is inside."""
+    """Where each size begins, and the subsets by size: (subset, frame + 1), 1 where it is inside.
+
+    The last column is 1, for sums over all.
+    """
     masks = np.arange(2**n)
     sizes = np.bitwise_count(masks)
     order = np.argsort(sizes, kind="stable")
     starts = np.searchsorted(sizes[order], np.arange(n + 2))
-    inside = (order[:, None] >> np.arange(n)) & 1
+    inside = ((order | 1 << n)[:, None] >> np.arange(n + 1)) & 1
     return starts, moved(inside.astype(np.float64), device)
 
 
@@ -136,17 +131,12 @@ class _Half:
     def __init__(self, logits: Tensor) -> None:
         self.n = logits.shape[1]
         self._starts, self._inside = _subsets(self.n, logits.device)
-        sums = self._inside @ logits.double()
+        sums = self._inside[:, : self.n] @ logits.double()
         self._sums = sums.sub_(sums.amax(dim=2, keepdim=True))
 
     def rows(self, least: int, most: int) -> slice:
         """Rows of the subsets of ``least`` to ``most`` frames."""
         return slice(int(self._starts[least]), int(self._starts[most + 1]))
-
-    def zeros(self, count: int) -> Tensor:
-        """Zeros (count, sequence, class)."""
-        n_sequences, _, n_classes = self._sums.shape
-        return self._sums.new_zeros((count, n_sequences, n_classes))
 
     def n_bytes(self, size: int) -> int:
         """Memory of the factors of a size's subsets."""
@@ -159,5 +149,5 @@ class _Half:
         return torch.div(self._sums[:, rows], of).exp_()
 
     def by_frame(self, rows: slice, values: Tensor) -> Tensor:
-        """Sums over the subsets that hold each frame: (frame, sequence, class)."""
+        """Sums over the subsets that hold each frame, and all: (frame + 1, sequence, class)."""
         return torch.matmul(self._inside[rows].t(), values).transpose(0, 1)
