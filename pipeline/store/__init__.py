@@ -15,7 +15,8 @@ from pipeline.store.errors import (
 )
 from pipeline.store.planning import plan
 from pipeline.store.record import FORMAT, FORMAT_VERSION, JSON, GameRecord
-from pipeline.store.shards import CoalitionStore, open_store
+from pipeline.store.shards import CoalitionStore
+from pipeline.store.stores import open_store
 from pipeline.store.verification import Damage, verify
 
 __all__ = [

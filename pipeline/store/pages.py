@@ -42,10 +42,10 @@ from pipeline.store import (
 )
 from pipeline.store.claims import PRESENCE, Claims, claiming
 from pipeline.store.evaluation import Receipt
+from pipeline.store.groups import Stamp, stamp_of
 from pipeline.store.locking import locked
 from pipeline.store.lookup import Keys, KnownValues, Tally, find, keys_within
 from pipeline.store.planning import place_of, set_aside_stores
-from pipeline.store.shards import Stamp, stamp_of
 
 log = logging.getLogger(__name__)
 

@@ -9,6 +9,7 @@ and the digests that it was written for. Unfinished directories have names that 
 """
 
 import errno
+import glob
 import hashlib
 import logging
 import os
@@ -28,6 +29,7 @@ from numpy.typing import ArrayLike, NDArray
 from pipeline.core.errors import InputError
 from pipeline.store.access import refuse_url
 from pipeline.store.errors import DamagedShard, DamagedStore, MissingInstance
+from pipeline.store.groups import refusing_full_disk
 from pipeline.store.layout import (
     DEBRIS,
     Lists,
@@ -39,7 +41,8 @@ from pipeline.store.layout import (
 )
 from pipeline.store.locking import locked
 from pipeline.store.record import GameRecord
-from pipeline.store.shards import CoalitionStore, glob_escaped, open_store, refusing_full_disk
+from pipeline.store.shards import CoalitionStore
+from pipeline.store.stores import open_store
 
 log = logging.getLogger(__name__)
 
@@ -135,7 +138,7 @@ def drop_redundant(path: str | os.PathLike[str]) -> None:
     target = Path(path)
     with locked(target.parent, exclusive=True):
         records = {}
-        for aside in (target.parent / SET_ASIDE).glob(f"{glob_escaped(target.stem)}-*.zarr"):
+        for aside in (target.parent / SET_ASIDE).glob(f"{glob.escape(target.stem)}-*.zarr"):
             try:
                 record = open_store(aside).record
             except InputError as error:
@@ -329,7 +332,7 @@ def _standing(target: Path) -> tuple[CoalitionStore | None, str | None]:
 
 def set_aside_stores(target: Path, record: GameRecord) -> list[CoalitionStore]:
     """The stores of a game that were set aside from this place; warns about unreadable ones."""
-    pattern = f"{glob_escaped(target.stem)}-{record.identity[:16]}*.zarr"
+    pattern = f"{glob.escape(target.stem)}-{record.identity[:16]}*.zarr"
     stores = []
     for path in sorted((target.parent / SET_ASIDE).glob(pattern)):
         try:

@@ -1,8 +1,5 @@
 """An open store: lists which instances are done, and reads and writes their values."""
 
-import errno
-import json
-import os
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -24,9 +21,7 @@ from pipeline.store.access import (
     exists,
     is_remote,
     tails,
-    trimmed,
     unreachable,
-    zarr_source,
 )
 from pipeline.store.errors import (
     DamagedShard,
@@ -35,25 +30,29 @@ from pipeline.store.errors import (
     UnreachableStore,
     UnusableValues,
 )
+from pipeline.store.groups import (
+    Stamp,
+    array_of,
+    first_line,
+    refusing_full_disk,
+    stamp_of,
+    texts_of,
+)
 from pipeline.store.layout import (
     ARRAYS,
-    PER_SHARD,
     coordinate_names,
     shard_indices,
     shard_name,
     small_chunk_name,
 )
 from pipeline.store.locking import locked
-from pipeline.store.record import FORMAT, FORMAT_VERSION, GameRecord
+from pipeline.store.record import GameRecord
 from pipeline.store.shard_files import UnreadableError
 
 Values = NDArray[np.float32]
 
 SHARDS_AT_ONCE = 32
 """Shards of several instances that are read from a URL at once: requests take long."""
-
-Stamp = tuple[int, int, int]
-"""Device, inode and modification time of a store's metadata."""
 
 
 class CoalitionStore:
@@ -136,7 +135,7 @@ class CoalitionStore:
             self._refuse_replanned()
             mend = "copy it there again" if self._remote else "planning the store again mends it"
             raise DamagedStore(
-                f"{self.path}: damaged coordinate {name!r}: {_first_line(error)}; {mend}, and the "
+                f"{self.path}: damaged coordinate {name!r}: {first_line(error)}; {mend}, and the "
                 f"values stay unchanged"
             ) from error
         return content
@@ -361,7 +360,8 @@ class CoalitionStore:
             return {}
         except UnreadableError as error:
             self._refuse_replanned()
-            raise self._damaged(i, error) from None
+            # Without its index, nothing in the shard can be read.
+            raise self._damaged(i, error, "what this shard holds") from None
 
     def _decode(self, i: int, chunks: Sequence[bytes | None], table: NDArray[np.float32]) -> None:
         found = [chunk for chunk in chunks if chunk is not None]
@@ -547,7 +547,7 @@ class CoalitionStore:
             self._refuse_access(error)
             which: Literal["values", "masks"] = "values" if array is self._values else "masks"
             raise DamagedShard(
-                f"{self._shard_text(i, which)}: {_first_line(error)}; {self._mend()}"
+                f"{self._shard_text(i, which)}: {first_line(error)}; {self._mend()}"
             ) from (error)
 
     def _refuse_access(self, error: Exception) -> None:
@@ -574,172 +574,20 @@ class CoalitionStore:
     def _not_finite(self, i: int) -> DamagedShard:
         return DamagedShard(f"{self._shard_text(i)}: holds NaN or infinity; {self._mend()}")
 
-    def _damaged(self, i: int, reason: object) -> DamagedShard:
-        return DamagedShard(f"{self._shard_text(i)}: {_first_line(reason)}; {self._mend()}")
+    def _damaged(self, i: int, reason: object, lost: str = "this instance") -> DamagedShard:
+        return DamagedShard(f"{self._shard_text(i)}: {first_line(reason)}; {self._mend(lost)}")
 
     def _shard_text(self, i: int, array: Literal["values", "masks"] = "values") -> str:
         number = i // self.per_shard if array == "values" else i
         name = self.instances[i]
         return f"{self.path}: damaged {array} of instance {name!r} ({array} shard {number})"
 
-    def _mend(self) -> str:
+    def _mend(self, lost: str = "this instance") -> str:
         if self._remote:
             return "copy it there again from a sound store"
-        return "evaluating the store again recomputes only this instance"
-
-
-def open_store(path: str | os.PathLike[str], mode: Literal["r", "r+"] = "r") -> CoalitionStore:
-    """Open a coalition store, for reading or (``"r+"``) for writing values into it.
-
-    ``path`` is a directory or, for reading only, an fsspec URL such as ``s3://bucket/store.zarr``.
-
-    Raises DamagedStore if its metadata cannot be read back, UnreachableStore if a URL cannot be
-    read, InputError if ``path`` holds no store, anything else, or a store of a later format, or if
-    no installed package reads such URLs.
-    """
-    text = os.fspath(path)
-    if is_remote(text):
-        text = trimmed(text)
-        if mode != "r":
-            raise InputError(f"{text}: a store behind a URL can be read only; copy it to a disk")
-    else:
-        _refuse_no_store(Path(text))
-    source = zarr_source(text)
-    with _telling_damage(text):
-        try:
-            # Taken before anything is read, so that later reads can be checked against this plan.
-            stamp = None if is_remote(text) else stamp_of(Path(text))
-            there = stamp is not None or is_remote(text)
-            group = zarr.open_group(source, mode=mode, zarr_format=3) if there else None
-        except (zarr.errors.GroupNotFoundError, FileNotFoundError):
-            group = None
-    if group is None:
-        raise InputError(f"{text}: no zarr group there, so no coalition store. Give another path")
-    attributes = dict(group.attrs)
-    found = (attributes.get("format"), attributes.get("format_version"))
-    if found[0] != FORMAT:
-        raise InputError(
-            f"{text}: a zarr group, but not a coalition store: its attribute 'format' is "
-            f"{found[0]!r}, not {FORMAT!r}. Give another path"
-        )
-    if not isinstance(found[1], int) or found[1] > FORMAT_VERSION:
-        raise InputError(
-            f"{text}: a coalition store of format version {found[1]!r}; versions up to "
-            f"{FORMAT_VERSION} can be read here. Use the version of this program that wrote it, "
-            f"a later one, or another path"
-        )
-    with _telling_damage(text):
-        store = CoalitionStore(text, group, GameRecord.from_attributes(attributes), stamp)
-        _check_lists(store)
-    return store
-
-
-@contextmanager
-def _telling_damage(path: str) -> Iterator[None]:
-    """Turn errors of the content into DamagedStore, other errors of a URL into UnreachableStore."""
-    try:
-        yield
-    except Exception as error:
-        if not isinstance(error, OSError):
-            raise damaged(path, error) from error
-        if is_remote(path):
-            raise unreachable(path, error) from error
-        raise
-
-
-def _refuse_no_store(path: Path) -> None:
-    if not path.exists():
-        aside = sorted((path.parent / "set-aside").glob(f"{glob_escaped(path.stem)}-*"))
-        hint = f" ({len(aside)} of this name set aside in {aside[0].parent})" if aside else ""
-        raise InputError(f"{path}: there is no store{hint}; plan it first")
-    if not path.is_dir():
-        raise InputError(f"{path}: a file; a coalition store is a directory")
-    metadata = path / "zarr.json"
-    if metadata.exists():
-        try:
-            json.loads(metadata.read_bytes())
-        except ValueError as error:
-            raise damaged(str(path), f"zarr.json is not JSON: {error}") from error
-    elif (path / "values" / "zarr.json").exists() and (path / "input_sha256").is_dir():
-        raise damaged(str(path), "zarr.json is gone")
-    else:
-        raise InputError(f"{path}: a directory, but no zarr group, so no coalition store")
-
-
-def _check_lists(store: CoalitionStore) -> None:
-    """Raise ValueError if lists do not fit together: a lost chunk reads as its fill value."""
-    n = len(store)
-    if len(store._index) < n or "" in store.instances:
-        raise ValueError("the ids in 'instance' are empty or repeated")
-    if len(store.input_sha256) != n or "" in store.input_sha256:
-        raise ValueError("digests in 'input_sha256' are missing")
-    if texts_of(store._group, "output") != store.record.outputs:
-        raise ValueError("'output' differs from the attributes")
-    classes = store.output_classes
-    if classes is not None and (classes.shape != (n, store.shape[1]) or (classes < 0).any()):
-        raise ValueError("classes in 'output_class' are missing")
-    if store._values.shape != (n, *store.shape) or store._values.dtype != np.float32:
-        raise ValueError(f"'values' are {store._values.shape} {store._values.dtype}")
-    if store.per_shard > 1 and store._group.attrs.get(PER_SHARD) != store.per_shard:
-        raise ValueError(f"'values' have shards of {store.per_shard} instances, unlike attributes")
-    if (store._masks is not None) != store.record.lists_masks:
-        raise ValueError("there must be 'masks' if and only if a sampled game lists them")
-
-
-def array_of(group: zarr.Group, name: str) -> zarr.Array[Any]:
-    """An array of a group. Raises KeyError if it is missing, TypeError if it is not an array."""
-    array = group[name]
-    if not isinstance(array, zarr.Array):
-        raise TypeError(f"{name!r} is not an array")
-    return array
-
-
-def texts_of(group: zarr.Group, name: str) -> tuple[str, ...]:
-    """The texts of a string array of a group."""
-    return tuple(str(text) for text in np.asarray(array_of(group, name)[:]))
-
-
-def damaged(path: str, reason: object) -> DamagedStore:
-    """The error for a store whose metadata or lists are damaged."""
-    mend = "Plan it again, which sets it aside and begins an empty one, or restore it from a copy"
-    if is_remote(path):
-        mend = "Copy it there again from a sound store"
-    return DamagedStore(f"{path}: damaged coalition store: {_first_line(reason)}. {mend}")
-
-
-@contextmanager
-def refusing_full_disk(path: str) -> Iterator[None]:
-    """Turn the system's error for a full disk into an InputError."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise InputError(
-            f"{path}: the disk is full ({error.strerror}); finished instances are kept. Make room "
-            f"and run again: only the rest is computed"
-        ) from error
-
-
-def glob_escaped(name: str) -> str:
-    """A glob pattern that matches only this name."""
-    return "".join(f"[{c}]" if c in "*?[" else c for c in name)
-
-
-def stamp_of(path: Path) -> Stamp | None:
-    """A mark that differs between plans at the same path; None if there is no store."""
-    try:
-        status = (path / "zarr.json").stat()
-    except FileNotFoundError:
-        return None
-    return status.st_dev, status.st_ino, status.st_mtime_ns
+        return f"evaluating the store again recomputes only {lost}"
 
 
 def _finite(values: NDArray[np.float32]) -> bool:
     # min and max pass NaN on, and need no memory of the values' size.
     return bool(np.isfinite(values.min()) and np.isfinite(values.max()))
-
-
-def _first_line(reason: object) -> str:
-    text = str(reason).strip() or type(reason).__name__
-    return text.splitlines()[0].rstrip(".")

@@ -436,8 +436,12 @@ def test_any_flipped_byte_damages_one_instance_or_the_index(several: CoalitionSt
         bad = never_wrong(several)
         if position < index:
             assert len(bad) == 1, f"byte {position}"
+            lost = "only this instance"
         else:
             assert bad == set(named(K)), f"byte {position}"
+            lost = "only what this shard holds"
+        with pytest.raises(DamagedShard, match=lost):
+            several.read(min(bad))
         assert {d.instance for d in verify(several)} == bad
 
 
