@@ -99,21 +99,46 @@ def _instances(
         held = store.done(range(store.n_shards) if shards is None else shards)
     there: list[int] = np.flatnonzero(held).tolist()
     for batch in _batches(store, there, array):
-        if len(batch) > 1 and _are_sound(store, batch):
-            yield from (None for _ in batch)
-            continue
+        yield from _read(store, batch, array)
+
+
+def _read(
+    store: CoalitionStore, batch: list[int], array: Literal["values", "masks"]
+) -> Iterator[Damage | None]:
+    """The damage of each instance of a batch, which is halved until the damaged ones are found."""
+    if len(batch) == 1:
+        yield from _read_one(store, batch[0], array)
+        return
+    try:
+        store.read_many(batch)
+    except UnreachableStore:
+        raise
+    except MissingInstance:
+        # Without a listing, many may be missing.
         for i in batch:
-            try:
-                store.read(i) if array == "values" else store.masks(i)
-            except MissingInstance:
-                # It has not been evaluated, or another process erased it after the listing.
-                continue
-            except UnreachableStore:
-                raise
-            except (DamagedShard, OSError) as error:
-                yield Damage(store.instances[i], i, str(error))
-            else:
-                yield None
+            yield from _read_one(store, i, array)
+    except (DamagedShard, OSError):
+        middle = len(batch) // 2
+        yield from _read(store, batch[:middle], array)
+        yield from _read(store, batch[middle:], array)
+    else:
+        yield from (None for _ in batch)
+
+
+def _read_one(
+    store: CoalitionStore, i: int, array: Literal["values", "masks"]
+) -> Iterator[Damage | None]:
+    try:
+        store.read(i) if array == "values" else store.masks(i)
+    except MissingInstance:
+        # It has not been evaluated, or another process erased it after the listing.
+        return
+    except UnreachableStore:
+        raise
+    except (DamagedShard, OSError) as error:
+        yield Damage(store.instances[i], i, str(error))
+    else:
+        yield None
 
 
 def _batches(
@@ -131,16 +156,6 @@ def _batches(
         count = max(1, min(MOST_AT_ONCE, count))
     for start in range(0, len(shards), count):
         yield [i for members in shards[start : start + count] for i in members]
-
-
-def _are_sound(store: CoalitionStore, batch: list[int]) -> bool:
-    try:
-        store.read_many(batch)
-    except UnreachableStore:
-        raise
-    except (DamagedShard, MissingInstance, OSError):
-        return False
-    return True
 
 
 def _metadata(store: CoalitionStore) -> Iterator[Damage]:

@@ -510,6 +510,22 @@ def test_a_server_that_sends_no_part_of_an_empty_shard(
             behind.done_in(0)
 
 
+def test_a_damaged_instance_among_many_is_found_in_few_requests(
+    site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.store.planning.instances_per_shard", lambda *_: 100)
+    names = [f"v{i}" for i in range(400)]
+    store = plan(tmp_path / "frames/of-400.zarr", RECORD, names, names)
+    store.write_many({i: value_of(name) for i, name in enumerate(names)})
+    behind = open_store(f"{site.url}/frames/of-400.zarr")
+    path, (chunk,) = store.shard("v234"), store.chunks_of("v234")
+    path.write_bytes(path.read_bytes().replace(chunk, chunk[::-1], 1))
+    site.requests = 0
+    (damage,) = verify(behind)
+    assert damage.instance == "v234"
+    assert site.requests < 50
+
+
 @pytest.mark.parametrize("several", [1, 4])
 def test_verifying_reads_several_shards_at_once(
     several: int, site: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
