@@ -39,6 +39,8 @@ FILLED_IN = {
     "partitions: 16 ": f"partitions: {PARTS} ",
 }
 OFTEN = "\nslurm-init-seconds-before-status-checks: 3 # by default 40\n"
+LOCAL = re.compile(r"^ *rule (\w+):\n(?:(?! *rule \w+:).*\n)*? +localrule: True$", re.MULTILINE)
+"""A rule that runs where the command was typed, since it fetches something."""
 TIMED = re.compile(r"shapnets/(figures/timing\.(png|svg)|tables\.json|timing\.(csv|json))")
 """Results with measured times, beside those that `clone` names."""
 
@@ -145,6 +147,13 @@ def rule_of(each):
     return each["Comment"].removeprefix("rule_").partition("_wildcards_")[0]
 
 
+def local_rules():
+    files = ROOT.glob("pipeline/studies/**/*.smk")
+    found = {name for file in files for name in LOCAL.findall(file.read_text())}
+    assert found
+    return found
+
+
 def receipts(folder):
     files = sorted(folder.glob("results/*/receipts/*.json"))
     return {str(file.relative_to(folder)): read_receipt(file) for file in files}
@@ -153,7 +162,6 @@ def receipts(folder):
 def test_cancelled_and_killed_jobs_cost_no_evaluation_twice(slurm, local, folder):
     look, command = typed()
     planned = clone.run(folder, "bash", "-ec", look, **slurm.environment)
-    # Local rules, which fetch something, run where the command was typed.
     submitted = Counter(re.findall(r"^rule (\w+):", planned.stdout, re.MULTILINE))
     assert submitted["shapnets_evaluate"] == PARTS * 2
     assert not slurm.accounted(), "a dry run submits nothing"
@@ -205,4 +213,4 @@ def test_cancelled_and_killed_jobs_cost_no_evaluation_twice(slurm, local, folder
         assert each["Account"] == ACCOUNT
         if not each["State"].startswith("CANCELLED"):
             assert ("gres/gpu=1" in each["AllocTRES"].split(",")) == (rule_of(each) in needs), each
-    assert {rule_of(each) for each in jobs} == submitted.keys() - {"all"}
+    assert {rule_of(each) for each in jobs} == submitted.keys() - {"all", *local_rules()}
