@@ -191,22 +191,36 @@ def lacking(most, error):
     return tables, tried
 
 
-@pytest.mark.parametrize("error", [torch.OutOfMemoryError("no. room. here. advice"),
-                                   TooLittleMemory("no. room. here. advice")])  # fmt: skip
+LACKING = [
+    torch.OutOfMemoryError("no. room. here. advice"),
+    TooLittleMemory("no. room. here. advice"),
+    RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"),
+]
+
+
+@pytest.mark.parametrize("error", LACKING)
 def test_a_batch_is_halved_until_it_fits(caplog, error):
     batches = Batches(8)
     tables, tried = lacking(2, error)
     found = batches.evaluate(7, tables)
     np.testing.assert_array_equal(found[:, 0], 10.0 * np.arange(7))
     assert tried == [[0, 1, 2, 3, 4, 5, 6, 6], [0, 1, 2, 3], [0, 1], [2, 3], [4, 5], [6, 6]]
-    assert [record.message.split(":")[0] for record in caplog.records] == [
-        "memory does not suffice (no. room. here)"
+    problem = str(error).removesuffix(". advice")
+    assert [record.message.partition("): from")[0] for record in caplog.records] == [
+        f"memory does not suffice ({problem}"
     ] * 2
     assert "2 sequences are evaluated at once" in caplog.text
     # It stays at that size, without further attempts.
     tried.clear()
     np.testing.assert_array_equal(batches.evaluate(1, tables), [[0.0]])
     assert tried == [[0, 0]]
+
+
+def test_other_errors_are_raised_at_once():
+    tables, tried = lacking(0, RuntimeError("CUDA error: device-side assert triggered"))
+    with pytest.raises(RuntimeError, match="device-side"):
+        Batches(4).evaluate(3, tables)
+    assert len(tried) == 1
 
 
 def test_a_sequence_that_does_not_fit_alone_is_an_error():

@@ -20,6 +20,10 @@ Scorer = Callable[[NDArray[np.float32], Classes], NDArray[np.float32]]
 all classes: (k, 2**n, output)."""
 
 
+LACKING = ("CUBLAS_STATUS_ALLOC_FAILED", "CUDA error: out of memory")
+"""What errors say when a library finds too little memory on a GPU."""
+
+
 class Batches:
     """Evaluates sequences in batches of one size, which is halved when memory does not suffice.
 
@@ -53,8 +57,9 @@ class Batches:
             chosen = np.minimum(np.arange(done, done + self.size), count - 1)
             try:
                 found = tables(chosen)[: count - done].cpu().numpy()
-            except (torch.OutOfMemoryError, TooLittleMemory) as error:
-                if self.size == 1 and isinstance(error, TooLittleMemory):
+            except (RuntimeError, TooLittleMemory) as error:
+                is_last = self.size == 1 and isinstance(error, TooLittleMemory)
+                if is_last or not _lacks_memory(error):
                     raise
                 # Advice on PyTorch's settings follows the first sentences.
                 problem = ". ".join(str(error).split(". ")[:3])
@@ -81,6 +86,12 @@ class Batches:
         )
         if torch.cuda.is_available():
             torch.cuda.empty_cache()
+
+
+def _lacks_memory(error: Exception) -> bool:
+    is_known = isinstance(error, torch.OutOfMemoryError | TooLittleMemory)
+    # Libraries that take memory beside PyTorch have errors of no type of their own.
+    return is_known or any(text in str(error) for text in LACKING)
 
 
 def scorer(model: Model, empty: torch.Tensor, score: Score, at_once: int) -> Scorer:
