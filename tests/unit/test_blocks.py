@@ -24,8 +24,9 @@ def test_results_are_in_the_order_of_the_blocks(threads):
     assert torch.get_num_threads() == threads
 
 
-def test_threads_work_at_the_same_time(threads):
-    """Each thread waits in its first block until all threads are in one."""
+@pytest.fixture
+def meeting(threads):
+    """A step in which each thread waits, in its first block, until all threads are in one."""
     barrier, own = threading.Barrier(threads), threading.local()
 
     def step(_):
@@ -34,25 +35,22 @@ def test_threads_work_at_the_same_time(threads):
             barrier.wait(timeout=60)
         return torch.get_num_threads(), torch.is_grad_enabled()
 
-    found = list(map_blocks(step, BLOCKS, torch.device("cpu")))
+    return step
+
+
+def test_threads_work_at_the_same_time(meeting):
+    found = list(map_blocks(meeting, BLOCKS, torch.device("cpu")))
     assert set(found) == {(1, False)}
     assert torch.is_grad_enabled()
 
 
-def test_operations_between_maps_take_one_thread_and_maps_all(threads):
-    barrier, own = threading.Barrier(threads), threading.local()
-
-    def step(_):
-        if not hasattr(own, "met"):
-            own.met = True
-            barrier.wait(timeout=60)
-        return torch.get_num_threads()
-
+def test_operations_between_maps_take_one_thread_and_maps_all(threads, meeting):
     with threads_for_blocks():
         assert torch.get_num_threads() == 1
         with threads_for_blocks():
-            found = list(map_blocks(step, BLOCKS, torch.device("cpu")))
-        assert set(found) == {1} == {torch.get_num_threads()}
+            found = list(map_blocks(meeting, BLOCKS, torch.device("cpu")))
+        assert set(found) == {(1, False)}
+        assert torch.get_num_threads() == 1
     assert torch.get_num_threads() == threads
     with pytest.raises(ValueError, match="within"), threads_for_blocks():
         raise ValueError("within")
