@@ -1,4 +1,4 @@
-"""Small steps of those who open, read and write the group of a store."""
+"""What opening, reading and writing a store have in common."""
 
 import errno
 from collections.abc import Iterator

@@ -548,7 +548,7 @@ class CoalitionStore:
             which: Literal["values", "masks"] = "values" if array is self._values else "masks"
             raise DamagedShard(
                 f"{self._shard_text(i, which)}: {first_line(error)}; {self._mend()}"
-            ) from (error)
+            ) from error
 
     def _refuse_access(self, error: Exception) -> None:
         """Raise an error that comes from the disk or the network rather than the content."""

@@ -111,18 +111,17 @@ def _read(
         return
     try:
         store.read_many(batch)
-    except UnreachableStore:
-        raise
     except MissingInstance:
         # Without a listing, many may be missing.
-        for i in batch:
-            yield from _read_one(store, i, array)
+        parts = [[i] for i in batch]
     except (DamagedShard, OSError):
         middle = len(batch) // 2
-        yield from _read(store, batch[:middle], array)
-        yield from _read(store, batch[middle:], array)
+        parts = [batch[:middle], batch[middle:]]
     else:
+        parts = []
         yield from (None for _ in batch)
+    for part in parts:
+        yield from _read(store, part, array)
 
 
 def _read_one(
@@ -133,8 +132,6 @@ def _read_one(
     except MissingInstance:
         # It has not been evaluated, or another process erased it after the listing.
         return
-    except UnreachableStore:
-        raise
     except (DamagedShard, OSError) as error:
         yield Damage(store.instances[i], i, str(error))
     else:

@@ -191,14 +191,14 @@ def lacking(most, error):
     return tables, tried
 
 
-LACKING = [
+TOO_LITTLE_MEMORY = [
     torch.OutOfMemoryError("no. room. here. advice"),
     TooLittleMemory("no. room. here. advice"),
     RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED"),
 ]
 
 
-@pytest.mark.parametrize("error", LACKING)
+@pytest.mark.parametrize("error", TOO_LITTLE_MEMORY)
 def test_a_batch_is_halved_until_it_fits(caplog, error):
     batches = Batches(8)
     tables, tried = lacking(2, error)
